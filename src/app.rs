@@ -1,0 +1,1 @@
+//! Builds store, listeners, workers, api; start order, drain order; notices dead tasks.

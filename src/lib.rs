@@ -1,0 +1,41 @@
+//! Postroad: a self-hosted MTA. Mail flows through these modules from top to bottom; a module
+//! uses only modules of a lower rank, which `tests/layers.rs` enforces.
+
+// Rank 0: words and time.
+pub mod clock; // now, sleep, dice
+pub mod model; // ids, addresses, envelopes, replies, outcomes, states, events
+
+// Rank 1: pure bytes and declarations.
+pub mod config; // each setting declared once
+pub mod telemetry; // logs and metric declarations
+pub mod wire; // commands, replies, dot-stuffing, headers, delivery status notifications
+
+// Rank 2: what keeps.
+pub mod dkim; // keys and signatures
+pub mod spool; // bodies, append-only
+pub mod store; // rows; the only place with SQL
+
+// Rank 3: what looks up.
+pub mod auth; // passwords, keys, who is it
+pub mod dns; // MX hosts of a domain
+pub mod events; // record and read
+
+// Rank 4: the debt, the mail, the wire.
+pub mod compose; // a body becomes the bytes for one transaction
+pub mod deliver; // one attempt over the network
+pub mod queue; // what is owed, durable
+
+// Rank 5: in and out.
+pub mod accept; // the only door
+pub mod schedule; // sites, lanes, retries
+
+// Rank 6: who comes to the door.
+pub mod listener; // SMTP sessions
+
+// Rank 7: who steers.
+pub mod api; // /v1 over HTTP and the operator's socket
+
+// Rank 8: all together.
+pub mod app; // builds, starts, drains
+pub mod cli; // the operator's commands
+pub mod world; // the simulated internet

@@ -1,0 +1,20 @@
+//! The names of what can happen, as they stand in the event table.
+
+use super::state::words;
+use serde::{Deserialize, Serialize};
+
+words! {
+    /// One row each in `events`; a state and the event that tells of it commit together.
+    EventKind {
+        /// A message is on disk: all its recipients, in one event.
+        Accepted = "accepted",
+        Delivered = "delivered",
+        Deferred = "deferred",
+        Failed = "failed",
+        Expired = "expired",
+        Held = "held",
+        Released = "released",
+        Cancelled = "cancelled",
+        Suppressed = "suppressed",
+    }
+}

@@ -1,0 +1,58 @@
+//! Identifiers: one type for each thing, all positive and below 2^53 so that JSON keeps them whole.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = std::num::ParseIntError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A tenant.
+    OrganizationId
+    /// Transactional or marketing mail of one organization.
+    StreamId
+    /// A sending domain.
+    DomainId
+    /// What an application signs in with.
+    CredentialId
+    /// Sender, headers and body; what `250 2.0.0 queued as …` names.
+    MessageId
+    /// The debt to one recipient; the unit of the queue.
+    DeliveryId
+    /// The MX hosts that several domains share.
+    SiteId
+    /// Who runs a site.
+    OperatorId
+    /// One row of the event table.
+    EventId
+    /// One file of the body spool.
+    SegmentId
+}
+
+impl SiteId {
+    /// The place of deliveries whose domain has not been routed yet.
+    pub const UNROUTED: SiteId = SiteId(0);
+}
+
+impl OrganizationId {
+    /// The organization that the first migration seeds.
+    pub const FIRST: OrganizationId = OrganizationId(1);
+}

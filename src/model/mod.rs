@@ -1,0 +1,26 @@
+//! The words of the trade, as types: what every other module speaks in.
+//!
+//! Owns:       identifiers, addresses, envelopes, replies, outcomes, states, events.
+//! Promises:   each type can only hold a lawful value; printing and parsing are inverse.
+//! Knows not:  time sources, files, sockets, SQL.
+
+pub mod address;
+pub mod envelope;
+pub mod event;
+pub mod ids;
+pub mod limits;
+pub mod outcome;
+pub mod reply;
+pub mod state;
+pub mod time;
+pub mod transport;
+
+pub use address::{Address, AddressError, Domain, ReversePath};
+pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
+pub use event::EventKind;
+pub use ids::*;
+pub use outcome::{Blame, Outcome};
+pub use reply::{Enhanced, Reply};
+pub use state::{State, Step, next};
+pub use time::Timestamp;
+pub use transport::{IpPreference, RelayMechanism, TlsMode};

@@ -1,0 +1,97 @@
+//! What callers hand to the writer: data, never closures.
+
+use crate::model::*;
+
+use super::rows::MessageRow;
+
+/// A message with its deliveries, as one unit: all rows commit or none.
+#[derive(Clone, Debug)]
+pub struct Enqueue {
+    pub message: MessageRow,
+    pub deliveries: Vec<NewDelivery>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewDelivery {
+    pub id: DeliveryId,
+    pub recipient: Recipient,
+    /// `SiteId::UNROUTED` until routing has answered.
+    pub site: SiteId,
+    /// Taken into memory by this node in the same breath, so it starts as claimed.
+    pub claimed: bool,
+}
+
+/// One step of one delivery, decided by the caller and guarded by `tries`: it is applied only
+/// while the row still counts as many tries as when it was claimed.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    pub delivery: DeliveryId,
+    pub step: Step,
+    /// The number of tries the row had when it was claimed.
+    pub tries: u32,
+    /// This step was an attempt and counts as one.
+    pub counted: bool,
+    /// When it is next due; only for steps that lead back to waiting.
+    pub due: Timestamp,
+    /// Last reply or reason, clipped, and its blame, kept in the row for lists.
+    pub text: String,
+    pub blame: Option<Blame>,
+    /// A final answer may have been given and lost: a later delivery may double the mail.
+    pub answer_not_seen: bool,
+    pub delay_reported: bool,
+    /// The event's fields as a JSON object (source, host, TLS, reply, times …).
+    pub fields: serde_json::Value,
+    pub at: Timestamp,
+}
+
+/// Settlements that belong together with the report they cause, in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct SettleGroup {
+    pub settlements: Vec<Settle>,
+    /// A delivery status notification to the sender, enqueued in the same transaction.
+    pub report: Option<Box<Enqueue>>,
+}
+
+/// What became of one settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The row moved to this state.
+    Moved(State),
+    /// The row had moved on already (another try count, or gone): nothing was written.
+    Stale,
+}
+
+/// A bulk change by a person: applied to at most `limit` matching rows a call.
+#[derive(Clone, Debug)]
+pub struct Steer {
+    pub filter: DeliveryFilter,
+    pub action: SteerAction,
+    pub reason: String,
+    pub at: Timestamp,
+    pub limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SteerAction {
+    Hold,
+    Release,
+    /// Due now.
+    Retry,
+    Cancel,
+}
+
+/// Which deliveries: all conditions must hold; `None` does not limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliveryFilter {
+    pub organization: Option<OrganizationId>,
+    pub message: Option<MessageId>,
+    pub delivery: Option<DeliveryId>,
+    pub state: Option<State>,
+    /// The recipient's domain.
+    pub domain: Option<Domain>,
+    /// The envelope sender: a whole address, or a domain when it holds no `@`.
+    pub sender: Option<String>,
+    /// Only rows with an id below: the cursor of a list that runs from new to old.
+    pub before: Option<DeliveryId>,
+}

@@ -1,0 +1,165 @@
+//! Rows as the rest of the program sees them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::*;
+
+/// A message: sender, where its body lies, what was asked for it.
+#[derive(Clone, Debug)]
+pub struct MessageRow {
+    pub id: MessageId,
+    pub organization: OrganizationId,
+    pub stream: StreamId,
+    /// None for the daemon's own mail.
+    pub credential: Option<CredentialId>,
+    /// The sending domain (of From), when it is one of ours.
+    pub domain: Option<DomainId>,
+    pub sender: ReversePath,
+    pub eight_bit: bool,
+    pub smtputf8: bool,
+    pub dsn_return: Option<DsnReturn>,
+    pub dsn_envelope_id: Option<String>,
+    /// The Message-ID field without angle brackets.
+    pub message_id_header: String,
+    pub subject: String,
+    pub tag: Option<String>,
+    /// A JSON object given by the submitter.
+    pub metadata: Option<String>,
+    pub idempotency_key: Option<String>,
+    pub body: BodyRef,
+    /// The node whose spool holds the body.
+    pub body_node: i64,
+    pub accepted_at: Timestamp,
+    /// Not sent before; the first due time of its deliveries.
+    pub due_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// 0 transactional, 1 marketing; smaller goes first.
+    pub rank: i64,
+}
+
+/// A delivery joined with what an attempt needs of its message.
+#[derive(Clone, Debug)]
+pub struct ClaimedDelivery {
+    pub id: DeliveryId,
+    pub recipient: Recipient,
+    pub site: SiteId,
+    pub tries: u32,
+    pub due_at: Timestamp,
+    /// The report on delay was sent already.
+    pub delay_reported: bool,
+    pub message: std::sync::Arc<MessageRow>,
+}
+
+/// A delivery as lists and `queue show` tell it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeliveryView {
+    pub id: DeliveryId,
+    pub message: MessageId,
+    pub organization: OrganizationId,
+    pub sender: ReversePath,
+    pub recipient: Address,
+    pub state: State,
+    pub tries: u32,
+    pub accepted_at: Timestamp,
+    pub due_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub text: String,
+    pub blame: Option<Blame>,
+    pub subject: String,
+    pub bytes: u64,
+    pub site: SiteId,
+}
+
+/// One row of the event table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventRow {
+    pub id: EventId,
+    pub at: Timestamp,
+    pub kind: EventKind,
+    pub organization: OrganizationId,
+    pub message: Option<MessageId>,
+    pub delivery: Option<DeliveryId>,
+    pub fields: serde_json::Value,
+}
+
+/// Waiting mail of one (site, organization, stream, rank).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    pub site: SiteId,
+    /// The earliest due time among them.
+    pub due_at: Timestamp,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OrganizationRow {
+    pub id: OrganizationId,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StreamRow {
+    pub id: StreamId,
+    pub organization: OrganizationId,
+    pub name: String,
+    /// "transactional" or "marketing".
+    pub class: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DomainRow {
+    pub id: DomainId,
+    pub organization: OrganizationId,
+    pub name: Domain,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CredentialRow {
+    pub id: CredentialId,
+    pub organization: OrganizationId,
+    /// The SMTP user name; unique in the installation.
+    pub name: String,
+    /// argon2 PHC string; never serialized.
+    #[serde(skip)]
+    pub secret_hash: String,
+    pub stream: StreamId,
+    pub created_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// The public half of a DKIM key; the private half is a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DkimKeyRow {
+    pub domain: Domain,
+    pub selector: String,
+    /// "rsa-sha256" or "ed25519-sha256".
+    pub algorithm: String,
+    /// The TXT record to publish at `selector._domainkey.domain`.
+    pub record: String,
+    pub created_at: Timestamp,
+}
+
+/// MX hosts that domains share, or a static route.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SiteRow {
+    pub id: SiteId,
+    /// Unique; `mx:` and the sorted host names, or `route:` and the route's name.
+    pub key: String,
+    pub operator: Option<OperatorId>,
+}
+
+/// A spool segment as the ledger counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentRow {
+    pub id: SegmentId,
+    pub live_bytes: u64,
+    /// Bodies in it that some delivery still owes.
+    pub live_bodies: u64,
+}
+
+/// How many deliveries stand where; the left side of `postroad check`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Census {
+    pub accepted: u64,
+    pub by_state: std::collections::BTreeMap<State, u64>,
+}
