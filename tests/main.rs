@@ -1,1 +1,5 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
+
+mod layers;
+mod sources;
+mod tidy;
