@@ -204,8 +204,7 @@ impl Queue {
     }
 
     /// The rows of a message that the caller enqueues in a transaction of his own (a report).
-    pub async fn prepare(&self, new: NewMessage) -> Result<Prepared, QueueError> {
-        let id = self.0.store.message_id().await?;
+    pub async fn prepare(&self, id: MessageId, new: NewMessage) -> Result<Prepared, QueueError> {
         let ids = self.0.store.delivery_ids(new.envelope.recipients.len()).await?;
         let uncommitted = self.append(new.body.clone()).await?;
         let job = self.job(id, ids, uncommitted.body, new);

@@ -37,6 +37,7 @@ use crate::queue::{Claimed, Intake, Queue, QueueError};
 use crate::store::SettleGroup;
 use alarm::Alarm;
 use lane::Answered;
+use report::Told;
 use retry::RetryPolicy;
 use route::Router;
 use settler::Settlement;
@@ -470,7 +471,14 @@ impl Shared {
         let mut notices = Vec::new();
         for (one, record) in claimed.iter().zip(&records) {
             let (settle, notice) = verdict::verdict(&rules, &one.delivery, record);
-            notices.extend(notice.map(|notice| (notice, one, &record.outcome, settle.due)));
+            let told = |notice| Told {
+                notice,
+                claimed: one,
+                outcome: &record.outcome,
+                host: answered.facts.host.clone(),
+                at,
+            };
+            notices.extend(notice.map(told));
             settles.push(settle);
         }
         let report = self.report(&notices).await;
@@ -504,7 +512,9 @@ impl Shared {
         let mut notices = Vec::new();
         for one in claimed {
             let (settle, notice) = verdict::expiry(&one.delivery, now);
-            notices.extend(notice.map(|notice| (notice, one, &outcome, now)));
+            let host = String::new();
+            let told = |notice| Told { notice, claimed: one, outcome: &outcome, host, at: now };
+            notices.extend(notice.map(told));
             settles.push(settle);
         }
         let report = self.report(&notices).await;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Shared;
+use super::report::Told;
 use super::verdict::{self, Rules};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
@@ -52,9 +53,15 @@ async fn settle(
     let now = shared.clock.now();
     let rules = Rules { policy: &shared.options.retry, now, stretch: shared.clock.dice() };
     let (settle, notice) = verdict::verdict(&rules, &claimed.delivery, record);
-    let notices: Vec<_> =
-        notice.into_iter().map(|notice| (notice, claimed, &record.outcome, settle.due)).collect();
-    let report = shared.report(&notices).await;
+    let host = record.fields.get("host").and_then(|host| host.as_str()).unwrap_or_default();
+    let told = notice.map(|notice| Told {
+        notice,
+        claimed,
+        outcome: &record.outcome,
+        host: host.to_owned(),
+        at: record.at,
+    });
+    let report = shared.report(told.as_slice()).await;
     let group = SettleGroup {
         settlements: vec![settle],
         report: report.as_ref().map(|report| Box::new(report.job.clone())),
