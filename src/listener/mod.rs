@@ -1,1 +1,4 @@
 //! listener
+pub mod sasl;
+pub mod session;
+mod verbs;
