@@ -143,6 +143,7 @@ pub struct Session {
     auth_failures: u32,
     commands_left: u32,
     draining: bool,
+    goodbye: bool,
     turns: u64,
     /// Of the mail that was submitted last.
     mail_bytes: u64,
@@ -176,6 +177,7 @@ impl Session {
             errors: 0,
             auth_failures: 0,
             draining: false,
+            goodbye: false,
             turns: 0,
             mail_bytes: 0,
             tally: Tally::default(),
@@ -297,6 +299,16 @@ impl Session {
     pub fn cut(&mut self, reply: &str) {
         self.reply(reply);
         self.phase = Phase::Closing;
+    }
+
+    /// The client said QUIT, so it reads the last reply and expects nothing more.
+    pub fn said_goodbye(&self) -> bool {
+        self.goodbye
+    }
+
+    pub(super) fn say_goodbye(&mut self) {
+        self.goodbye = true;
+        self.cut("221 2.0.0 Goodbye");
     }
 
     pub fn take_tally(&mut self) -> Tally {

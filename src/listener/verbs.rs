@@ -25,7 +25,7 @@ impl Session {
                 self.reply("250 2.0.0 ok");
             }
             Command::Noop => self.reply("250 2.0.0 ok"),
-            Command::Quit => self.cut("221 2.0.0 Goodbye"),
+            Command::Quit => self.say_goodbye(),
             // RFC 5321 §7.3: an answer that tells nothing, and changes nothing (A6).
             Command::Vrfy => self.reply("252 2.0.0 Send the mail and see"),
             Command::Help => {
