@@ -1,1 +1,2 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
+mod listener;
