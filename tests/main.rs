@@ -1,2 +1,5 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
 mod listener;
+
+mod cli;
+mod config;
