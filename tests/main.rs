@@ -3,3 +3,6 @@ mod listener;
 
 mod cli;
 mod config;
+
+mod accept;
+mod dkim;
