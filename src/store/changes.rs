@@ -59,18 +59,16 @@ pub static INSERT_CREDENTIAL: Statement = Statement::new(
      VALUES ($1, $2, $3, $4, $5, $6)",
 );
 
-pub static REVOKE_CREDENTIAL: Statement = Statement::new(
-    "UPDATE credentials SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL",
-);
+pub static REVOKE_CREDENTIAL: Statement =
+    Statement::new("UPDATE credentials SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL");
 
 pub static INSERT_DKIM_KEY: Statement = Statement::new(
     "INSERT INTO dkim_keys (domain, selector, algorithm, record, created_at) \
      VALUES ($1, $2, $3, $4, $5)",
 );
 
-pub static INSERT_SITE: Statement = Statement::new(
-    "INSERT INTO sites (id, key) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
-);
+pub static INSERT_SITE: Statement =
+    Statement::new("INSERT INTO sites (id, key) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING");
 
 pub static SITE_BY_KEY: Statement = Statement::new("SELECT id FROM sites WHERE key = $1");
 
@@ -93,6 +91,7 @@ pub static START_NODE: Statement = Statement::new(
      RETURNING epoch",
 );
 
+#[cfg(test)]
 pub static ALL: &[&Statement] = &[
     &INSERT_DOMAIN,
     &INSERT_CREDENTIAL,
@@ -109,11 +108,7 @@ pub static ALL: &[&Statement] = &[
 
 /// Applies it and commits; `own` is the node and its epoch. The answer is an id where one was
 /// asked for, else the number of rows changed.
-pub async fn apply(
-    connection: &mut Connection,
-    change: &Change,
-    own: (i64, i64),
-) -> Result<i64> {
+pub async fn apply(connection: &mut Connection, change: &Change, own: (i64, i64)) -> Result<i64> {
     connection.execute(&BEGIN, Vec::new()).await?;
     let answer = write(connection, change, own).await?;
     connection.execute(&COMMIT, Vec::new()).await?;

@@ -12,7 +12,8 @@ use crate::model::limits::LEASE_DURATION;
 use crate::model::*;
 
 use super::changes::Change;
-use super::database::{Database, Row, Value, postgres_execute, postgres_fetch, within};
+use super::database::{Database, Row, Value, postgres_execute, postgres_fetch};
+use super::database::{unreachable, within};
 use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
 use super::messages::{self, MESSAGES_BY_ID};
@@ -99,6 +100,7 @@ pub static DELIVERIES_BY_ID: Statement = Statement::new(
      FROM {ids:1} AS wanted JOIN deliveries d ON d.id = wanted.id",
 );
 
+#[cfg(test)]
 pub static ALL: &[&Statement] = &[
     &FLOWS,
     &BACKLOGS,
@@ -182,7 +184,7 @@ impl Store {
     /// at this moment are skipped, not waited for.
     async fn lease_due(&self, wanted: &Wanted) -> Result<Vec<i64>> {
         let Database::Postgres { pool, .. } = self.database() else { return Ok(Vec::new()) };
-        let mut transaction = pool.begin().await?;
+        let mut transaction = pool.begin().await.map_err(unreachable)?;
         let site_and_now = vec![wanted.site.0.into(), wanted.now.0.into()];
         postgres_execute(&mut transaction, &FREE_EXPIRED, site_and_now).await?;
         let site = vec![wanted.site.0.into()];

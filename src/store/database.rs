@@ -70,7 +70,7 @@ impl From<Option<String>> for Value {
 /// Where statements run: pools for readers, options for the writer's own connection.
 #[derive(Clone, Debug)]
 pub enum Database {
-    Sqlite { options: SqliteConnectOptions, readers: SqlitePool },
+    Sqlite { options: Box<SqliteConnectOptions>, readers: SqlitePool },
     Postgres { options: Box<PgConnectOptions>, pool: PgPool },
 }
 
@@ -115,7 +115,7 @@ impl Database {
             .foreign_keys(true)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
             .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"));
-        Database::Sqlite { options, readers }
+        Database::Sqlite { options: Box::new(options), readers }
     }
 
     fn postgres(url: &str) -> Result<Database> {
@@ -142,10 +142,12 @@ impl Database {
         let connecting = async {
             match self {
                 Database::Sqlite { options, .. } => {
-                    Ok(Connection::Sqlite(SqliteConnection::connect_with(options).await?))
+                    let connection = SqliteConnection::connect_with(options).await;
+                    Ok(Connection::Sqlite(connection.map_err(unreachable)?))
                 }
                 Database::Postgres { options, .. } => {
-                    Ok(Connection::Postgres(PgConnection::connect_with(options).await?))
+                    let connection = PgConnection::connect_with(options).await;
+                    Ok(Connection::Postgres(connection.map_err(unreachable)?))
                 }
             }
         };
@@ -158,11 +160,13 @@ impl Database {
         let reading = async {
             match self {
                 Database::Sqlite { readers, .. } => {
-                    let rows = sqlite_query(sql, values).fetch_all(readers).await?;
+                    let mut connection = readers.acquire().await.map_err(unreachable)?;
+                    let rows = sqlite_query(sql, values).fetch_all(&mut *connection).await?;
                     Ok(rows.into_iter().map(Row::Sqlite).collect())
                 }
                 Database::Postgres { pool, .. } => {
-                    let rows = postgres_query(sql, values).fetch_all(pool).await?;
+                    let mut connection = pool.acquire().await.map_err(unreachable)?;
+                    let rows = postgres_query(sql, values).fetch_all(&mut *connection).await?;
                     Ok(rows.into_iter().map(Row::Postgres).collect())
                 }
             }
@@ -233,6 +237,11 @@ impl Connection {
             tracing::debug!(reason = %error, "the database connection was not closed in order");
         }
     }
+}
+
+/// A server that lets nobody in, for whatever reason, may do so again after a hand at the server.
+pub fn unreachable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }
 
 /// Waits no longer than `deadline`. What is cut off may or may not have happened, so a connection

@@ -16,9 +16,8 @@ use super::error::{Result, StoreError};
 /// Two seconds of mail at five thousand a second.
 pub const BLOCK_IDS: i64 = 10_000;
 
-pub static RESERVE: Statement = Statement::new(
-    "UPDATE id_blocks SET next = next + $2 WHERE name = $1 RETURNING next - $2",
-);
+pub static RESERVE: Statement =
+    Statement::new("UPDATE id_blocks SET next = next + $2 WHERE name = $1 RETURNING next - $2");
 
 /// The first of `count` ids that are now the caller's.
 pub async fn reserve(connection: &mut Connection, name: &str, count: i64) -> Result<i64> {

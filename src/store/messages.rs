@@ -30,6 +30,7 @@ pub static EVENTS_OF_MESSAGE: Statement = Statement::new(
      WHERE message = $1 ORDER BY id LIMIT $2",
 );
 
+#[cfg(test)]
 pub static ALL: &[&Statement] = &[&MESSAGES_BY_ID, &BY_IDEMPOTENCY_KEY, &EVENTS_OF_MESSAGE];
 
 impl Store {

@@ -248,7 +248,8 @@ fn collect<T>(rows: Vec<Row>, read: impl FnMut(&Row) -> Result<T>) -> Result<Vec
     rows.iter().map(read).collect()
 }
 
-/// Every statement there is; a test prepares them all on both databases.
+/// Every statement there is.
+#[cfg(test)]
 fn statements() -> Vec<&'static Statement> {
     let mut all = vec![&PING, &SHOW_FSYNC, &SHOW_COMMIT, &ledger::STANDINGS];
     all.extend(ledger::BATCH);
@@ -263,4 +264,145 @@ fn statements() -> Vec<&'static Statement> {
     }
     all.push(&lists::DELIVERIES_OF_MESSAGE);
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _, SqlSafeStr as _};
+
+    use super::*;
+
+    /// A migrated SQLite ledger of its own; the directory goes with the value.
+    async fn sqlite() -> (sqlx::SqliteConnection, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let location = Location::Sqlite(directory.path().to_owned());
+        let store = Store::open(&location, 1, Clock::standing(1)).await.expect("it opens");
+        store.close().await;
+        let file = directory.path().join("ledger.sqlite");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+        let connection = sqlx::SqliteConnection::connect_with(&options).await;
+        (connection.expect("a connection"), directory)
+    }
+
+    /// A migrated PostgreSQL ledger in a database of that name; None, loudly, without a server.
+    async fn postgres(name: &str) -> Option<sqlx::PgConnection> {
+        let Ok(server) = std::env::var("POSTROAD_TEST_POSTGRES") else {
+            eprintln!("\n*** SKIPPED ON POSTGRESQL: POSTROAD_TEST_POSTGRES is not set ***\n");
+            return None;
+        };
+        let name = format!("{name}_{}", std::process::id());
+        let mut connection = sqlx::PgConnection::connect(&server).await.expect("a server");
+        for sql in [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")] {
+            connection.execute(AssertSqlSafe(sql)).await.expect("the server obeys");
+        }
+        let url = format!("{}/{name}", server.rsplit_once('/').expect("a URL").0);
+        let location = Location::Postgres(url.clone());
+        let store = Store::open(&location, 1, Clock::standing(1)).await.expect("it opens");
+        store.close().await;
+        Some(sqlx::PgConnection::connect(&url).await.expect("a connection"))
+    }
+
+    #[tokio::test]
+    async fn every_statement_can_be_prepared_on_sqlite() {
+        let (mut connection, _directory) = sqlite().await;
+        for statement in statements() {
+            let sql = statement.sql(Dialect::Sqlite);
+            let prepared = (&mut connection).prepare(sql).await.map(|_| ());
+            prepared.unwrap_or_else(|error| panic!("{error}: {statement:?}"));
+        }
+        let prepared = (&mut connection).prepare(transaction::whole_batch()).await.map(|_| ());
+        prepared.expect("the batch as one text");
+    }
+
+    #[tokio::test]
+    async fn every_statement_can_be_prepared_on_postgres() {
+        let Some(mut connection) = postgres("prepare").await else { return };
+        for statement in statements() {
+            let sql = statement.sql(Dialect::Postgres);
+            let prepared = (&mut connection).prepare(sql).await.map(|_| ());
+            prepared.unwrap_or_else(|error| panic!("{error}: {statement:?}"));
+        }
+    }
+
+    type Schema = BTreeMap<String, String>;
+
+    /// Columns with type and NULL, and indexes with their columns in order.
+    async fn schema_of_sqlite() -> Schema {
+        let (mut connection, _directory) = sqlite().await;
+        let columns = "SELECT m.name || '.' || c.name, lower(c.type) || ' ' || c.\"notnull\" \
+             FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' \
+             AND m.name NOT LIKE '\\_sqlx%' ESCAPE '\\' \
+             UNION ALL SELECT 'index ' || m.name, group_concat(i.name, ',') \
+             FROM sqlite_schema m, pragma_index_info(m.name) i WHERE m.type = 'index' \
+             AND m.sql IS NOT NULL GROUP BY m.name";
+        let rows = sqlx::query(columns).fetch_all(&mut connection).await.expect("a schema");
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    async fn schema_of_postgres() -> Option<Schema> {
+        let mut connection = postgres("schema").await?;
+        let columns = "SELECT table_name || '.' || column_name, \
+             replace(data_type, 'bigint', 'integer') || ' ' || \
+             CASE is_nullable WHEN 'NO' THEN '1' ELSE '0' END \
+             FROM information_schema.columns WHERE table_schema = 'public' \
+             AND table_name NOT LIKE '\\_sqlx%' \
+             UNION ALL SELECT 'index ' || i.relname, string_agg(a.attname, ',' ORDER BY a.attnum) \
+             FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid \
+             JOIN pg_attribute a ON a.attrelid = i.oid JOIN pg_namespace n \
+             ON n.oid = i.relnamespace AND n.nspname = 'public' \
+             WHERE NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.oid) \
+             GROUP BY i.relname";
+        let rows = sqlx::query(columns).fetch_all(&mut connection).await.expect("a schema");
+        Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    #[tokio::test]
+    async fn both_databases_have_the_same_schema() {
+        let Some(postgres) = schema_of_postgres().await else { return };
+        let sqlite = schema_of_sqlite().await;
+        assert!(sqlite.len() > 90, "{}", sqlite.len());
+        for (name, column) in &sqlite {
+            assert_eq!(postgres.get(name), Some(column), "{name}");
+        }
+        assert_eq!(sqlite.len(), postgres.len());
+    }
+
+    #[tokio::test]
+    async fn no_read_of_the_queue_walks_the_whole_table() {
+        let (mut connection, _directory) = sqlite().await;
+        let mut walked: Vec<&Statement> = vec![
+            &ledger::STANDINGS,
+            &ledger::MOVE,
+            &claims::FLOWS,
+            &claims::BACKLOGS,
+            &claims::DUE_IN_FLOW,
+            &claims::NEXT_IN_FLOW,
+            &claims::NEXT_LEASE_END,
+            &claims::DELIVERIES_BY_ID,
+            &messages::MESSAGES_BY_ID,
+            &messages::BY_IDEMPOTENCY_KEY,
+            &messages::EVENTS_OF_MESSAGE,
+            &sites::UNROUTED,
+            &sites::ROUTED,
+            &sites::OWED_BODIES,
+            &changes::ASSIGN_SITE,
+        ];
+        for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
+            walked.extend(&source.all()[1..]);
+        }
+        for statement in walked {
+            let sql = format!("EXPLAIN QUERY PLAN {}", statement.render(Dialect::Sqlite, 1));
+            let sql = AssertSqlSafe(sql).into_sql_str();
+            let rows = sqlx::query(sql).fetch_all(&mut connection).await.expect("a plan");
+            for row in rows {
+                let step: String = row.get("detail");
+                let is_walk = ["SCAN deliveries", "SCAN messages", "SCAN d", "SCAN m", "SCAN n"]
+                    .iter()
+                    .any(|walk| step == *walk);
+                assert!(!is_walk, "{step}: {statement:?}");
+            }
+        }
+    }
 }

@@ -32,8 +32,8 @@ pub static DKIM_KEYS: Statement = Statement::new(
      ORDER BY domain, selector",
 );
 
-pub static ALL: &[&Statement] =
-    &[&ORGANIZATIONS, &STREAMS, &DOMAINS, &CREDENTIALS, &DKIM_KEYS];
+#[cfg(test)]
+pub static ALL: &[&Statement] = &[&ORGANIZATIONS, &STREAMS, &DOMAINS, &CREDENTIALS, &DKIM_KEYS];
 
 impl Store {
     pub async fn organizations(&self) -> Result<Vec<OrganizationRow>> {

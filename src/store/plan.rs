@@ -158,11 +158,8 @@ impl Plan {
             "recipients": job.deliveries.len(), "bytes": message.body.length,
         });
         let at = message.accepted_at;
-        let subject = Subject {
-            organization: message.organization,
-            message: message.id,
-            delivery: None,
-        };
+        let subject =
+            Subject { organization: message.organization, message: message.id, delivery: None };
         self.record(EventKind::Accepted, at, &subject, &fields);
         self.accepted += count(job.deliveries.len());
         let length = i64::try_from(message.body.length).unwrap_or(i64::MAX);
@@ -390,7 +387,6 @@ impl Plan {
         difference.message_last = difference.message_last.max(message.0);
     }
 }
-
 
 struct Subject {
     organization: OrganizationId,

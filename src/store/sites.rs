@@ -33,9 +33,8 @@ pub static ROUTED: Statement = Statement::new(
      LIMIT $3",
 );
 
-pub static SEGMENTS: Statement = Statement::new(
-    "SELECT id, live_bytes, live_bodies FROM segments WHERE node = $1 ORDER BY id",
-);
+pub static SEGMENTS: Statement =
+    Statement::new("SELECT id, live_bytes, live_bodies FROM segments WHERE node = $1 ORDER BY id");
 
 pub static OWED_BODIES: Statement = Statement::new(
     "SELECT m.id, m.body_segment, m.body_offset, m.body_length \
@@ -54,6 +53,7 @@ pub static CENSUS: Statement = Statement::new(
      UNION ALL SELECT state, COUNT(*) FROM deliveries GROUP BY state",
 );
 
+#[cfg(test)]
 pub static ALL: &[&Statement] = &[&SITES, &UNROUTED, &ROUTED, &SEGMENTS, &OWED_BODIES, &CENSUS];
 
 impl Store {
@@ -87,9 +87,8 @@ impl Store {
         let mut assigned = 0;
         loop {
             let values = vec![domain.as_str().into(), from.0.into(), ASSIGN_MAX.into()];
-            let deliveries = collect(self.read(statement, values).await?, |row| {
-                Ok(DeliveryId(row.int(0)?))
-            })?;
+            let deliveries =
+                collect(self.read(statement, values).await?, |row| Ok(DeliveryId(row.int(0)?)))?;
             let is_last = deliveries.len() < ASSIGN_MAX as usize;
             if !deliveries.is_empty() {
                 let moved = self.change(Change::AssignSite { deliveries, from, to }).await?;

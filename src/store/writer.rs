@@ -166,7 +166,9 @@ impl Inbox {
     async fn next(&mut self) -> Option<Work> {
         loop {
             // One control job between two batches: a stream of mail must not starve it.
-            if !self.control_was_last && let Ok(control) = self.controls.try_recv() {
+            if !self.control_was_last
+                && let Ok(control) = self.controls.try_recv()
+            {
                 self.control_was_last = true;
                 return Some(control.into_work());
             }
