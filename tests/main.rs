@@ -6,3 +6,5 @@ mod config;
 
 mod accept;
 mod dkim;
+
+mod store;
