@@ -1,1 +1,3 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
+
+mod spool;
