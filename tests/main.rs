@@ -1,3 +1,4 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
 
+mod crash;
 mod spool;

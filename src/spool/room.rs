@@ -63,7 +63,7 @@ impl Room {
     }
 
     pub fn tick(&self) -> Duration {
-        let near = self.free.load(Ordering::Relaxed) < self.bytes_min.saturating_mul(2);
+        let near = self.free.load(Ordering::Relaxed) <= self.bytes_min.saturating_mul(2);
         if near { TICK_NEAR } else { TICK_USUAL }
     }
 }
