@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::SpoolError;
 use crate::model::BodyRef;
@@ -19,6 +19,8 @@ use crate::model::BodyRef;
 pub struct Append {
     pub body: Bytes,
     pub reply: oneshot::Sender<Result<BodyRef, SpoolError>>,
+    /// Its share of what may wait here, whether or not anybody still waits for the answer.
+    pub held: OwnedSemaphorePermit,
 }
 
 /// One batch holds so much at most; what is beyond it waits for the next.
@@ -88,18 +90,20 @@ impl Inbox {
         waiting.appends.clear();
     }
 
-    /// Moves a batch into `batch`, waiting up to `tick` for the first of it. `last` is the size of
-    /// the batch before: where callers came together once, they are waited for.
-    pub fn take(&self, batch: &mut VecDeque<Append>, last: usize, tick: Duration) -> Taken {
+    pub fn is_empty(&self) -> bool {
+        self.waiting.lock().appends.is_empty()
+    }
+
+    /// Moves a batch into `batch`, waiting up to `tick` for the first of it, and where callers come
+    /// in a `crowd` a little longer for more of them.
+    pub fn take(&self, batch: &mut VecDeque<Append>, crowd: bool, tick: Duration) -> Taken {
         let mut waiting = self.waiting.lock();
-        let came_meanwhile = !waiting.appends.is_empty();
-        if !came_meanwhile && !waiting.closed {
+        if waiting.appends.is_empty() && !waiting.closed {
             waiting.wakes_at = Some(1);
             self.arrived.wait_for(&mut waiting, tick);
         }
-        let several = came_meanwhile || last > 1;
         let enough = waiting.appends.len() >= LINGER_APPENDS || waiting.bytes >= BATCH_BYTES_MAX;
-        if several && !enough && !waiting.appends.is_empty() && !waiting.closed {
+        if crowd && !enough && !waiting.appends.is_empty() && !waiting.closed {
             waiting.wakes_at = Some(LINGER_APPENDS);
             self.arrived.wait_for(&mut waiting, LINGER);
         }

@@ -82,7 +82,7 @@ struct Inner {
 
 struct Writing {
     inbox: Arc<Inbox>,
-    waiting_bytes: Semaphore,
+    waiting_bytes: Arc<Semaphore>,
     /// Its sender lives as long as the thread.
     thread: watch::Receiver<()>,
 }
@@ -164,7 +164,7 @@ impl Spool {
             drop(lock);
             drop(alive);
         })?;
-        let waiting_bytes = Semaphore::new(WAITING_BYTES_MAX);
+        let waiting_bytes = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
         Ok(Spool::of(shared, Some(Writing { inbox, waiting_bytes, thread })))
     }
 
@@ -347,13 +347,14 @@ impl Spool {
 impl Writing {
     async fn append(&self, body: Bytes) -> Result<BodyRef, SpoolError> {
         let ended = || SpoolError::Io("the writing thread has ended".into());
-        let share = u32::try_from(body.len().clamp(1, WAITING_BYTES_MAX)).unwrap_or(u32::MAX);
-        let held = self.waiting_bytes.acquire_many(share).await.map_err(|_| ended())?;
+        // A body longer than all that may wait takes the whole of it; a short one its overhead.
+        let share = body.len().clamp(1024, WAITING_BYTES_MAX);
+        let share = u32::try_from(share).unwrap_or(u32::MAX);
+        let turn = self.waiting_bytes.clone().acquire_many_owned(share);
+        let held = turn.await.map_err(|_| ended())?;
         let (reply, answer) = oneshot::channel();
-        self.inbox.put(Append { body, reply }).map_err(|_| ended())?;
-        let answer = answer.await.map_err(|_| ended())?;
-        drop(held);
-        answer
+        self.inbox.put(Append { body, reply, held }).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Writer {
     current: Option<Current>,
     /// The number that the next segment gets; none is ever used twice.
     next: i64,
+    /// Several callers came at once: more may be on their way.
+    crowd: bool,
     /// A disk that fails at each batch is named in the log once, until it works again.
     failing: bool,
 }
@@ -49,21 +51,20 @@ impl Drop for Farewell {
 
 impl Writer {
     pub fn new(shared: Arc<Shared>, inbox: Arc<Inbox>, reserve: Reserve, next: i64) -> Writer {
-        Writer { shared, inbox, reserve, current: None, next, failing: false }
+        Writer { shared, inbox, reserve, current: None, next, crowd: false, failing: false }
     }
 
     /// Returns once the inbox was closed and emptied.
     pub fn run(mut self) {
         let farewell = Farewell(self.inbox.clone());
         let mut batch = VecDeque::new();
-        let mut last = 0;
         loop {
-            match self.inbox.take(&mut batch, last, self.shared.room.tick()) {
+            match self.inbox.take(&mut batch, self.crowd, self.shared.room.tick()) {
                 Taken::Closed => break,
                 Taken::Nothing => self.look(),
                 Taken::Some => {
-                    last = batch.len();
                     self.look();
+                    self.crowd = batch.len() > 1;
                     while !batch.is_empty() {
                         self.serve(&mut batch);
                     }
@@ -118,6 +119,8 @@ impl Writer {
             }
             Err(error) => Err(self.abandon(&error)),
         };
+        // Asked before anybody is answered, so that one caller alone is never taken for two.
+        self.crowd |= !self.inbox.is_empty();
         let count = places.len();
         let answers = batch
             .drain(..count)
@@ -128,8 +131,10 @@ impl Writer {
 
     fn answer(&self, answers: impl Iterator<Item = (Append, Result<BodyRef, SpoolError>)>) {
         for (append, answer) in answers {
+            let Append { reply, held, .. } = append;
+            drop(held);
             // A caller that went away meanwhile leaves a body that nobody owes: the sweep's work.
-            if append.reply.send(answer).is_err() {
+            if reply.send(answer).is_err() {
                 tracing::debug!("nobody waits for a body any more");
             }
         }

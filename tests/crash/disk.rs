@@ -1,7 +1,7 @@
 //! A disk that keeps only what was synced, rebuilt from a trace.
 //!
-//! The model is as strict as POSIX lets a file system be: what was written to a file is on disk once
-//! a sync of that file, begun after the write, has ended; a name is there, or gone, once a sync of
+//! The model is as strict as POSIX lets a file system be: what was written to a file is on disk
+//! once a sync of that file, begun after the write, has ended; a name is there, or gone, once a sync of
 //! its directory, begun after the change, has ended. `Survivors` says what becomes of the rest.
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,16 +21,20 @@ pub enum Survivors {
     All,
 }
 
-/// A kind of sync: the path below the directory with each digit as `#`, and how.
+/// A kind of sync: the path below the directory with each digit as `#`, and what it was for. A sync
+/// that found nothing to do is of no kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SyncKind {
     pub path: String,
-    pub call: &'static str,
+    pub of: &'static str,
 }
 
 type Id = usize;
 const ROOT: Id = 0;
 const PAGE_BYTES: u64 = 4096;
+const OCTETS: usize = 0;
+const NAME: usize = 1;
+const NAME_GONE: usize = 2;
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -92,6 +96,8 @@ pub struct Disk<'a> {
     open: HashMap<i32, (Id, String)>,
     syncs: HashMap<u64, (Id, usize)>,
     seen: BTreeMap<SyncKind, usize>,
+    /// What changed since the last sync of a node, done or taken away: octets, names, names gone.
+    unsynced: HashMap<Id, [bool; 3]>,
     /// This kind of sync does nothing.
     without: Option<SyncKind>,
     next: usize,
@@ -108,6 +114,7 @@ impl<'a> Disk<'a> {
             open: HashMap::new(),
             syncs: HashMap::new(),
             seen: BTreeMap::new(),
+            unsynced: HashMap::new(),
             without,
             next: 0,
         }
@@ -180,8 +187,12 @@ impl<'a> Disk<'a> {
             Entry::Unlink { path } | Entry::RemoveDirectory { path } => {
                 let (parent, name) = self.parent_of(path);
                 let (live, _, pending) = self.names(parent);
-                live.remove(&name).expect("only what is there is unlinked");
+                if live.remove(&name).is_none() {
+                    // A socket, which is no file of ours and is made anew at each start.
+                    return;
+                }
                 pending.push((at, NameChange::Remove(name)));
+                self.touched(parent, NAME_GONE);
             }
         }
     }
@@ -201,10 +212,12 @@ impl<'a> Disk<'a> {
     }
 
     fn changed(&mut self, at: usize, fd: i32, change: Change) {
-        match &mut self.nodes[self.open[&fd].0] {
+        let id = self.open[&fd].0;
+        match &mut self.nodes[id] {
             Node::File { pending, .. } => pending.push((at, change)),
             Node::Directory { .. } => panic!("nobody writes to a directory"),
         }
+        self.touched(id, OCTETS);
     }
 
     fn name(&mut self, at: usize, path: &str, id: Id) {
@@ -212,13 +225,21 @@ impl<'a> Disk<'a> {
         let (live, _, pending) = self.names(parent);
         live.insert(name.clone(), id);
         pending.push((at, NameChange::Add(name, id)));
+        self.touched(parent, NAME);
+    }
+
+    fn touched(&mut self, id: Id, what: usize) {
+        self.unsynced.entry(id).or_default()[what] = true;
     }
 
     fn renamed(&mut self, at: usize, from: &str, to: &str) {
         let (from_parent, from_name) = self.parent_of(from);
         let (to_parent, to_name) = self.parent_of(to);
-        let (live, _, pending) = self.names(from_parent);
+        let (live, ..) = self.names(from_parent);
         let id = live.remove(&from_name).expect("only what is there is renamed");
+        self.touched(from_parent, NAME_GONE);
+        self.touched(to_parent, NAME);
+        let (live, _, pending) = self.names(from_parent);
         if from_parent == to_parent {
             live.insert(to_name.clone(), id);
             pending.push((at, NameChange::Rename(from_name, to_name, id)));
@@ -234,11 +255,21 @@ impl<'a> Disk<'a> {
         let (id, path) = self.open[&fd].clone();
         let path = path[self.directory.len()..].trim_start_matches('/');
         let path = path.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
-        let kind = SyncKind { path, call: if data_only { "fdatasync" } else { "fsync" } };
+        let of = match (self.unsynced.remove(&id).unwrap_or_default(), data_only) {
+            ([false, false, false], _) => "",
+            ([true, ..], true) => "data",
+            ([true, ..], false) => "data and inode",
+            ([_, true, true], _) => "names made and removed",
+            ([_, true, false], _) => "names made",
+            ([_, false, true], _) => "names removed",
+        };
+        let kind = SyncKind { path, of };
         if self.without.as_ref() != Some(&kind) {
             self.syncs.insert(serial, (id, at));
         }
-        *self.seen.entry(kind).or_default() += 1;
+        if !of.is_empty() {
+            *self.seen.entry(kind).or_default() += 1;
+        }
     }
 
     fn sync_ended(&mut self, serial: u64, failed: bool) {

@@ -1,8 +1,8 @@
 //! What a power cut leaves, and whether every promise still holds on it.
 //!
 //! A kill does not show a missing sync: the page cache outlives the process. So `recorder.c` logs
-//! what the process writes, syncs and names below one directory, `disk.rs` rebuilds from the log the
-//! directory as a power cut at any point of it would have left it, and a story opens what was
+//! what the process writes, syncs and names below one directory, `disk.rs` rebuilds from the log
+//! the directory as a power cut at any point of it would have left it, and a story opens what was
 //! rebuilt and checks its promises. Each story is told once more for each kind of sync with that
 //! one taken away, and must fail then: a sync that nobody would miss proves nothing.
 //!
@@ -18,4 +18,5 @@ mod disk;
 mod power_cut;
 mod recorder;
 mod spool_story;
+mod sqlite_story;
 mod trace;
