@@ -8,3 +8,7 @@ mod accept;
 mod dkim;
 
 mod store;
+
+mod crash;
+mod spool;
+mod support;
