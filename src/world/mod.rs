@@ -10,17 +10,17 @@
 
 mod body;
 pub mod certificates;
-// pub mod demo;
+pub mod demo;
 pub mod dns;
 mod grammar;
 pub mod manners;
 pub mod mx;
 pub mod operators;
-// mod seed;
+mod seed;
 mod session;
 pub mod sink;
 mod stream;
-// mod traffic;
+mod traffic;
 mod weak_key;
 
 use std::io;

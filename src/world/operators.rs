@@ -120,6 +120,7 @@ fn well_behaved() -> Vec<Operator> {
         ..Manners::default()
     };
     const MANY: &[&str] = &["*.many.test"];
+    const OWN: &[&str] = &[OWN_DOMAIN];
     let many = Manners { rules: usual_mailboxes(), ..Manners::default() };
     vec![
         Operator {
@@ -136,6 +137,12 @@ fn well_behaved() -> Vec<Operator> {
             note: "accepts, for every domain below many.test",
             hosts: vec![host("mx.many.test", [11, 1], MANY, many)],
             domains: MANY,
+        },
+        Operator {
+            name: "Shop",
+            note: "our own mailboxes, where reports on what could not be delivered arrive",
+            hosts: vec![host("mx.shop.test", [12, 1], OWN, Manners::default())],
+            domains: OWN,
         },
     ]
 }
