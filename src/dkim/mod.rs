@@ -5,14 +5,15 @@
 //!             signs, two independent verifiers accept.
 //! Knows not:  whose mail it is.
 
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DkimError(String);
+
 pub mod keys {
     use std::path::Path;
 
+    use super::DkimError;
     use crate::model::{Domain, Timestamp};
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("{0}")]
-    pub struct DkimError(String);
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Algorithm {

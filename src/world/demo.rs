@@ -27,7 +27,7 @@ use super::{World, WorldError, WorldPlan};
 use crate::app::{Addresses, App, AppError};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::dkim::keys::DkimError;
+use crate::dkim::DkimError;
 use crate::store::StoreError;
 use crate::wire::network::{Network, NetworkError};
 

@@ -48,6 +48,8 @@ pub enum Says {
     /// These records; a type that is not among them gets an empty answer.
     Records(Vec<Data>),
     ServerFailure,
+    /// The name does not exist, though a wildcard would cover it.
+    Missing,
     /// Nothing at all: the resolver waits for its own deadline.
     Silence,
 }
@@ -262,6 +264,10 @@ impl Shared {
                 Some(Says::ServerFailure) => {
                     answer.metadata.response_code = ResponseCode::ServFail;
                     return Some(());
+                }
+                Some(Says::Missing) => {
+                    answer.metadata.response_code = ResponseCode::NXDomain;
+                    &[]
                 }
                 Some(Says::Records(records)) => records.as_slice(),
                 None => {

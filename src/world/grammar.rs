@@ -30,14 +30,16 @@ pub(super) fn mail(argument: &str, told: &Extensions) -> Result<Mail, &'static s
                 size.is_some() && value.bytes().all(|b| b.is_ascii_digit())
             }
             "BODY" if told.eight_bit => {
-                eight_bit = value == "8BITMIME";
-                eight_bit || value == "7BIT"
+                eight_bit = value.eq_ignore_ascii_case("8BITMIME");
+                eight_bit || value.eq_ignore_ascii_case("7BIT")
             }
             "SMTPUTF8" if told.smtputf8 => {
                 smtputf8 = true;
                 value.is_empty()
             }
-            "RET" if told.dsn => matches!(value.as_str(), "FULL" | "HDRS"),
+            "RET" if told.dsn => {
+                ["FULL", "HDRS"].iter().any(|word| value.eq_ignore_ascii_case(word))
+            }
             "ENVID" if told.dsn => is_xtext(value) && value.len() <= 100,
             _ => return Err(NOT_ANNOUNCED),
         };

@@ -126,6 +126,11 @@ impl World {
         self.common.sink.accepted()
     }
 
+    /// The clock of greylists and throttles.
+    pub fn clock(&self) -> &Clock {
+        &self.common.clock
+    }
+
     /// What clients did against the protocol.
     pub fn faults(&self) -> Vec<String> {
         self.common.faults()
