@@ -22,11 +22,11 @@ use super::operators::{
 };
 use super::seed::{Secrets, Seed, seed, write_private};
 use super::sink::Keep;
-use super::traffic::trickle;
+use super::traffic::{TRICKLE_ADDRESS, trickle};
 use super::{World, WorldError, WorldPlan};
 use crate::app::{Addresses, App, AppError};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Settings, SourceSettings, Trusted};
 use crate::dkim::DkimError;
 use crate::store::StoreError;
 use crate::wire::network::{Network, NetworkError};
@@ -243,9 +243,13 @@ async fn run(options: &DemoOptions, place: &Place, ports: &Ports) -> Result<Runn
         clock: clock.clone(),
     })
     .await?;
-    let settings = settings(place, ports, &world)?;
+    let mut settings = settings(place, ports, &world)?;
     write_private(&place.settings_file(), settings_text(&settings).as_bytes())?;
     let seeded = seed(&settings, &clock).await?;
+    settings.trusted = vec![Trusted {
+        network: Network::parse(&TRICKLE_ADDRESS.to_string())?,
+        credential: seeded.secrets.smtp_user.clone(),
+    }];
     publish(&world, &seeded);
     let app = App::start(settings, clock).await?;
     let addresses = app.addresses().clone();
@@ -256,20 +260,18 @@ async fn run(options: &DemoOptions, place: &Place, ports: &Ports) -> Result<Runn
         text.push(b'\n');
         write_private(file, &text)?;
     }
-    let trickle = start_trickle(options, &addresses, &seeded.secrets);
+    let trickle = start_trickle(options, &addresses);
     Ok(Running { app, world, trickle })
 }
 
 fn start_trickle(
     options: &DemoOptions,
     addresses: &Addresses,
-    secrets: &Secrets,
 ) -> Option<tokio::task::JoinHandle<()>> {
     let unasked = if options.ready_file.is_some() { 0 } else { TRAFFIC_DEFAULT };
     let per_minute = options.traffic.unwrap_or(unasked);
-    let submissions = *addresses.submissions.first()?;
-    (per_minute > 0)
-        .then(|| tokio::spawn(trickle(per_minute, submissions, secrets.clone(), FROM.to_owned())))
+    let submission = *addresses.submission.first()?;
+    (per_minute > 0).then(|| tokio::spawn(trickle(per_minute, submission, FROM)))
 }
 
 fn settings(place: &Place, ports: &Ports, world: &World) -> Result<Settings, DemoError> {
@@ -287,7 +289,7 @@ fn settings(place: &Place, ports: &Ports, world: &World) -> Result<Settings, Dem
     settings.delivery.mx_port = world.mx_port();
     settings.delivery.allowed_networks = vec![Network::parse("127.0.0.0/8")?];
     settings.dns.servers = vec![world.dns().address()];
-    settings.source = vec![crate::config::SourceSettings {
+    settings.source = vec![SourceSettings {
         name: "demo".to_owned(),
         address: vec![SOURCE_ADDRESS.into()],
         ehlo: Some(HOST_NAME.to_owned()),

@@ -21,6 +21,7 @@ mod session;
 pub mod sink;
 mod stream;
 mod traffic;
+mod transaction;
 mod weak_key;
 
 use std::io;

@@ -240,63 +240,32 @@ fn snail() -> Pace {
 }
 
 fn with_tls_of_their_own() -> Vec<Operator> {
-    const CAST: &[(&str, &str, &[&str], &str, u8, TlsManner)] = &[
-        ("No TLS", "clear text alone", &["no-tls.test"], "mx.no-tls.test", 1, TlsManner::Absent),
-        (
-            "Expired",
-            "an expired certificate",
-            &["expired-tls.test"],
-            "mx.expired-tls.test",
-            2,
-            TlsManner::Expired,
-        ),
-        (
-            "Wrong name",
-            "a certificate of another host",
-            &["wrong-name-tls.test"],
-            "mx.wrong-name-tls.test",
-            3,
-            TlsManner::WrongName,
-        ),
-        (
+    let one = |name, note, domains: &'static [&'static str], at, tls| {
+        let mx = format!("mx.{}", domains[0]);
+        let manners = Manners { tls, ..Manners::default() };
+        Operator { name, note, hosts: vec![host(&mx, [30, at], domains, manners)], domains }
+    };
+    use TlsManner::{Absent, Broken, Expired, SelfSigned, Weak, WrongName};
+    vec![
+        one("No TLS", "clear text alone", &["no-tls.test"], 1, Absent),
+        one("Expired", "an expired certificate", &["expired-tls.test"], 2, Expired),
+        one("Wrong name", "a certificate of another host", &["wrong-name-tls.test"], 3, WrongName),
+        one(
             "Self-signed",
             "a certificate signed by itself",
             &["self-signed-tls.test"],
-            "mx.self-signed-tls.test",
             4,
-            TlsManner::SelfSigned,
+            SelfSigned,
         ),
-        (
-            "Weak",
-            "a certificate with an RSA key of 1024 bits",
-            &["weak-tls.test"],
-            "mx.weak-tls.test",
-            5,
-            TlsManner::Weak,
-        ),
-        (
+        one("Weak", "a certificate with an RSA key of 1024 bits", &["weak-tls.test"], 5, Weak),
+        one(
             "Broken TLS",
             "announces STARTTLS, and the handshake fails",
             &["broken-tls.test"],
-            "mx.broken-tls.test",
             6,
-            TlsManner::Broken,
+            Broken,
         ),
-    ];
-    let operator = |&(name, note, domains, mx, at, tls): &(
-        &'static str,
-        &'static str,
-        &'static [&'static str],
-        &str,
-        u8,
-        TlsManner,
-    )| Operator {
-        name,
-        note,
-        hosts: vec![host(mx, [30, at], domains, Manners { tls, ..Manners::default() })],
-        domains,
-    };
-    CAST.iter().map(operator).collect()
+    ]
 }
 
 fn in_trouble() -> Vec<Operator> {
