@@ -12,3 +12,8 @@ mod store;
 mod crash;
 mod spool;
 mod support;
+
+mod clients;
+mod scenarios;
+mod support;
+mod world;
