@@ -17,3 +17,9 @@ mod clients;
 mod scenarios;
 mod support;
 mod world;
+
+mod benches;
+mod layers;
+mod peers;
+mod sources;
+mod tidy;
