@@ -1,7 +1,19 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
 
+mod accept;
 mod benches;
+mod cli;
+mod clients;
+mod config;
+mod crash;
+mod dkim;
 mod layers;
+mod listener;
 mod peers;
+mod scenarios;
 mod sources;
+mod spool;
+mod store;
+mod support;
 mod tidy;
+mod world;
