@@ -199,15 +199,7 @@ impl<'a, D: Door> Client<'a, D> {
                     self.write(session, stream).await?;
                     self.read(session, stream).await?;
                 }
-                Step::CheckSender => {
-                    let answer = match session.in_question() {
-                        Some((who, sender, size)) => {
-                            self.shared.door.check_sender(who, sender, size)
-                        }
-                        None => Ok(()),
-                    };
-                    session.sender_checked(answer);
-                }
+                Step::CheckSender => self.check_sender(session),
                 Step::Verify { user, password } => {
                     self.write(session, stream).await?;
                     let verdict = self.verify(&user, password.expose()).await;
@@ -227,6 +219,14 @@ impl<'a, D: Door> Client<'a, D> {
                     return Ok(Next::Close);
                 }
             }
+        }
+    }
+
+    fn check_sender(&self, session: &mut Session) {
+        // The machine asks only when it has a sender and somebody who names it.
+        if let Some((who, sender, size)) = session.in_question() {
+            let answer = self.shared.door.check_sender(who, sender, size);
+            session.sender_checked(answer);
         }
     }
 
@@ -282,6 +282,11 @@ impl<'a, D: Door> Client<'a, D> {
             if pace.since - pace.minute >= Duration::from_secs(60) {
                 pace.minute = pace.since;
                 session.minute_passed();
+            }
+            // A client that is never silent lets no timer run out.
+            if pace.since >= pace.session_end && !pace.overdue {
+                pace.overdue = true;
+                session.drain();
             }
         }
         let wait = self.tuning.smtp.command_wait;
@@ -352,9 +357,8 @@ impl<'a, D: Door> Client<'a, D> {
             }
             Ok::<(), io::Error>(())
         };
-        match timeout(LINGER_WAIT, linger).await {
-            Ok(Err(error)) => tracing::trace!(peer = %self.peer, reason = %error, "closed hard"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = timeout(LINGER_WAIT, linger).await {
+            tracing::trace!(peer = %self.peer, reason = %error, "closed hard");
         }
     }
 
