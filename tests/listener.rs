@@ -14,7 +14,7 @@ use postroad::model::*;
 use postroad::store::CredentialRow;
 use postroad::wire::network::Network;
 use rustls_pki_types::pem::PemObject;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -398,10 +398,12 @@ async fn only_named_proxies_may_say_who_the_client_is_and_they_must() {
 async fn a_shutdown_ends_idle_sessions_at_once_and_lets_a_body_finish() {
     let post = Post::open(|_| {});
     let (mut idle, mut busy) = (post.connect().await, post.connect().await);
+    let secured = TcpStream::connect(post.listener.submissions()[0]).await.expect("connected");
     busy.begin_data().await;
     busy.say("Subject: x\r\n\r\n").await;
     let draining = post.listener.drain(SOON);
     let client = async {
+        assert_eq!(Client(secured).hear_to_end().await, "");
         assert!(idle.hear_to_end().await.starts_with("421 4.3.2"));
         assert!(TcpStream::connect(post.listener.submission()[0]).await.is_err());
         busy.say("x\r\n.\r\n").await;
@@ -492,6 +494,66 @@ async fn pythons_smtplib_submits_by_starttls_and_by_implicit_tls() {
         assert!(mail.mail.len() > 70_000);
         assert_eq!(mail.identity.name, "app");
     }
+}
+
+/// Run by the test below in a process of its own, under a low limit of open files.
+#[tokio::test]
+#[ignore = "only as a child of another test"]
+async fn serves_until_its_parent_hangs_up() {
+    let post = Post::open(|_| {});
+    println!("\nport {}", post.listener.submission()[0].port());
+    let mut nothing = vec![];
+    tokio::io::stdin().read_to_end(&mut nothing).await.expect("read");
+}
+
+#[tokio::test]
+async fn running_out_of_files_stops_nothing_for_good() {
+    let own = std::env::current_exe().expect("a path");
+    let mut child = tokio::process::Command::new("sh")
+        .args(["-c", "ulimit -n 60; exec \"$0\" --ignored --nocapture --exact \"$1\""])
+        .arg(own)
+        .arg("listener::serves_until_its_parent_hangs_up")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a shell");
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+    let port = loop {
+        let line = timeout(SOON, lines.next_line()).await.expect("in time").expect("read");
+        if let Some(port) = line.expect("a line").strip_prefix("port ") {
+            break port.parse::<u16>().expect("a number");
+        }
+    };
+    let mut flood = vec![];
+    for _ in 0..100 {
+        flood.push(TcpStream::connect(("127.0.0.1", port)).await.expect("in the backlog"));
+    }
+    sleep(Duration::from_millis(200)).await;
+    drop(flood);
+    let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
+    let mut client = Client::greeted(socket).await;
+    assert!(client.ask("EHLO c").await.starts_with("250-"));
+    child.kill().await.expect("ended");
+}
+
+/// For nightly, with Postfix installed: its load generator at 10 KiB a mail.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Postfix's smtp-source"]
+async fn smtp_source_is_served() {
+    const MAILS: usize = 5000;
+    let post = Post::open(|_| {});
+    let began = Instant::now();
+    let source = tokio::process::Command::new("smtp-source")
+        .args(["-s", "20", "-l", "10240", "-f", "a@b.example", "-t", "c@d.example"])
+        .args(["-m", &MAILS.to_string()])
+        .arg(format!("inet:127.0.0.1:{}", post.listener.submission()[0].port()))
+        .output();
+    let output = timeout(Duration::from_secs(300), source).await.expect("in time").expect("run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rate = MAILS as f64 / began.elapsed().as_secs_f64();
+    println!("{rate:.0} mails a second, of {} octets", post.mails()[0].mail.len());
+    assert_eq!(post.mails().len(), MAILS);
 }
 
 const IDLERS: &str = r#"

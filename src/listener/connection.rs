@@ -69,7 +69,7 @@ pub(super) async fn serve<D: Door>(
     let (mut peer, mut place) = (peer, place);
     if proxied {
         match timeout(PROXY_WAIT, Box::pin(read_proxy_header(&mut socket))).await {
-            Ok(Ok(client)) => peer = client.unwrap_or(peer),
+            Ok(Ok(client)) => peer = client.map_or(peer, |client| client.to_canonical()),
             _ => return tracing::info!(%peer, "no PROXY header from a proxy: closed"),
         }
         let Some(taken) = place.of_client(peer, tuning.smtp.connections_per_client_max) else {
@@ -175,9 +175,15 @@ impl<'a, D: Door> Client<'a, D> {
         Session::new(port.role, self.tuning.rules.clone(), self.peer, trusted, tls)
     }
 
-    async fn handshake(&self, socket: TcpStream) -> Option<Box<TlsStream<TcpStream>>> {
+    async fn handshake(&mut self, socket: TcpStream) -> Option<Box<TlsStream<TcpStream>>> {
         let acceptor = TlsAcceptor::from(self.shared.tls.clone());
-        let reason = match timeout(HANDSHAKE_WAIT, acceptor.accept(socket)).await {
+        let shaken = tokio::select! {
+            biased;
+            shaken = timeout(HANDSHAKE_WAIT, acceptor.accept(socket)) => shaken,
+            // Nothing was said yet that would have to be finished.
+            () = Stop::Drain.reached(&mut self.stop) => return None,
+        };
+        let reason = match shaken {
             Ok(Ok(stream)) => return Some(Box::new(stream)),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it took too long".to_owned(),
