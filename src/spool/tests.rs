@@ -1,3 +1,5 @@
+//! The spool's claims, on real directories; a disk that fills up is in `tests/spool.rs`.
+
 use proptest::prelude::*;
 
 use super::*;
