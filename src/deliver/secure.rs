@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::socket::{self, Waiting};
 use crate::model::TlsMode;
 
 /// Hosts whose sessions are remembered, for each of the two configurations.
@@ -186,12 +187,10 @@ impl Wire {
     /// Nothing waits to be read and the host has not closed. Under TLS a waiting octet may be a
     /// session ticket, so there only the end of the stream counts.
     pub(super) fn is_quiet(&self) -> bool {
-        let mut octet = [std::mem::MaybeUninit::uninit()];
-        let waiting = socket2::SockRef::from(self.tcp()).peek(&mut octet);
-        match waiting {
-            Ok(0) => false,
-            Ok(_) => matches!(self, Wire::Tls(_)),
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        match socket::waiting(self.tcp()) {
+            Ok(Waiting::Nothing) => true,
+            Ok(Waiting::Octets) => matches!(self, Wire::Tls(_)),
+            Ok(Waiting::End) | Err(_) => false,
         }
     }
 }
