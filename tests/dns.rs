@@ -29,6 +29,8 @@ enum Says {
 struct Zone {
     table: Arc<Mutex<HashMap<(String, RecordType), Says>>>,
     asked: Arc<AtomicUsize>,
+    /// Questions whose letters were of mixed case.
+    mixed: Arc<AtomicUsize>,
 }
 
 fn name(text: &str) -> Name {
@@ -74,6 +76,9 @@ impl Zone {
         let asked = Message::from_vec(octets).expect("a question");
         let question = asked.queries[0].clone();
         let owner = question.name().to_ascii().to_ascii_lowercase();
+        if owner != question.name().to_ascii() {
+            self.mixed.fetch_add(1, Ordering::SeqCst);
+        }
         let mut answer = Message::response(asked.metadata.id, asked.metadata.op_code);
         answer.metadata.recursion_available = true;
         answer.add_query(question.clone());
@@ -232,6 +237,8 @@ async fn definite_answers_fail_and_are_remembered() {
     }
     // Seven for MX, six for the addresses of three hosts; all asked once.
     assert_eq!(zone.asked(), 13);
+    // A forger would have to guess the case of each letter, too (A21).
+    assert!(zone.mixed.load(Ordering::SeqCst) > 6);
 }
 
 #[tokio::test]

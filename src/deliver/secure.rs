@@ -58,8 +58,15 @@ impl TlsConfigs {
         host: &str,
         mode: TlsMode,
     ) -> io::Result<Wire> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| io::Error::other(format!("'{host}' cannot stand in a certificate")))?;
+        let name = match (ServerName::try_from(host.to_owned()), mode) {
+            (Ok(name), _) => name,
+            (Err(_), TlsMode::Verified | TlsMode::Implicit) => {
+                let reason = format!("'{host}' cannot stand in a certificate");
+                return Err(io::Error::other(reason));
+            }
+            // No name is checked, so an odd one is no reason to go in the clear.
+            (Err(_), _) => ServerName::from(tcp.peer_addr()?.ip()),
+        };
         let connector = TlsConnector::from(self.config_for(mode)?);
         let stream = connector.connect(name, tcp).await?;
         Ok(Wire::Tls(Box::new(stream)))
@@ -101,9 +108,9 @@ fn verified_config(extra_roots: Option<&PathBuf>) -> Result<Arc<ClientConfig>, S
     Ok(Arc::new(config))
 }
 
-/// Accepts every certificate and signature. Without a name to trust, an attacker in the middle could
-/// show a certificate of his own, so checking the signature would protect nothing; not checking it
-/// keeps the mail encrypted towards hosts with expired, short or odd keys (RFC 7435).
+/// Accepts every certificate and signature. Without a name to trust, an attacker in the middle
+/// could show a certificate of his own, so checking the signature would protect nothing; not
+/// checking it keeps the mail encrypted towards hosts with expired, short or odd keys (RFC 7435).
 #[derive(Debug)]
 struct AnyCertificate;
 

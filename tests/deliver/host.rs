@@ -21,6 +21,7 @@ pub struct Host {
     pub address: SocketAddr,
     heard: Arc<Mutex<Vec<u8>>>,
     connections: Arc<AtomicUsize>,
+    resumed: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -35,16 +36,24 @@ impl Host {
         let script: Script = Arc::new(move |talk| Box::pin(script(talk)));
         let heard: Arc<Mutex<Vec<u8>>> = Arc::default();
         let connections: Arc<AtomicUsize> = Arc::default();
+        let resumed: Arc<AtomicUsize> = Arc::default();
+        let kept = Arc::clone(&resumed);
         let (shared, count) = (Arc::clone(&heard), Arc::clone(&connections));
         let task = tokio::spawn(async move {
             while let Ok((stream, peer)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 let heard = Arc::clone(&shared);
-                let talk = Talk { stream: Some(End::Plain(stream)), read: vec![], heard, peer };
+                let talk = Talk {
+                    stream: Some(End::Plain(stream)),
+                    read: vec![],
+                    heard,
+                    peer,
+                    resumed: Arc::clone(&kept),
+                };
                 tokio::spawn(script(talk));
             }
         });
-        Host { address, heard, connections, task }
+        Host { address, heard, connections, resumed, task }
     }
 
     /// All octets that were read, of all connections in order.
@@ -54,6 +63,13 @@ impl Host {
 
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Host {
+    /// TLS handshakes that took up an earlier session.
+    pub fn resumed(&self) -> usize {
+        self.resumed.load(Ordering::SeqCst)
     }
 }
 
@@ -74,6 +90,7 @@ pub struct Talk {
     read: Vec<u8>,
     heard: Arc<Mutex<Vec<u8>>>,
     pub peer: SocketAddr,
+    resumed: Arc<AtomicUsize>,
 }
 
 impl Talk {
@@ -207,6 +224,9 @@ impl Talk {
         let Some(End::Plain(tcp)) = self.stream.take() else { return false };
         match tokio_rustls::TlsAcceptor::from(config).accept(tcp).await {
             Ok(tls) => {
+                if tls.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
+                    self.resumed.fetch_add(1, Ordering::SeqCst);
+                }
                 self.stream = Some(End::Tls(Box::new(tls)));
                 true
             }
