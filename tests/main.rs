@@ -18,3 +18,5 @@ mod support;
 mod tidy;
 mod world;
 mod dsn;
+mod deliver;
+mod dns;
