@@ -6,8 +6,10 @@ use crate::clock::Clock;
 use crate::config::Settings;
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct AppError(pub String);
+pub enum AppError {
+    #[error("the daemon is not built yet")]
+    Unbuilt,
+}
 
 /// Where the daemon listens.
 #[derive(Clone, Debug, Default)]
@@ -17,16 +19,25 @@ pub struct Addresses {
     pub http: Vec<SocketAddr>,
 }
 
-pub struct App {}
+pub struct App {
+    addresses: Addresses,
+}
 
 impl App {
-    pub async fn start(settings: Settings, clock: Clock) -> Result<App, AppError> {
-        todo!()
+    pub async fn start(_settings: Settings, _clock: Clock) -> Result<App, AppError> {
+        Err(AppError::Unbuilt)
     }
+
     pub fn addresses(&self) -> &Addresses {
-        todo!()
+        &self.addresses
     }
+
     pub async fn stop(self) -> Result<(), AppError> {
-        todo!()
+        Ok(())
     }
+}
+
+/// Runs until SIGTERM or SIGINT, then drains.
+pub async fn serve(_settings: crate::config::Settings) -> Result<(), AppError> {
+    Err(AppError::Unbuilt)
 }

@@ -1,6 +1,12 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
 
-mod clients;
-mod scenarios;
 mod support;
+
+mod accept;
+mod cli;
+mod clients;
+mod config;
+mod dkim;
+mod listener;
+mod scenarios;
 mod world;

@@ -1,1 +1,140 @@
-//! api
+//! /v1 over HTTP and over the operator's socket: one file a resource.
+//!
+//! Owns:       paths, what is read from requests and written in answers, who may ask what.
+//! Promises:   a handler translates and nothing more; unknown fields are refused and named; every
+//!             error is `application/problem+json` (RFC 9457); lists run by cursors.
+//! Knows not:  SQL, SMTP, how anything is decided.
+
+mod body;
+mod caller;
+pub mod check;
+pub mod credentials;
+pub mod deliveries;
+mod dkim;
+mod domains;
+mod health;
+mod messages;
+mod problem;
+mod serve;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+
+pub use caller::Peer;
+pub use problem::Problem;
+pub use serve::{OperatorSocket, ServeError, TcpOptions, serve_tcp, serve_unix};
+
+use crate::auth::Auth;
+use crate::clock::Clock;
+use crate::compose::Composer;
+use crate::config::{Mistakes, Reload};
+use crate::spool::Spool;
+use crate::store::Store;
+use crate::telemetry::names;
+use caller::Operator;
+
+/// No request to /v1 carries more.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long an answer may take, the reading of its request included.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// Where every body of the spool is read.
+const CHECK_WAIT: Duration = Duration::from_secs(3600);
+
+/// Reads the settings again and takes up what can change live.
+pub type Reloading =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Reload, Mistakes>> + Send>> + Send + Sync>;
+
+/// What the handlers work with. The operator's commands run the same handlers on a stopped store,
+/// where nobody signs in, composes or reloads: there these parts are missing.
+pub struct ApiState {
+    pub store: Store,
+    pub auth: Option<Auth>,
+    pub composer: Option<Composer>,
+    pub spool: Option<Spool>,
+    pub reload: Option<Reloading>,
+    pub clock: Clock,
+    /// Where new DKIM keys are written.
+    pub dkim_dir: PathBuf,
+    /// Wakes the scheduler after deliveries were steered; it carries no data.
+    pub nudge: Arc<dyn Fn() + Send + Sync>,
+}
+
+type Api = State<Arc<ApiState>>;
+
+/// A list and where it goes on.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// To be given as `cursor` for what follows; null at the end.
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    fn whole(items: Vec<T>) -> axum::Json<Page<T>> {
+        axum::Json(Page { items, next: None })
+    }
+}
+
+pub fn router(state: ApiState) -> Router {
+    let quick = Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/count", get(deliveries::count))
+        .route("/v1/deliveries/steer", post(deliveries::steer))
+        .route("/v1/deliveries/{id}", get(deliveries::show))
+        .route("/v1/messages/{id}", get(messages::show))
+        .route("/v1/credentials", get(credentials::list).post(credentials::add))
+        .route("/v1/credentials/{name}", delete(credentials::revoke))
+        .route("/v1/domains", get(domains::list).post(domains::add))
+        .route("/v1/dkim", get(dkim::list).post(dkim::create))
+        .route("/v1/reload", post(reload))
+        .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
+    let slow = Router::new()
+        .route("/v1/check", get(check::show))
+        .layer(from_fn(|request, next| answered_within(CHECK_WAIT, request, next)));
+    quick
+        .merge(slow)
+        .fallback(|| async { Problem::not_found("nothing is served at this path") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(counted))
+        .with_state(Arc::new(state))
+}
+
+async fn answered_within(wait: Duration, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(wait, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::unavailable("this took too long; try again").into_response(),
+    }
+}
+
+async fn counted(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let class = match response.status().as_u16() {
+        100..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    };
+    names::HTTP_REQUESTS.add_with(&[("class", class)], 1);
+    response
+}
+
+async fn reload(State(api): Api, _: Operator) -> Result<axum::Json<Reload>, Problem> {
+    let reload = api.reload.as_ref().ok_or_else(|| Problem::conflict("no daemon is running"))?;
+    let taken = reload().await.map_err(|mistakes| Problem::unprocessable(mistakes.to_string()))?;
+    Ok(axum::Json(taken))
+}

@@ -1,6 +1,181 @@
-//! The operator's commands.
+//! The operator's commands, a file each.
+//!
+//! Owns:       arguments, tables, questions, exit codes: 0 done, 1 not done, 2 wrong arguments,
+//!             78 wrong settings.
+//! Promises:   nothing is changed in bulk without a count and a yes; what a stranger wrote reaches
+//!             no terminal as it was; a command says what to do when the daemon is not there.
+//! Knows not:  rows, sockets of mail, how anything is decided.
+
+mod check;
+mod client;
+mod config;
+mod credential;
+mod demo;
+mod dkim;
+mod domain;
+mod migrate;
+mod queue;
+mod screen;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Loaded, Mistakes, Settings};
+
+#[derive(Parser)]
+#[command(name = "postroad", version, about = "A self-hosted MTA with a campaign engine inside")]
+struct Arguments {
+    /// The settings; else POSTROAD_CONFIG, ./postroad.toml or /etc/postroad/postroad.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory, instead of the one in the settings.
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Serve,
+    /// Run the daemon amid a simulated internet, on this machine alone.
+    Demo(demo::Demo),
+    /// Look whether everything accepted is accounted for and every owed body is whole.
+    Check(check::Check),
+    /// Look at deliveries and steer them.
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// What applications sign in with.
+    #[command(subcommand)]
+    Credential(credential::Credential),
+    /// Domains that may be sent from.
+    #[command(subcommand)]
+    Domain(domain::Domain),
+    /// Signing keys.
+    #[command(subcommand)]
+    Dkim(dkim::Dkim),
+    /// The settings file.
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Bring the database to this version's form.
+    Migrate,
+    /// Print the version.
+    Version,
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error("{0}")]
+    Settings(#[from] Mistakes),
+    #[error("the daemon is not running (nobody answers at {0}); start it: postroad serve")]
+    NotRunning(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("the daemon's answer could not be read: {0}")]
+    Answer(String),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error(transparent)]
+    Spool(#[from] crate::spool::SpoolError),
+    #[error(transparent)]
+    Telemetry(#[from] crate::telemetry::TelemetryError),
+    #[error(transparent)]
+    App(#[from] crate::app::AppError),
+    #[error(transparent)]
+    Demo(#[from] crate::world::demo::DemoError),
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+    /// It ran, and what it found is bad; that was printed already.
+    #[error("")]
+    Found,
+}
+
+/// sysexits.h EX_CONFIG: the service unit does not restart on it.
+const EXIT_CONFIG: u8 = 78;
 
 /// Runs the command that the arguments name.
-pub fn run(arguments: impl Iterator<Item = std::ffi::OsString>) -> std::process::ExitCode {
-    todo!()
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        // Help and version are "errors" of clap's with exit code 0.
+        Err(answer) => {
+            let code = u8::try_from(answer.exit_code()).unwrap_or(2);
+            return match answer.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+    };
+    match dispatch(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::Found) => ExitCode::FAILURE,
+        // The reader of our output went away, as `head` does: nothing is wrong.
+        Err(CliError::System(why)) if why.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("postroad: {}", screen::lines(&error.to_string()));
+            let is_config = matches!(error, CliError::Settings(_));
+            if is_config { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<(), CliError> {
+    let Arguments { config, data_dir, command } = arguments;
+    let load =
+        || -> Result<Settings, CliError> { Ok(loaded(config.clone(), data_dir.clone())?.settings) };
+    match command {
+        Command::Serve => serve::run(load()?),
+        Command::Demo(demo) => demo::run(demo, data_dir),
+        Command::Check(check) => check::run(check, load()?),
+        Command::Queue(queue) => queue::run(queue, load()?),
+        Command::Credential(credential) => credential::run(credential, load()?),
+        Command::Domain(domain) => domain::run(domain, load()?),
+        Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Config(settings) => config::run(settings, config, data_dir),
+        Command::Migrate => migrate::run(load()?),
+        Command::Version => screen::print(concat!("postroad ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+fn loaded(config: Option<PathBuf>, data_dir: Option<PathBuf>) -> Result<Loaded, Mistakes> {
+    // A variable that is not UTF-8 cannot be one of ours.
+    let text = |value: OsString| value.into_string().ok();
+    let environment: Vec<(String, String)> =
+        std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
+    let mut loaded = crate::config::load(config.as_deref(), &environment)?;
+    if let Some(data_dir) = data_dir {
+        loaded.settings.node.data_dir = data_dir;
+        loaded.settings.node.control_socket = None;
+    }
+    Ok(loaded)
+}
+
+/// A runtime with a thread a core, for the daemon.
+fn on_all_cores<T>(work: impl Future<Output = T>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(work))
+}
+
+/// A runtime for one question.
+fn on_one_thread<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Arguments::command().debug_assert();
+    }
 }

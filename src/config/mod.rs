@@ -4,201 +4,32 @@
 //! Promises:   every mistake is named in one run, with file and line; an unknown key is a mistake.
 //! Knows not:  what a setting does.
 
+mod declare;
+mod read;
+mod sample;
+mod value;
+mod verify;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use declare::{Change, Declaration, Difference, Section, Unit};
+pub use read::{Loaded, Mistake, Mistakes, Place, load, read};
+pub use sample::sample;
+pub use value::{parse_size, parse_time, show_size, show_time};
+
+use crate::model::limits::{BODY_BYTES_MAX, RECIPIENTS_MAX};
+use crate::model::{IpPreference, RelayMechanism, TlsMode};
 use crate::wire::network::Network;
+use declare::{Setting, settings};
+use read::Reader;
 
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    pub node: Node,
-    pub store: StoreSettings,
-    pub spool: SpoolSettings,
-    pub smtp: Smtp,
-    pub tls: Tls,
-    pub http: Http,
-    pub delivery: Delivery,
-    pub retry: Retry,
-    pub dns: Dns,
-    pub log: Log,
-    /// `[[trusted]]`
-    pub trusted: Vec<Trusted>,
-    /// `[[source]]`
-    pub source: Vec<SourceSettings>,
-    /// `[[route]]`
-    pub route: Vec<Route>,
-}
-
-/// `[node]`
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// The host's name: greeting, EHLO, Received, sender of reports.
-    pub host_name: String,
-    pub id: i64,
-    pub data_dir: PathBuf,
-    pub dkim_dir: PathBuf,
-    /// The operator's Unix socket; empty: `control.sock` in the data directory.
-    pub control_socket: Option<PathBuf>,
-    /// How long SIGTERM waits for sessions and attempts under way.
-    pub stop_wait: Duration,
-}
-
-/// `[store]`
-#[derive(Clone, Debug, Default)]
-pub struct StoreSettings {
-    /// `postgres://…`; None: SQLite in the data directory. A secret: may come from a file.
-    pub url: Option<String>,
-}
-
-/// `[spool]`
-#[derive(Clone, Debug)]
-pub struct SpoolSettings {
-    pub segment_bytes: u64,
-    /// Mail is refused while less is free on the spool's disk.
-    pub free_bytes_min: u64,
-    /// Bodies just accepted that are kept in memory for their first attempt.
-    pub memory_bytes: u64,
-}
-
-/// `[smtp]`
-#[derive(Clone, Debug)]
-pub struct Smtp {
-    /// STARTTLS before AUTH.
-    pub submission: Vec<SocketAddr>,
-    /// TLS from the first octet.
-    pub submissions: Vec<SocketAddr>,
-    pub connections_max: usize,
-    pub connections_per_client_max: usize,
-    pub message_bytes_max: u64,
-    pub recipients_max: usize,
-    pub command_wait: Duration,
-    pub session_max: Duration,
-    /// Errors before a session is cut.
-    pub errors_max: u32,
-    /// Commands a minute before a session is cut.
-    pub commands_per_minute_max: u32,
-    /// Networks that must speak PROXY v1 or v2 first.
-    pub proxies: Vec<Network>,
-}
-
-/// `[tls]`
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    /// `[[tls.certificate]]`: chain and key in PEM; chosen by SNI, the first is the default.
-    pub certificate: Vec<Certificate>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Certificate {
-    pub chain: PathBuf,
-    pub key: PathBuf,
-}
-
-/// `[http]`
-#[derive(Clone, Debug)]
-pub struct Http {
-    pub listen: Vec<SocketAddr>,
-    /// Plain HTTP is answered on loopback and to these proxies; everybody else gets TLS.
-    pub proxies: Vec<Network>,
-}
-
-/// `[delivery]`
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    pub mx_port: u16,
-    pub connections_per_site_max: usize,
-    pub connections_max: usize,
-    pub messages_per_connection_max: u32,
-    pub recipients_per_transaction_max: usize,
-    pub idle_wait: Duration,
-    pub connect_wait: Duration,
-    pub greeting_wait: Duration,
-    pub command_wait: Duration,
-    pub data_start_wait: Duration,
-    pub data_block_wait: Duration,
-    pub data_end_wait: Duration,
-    pub preference: crate::model::IpPreference,
-    /// Non-global addresses found in DNS that may be delivered to nevertheless.
-    pub allowed_networks: Vec<Network>,
-}
-
-/// `[retry]`
-#[derive(Clone, Debug)]
-pub struct Retry {
-    pub wait_first: Duration,
-    pub wait_max: Duration,
-    pub expire_after: Duration,
-}
-
-/// `[dns]`
-#[derive(Clone, Debug, Default)]
-pub struct Dns {
-    /// Empty: as in /etc/resolv.conf.
-    pub servers: Vec<SocketAddr>,
-}
-
-/// `[log]`
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// "text" or "json".
-    pub format: String,
-    /// As in `info` or `info,postroad::deliver=debug`.
-    pub level: String,
-}
-
-/// `[[trusted]]`: clients of this network need no AUTH and stand for the credential.
-#[derive(Clone, Debug)]
-pub struct Trusted {
-    pub network: Network,
-    pub credential: String,
-}
-
-/// `[[source]]`
-#[derive(Clone, Debug)]
-pub struct SourceSettings {
-    pub name: String,
-    pub address: Vec<IpAddr>,
-    /// None: the host name.
-    pub ehlo: Option<String>,
-}
-
-/// `[[route]]`: where mail for some domains goes instead of their MX.
-#[derive(Clone, Debug, Default)]
-pub struct Route {
-    pub name: String,
-    /// `*` is all mail; `.example.com` a domain with what lies below it.
-    pub domains: Vec<String>,
-    /// A file with a domain a line, optionally followed by `host:port` of its own.
-    pub domains_file: Option<PathBuf>,
-    /// None: the domain's MX (to set TLS or IP preference alone).
-    pub host: Option<String>,
-    pub port: Option<u16>,
-    pub tls: Option<crate::model::TlsMode>,
-    pub preference: Option<crate::model::IpPreference>,
-    pub auth: Option<RouteAuth>,
-}
-
-#[derive(Clone)]
-pub struct RouteAuth {
-    pub mechanism: crate::model::RelayMechanism,
-    pub user: String,
-    pub secret: String,
-}
-
-impl std::fmt::Debug for RouteAuth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RouteAuth").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-macro_rules! defaults {
-    ($($name:ident { $($field:ident: $value:expr,)* })*) => {$(
-        impl Default for $name {
-            fn default() -> Self { $name { $($field: $value,)* } }
-        }
-    )*};
-}
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = minutes(1);
+const HOUR: Duration = minutes(60);
+const DAY: Duration = minutes(24 * 60);
+const MIB: u64 = 1 << 20;
 
 const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
@@ -208,31 +39,250 @@ fn any(port: u16) -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], port))
 }
 
-defaults! {
+/// The example that stands in the sample.
+fn example_network() -> Network {
+    Network::parse("127.0.0.0/8").expect("127.0.0.0/8 is a network")
+}
+
+settings! {
+    /// All tables of the file.
+    Settings {
+        /// `[node]`
+        node: Node = Node::default(), Table, Restart;
+        /// `[store]`
+        store: StoreSettings = StoreSettings::default(), Table, Restart;
+        /// `[spool]`
+        spool: SpoolSettings = SpoolSettings::default(), Table, Restart;
+        /// `[smtp]`
+        smtp: Smtp = Smtp::default(), Table, Restart;
+        /// `[tls]`
+        tls: Tls = Tls::default(), Table, Restart;
+        /// `[http]`
+        http: Http = Http::default(), Table, Restart;
+        /// `[delivery]`
+        delivery: Delivery = Delivery::default(), Table, Restart;
+        /// `[retry]`
+        retry: Retry = Retry::default(), Table, Restart;
+        /// `[dns]`
+        dns: Dns = Dns::default(), Table, Restart;
+        /// `[log]`
+        log: Log = Log::default(), Table, Restart;
+        /// `[[trusted]]`
+        trusted: Vec<Trusted> = Vec::new(), Items, Restart;
+        /// `[[source]]`
+        source: Vec<SourceSettings> = Vec::new(), Items, Restart;
+        /// `[[route]]`
+        route: Vec<Route> = Vec::new(), Items, Restart;
+    }
+
+    /// Who this daemon is, where it keeps its state, how it stops.
     Node {
-        host_name: "localhost".into(), id: 1, data_dir: "queue".into(), dkim_dir: "dkim-keys".into(),
-        control_socket: None, stop_wait: Duration::from_secs(30),
+        /// The host's name: greeting, EHLO, Received, sender of reports.
+        host_name: String = "localhost".into(), Name, Restart;
+        /// The number of this node; each daemon on one database has its own.
+        id: i64 = 1, Count, Restart, 1..=1023;
+        /// Where spool, outcome log and ledger lie.
+        data_dir: PathBuf = "queue".into(), Path, Restart;
+        /// Where private DKIM keys lie, and nowhere else.
+        dkim_dir: PathBuf = "dkim-keys".into(), Path, Restart;
+        /// The operator's Unix socket; empty: `control.sock` in the data directory.
+        control_socket: Option<PathBuf> = None, Path, Restart;
+        /// How long SIGTERM waits for sessions and attempts under way.
+        stop_wait: Duration = Duration::from_secs(30), Time, Restart, SECOND..=HOUR;
     }
+
+    /// The ledger.
+    StoreSettings {
+        /// A `postgres://` URL; empty: SQLite in the data directory.
+        url: Option<String> = None, Secret, Restart;
+    }
+
+    /// Bodies on disk and in memory.
     SpoolSettings {
-        segment_bytes: 64 << 20, free_bytes_min: 256 << 20, memory_bytes: 64 << 20,
+        /// A segment file is sealed at this size.
+        segment_bytes: u64 = 64 * MIB, Bytes, Restart, MIB..=(16 << 30);
+        /// Mail is refused while less is free on the spool's disk.
+        free_bytes_min: u64 = 256 * MIB, Bytes, Restart, 0..=(1 << 50);
+        /// Bodies just accepted that are kept in memory for their first attempt.
+        memory_bytes: u64 = 64 * MIB, Bytes, Restart, 0..=(1 << 40);
     }
+
+    /// Submission by SMTP.
     Smtp {
-        submission: vec![any(587)], submissions: vec![any(465)],
-        connections_max: 2000, connections_per_client_max: 100,
-        message_bytes_max: crate::model::limits::BODY_BYTES_MAX,
-        recipients_max: crate::model::limits::RECIPIENTS_MAX,
-        command_wait: minutes(5), session_max: minutes(60), errors_max: 20,
-        commands_per_minute_max: 100_000, proxies: Vec::new(),
+        /// Where STARTTLS is required before AUTH.
+        submission: Vec<SocketAddr> = vec![any(587)], Address, Restart;
+        /// Where TLS begins with the first octet.
+        submissions: Vec<SocketAddr> = vec![any(465)], Address, Restart;
+        /// Connections in all.
+        connections_max: usize = 2000, Count, Restart, 1..=1_000_000;
+        /// Connections of one client.
+        connections_per_client_max: usize = 100, Count, Restart, 1..=1_000_000;
+        /// The size of a mail.
+        message_bytes_max: u64 = BODY_BYTES_MAX, Bytes, Restart, (64 << 10)..=(1 << 30);
+        /// Recipients of a mail; RFC 5321 asks for 100 at least.
+        recipients_max: usize = RECIPIENTS_MAX, Count, Restart, 100..=100_000;
+        /// How long a client may take for a command or a part of a mail.
+        command_wait: Duration = minutes(5), Time, Restart, SECOND..=HOUR;
+        /// How long a session may last.
+        session_max: Duration = minutes(60), Time, Restart, SECOND..=DAY;
+        /// Errors before a session is cut.
+        errors_max: u32 = 20, Count, Restart, 1..=10_000;
+        /// Commands a minute before a session is cut.
+        commands_per_minute_max: u32 = 100_000, Count, Restart, 10..=100_000_000;
+        /// Networks that must speak PROXY v1 or v2 first.
+        proxies: Vec<Network> = Vec::new(), Network, Restart;
     }
-    Http { listen: vec![SocketAddr::from(([127, 0, 0, 1], 8025))], proxies: Vec::new(), }
+
+    /// Certificates; without any the daemon makes one that signs itself.
+    Tls {
+        /// `[[tls.certificate]]`: chosen by the name a client asks for, the first is the default.
+        certificate: Vec<Certificate> = Vec::new(), Items, Live;
+    }
+
+    /// A certificate; its files are read again when they change.
+    Certificate {
+        /// The chain in PEM, the host's own certificate first.
+        chain: PathBuf = "/etc/postroad/tls/chain.pem".into(), Path, Live;
+        /// The private key in PEM.
+        key: PathBuf = "/etc/postroad/tls/key.pem".into(), Path, Live;
+    }
+
+    /// The API, health and metrics by HTTP.
+    Http {
+        /// Where to listen.
+        listen: Vec<SocketAddr> = vec![SocketAddr::from(([127, 0, 0, 1], 8025))], Address, Restart;
+        /// Plain HTTP is answered on loopback and to these proxies; everybody else gets TLS.
+        proxies: Vec<Network> = Vec::new(), Network, Restart;
+    }
+
+    /// Delivery to receiving hosts.
     Delivery {
-        mx_port: 25, connections_per_site_max: 20, connections_max: 2000,
-        messages_per_connection_max: 1000, recipients_per_transaction_max: 100,
-        idle_wait: Duration::from_secs(10), connect_wait: Duration::from_secs(30),
-        greeting_wait: minutes(5), command_wait: minutes(5), data_start_wait: minutes(2),
-        data_block_wait: minutes(3), data_end_wait: minutes(10),
-        preference: crate::model::IpPreference::Ipv6First, allowed_networks: Vec::new(),
+        /// The port of MX hosts; another one only for tests.
+        mx_port: u16 = 25, Port, Restart, 1..=65535;
+        /// Connections to one site (the MX hosts that several domains share).
+        connections_per_site_max: usize = 20, Count, Restart, 1..=10_000;
+        /// Connections to all sites.
+        connections_max: usize = 2000, Count, Restart, 1..=1_000_000;
+        /// Mails over one connection before it is closed.
+        messages_per_connection_max: u32 = 1000, Count, Restart, 1..=1_000_000;
+        /// Recipients in one transaction; more are sent in several.
+        recipients_per_transaction_max: usize = 100, Count, Restart, 1..=10_000;
+        /// How long an unused connection is kept.
+        idle_wait: Duration = Duration::from_secs(10), Time, Restart, Duration::ZERO..=HOUR;
+        /// How long connecting may take.
+        connect_wait: Duration = Duration::from_secs(30), Time, Restart, SECOND..=minutes(10);
+        /// How long the greeting may take.
+        greeting_wait: Duration = minutes(5), Time, Restart, SECOND..=minutes(10);
+        /// How long the answer to a command may take.
+        command_wait: Duration = minutes(5), Time, Restart, SECOND..=minutes(10);
+        /// How long the answer to DATA may take.
+        data_start_wait: Duration = minutes(2), Time, Restart, SECOND..=minutes(10);
+        /// How long a part of the mail may take to be written.
+        data_block_wait: Duration = minutes(3), Time, Restart, SECOND..=minutes(10);
+        /// How long the answer to the end of the mail may take.
+        data_end_wait: Duration = minutes(10), Time, Restart, SECOND..=minutes(15);
+        /// IPv4 or IPv6, alone or first: ipv4_only, ipv6_only, ipv4_first, ipv6_first.
+        preference: IpPreference = IpPreference::Ipv6First, Word, Restart;
+        /// Private and loopback addresses found in DNS that may be delivered to nevertheless.
+        allowed_networks: Vec<Network> = Vec::new(), Network, Restart;
     }
-    Retry { wait_first: minutes(5), wait_max: minutes(240), expire_after: minutes(4 * 24 * 60), }
-    Log { format: "text".into(), level: "info".into(), }
+
+    /// When a deferred delivery is tried again.
+    Retry {
+        /// The first wait; each further one is longer.
+        wait_first: Duration = minutes(5), Time, Restart, SECOND..=DAY;
+        /// The longest wait.
+        wait_max: Duration = minutes(240), Time, Restart, SECOND..=DAY;
+        /// A delivery that is not done after this expires and is reported to its sender.
+        expire_after: Duration = minutes(4 * 24 * 60), Time, Restart, MINUTE..=minutes(60 * 24 * 60);
+    }
+
+    /// Where names are looked up.
+    Dns {
+        /// Servers with ports; empty: as in /etc/resolv.conf.
+        servers: Vec<SocketAddr> = Vec::new(), Address, Restart;
+    }
+
+    /// What the daemon tells on standard error.
+    Log {
+        /// How a line is written: "text" or "json".
+        format: String = "text".into(), Word, Restart;
+        /// From which level on, for all or for a module: `info` or `info,postroad::deliver=debug`.
+        level: String = "info".into(), Text, Live;
+    }
+
+    /// Clients of a network that need no AUTH.
+    Trusted {
+        /// The clients.
+        network: Network = example_network(), Network, Restart;
+        /// The credential they stand for, by its name.
+        credential: String = "newsletter".into(), Text, Restart;
+    }
+
+    /// One of our addresses, or one of each family, that mail leaves from.
+    SourceSettings {
+        /// What it is called in lists and logs.
+        name: String = "first".into(), Text, Restart;
+        /// At most one IPv4 and one IPv6 address of this host.
+        address: Vec<IpAddr> = Vec::new(), Address, Restart;
+        /// The name it gives in EHLO; empty: the host name.
+        ehlo: Option<String> = None, Name, Restart;
+    }
+
+    /// Where mail for some domains goes instead of their MX, or how it must go there.
+    Route {
+        /// What it is called in lists and logs.
+        name: String = String::new(), Text, Restart;
+        /// `*` is all mail; `.example.com` a domain with what lies below it.
+        domains: Vec<String> = Vec::new(), Text, Restart;
+        /// A file with a domain a line, optionally followed by a `host:port` of its own.
+        domains_file: Option<PathBuf> = None, Path, Restart;
+        /// The host to connect to; empty: the domain's MX, to set TLS or IP preference alone.
+        host: Option<String> = None, Name, Restart;
+        /// The host's port; empty: 25, or 465 with TLS from the first octet.
+        port: Option<u16> = None, Port, Restart, Some(1)..=Some(65535);
+        /// none, opportunistic, required, verified or implicit; empty: opportunistic.
+        tls: Option<TlsMode> = None, Word, Restart;
+        /// ipv4_only, ipv6_only, ipv4_first or ipv6_first; empty: as for all delivery.
+        preference: Option<IpPreference> = None, Word, Restart;
+        /// How to sign in at the host.
+        auth: Option<RouteAuth> = None, Table, Restart;
+    }
+
+    /// How to sign in at a relay.
+    RouteAuth {
+        /// plain, login or xoauth2.
+        mechanism: RelayMechanism = RelayMechanism::Plain, Word, Restart;
+        /// The user name.
+        user: String = String::new(), Text, Restart;
+        /// The password, or the token of XOAUTH2.
+        secret: String = String::new(), Secret, Restart;
+    }
+}
+
+/// What a reload changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Reload {
+    /// Settings whose new value takes effect now.
+    pub taken: Vec<String>,
+    /// Settings whose new value waits for a restart.
+    pub needs_restart: Vec<String>,
+}
+
+/// Tells which settings differ, and which of them can change while the daemon runs.
+pub fn reload(old: &Settings, new: &Settings) -> Reload {
+    let mut found = Vec::new();
+    Section::differences(old, new, "", &mut found);
+    let (live, rest): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|difference| difference.change == Change::Live);
+    let names = |found: Vec<Difference>| found.into_iter().map(|found| found.setting).collect();
+    Reload { taken: names(live), needs_restart: names(rest) }
+}
+
+impl Settings {
+    /// Where the operator's commands find the daemon.
+    pub fn control_socket(&self) -> PathBuf {
+        let usual = || self.node.data_dir.join("control.sock");
+        self.node.control_socket.clone().unwrap_or_else(usual)
+    }
 }

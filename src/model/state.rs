@@ -83,7 +83,8 @@ impl State {
 pub fn next(state: State, step: Step) -> Option<State> {
     Some(match (state, step) {
         (State::Waiting, Step::Claim) => State::Leased,
-        (State::Waiting, Step::Hold) => State::Held,
+        // Leased too: a mail that kills its task again and again is held by who tried it.
+        (State::Waiting | State::Leased, Step::Hold) => State::Held,
         (State::Waiting | State::Leased | State::Held, Step::Cancel) => State::Cancelled,
         (State::Waiting | State::Leased, Step::Suppress) => State::Suppressed,
         (State::Waiting | State::Held, Step::Expire) => State::Expired,

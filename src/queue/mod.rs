@@ -5,13 +5,28 @@
 //! Knows not:  SMTP, DNS, HTTP, campaigns.
 //! After a crash a delivery may be tried twice; it is never lost. See `tests/crash`.
 
+pub mod dialogue_log;
+mod kept;
 pub mod outcome_log;
 
-use bytes::Bytes;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::clock::Clock;
 use crate::model::*;
-use crate::spool::SpoolError;
-use crate::store::StoreError;
+use crate::spool::{Spool, SpoolError};
+use crate::store::{
+    ClaimedDelivery, Enqueue, MessageRow, NewDelivery, SettleGroup, Settled, Store, StoreError,
+};
+use dialogue_log::{DialogueLog, DialogueRef};
+use kept::Budget;
+pub use kept::Kept;
+use outcome_log::{OutcomeLog, Record, Ticket};
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -19,9 +34,22 @@ pub enum QueueError {
     Spool(#[from] SpoolError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the outcome log cannot be written or read: {0}")]
+    OutcomeLog(#[from] std::io::Error),
 }
 
-/// A message that is to be owed; the queue gives it its id, body place and times of acceptance.
+impl QueueError {
+    /// The same call may succeed later.
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            QueueError::Spool(SpoolError::Damaged { .. }) => false,
+            QueueError::Spool(_) | QueueError::OutcomeLog(_) => true,
+            QueueError::Store(error) => error.is_transient(),
+        }
+    }
+}
+
+/// A message that is to be owed; the queue gives it its body's place and its times.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
     pub organization: OrganizationId,
@@ -43,22 +71,375 @@ pub struct NewMessage {
     pub body: Bytes,
 }
 
-/// A cheap handle.
+/// A delivery in the hands of this node, with its body while that is still in memory.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub delivery: ClaimedDelivery,
+    pub body: Option<Kept>,
+}
+
+/// Who is told of fresh mail: the schedule. Losing a `wake` costs a poll, nothing else.
+pub trait Intake: Send + Sync {
+    /// The site of a recipient domain, if routing knows it without asking anybody.
+    fn site_of(&self, domain: &Domain) -> Option<SiteId>;
+    /// Notes the deliveries as claimed by this node, if their site has room for them right now.
+    fn reserve(&self, site: SiteId, deliveries: &[DeliveryId]) -> bool;
+    /// They were not committed after all.
+    fn unreserve(&self, site: SiteId, deliveries: &[DeliveryId]);
+    /// What was reserved is committed.
+    fn take(&self, site: SiteId, claimed: Vec<Claimed>);
+    /// There is waiting mail for this site from `due` on.
+    fn wake(&self, site: SiteId, due: Timestamp);
+}
+
+#[derive(Clone, Debug)]
+pub struct QueueOptions {
+    pub node: i64,
+    /// Bodies just accepted that may stay in memory for their first attempt, in octets.
+    pub memory_bytes: u64,
+    /// From acceptance to the end of trying.
+    pub expire_after: Duration,
+}
+
+/// A cheap handle; all clones share one outcome log.
 #[derive(Clone)]
-pub struct Queue {}
+pub struct Queue(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    spool: Spool,
+    outcomes: OutcomeLog,
+    dialogues: DialogueLog,
+    clock: Clock,
+    options: QueueOptions,
+    budget: Budget,
+    intake: OnceLock<Arc<dyn Intake>>,
+    /// Bodies on disk whose rows are not committed yet, by segment: a segment with one is not
+    /// swept although nothing in the ledger points at it.
+    uncommitted: Mutex<HashMap<SegmentId, usize>>,
+}
 
 impl Queue {
+    /// Keeps its logs below `directory`. Also returns the outcomes that earlier lives may not have settled; `replayed` ends that.
+    pub fn open(
+        store: Store,
+        spool: Spool,
+        directory: &Path,
+        options: QueueOptions,
+        clock: Clock,
+    ) -> Result<(Queue, Vec<Record>), QueueError> {
+        let (outcomes, records) = OutcomeLog::open(&directory.join("outcomes"))?;
+        let dialogues = DialogueLog::open(&directory.join("dialogues"))?;
+        let budget = Budget::new(options.memory_bytes);
+        let inner = Inner {
+            store,
+            spool,
+            outcomes,
+            dialogues,
+            clock,
+            options,
+            budget,
+            intake: OnceLock::new(),
+            uncommitted: Mutex::new(HashMap::new()),
+        };
+        Ok((Queue(Arc::new(inner)), records))
+    }
+
+    /// From now on fresh mail is handed to `intake`; the first call wins.
+    pub fn hand_to(&self, intake: Arc<dyn Intake>) {
+        if self.0.intake.set(intake).is_err() {
+            tracing::warn!("the queue has an intake already; the second is left out");
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub fn spool(&self) -> &Spool {
+        &self.0.spool
+    }
+
     /// The id for a message about to be enqueued (it stands in its Received field).
     pub async fn message_id(&self) -> Result<MessageId, QueueError> {
-        todo!()
+        Ok(self.0.store.message_id().await?)
     }
+
+    /// There is room for a mail of this size now; the reply to MAIL FROM depends on it (P5).
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.0.spool.has_room(bytes)
+    }
+
     /// Body on disk, then rows committed, then it returns: this is what a `250` stands for.
     /// The earlier message's id when the idempotency key was used before.
     pub async fn enqueue(&self, id: MessageId, new: NewMessage) -> Result<MessageId, QueueError> {
-        todo!()
+        if let Some(key) = &new.idempotency_key {
+            let earlier = self.0.store.message_by_idempotency_key(new.organization, key).await?;
+            if let Some(earlier) = earlier {
+                return Ok(earlier);
+            }
+        }
+        let ids = self.0.store.delivery_ids(new.envelope.recipients.len()).await?;
+        let body = new.body.clone();
+        let uncommitted = self.append(body.clone()).await?;
+        let job = self.job(id, ids, uncommitted.body, new);
+        let places = Places::reserve(self.0.intake.get(), &job, self.0.clock.now());
+        let job = places.mark(job);
+        let message = Arc::new(job.message.clone());
+        let recipients = places.recipients(&job);
+        let key = job.message.idempotency_key.clone();
+        match self.0.store.enqueue(job).await {
+            Ok(()) => {}
+            // Two submissions with one key at the same time: the other one won.
+            Err(StoreError::Duplicate(name)) if key.is_some() => {
+                let key = key.unwrap_or_default();
+                let organization = message.organization;
+                let earlier = self.0.store.message_by_idempotency_key(organization, &key).await?;
+                return earlier.ok_or(StoreError::Duplicate(name).into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        places.fill(&message, recipients, || self.0.budget.keep(body));
+        Ok(id)
     }
-    /// There is room for a mail of this size now; the reply to MAIL FROM depends on it (P5).
-    pub fn has_room(&self, bytes: u64) -> bool {
-        todo!()
+
+    /// The rows of a message that the caller enqueues in a transaction of his own (a report).
+    pub async fn prepare(&self, id: MessageId, new: NewMessage) -> Result<Prepared, QueueError> {
+        let ids = self.0.store.delivery_ids(new.envelope.recipients.len()).await?;
+        let uncommitted = self.append(new.body.clone()).await?;
+        let job = self.job(id, ids, uncommitted.body, new);
+        Ok(Prepared { job, _uncommitted: uncommitted })
+    }
+
+    async fn append(&self, body: Bytes) -> Result<Uncommitted, QueueError> {
+        let body = self.0.spool.append(body).await?;
+        *self.0.uncommitted.lock().entry(body.segment).or_default() += 1;
+        Ok(Uncommitted { queue: self.clone(), body })
+    }
+
+    fn job(&self, id: MessageId, first: DeliveryId, body: BodyRef, new: NewMessage) -> Enqueue {
+        let now = self.0.clock.now();
+        let due_at = new.not_before.map_or(now, |moment| moment.max(now));
+        let last = due_at + self.0.options.expire_after;
+        let deliveries = new.envelope.recipients.into_iter().zip(first.0..);
+        let deliveries = deliveries.map(|(recipient, id)| NewDelivery {
+            id: DeliveryId(id),
+            site: self.site_of(recipient.address.domain()),
+            recipient,
+            claimed: false,
+        });
+        let deliveries = deliveries.collect();
+        let message = MessageRow {
+            id,
+            organization: new.organization,
+            stream: new.stream,
+            credential: new.credential,
+            domain: new.domain,
+            sender: new.envelope.sender,
+            eight_bit: new.envelope.eight_bit,
+            smtputf8: new.envelope.smtputf8,
+            dsn_return: new.envelope.dsn_return,
+            dsn_envelope_id: new.envelope.dsn_envelope_id,
+            message_id_header: new.message_id_header,
+            subject: new.subject,
+            tag: new.tag,
+            metadata: new.metadata,
+            idempotency_key: new.idempotency_key,
+            body,
+            body_node: self.0.options.node,
+            accepted_at: now,
+            due_at,
+            expires_at: new.not_after.map_or(last, |moment| moment.min(last)),
+            rank: new.rank,
+        };
+        Enqueue { message, deliveries }
+    }
+
+    fn site_of(&self, domain: &Domain) -> SiteId {
+        let intake = self.0.intake.get();
+        intake.and_then(|intake| intake.site_of(domain)).unwrap_or(SiteId::UNROUTED)
+    }
+
+    /// Tells the schedule that mail waits for a site.
+    pub fn wake(&self, site: SiteId, due: Timestamp) {
+        if let Some(intake) = self.0.intake.get() {
+            intake.wake(site, due);
+        }
+    }
+
+    /// The body from memory or, verified, from the spool.
+    pub async fn body(&self, claimed: &Claimed) -> Result<Bytes, QueueError> {
+        match &claimed.body {
+            Some(kept) => Ok(kept.bytes()),
+            None => Ok(self.0.spool.read(claimed.delivery.message.body).await?),
+        }
+    }
+
+    /// Outcomes are safe from kill -9 once this returns; `settle` takes them to the ledger.
+    pub fn note(&self, records: &[Record]) -> Result<Ticket, QueueError> {
+        Ok(self.0.outcomes.append(records)?)
+    }
+
+    pub async fn settle(&self, group: SettleGroup) -> Result<Vec<Settled>, QueueError> {
+        Ok(self.0.store.settle(group).await?)
+    }
+
+    /// All records of one `note` are in the ledger.
+    pub fn settled(&self, ticket: Ticket) {
+        self.0.outcomes.settled(ticket);
+    }
+
+    /// Keeps what was said in an attempt that did not succeed.
+    pub fn keep_dialogue(
+        &self,
+        at: Timestamp,
+        lines: &[String],
+    ) -> Result<DialogueRef, QueueError> {
+        Ok(self.0.dialogues.append(at.0, lines)?)
+    }
+
+    /// None when it was removed for its age.
+    pub fn dialogue(&self, place: DialogueRef) -> Result<Option<serde_json::Value>, QueueError> {
+        Ok(self.0.dialogues.read(place)?)
+    }
+
+    /// The outcomes that `open` returned are in the ledger.
+    pub fn replayed(&self) -> Result<(), QueueError> {
+        Ok(self.0.outcomes.replayed()?)
+    }
+
+    /// Removes sealed segments in which nothing is owed. Returns how many went.
+    pub async fn sweep(&self) -> Result<usize, QueueError> {
+        let sealed = self.0.spool.sealed();
+        let live: HashMap<SegmentId, u64> =
+            self.0.store.segments().await?.iter().map(|row| (row.id, row.live_bodies)).collect();
+        let mut removed = 0;
+        for segment in sealed {
+            let owed = live.get(&segment).copied().unwrap_or(0) > 0;
+            if owed || self.0.uncommitted.lock().contains_key(&segment) {
+                continue;
+            }
+            // The ledger's row goes last: a crash between leaves a row without file, which holds
+            // nothing, and not a file that nobody would ever look at again.
+            self.0.spool.remove(segment).await?;
+            self.0.store.remove_segment(segment).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+/// A body on disk for which no row is committed yet; noted until it is dropped.
+struct Uncommitted {
+    queue: Queue,
+    body: BodyRef,
+}
+
+impl Drop for Uncommitted {
+    fn drop(&mut self) {
+        let mut uncommitted = self.queue.0.uncommitted.lock();
+        if let Some(count) = uncommitted.get_mut(&self.body.segment) {
+            *count -= 1;
+            if *count == 0 {
+                uncommitted.remove(&self.body.segment);
+            }
+        }
+    }
+}
+
+/// A message whose body is on disk; keep it until its rows are committed.
+pub struct Prepared {
+    pub job: Enqueue,
+    _uncommitted: Uncommitted,
+}
+
+/// The places in memory that one submission has reserved, given back unless they are filled.
+struct Places<'a> {
+    intake: Option<&'a Arc<dyn Intake>>,
+    /// Each site with its deliveries, and whether there was room.
+    sites: Vec<(SiteId, Vec<DeliveryId>, bool)>,
+    due: Timestamp,
+    filled: bool,
+}
+
+impl<'a> Places<'a> {
+    fn reserve(intake: Option<&'a Arc<dyn Intake>>, job: &Enqueue, now: Timestamp) -> Places<'a> {
+        let mut sites: Vec<(SiteId, Vec<DeliveryId>, bool)> = Vec::new();
+        for delivery in &job.deliveries {
+            match sites.iter_mut().find(|(site, ..)| *site == delivery.site) {
+                Some((_, ids, _)) => ids.push(delivery.id),
+                None => sites.push((delivery.site, vec![delivery.id], false)),
+            }
+        }
+        let due = job.message.due_at;
+        if let (Some(intake), true) = (intake, due <= now) {
+            for (site, ids, reserved) in &mut sites {
+                *reserved = *site != SiteId::UNROUTED && intake.reserve(*site, ids);
+            }
+        }
+        Places { intake, sites, due, filled: false }
+    }
+
+    fn is_reserved(&self, site: SiteId) -> bool {
+        self.sites.iter().any(|(of, _, reserved)| *of == site && *reserved)
+    }
+
+    fn mark(&self, mut job: Enqueue) -> Enqueue {
+        for delivery in &mut job.deliveries {
+            delivery.claimed = self.is_reserved(delivery.site);
+        }
+        job
+    }
+
+    /// Of the deliveries with a place, what `fill` needs and the store will have taken away.
+    fn recipients(&self, job: &Enqueue) -> Vec<(SiteId, DeliveryId, Recipient)> {
+        let claimed = job.deliveries.iter().filter(|delivery| delivery.claimed);
+        claimed.map(|delivery| (delivery.site, delivery.id, delivery.recipient.clone())).collect()
+    }
+
+    /// After the commit: hands over what has a place and wakes the sites of the rest.
+    fn fill(
+        mut self,
+        message: &Arc<MessageRow>,
+        recipients: Vec<(SiteId, DeliveryId, Recipient)>,
+        keep: impl FnOnce() -> Option<Kept>,
+    ) {
+        self.filled = true;
+        let Some(intake) = self.intake else { return };
+        let body = if recipients.is_empty() { None } else { keep() };
+        let claimed = recipients.into_iter().map(|(site, id, recipient)| {
+            let delivery = ClaimedDelivery {
+                id,
+                recipient,
+                site,
+                tries: 0,
+                due_at: message.due_at,
+                delay_reported: false,
+                message: message.clone(),
+            };
+            Claimed { delivery, body: body.clone() }
+        });
+        let mut claimed: Vec<Claimed> = claimed.collect();
+        for (site, _, reserved) in &self.sites {
+            if !reserved {
+                intake.wake(*site, self.due);
+            } else if self.sites.len() == 1 {
+                intake.take(*site, std::mem::take(&mut claimed));
+            } else {
+                let own = claimed.iter().filter(|one| one.delivery.site == *site);
+                intake.take(*site, own.cloned().collect());
+            }
+        }
+    }
+}
+
+impl Drop for Places<'_> {
+    fn drop(&mut self) {
+        let (false, Some(intake)) = (self.filled, self.intake) else { return };
+        for (site, ids, reserved) in &self.sites {
+            if *reserved {
+                intake.unreserve(*site, ids);
+            }
+        }
     }
 }

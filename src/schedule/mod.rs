@@ -1,1 +1,534 @@
-//! schedule
+//! What is due is sent: sites, their lanes, retries.
+//!
+//! Owns:       which waiting mail is in memory, who works on it, when a site is looked at again.
+//! Promises:   what is due is tried; what cannot be tried now has a moment at which it will be;
+//!             memory does not grow with the queue.
+//! Knows not:  who calls for it, HTTP, SQL.
+
+mod alarm;
+mod lane;
+mod load;
+mod ready;
+mod replay;
+mod report;
+pub mod retry;
+pub mod route;
+mod settler;
+mod site;
+mod unrouted;
+mod verdict;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::clock::Clock;
+use crate::compose::Composer;
+use crate::deliver::{Dialer, Source};
+use crate::model::limits::READY_MAX;
+use crate::model::*;
+use crate::queue::outcome_log::Record;
+use crate::queue::{Claimed, Intake, Queue, QueueError};
+use crate::store::SettleGroup;
+use alarm::Alarm;
+use lane::Answered;
+use report::Told;
+use retry::RetryPolicy;
+use route::Router;
+use settler::Settlement;
+use site::Site;
+use verdict::Rules;
+
+#[derive(Clone, Debug)]
+pub struct ScheduleOptions {
+    /// Of reports: their Reporting-MTA and sender.
+    pub host_name: String,
+    pub connections_per_site_max: usize,
+    pub connections_max: usize,
+    pub messages_per_connection_max: u32,
+    pub recipients_per_transaction_max: usize,
+    pub idle_wait: Duration,
+    pub retry: RetryPolicy,
+}
+
+/// How often the ledger is asked for waiting mail that no wake-up told of.
+const POLL_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Messages whose faults are counted; beyond it the counts begin anew.
+const PANICS_KEPT_MAX: usize = 10_000;
+
+/// Everything the tasks of the schedule share.
+pub struct Shared {
+    queue: Queue,
+    router: Router,
+    dialer: Dialer,
+    composer: Composer,
+    clock: Clock,
+    options: ScheduleOptions,
+    sources: Vec<Arc<Source>>,
+    source_turn: AtomicUsize,
+    sites: DashMap<SiteId, Arc<Site>>,
+    alarm: Alarm,
+    connections: Arc<Semaphore>,
+    /// Deliveries in memory, of all sites.
+    held: AtomicUsize,
+    settlements: Mutex<Option<mpsc::Sender<Settlement>>>,
+    /// Faults of our own in attempts of a message, in this life.
+    panics: Mutex<HashMap<MessageId, u32>>,
+    stopping: AtomicBool,
+    cut: AtomicBool,
+}
+
+/// What the schedule is built from.
+pub struct Parts {
+    pub queue: Queue,
+    pub router: Router,
+    pub dialer: Dialer,
+    pub composer: Composer,
+    pub sources: Vec<Source>,
+}
+
+/// A handle on the running schedule.
+#[derive(Clone)]
+pub struct Schedule(Arc<Shared>);
+
+/// The tasks that serve everybody: when one ends before `stop`, the daemon must end too.
+pub struct Tasks {
+    pub alarm: tokio::task::JoinHandle<()>,
+    pub polls: tokio::task::JoinHandle<()>,
+    pub sweeps: tokio::task::JoinHandle<()>,
+    pub settler: tokio::task::JoinHandle<()>,
+}
+
+impl Schedule {
+    /// Settles what earlier lives left in the outcome log, then begins to send.
+    pub async fn start(
+        parts: Parts,
+        options: ScheduleOptions,
+        left_over: Vec<Record>,
+        clock: Clock,
+    ) -> Result<(Schedule, Tasks), QueueError> {
+        let (sender, receiver) = mpsc::channel(settler::SETTLEMENTS_MAX);
+        let shared = Arc::new(Shared {
+            queue: parts.queue,
+            router: parts.router,
+            dialer: parts.dialer,
+            composer: parts.composer,
+            clock,
+            sources: parts.sources.into_iter().map(Arc::new).collect(),
+            source_turn: AtomicUsize::new(0),
+            sites: DashMap::new(),
+            alarm: Alarm::default(),
+            connections: Arc::new(Semaphore::new(options.connections_max)),
+            options,
+            held: AtomicUsize::new(0),
+            settlements: Mutex::new(Some(sender)),
+            panics: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+        });
+        shared.queue.store().free_own_leases().await?;
+        replay::replay(&shared, left_over).await?;
+        shared.queue.hand_to(Arc::new(Hand(Arc::downgrade(&shared))));
+        shared.poll().await?;
+        let tasks = Tasks {
+            alarm: tokio::spawn(run_alarm(shared.clone())),
+            polls: tokio::spawn(run_polls(shared.clone())),
+            sweeps: tokio::spawn(run_sweeps(shared.clone())),
+            settler: tokio::spawn(settler::run(shared.clone(), receiver)),
+        };
+        Ok((Schedule(shared), tasks))
+    }
+
+    /// A person changed rows: what is in memory ahead of its turn is read anew.
+    pub async fn reread(&self) {
+        let sites: Vec<Arc<Site>> = self.0.sites.iter().map(|entry| entry.clone()).collect();
+        for site in sites {
+            self.0.empty(&site, self.0.clock.now()).await;
+        }
+        if let Err(error) = self.0.poll().await {
+            tracing::warn!(%error, "waiting mail cannot be read now; tried again within a minute");
+        }
+    }
+
+    /// Takes new static routes.
+    pub fn replace_routes(&self, routes: route::Routes) {
+        self.0.router.replace(routes);
+    }
+
+    /// Lets attempts under way end, for at most `wait`, and writes all outcomes.
+    pub async fn stop(&self, tasks: Tasks, wait: Duration) {
+        let shared = &self.0;
+        shared.stopping.store(true, Ordering::Relaxed);
+        tasks.alarm.abort();
+        tasks.polls.abort();
+        tasks.sweeps.abort();
+        for site in shared.sites.iter() {
+            site.work.notify_waiters();
+        }
+        let lanes_end = async {
+            while shared.sites.iter().any(|site| site.counts().0 > 0) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(wait, lanes_end).await.is_err() {
+            tracing::warn!("attempts under way were cut off; they are tried again");
+        }
+        let sites: Vec<Arc<Site>> = shared.sites.iter().map(|entry| entry.clone()).collect();
+        for site in sites {
+            shared.empty(&site, shared.clock.now()).await;
+        }
+        shared.settlements.lock().take();
+        let settler = tasks.settler;
+        tokio::pin!(settler);
+        if tokio::time::timeout(wait, &mut settler).await.is_err() {
+            shared.cut.store(true, Ordering::Relaxed);
+            tracing::warn!("outcomes could not be written; the outcome log keeps them");
+            settler.abort();
+        }
+    }
+
+    /// Lanes, ready mail and mail held of every site in memory, and why one is blocked.
+    pub fn sites(&self) -> Vec<SiteStatus> {
+        let status = |site: &Arc<Site>| {
+            let (lanes, ready, held) = site.counts();
+            let block = site.block();
+            SiteStatus {
+                site: site.id,
+                lanes,
+                ready,
+                held,
+                blocked_until: block.as_ref().map(|block| block.until),
+                reason: block.map(|block| block.reason),
+            }
+        };
+        self.0.sites.iter().map(|entry| status(&entry)).collect()
+    }
+
+    /// Nothing is in memory and nothing under way.
+    pub fn is_idle(&self) -> bool {
+        self.0.held.load(Ordering::Relaxed) == 0 && self.0.sites.iter().all(|site| !site.is_busy())
+    }
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SiteStatus {
+    pub site: SiteId,
+    pub lanes: usize,
+    pub ready: usize,
+    pub held: usize,
+    pub blocked_until: Option<Timestamp>,
+    pub reason: Option<String>,
+}
+
+async fn run_alarm(shared: Arc<Shared>) {
+    loop {
+        for id in shared.alarm.next(&shared.clock).await {
+            // A site that was dropped meanwhile does not know what it was woken for.
+            let now = shared.clock.now();
+            let site = shared.at_site(id, |site| site.note(now));
+            Shared::look(&shared, &site);
+        }
+    }
+}
+
+async fn run_polls(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(POLL_EVERY).await;
+        if let Err(error) = shared.poll().await {
+            tracing::warn!(%error, "waiting mail cannot be read now; tried again in a minute");
+        }
+        let now = shared.clock.now();
+        shared.sites.retain(|_, site| !site.retire(now));
+    }
+}
+
+async fn run_sweeps(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        match shared.queue.sweep().await {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "spool segments removed"),
+            Err(error) => tracing::warn!(%error, "the spool cannot be swept now"),
+        }
+    }
+}
+
+/// How the queue reaches the schedule; it does not keep it alive.
+struct Hand(Weak<Shared>);
+
+impl Intake for Hand {
+    fn site_of(&self, domain: &Domain) -> Option<SiteId> {
+        self.0.upgrade()?.router.known_site(domain)
+    }
+
+    fn reserve(&self, site: SiteId, deliveries: &[DeliveryId]) -> bool {
+        let Some(shared) = self.0.upgrade() else { return false };
+        let full = shared.held.load(Ordering::Relaxed) + deliveries.len() > READY_MAX;
+        if shared.is_stopping() || full {
+            return false;
+        }
+        let now = shared.clock.now();
+        let mut reserved = false;
+        shared.at_site(site, |site| {
+            let answer = site.reserve(deliveries, now);
+            reserved = answer == Some(true);
+            answer.is_some()
+        });
+        if reserved {
+            shared.held.fetch_add(deliveries.len(), Ordering::Relaxed);
+        }
+        reserved
+    }
+
+    fn unreserve(&self, site: SiteId, deliveries: &[DeliveryId]) {
+        let Some(shared) = self.0.upgrade() else { return };
+        // Whether the rows were committed is not known: a look at the ledger will tell.
+        let now = shared.clock.now();
+        shared.leave(&shared.site(site), deliveries, Some(now));
+    }
+
+    fn take(&self, site: SiteId, claimed: Vec<Claimed>) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let site = shared.site(site);
+        site.fill(claimed);
+        Shared::look(&shared, &site);
+    }
+
+    fn wake(&self, site: SiteId, due: Timestamp) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let site = shared.at_site(site, |site| site.note(due));
+        Shared::look(&shared, &site);
+    }
+}
+
+impl Shared {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    fn next_source(&self) -> Arc<Source> {
+        let turn = self.source_turn.fetch_add(1, Ordering::Relaxed);
+        self.sources[turn % self.sources.len()].clone()
+    }
+
+    fn site(&self, id: SiteId) -> Arc<Site> {
+        if let Some(site) = self.sites.get(&id) {
+            return site.clone();
+        }
+        self.sites.entry(id).or_insert_with(|| Arc::new(Site::new(id))).clone()
+    }
+
+    /// Does something at a site; `act` says false when the handle was stale, and is tried again.
+    fn at_site(&self, id: SiteId, mut act: impl FnMut(&Site) -> bool) -> Arc<Site> {
+        loop {
+            let site = self.site(id);
+            if act(&site) {
+                return site;
+            }
+            // The registry drops a stale site under the same lock that made it stale.
+            std::thread::yield_now();
+        }
+    }
+
+    /// Does what a site wants now: reads rows, begins lanes, sets the alarm.
+    fn look(shared: &Arc<Shared>, site: &Arc<Site>) {
+        if shared.is_stopping() {
+            return;
+        }
+        let routing = site.id == SiteId::UNROUTED;
+        let lanes_max = if routing { 1 } else { shared.options.connections_per_site_max };
+        let wanted = site.look(shared.clock.now(), lanes_max);
+        if let Some(at) = wanted.look_at {
+            shared.alarm.set(site.id, at);
+        }
+        if wanted.load {
+            tokio::spawn(load::load(shared.clone(), site.clone()));
+        }
+        for _ in 0..wanted.lanes {
+            if routing {
+                tokio::spawn(unrouted::run(shared.clone(), site.clone()));
+            } else {
+                tokio::spawn(lane::run(shared.clone(), site.clone()));
+            }
+        }
+        for _ in 0..wanted.wakes {
+            site.work.notify_one();
+        }
+    }
+
+    /// Asks the ledger which sites have waiting mail.
+    async fn poll(self: &Arc<Shared>) -> Result<(), QueueError> {
+        for backlog in self.queue.store().backlogs().await? {
+            let site = self.at_site(backlog.site, |site| site.note(backlog.due_at));
+            Shared::look(self, &site);
+        }
+        Ok(())
+    }
+
+    /// Deliveries leave memory; `due` is when the earliest of them waits again.
+    fn leave(self: &Arc<Shared>, site: &Arc<Site>, ids: &[DeliveryId], due: Option<Timestamp>) {
+        self.held.fetch_sub(ids.len(), Ordering::Relaxed);
+        site.leave(ids, due);
+        Shared::look(self, site);
+    }
+
+    /// Claimed and not tried: back to the ledger, to be read again from `due` on.
+    async fn give_back(self: &Arc<Shared>, site: &Arc<Site>, back: &[Claimed], due: Timestamp) {
+        if back.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        if self.queue.store().leases_claims() {
+            let settles = back.iter().map(|one| verdict::give_back(&one.delivery, now)).collect();
+            let group = SettleGroup { settlements: settles, report: None };
+            if let Err(error) = self.queue.settle(group).await {
+                tracing::warn!(%error, "leases could not be given back; they run out by themselves");
+            }
+        }
+        let ids: Vec<DeliveryId> = back.iter().map(|one| one.delivery.id).collect();
+        self.leave(site, &ids, Some(due));
+    }
+
+    /// Gives back all that is ready at a site.
+    async fn empty(self: &Arc<Shared>, site: &Arc<Site>, due: Timestamp) {
+        let ready = site.drain_ready();
+        self.give_back(site, &ready, due).await;
+    }
+
+    /// Mail whose domain belongs to another site now.
+    async fn relocate(self: &Arc<Shared>, from: &Arc<Site>, claimed: Vec<Claimed>, to: SiteId) {
+        let now = self.clock.now();
+        let Some(first) = claimed.first() else { return };
+        let domain = first.delivery.recipient.address.domain().clone();
+        if let Err(error) = self.queue.store().assign_site(&domain, from.id, to).await {
+            tracing::warn!(%error, %domain, "a site cannot be written now; tried again in a minute");
+            self.give_back(from, &claimed, now + POLL_EVERY).await;
+            return;
+        }
+        let ids: Vec<DeliveryId> = claimed.iter().map(|one| one.delivery.id).collect();
+        let mut rest = Vec::new();
+        let site = self.at_site(to, |site| {
+            rest = site.adopt(claimed.clone(), now);
+            true
+        });
+        let adopted = ids.len() - rest.len();
+        self.held.fetch_add(adopted, Ordering::Relaxed);
+        let kept: Vec<DeliveryId> =
+            ids.into_iter().filter(|id| rest.iter().all(|one| one.delivery.id != *id)).collect();
+        self.leave(from, &kept, None);
+        self.give_back(from, &rest, now).await;
+        if !rest.is_empty() {
+            site.note(now);
+        }
+        Shared::look(self, &site);
+    }
+
+    /// Hands a settlement to the settler; waits while too many are under way.
+    async fn settle(&self, settlement: Settlement) {
+        let sender = self.settlements.lock().clone();
+        let Some(sender) = sender else {
+            tracing::warn!("an outcome came after the end; the outcome log keeps it");
+            return;
+        };
+        if sender.send(settlement).await.is_err() {
+            tracing::error!("the settler has ended; the outcome log keeps the outcome");
+        }
+    }
+
+    /// The end of an attempt: outcomes to their log, then what follows from them.
+    async fn conclude(
+        &self,
+        site: &Arc<Site>,
+        claimed: &[Claimed],
+        answered: Answered<'_>,
+    ) -> Settlement {
+        let at = self.clock.now();
+        let dialogue = self.keep_dialogue(&answered, at);
+        let records: Vec<Record> = claimed
+            .iter()
+            .zip(&answered.outcomes)
+            .map(|(one, outcome)| answered.record(&one.delivery, outcome, dialogue.as_deref(), at))
+            .collect();
+        let ticket = match self.queue.note(&records) {
+            Ok(ticket) => Some(ticket),
+            Err(error) => {
+                tracing::error!(%error, "an outcome is not logged: a crash now would send it again");
+                None
+            }
+        };
+        let rules = Rules { policy: &self.options.retry, now: at, stretch: self.clock.dice() };
+        let mut settles = Vec::with_capacity(claimed.len());
+        let mut notices = Vec::new();
+        for (one, record) in claimed.iter().zip(&records) {
+            let (settle, notice) = verdict::verdict(&rules, &one.delivery, record);
+            let told = |notice| Told {
+                notice,
+                claimed: one,
+                outcome: &record.outcome,
+                host: answered.facts.host.clone(),
+                at,
+            };
+            notices.extend(notice.map(told));
+            settles.push(settle);
+        }
+        let report = self.report(&notices).await;
+        Settlement::new(site.clone(), settles, ticket, report)
+    }
+
+    /// The dialogue of an attempt that did not succeed, kept; its place.
+    fn keep_dialogue(&self, answered: &Answered<'_>, at: Timestamp) -> Option<String> {
+        let succeeded = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. });
+        if answered.dialogue.is_empty() || answered.outcomes.iter().all(succeeded) {
+            return None;
+        }
+        match self.queue.keep_dialogue(at, &answered.dialogue) {
+            Ok(place) => Some(place.to_string()),
+            Err(error) => {
+                tracing::warn!(%error, "a dialogue cannot be kept");
+                None
+            }
+        }
+    }
+
+    /// The end of trying for what was not delivered in time.
+    async fn expire(&self, site: &Arc<Site>, claimed: &[Claimed]) -> Settlement {
+        let now = self.clock.now();
+        let outcome = Outcome::Failed {
+            reply: None,
+            blame: Blame::Host,
+            reason: "4.4.7 tried until its time was over".into(),
+        };
+        let mut settles = Vec::with_capacity(claimed.len());
+        let mut notices = Vec::new();
+        for one in claimed {
+            let (settle, notice) = verdict::expiry(&one.delivery, now);
+            let host = String::new();
+            let told = |notice| Told { notice, claimed: one, outcome: &outcome, host, at: now };
+            notices.extend(notice.map(told));
+            settles.push(settle);
+        }
+        let report = self.report(&notices).await;
+        Settlement::new(site.clone(), settles, None, report)
+    }
+
+    /// How many attempts of a message have ended in a fault of our own.
+    fn count_panic(&self, message: MessageId) -> u32 {
+        let mut panics = self.panics.lock();
+        if panics.len() >= PANICS_KEPT_MAX {
+            panics.clear();
+        }
+        let count = panics.entry(message).or_default();
+        *count += 1;
+        *count
+    }
+}

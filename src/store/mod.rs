@@ -124,6 +124,10 @@ impl Store {
     pub async fn next_due(&self, site: SiteId, taken: &[DeliveryId]) -> Result<Option<Timestamp>> {
         todo!()
     }
+    /// Claims are rows of the ledger (PostgreSQL), not only in memory (SQLite).
+    pub fn leases_claims(&self) -> bool {
+        todo!()
+    }
     /// Gives back what this node's earlier lives had leased (PostgreSQL; nothing on SQLite).
     pub async fn free_own_leases(&self) -> Result<u64> {
         todo!()

@@ -1,0 +1,294 @@
+//! /v1/deliveries: what is owed, its story, and how a person steers it.
+
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+
+use super::body::Json;
+use super::caller::{Caller, Operator};
+use super::problem::Problem;
+use super::{Api, ApiState, Page};
+use crate::events;
+use crate::model::{DeliveryId, State as DeliveryState};
+use crate::store::{DeliveryFilter, DeliveryView, EventRow, Steer, SteerAction};
+
+const LIST_MAX: u32 = 1000;
+const LIST_USUAL: u32 = 100;
+const SAMPLE: u32 = 10;
+const EVENTS_MAX: u32 = 1000;
+/// Rows a statement may change, and statements a request may run: a bulk change stays far below
+/// the time an answer may take, and its caller asks again while there is `more`.
+const STEER_ROWS: u32 = 1000;
+const STEER_ROUNDS: u32 = 50;
+const REASON_BYTES_MAX: usize = 500;
+
+type Pairs = Query<Vec<(String, String)>>;
+
+/// What a query string asks for; each unknown name is refused.
+struct Asked {
+    filter: DeliveryFilter,
+    limit: u32,
+}
+
+fn asked(pairs: Vec<(String, String)>, caller: &Caller) -> Result<Asked, Problem> {
+    fn read<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, Problem>
+    where
+        T::Err: std::fmt::Display,
+    {
+        text.parse().map(Some).map_err(|why| Problem::of_field(name, format!("{why}")))
+    }
+    let mut filter = DeliveryFilter::default();
+    let mut limit = LIST_USUAL;
+    for (name, text) in pairs {
+        match name.as_str() {
+            "organization" => filter.organization = read(&name, &text)?,
+            "message" => filter.message = read(&name, &text)?,
+            "delivery" => filter.delivery = read(&name, &text)?,
+            "state" => filter.state = read(&name, &text)?,
+            "domain" => filter.domain = read(&name, &text)?,
+            "sender" => filter.sender = Some(text),
+            "cursor" => filter.before = read(&name, &text)?,
+            "limit" => limit = read(&name, &text)?.unwrap_or(LIST_USUAL),
+            _ => return Err(Problem::of_field(name, "unknown parameter")),
+        }
+    }
+    if !(1..=LIST_MAX).contains(&limit) {
+        return Err(Problem::of_field("limit", format!("must be between 1 and {LIST_MAX}")));
+    }
+    if let Some(own) = caller.scope() {
+        filter.organization = Some(own);
+    }
+    Ok(Asked { filter, limit })
+}
+
+pub async fn list(
+    State(api): Api,
+    caller: Caller,
+    Query(pairs): Pairs,
+) -> Result<axum::Json<Page<DeliveryView>>, Problem> {
+    let Asked { filter, limit } = asked(pairs, &caller)?;
+    let items = api.store.list_deliveries(&filter, limit).await?;
+    let full = items.len() >= limit as usize;
+    let next = items.last().filter(|_| full).map(|last| last.id.to_string());
+    Ok(axum::Json(Page { items, next }))
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Count {
+    pub count: u64,
+}
+
+pub async fn count(
+    State(api): Api,
+    caller: Caller,
+    Query(pairs): Pairs,
+) -> Result<axum::Json<Count>, Problem> {
+    let Asked { filter, .. } = asked(pairs, &caller)?;
+    Ok(axum::Json(Count { count: api.store.count_deliveries(&filter).await? }))
+}
+
+/// A delivery with its story, oldest event first.
+#[derive(Serialize, Deserialize)]
+pub struct Story {
+    #[serde(flatten)]
+    pub delivery: DeliveryView,
+    pub events: Vec<EventRow>,
+}
+
+pub async fn show(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Story>, Problem> {
+    let none = || Problem::not_found("there is no such delivery");
+    let delivery: DeliveryId = id.parse().map_err(|_| none())?;
+    let (organization, delivery) = (caller.scope(), Some(delivery));
+    let filter = DeliveryFilter { organization, delivery, ..DeliveryFilter::default() };
+    let delivery = api.store.list_deliveries(&filter, 1).await?.pop().ok_or_else(none)?;
+    let events = events::of_delivery(&api.store, delivery.message, delivery.id, EVENTS_MAX).await?;
+    Ok(axum::Json(Story { delivery, events }))
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Action {
+    Hold,
+    Release,
+    Retry,
+    Cancel,
+}
+
+impl Action {
+    const fn for_store(self) -> SteerAction {
+        match self {
+            Action::Hold => SteerAction::Hold,
+            Action::Release => SteerAction::Release,
+            Action::Retry => SteerAction::Retry,
+            Action::Cancel => SteerAction::Cancel,
+        }
+    }
+
+    /// The states in which it changes anything; as `model::next` has it.
+    const fn applies_to(self) -> &'static [DeliveryState] {
+        match self {
+            Action::Hold | Action::Retry => &[DeliveryState::Waiting],
+            Action::Release => &[DeliveryState::Held],
+            Action::Cancel => &[DeliveryState::Waiting, DeliveryState::Leased, DeliveryState::Held],
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SteerOrder {
+    action: Action,
+    #[serde(default)]
+    filter: DeliveryFilter,
+    /// An empty filter is every delivery there is; it must be meant.
+    #[serde(default)]
+    all: bool,
+    #[serde(default)]
+    reason: String,
+    /// Counts and shows, and changes nothing.
+    #[serde(default)]
+    preview: bool,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+pub struct Steered {
+    /// Deliveries the order applied to before it ran.
+    pub count: u64,
+    /// Some of them.
+    pub sample: Vec<DeliveryView>,
+    /// Deliveries that were changed.
+    pub changed: u64,
+    /// The order stopped at its bound; give it again for the rest.
+    pub more: bool,
+}
+
+/// The filter for each state in which the action changes something.
+fn filters(order: &SteerOrder) -> Result<Vec<DeliveryFilter>, Problem> {
+    if order.filter == DeliveryFilter::default() && !order.all {
+        let detail = "without a filter every delivery is meant; say so by \"all\": true";
+        return Err(Problem::of_field("filter", detail));
+    }
+    if order.reason.len() > REASON_BYTES_MAX {
+        let detail = format!("must not be longer than {REASON_BYTES_MAX} octets");
+        return Err(Problem::of_field("reason", detail));
+    }
+    let states = order.action.applies_to();
+    match order.filter.state {
+        Some(state) if !states.contains(&state) => {
+            let detail = format!("this changes nothing for deliveries that are {state}");
+            Err(Problem::of_field("filter.state", detail))
+        }
+        Some(_) => Ok(vec![order.filter.clone()]),
+        None => {
+            let with = |state| DeliveryFilter { state: Some(state), ..order.filter.clone() };
+            Ok(states.iter().copied().map(with).collect())
+        }
+    }
+}
+
+pub async fn steer(
+    State(api): Api,
+    _: Operator,
+    Json(order): Json<SteerOrder>,
+) -> Result<axum::Json<Steered>, Problem> {
+    let mut steered = Steered::default();
+    for filter in filters(&order)? {
+        let count = api.store.count_deliveries(&filter).await?;
+        steered.count += count;
+        if order.preview {
+            let sample = api.store.list_deliveries(&filter, SAMPLE).await?;
+            steered.sample.extend(sample);
+        } else if count > 0 {
+            let (changed, more) = apply(&api, &order, filter, count).await?;
+            steered.changed += changed;
+            steered.more |= more;
+        }
+    }
+    steered.sample.truncate(SAMPLE as usize);
+    if steered.changed > 0 {
+        tracing::info!(action = ?order.action, count = steered.changed, reason = %order.reason,
+            "deliveries were steered");
+        (api.nudge)();
+    }
+    Ok(axum::Json(steered))
+}
+
+/// Statement after statement, until no row is left or the bound is reached.
+async fn apply(
+    api: &ApiState,
+    order: &SteerOrder,
+    filter: DeliveryFilter,
+    count: u64,
+) -> Result<(u64, bool), Problem> {
+    let rounds_needed = count / u64::from(STEER_ROWS) + 1;
+    let job = Steer {
+        filter,
+        action: order.action.for_store(),
+        reason: order.reason.clone(),
+        at: api.clock.now(),
+        limit: STEER_ROWS,
+    };
+    let mut changed = 0;
+    for _ in 0..rounds_needed.min(u64::from(STEER_ROUNDS)) {
+        let rows = api.store.steer(job.clone()).await?;
+        changed += rows;
+        if rows < u64::from(STEER_ROWS) {
+            return Ok((changed, false));
+        }
+    }
+    Ok((changed, rounds_needed > u64::from(STEER_ROUNDS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(text: &str) -> SteerOrder {
+        serde_json::from_str(text).expect("an order")
+    }
+
+    #[test]
+    fn an_order_for_all_deliveries_must_say_so() {
+        let refused = filters(&order(r#"{"action": "cancel"}"#)).expect_err("refused");
+        assert_eq!(refused.field.as_deref(), Some("filter"));
+        let all = filters(&order(r#"{"action": "cancel", "all": true}"#)).expect("lawful");
+        let states: Vec<_> = all.iter().filter_map(|filter| filter.state).collect();
+        assert_eq!(states, Action::Cancel.applies_to());
+    }
+
+    #[test]
+    fn an_order_that_can_change_nothing_is_refused() {
+        let text = r#"{"action": "release", "filter": {"state": "delivered"}}"#;
+        let refused = filters(&order(text)).expect_err("refused");
+        assert_eq!(refused.field.as_deref(), Some("filter.state"));
+    }
+
+    #[test]
+    fn an_action_applies_where_the_life_of_a_delivery_has_its_step() {
+        use crate::model::{Step, next};
+        let steps = [
+            (Action::Hold, Step::Hold),
+            (Action::Release, Step::Release),
+            (Action::Cancel, Step::Cancel),
+        ];
+        for (action, step) in steps {
+            for state in DeliveryState::ALL {
+                let applies = action.applies_to().contains(state);
+                assert_eq!(applies, next(*state, step).is_some(), "{action:?} of {state}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_named() {
+        let pairs = vec![("sttae".to_owned(), "held".to_owned())];
+        let refused = asked(pairs, &Caller::Operator).err().expect("refused");
+        assert_eq!(refused.field.as_deref(), Some("sttae"));
+        let pairs = vec![("state".to_owned(), "hold".to_owned())];
+        let refused = asked(pairs, &Caller::Operator).err().expect("refused");
+        assert_eq!(refused.field.as_deref(), Some("state"));
+    }
+}

@@ -1,0 +1,76 @@
+//! Is it alive, can it take mail, how much of what.
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::IntoResponse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::caller::{Caller, Peer};
+use super::problem::Problem;
+use super::{Api, ApiState};
+use crate::model::State as DeliveryState;
+use crate::telemetry::{metrics as exposition, names};
+
+/// A database that needs longer for a `ping` cannot take mail at a useful rate.
+const PING_WAIT: Duration = Duration::from_secs(2);
+/// Mail of the usual size must find room.
+const ROOM_BYTES: u64 = 1 << 20;
+
+/// On this host everybody may ask; from elsewhere a credential is needed.
+pub struct Onlooker;
+
+impl FromRequestParts<Arc<ApiState>> for Onlooker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        api: &Arc<ApiState>,
+    ) -> Result<Onlooker, Problem> {
+        let local =
+            parts.extensions.get::<Peer>().is_some_and(|peer| peer.is_local(&parts.headers));
+        if !local {
+            Caller::from_request_parts(parts, api).await?;
+        }
+        Ok(Onlooker)
+    }
+}
+
+#[derive(serde::Serialize)]
+pub struct Health {
+    status: &'static str,
+}
+
+/// The process answers.
+pub async fn live(_: Onlooker) -> axum::Json<Health> {
+    axum::Json(Health { status: "live" })
+}
+
+/// Mail can be taken: the database answers and the disk has room.
+pub async fn ready(State(api): Api, _: Onlooker) -> Result<axum::Json<Health>, Problem> {
+    match tokio::time::timeout(PING_WAIT, api.store.ping()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(Problem::unavailable("the database does not answer")),
+    }
+    if api.spool.as_ref().is_some_and(|spool| !spool.has_room(ROOM_BYTES)) {
+        return Err(Problem::unavailable("the spool's disk has no room"));
+    }
+    Ok(axum::Json(Health { status: "ready" }))
+}
+
+pub async fn metrics(State(api): Api, _: Onlooker) -> impl IntoResponse {
+    match tokio::time::timeout(PING_WAIT, api.store.census()).await {
+        Ok(Ok(census)) => {
+            for state in DeliveryState::ALL {
+                let count = census.by_state.get(state).copied().unwrap_or(0);
+                names::DELIVERIES.set_with(&[("state", state.word())], count as f64);
+            }
+        }
+        Ok(Err(error)) => tracing::warn!(reason = %error, "deliveries cannot be counted"),
+        Err(_) => tracing::warn!("deliveries cannot be counted in time"),
+    }
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], exposition().render())
+}

@@ -1,0 +1,67 @@
+//! /v1/messages: a message with its deliveries and its story.
+
+use axum::extract::{Path, State};
+use serde::Serialize;
+
+use super::Api;
+use super::caller::Caller;
+use super::problem::Problem;
+use crate::model::{MessageId, OrganizationId, ReversePath, StreamId, Timestamp};
+use crate::store::{DeliveryFilter, DeliveryView, EventRow, MessageRow};
+
+const DELIVERIES_MAX: u32 = 1000;
+const EVENTS_MAX: u32 = 1000;
+
+/// The body and what only concerns its storage stay inside.
+#[derive(Serialize)]
+pub struct MessageView {
+    id: MessageId,
+    organization: OrganizationId,
+    stream: StreamId,
+    sender: ReversePath,
+    subject: String,
+    message_id_header: String,
+    tag: Option<String>,
+    metadata: Option<serde_json::Value>,
+    bytes: u64,
+    accepted_at: Timestamp,
+    expires_at: Timestamp,
+    deliveries: Vec<DeliveryView>,
+    events: Vec<EventRow>,
+}
+
+pub async fn show(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<MessageView>, Problem> {
+    let none = || Problem::not_found("there is no such message");
+    let id: MessageId = id.parse().map_err(|_| none())?;
+    let row = api.store.message(id).await?.ok_or_else(none)?;
+    if caller.scope().is_some_and(|own| own != row.organization) {
+        return Err(none());
+    }
+    let filter = DeliveryFilter { message: Some(id), ..DeliveryFilter::default() };
+    let deliveries = api.store.list_deliveries(&filter, DELIVERIES_MAX).await?;
+    let events = api.store.events_of_message(id, EVENTS_MAX).await?;
+    Ok(axum::Json(view(row, deliveries, events)))
+}
+
+fn view(row: MessageRow, deliveries: Vec<DeliveryView>, events: Vec<EventRow>) -> MessageView {
+    MessageView {
+        id: row.id,
+        organization: row.organization,
+        stream: row.stream,
+        sender: row.sender,
+        subject: row.subject,
+        message_id_header: row.message_id_header,
+        tag: row.tag,
+        // It was an object when it was accepted; a row that says otherwise shows as none.
+        metadata: row.metadata.and_then(|text| serde_json::from_str(&text).ok()),
+        bytes: row.body.length,
+        accepted_at: row.accepted_at,
+        expires_at: row.expires_at,
+        deliveries,
+        events,
+    }
+}

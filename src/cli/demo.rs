@@ -1,0 +1,35 @@
+//! `postroad demo`.
+
+use std::path::PathBuf;
+
+use super::{CliError, on_all_cores};
+use crate::clock::Clock;
+use crate::telemetry::{Format, metrics, start_logs};
+use crate::world::demo::{DemoOptions, demo};
+
+#[derive(clap::Args)]
+pub struct Demo {
+    /// Write JSON with addresses and logins there once all is up.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// How many times as fast as the wall clock retries and days run.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    speed: u32,
+    /// The first of the demo's ports; without it, free ones.
+    #[arg(long, value_name = "N")]
+    port_base: Option<u16>,
+    /// Sample mails a minute; without it a few, or none with --ready-file.
+    #[arg(long, value_name = "N")]
+    traffic: Option<u32>,
+    /// From which level on the log is told.
+    #[arg(long, default_value = "warn", value_name = "LEVEL")]
+    log: String,
+}
+
+pub fn run(arguments: Demo, data_dir: Option<PathBuf>) -> Result<(), CliError> {
+    let Demo { ready_file, speed, port_base, traffic, log } = arguments;
+    start_logs(Format::Text, &log, Clock::system())?;
+    metrics();
+    let options = DemoOptions { ready_file, speed, data_dir, port_base, traffic };
+    Ok(on_all_cores(demo(options))??)
+}

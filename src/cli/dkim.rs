@@ -1,0 +1,55 @@
+//! `postroad dkim new | list`.
+
+use clap::Subcommand;
+use hyper::Method;
+use serde_json::json;
+
+use super::client::Desk;
+use super::{CliError, on_one_thread, screen};
+use crate::api::Page;
+use crate::config::Settings;
+use crate::dkim::keys::zone_line;
+use crate::store::DkimKeyRow;
+
+#[derive(Subcommand)]
+pub enum Dkim {
+    /// Make an RSA and an Ed25519 key for a domain and print the DNS records to publish.
+    New {
+        domain: String,
+        /// The name under which the keys are published; without it, from the date.
+        #[arg(long)]
+        selector: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the keys and their DNS records.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub fn run(command: Dkim, settings: Settings) -> Result<(), CliError> {
+    on_one_thread(async {
+        let desk = Desk::daemon_or_store(&settings).await?;
+        let done = act(command, &desk).await;
+        desk.close().await;
+        done
+    })
+}
+
+async fn act(command: Dkim, desk: &Desk) -> Result<(), CliError> {
+    let (page, json): (Page<DkimKeyRow>, bool) = match command {
+        Dkim::New { domain, selector, json } => {
+            let order = json!({"domain": domain, "selector": selector});
+            (desk.ask(Method::POST, "/v1/dkim", Some(order)).await?, json)
+        }
+        Dkim::List { json } => (desk.ask(Method::GET, "/v1/dkim", None).await?, json),
+    };
+    if json {
+        return screen::print_json(&page.items);
+    }
+    let line = |key: &DkimKeyRow| zone_line(&key.domain, &key.selector, &key.record) + "\n";
+    let lines: String = page.items.iter().map(line).collect();
+    screen::print(&screen::lines(&lines))
+}

@@ -1,0 +1,71 @@
+//! Outcomes that an earlier life had logged and not settled: settled before anything is sent.
+//!
+//! Owns:       what happens at start between opening the outcome log and the first attempt.
+//! Promises:   an outcome is applied once: a row whose tries have moved on is left alone.
+//! Knows not:  lanes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Shared;
+use super::report::Told;
+use super::verdict::{self, Rules};
+use crate::model::*;
+use crate::queue::outcome_log::Record;
+use crate::queue::{Claimed, QueueError};
+use crate::store::SettleGroup;
+
+const CHUNK: usize = 500;
+
+pub async fn replay(shared: &Arc<Shared>, records: Vec<Record>) -> Result<(), QueueError> {
+    let mut applied = 0;
+    for chunk in records.chunks(CHUNK) {
+        let ids: Vec<DeliveryId> = chunk.iter().map(|record| record.delivery).collect();
+        let rows = shared.queue.store().deliveries_by_id(&ids).await?;
+        let rows: HashMap<DeliveryId, (State, Claimed)> = rows
+            .into_iter()
+            .map(|(state, row)| (row.id, (state, Claimed { delivery: row, body: None })))
+            .collect();
+        for record in chunk {
+            let Some((state, claimed)) = rows.get(&record.delivery) else { continue };
+            if claimed.delivery.tries == record.tries && !is_settled(*state) {
+                settle(shared, claimed, record).await?;
+                applied += 1;
+            }
+        }
+    }
+    if !records.is_empty() {
+        tracing::info!(records = records.len(), applied, "outcomes of an earlier run are settled");
+    }
+    shared.queue.replayed()
+}
+
+/// A late answer still counts for a row that a person has cancelled or time has expired.
+const fn is_settled(state: State) -> bool {
+    matches!(state, State::Delivered | State::Failed | State::Suppressed)
+}
+
+async fn settle(
+    shared: &Arc<Shared>,
+    claimed: &Claimed,
+    record: &Record,
+) -> Result<(), QueueError> {
+    let now = shared.clock.now();
+    let rules = Rules { policy: &shared.options.retry, now, stretch: shared.clock.dice() };
+    let (settle, notice) = verdict::verdict(&rules, &claimed.delivery, record);
+    let host = record.fields.get("host").and_then(|host| host.as_str()).unwrap_or_default();
+    let told = notice.map(|notice| Told {
+        notice,
+        claimed,
+        outcome: &record.outcome,
+        host: host.to_owned(),
+        at: record.at,
+    });
+    let report = shared.report(told.as_slice()).await;
+    let group = SettleGroup {
+        settlements: vec![settle],
+        report: report.as_ref().map(|report| Box::new(report.job.clone())),
+    };
+    shared.queue.settle(group).await?;
+    Ok(())
+}

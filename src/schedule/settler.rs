@@ -1,0 +1,126 @@
+//! From outcomes to rows: many at once, in a task of its own, so that no lane waits for a commit.
+//!
+//! Owns:       the channel of settlements and the order in which they reach the ledger.
+//! Promises:   a settlement is tried until the ledger takes it or refuses it for good; only then
+//!             its deliveries leave memory and its record leaves the outcome log.
+//! Knows not:  what an outcome means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Shared;
+use super::site::Site;
+use crate::model::*;
+use crate::queue::outcome_log::Ticket;
+use crate::queue::{Prepared, QueueError};
+use crate::store::{Settle, SettleGroup, Settled};
+
+/// Settlements under way; a lane that finds no place waits, so a dead ledger stops delivery.
+pub const SETTLEMENTS_MAX: usize = 4096;
+/// Rows of one transaction: it stays under 10 ms.
+const ROWS_MAX: usize = 512;
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What one transaction, or one decision without an attempt, leaves to be written.
+pub struct Settlement {
+    site: Arc<Site>,
+    settles: Vec<Settle>,
+    claims: Vec<DeliveryId>,
+    /// When the earliest of those that wait again is due.
+    waits_until: Option<Timestamp>,
+    ticket: Option<Ticket>,
+    report: Option<Prepared>,
+}
+
+impl Settlement {
+    /// `ticket`: where the outcome log holds it. `report`: enqueued in the same transaction.
+    pub fn new(
+        site: Arc<Site>,
+        settles: Vec<Settle>,
+        ticket: Option<Ticket>,
+        report: Option<Prepared>,
+    ) -> Settlement {
+        let claims = settles.iter().map(|settle| settle.delivery).collect();
+        let again = settles.iter().filter(|one| matches!(one.step, Step::Defer | Step::LoseLease));
+        let waits_until = again.map(|settle| settle.due).min();
+        Settlement { site, settles, claims, waits_until, ticket, report }
+    }
+}
+
+/// Runs until all senders are gone, then returns: everything handed in is settled.
+pub async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Settlement>) {
+    let mut pending = Vec::new();
+    while settlements.recv_many(&mut pending, ROWS_MAX).await > 0 {
+        let (plain, reports): (Vec<_>, Vec<_>) =
+            pending.drain(..).partition(|settlement: &Settlement| settlement.report.is_none());
+        if !plain.is_empty() {
+            settle(&shared, plain).await;
+        }
+        // One transaction holds one report with what it reports on.
+        for report in reports {
+            settle(&shared, vec![report]).await;
+        }
+    }
+}
+
+async fn settle(shared: &Arc<Shared>, mut settlements: Vec<Settlement>) {
+    let mut group = SettleGroup::default();
+    for settlement in &mut settlements {
+        let report = settlement.report.as_ref().map(|report| Box::new(report.job.clone()));
+        group.report = report.or(group.report);
+        group.settlements.append(&mut settlement.settles);
+    }
+    let settled = match commit(shared, &group).await {
+        Ok(settled) => settled,
+        Err(error) => {
+            // Never sent again by this life: the row may be wrong, but the mail is out.
+            tracing::error!(%error, count = group.settlements.len(),
+                "the ledger refuses outcomes; they stay in the outcome log: run postroad check");
+            return;
+        }
+    };
+    count(&group.settlements, &settled);
+    for settlement in settlements {
+        shared.leave(&settlement.site, &settlement.claims, settlement.waits_until);
+        if let Some(ticket) = settlement.ticket {
+            shared.queue.settled(ticket);
+        }
+        if let Some(report) = &settlement.report {
+            for delivery in &report.job.deliveries {
+                shared.queue.wake(delivery.site, report.job.message.due_at);
+            }
+        }
+    }
+}
+
+/// Until the ledger answers; what it refuses for good is returned.
+async fn commit(shared: &Shared, group: &SettleGroup) -> Result<Vec<Settled>, QueueError> {
+    let mut pause = PAUSE_FIRST;
+    loop {
+        match shared.queue.settle(group.clone()).await {
+            Err(error) if error.is_transient() && !shared.is_cut() => {
+                tracing::warn!(%error, "outcomes cannot be written now; tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn count(settles: &[Settle], settled: &[Settled]) {
+    for (settle, settled) in settles.iter().zip(settled) {
+        match settled {
+            Settled::Moved(_) if settle.step == Step::LoseLease => {}
+            Settled::Moved(_) => {
+                metrics::counter!("postroad_deliveries_total", "step" => settle.step.word())
+                    .increment(1);
+            }
+            Settled::Stale => tracing::debug!(delivery = %settle.delivery, step = %settle.step,
+                "the row had moved on already"),
+        }
+    }
+}

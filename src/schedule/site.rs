@@ -1,0 +1,385 @@
+//! One site: what of its mail is in memory, and who is working on it.
+//!
+//! Owns:       the ready mail of a site, the set of deliveries this node holds of it, its block.
+//! Promises:   a delivery is in memory once at most; a delivery that left is not loaded again by a
+//!             read that began before it left.
+//! Knows not:  the store, connections, routes.
+
+use std::collections::HashSet;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::ready::Ready;
+use crate::model::limits::READY_PER_SITE_MAX;
+use crate::model::{DeliveryId, SiteId, Timestamp};
+use crate::queue::Claimed;
+
+pub struct Site {
+    pub id: SiteId,
+    /// Deliveries that may be ready ahead of their turn.
+    ready_max: usize,
+    state: Mutex<Held>,
+    /// Wakes lanes that keep an open connection and wait for mail.
+    pub work: Notify,
+}
+
+#[derive(Default)]
+struct Held {
+    /// Dropped from the registry: whoever still has a handle must fetch the new one.
+    gone: bool,
+    ready: Ready,
+    /// Reserved, ready, under way or being settled.
+    taken: HashSet<DeliveryId>,
+    /// What left `taken` while a load was reading rows.
+    left: HashSet<DeliveryId>,
+    loading: bool,
+    /// A person changed rows while a load was reading them.
+    load_is_stale: bool,
+    /// When the earliest waiting mail that is not in memory is due; None when there is none.
+    backlog: Option<Timestamp>,
+    lanes: usize,
+    open: usize,
+    idle: usize,
+    /// What the host would bear when it last refused another connection, and until when.
+    lanes_cap: Option<(usize, Timestamp)>,
+    block: Option<Block>,
+    /// Failures to connect since the last success.
+    failures: u32,
+}
+
+/// Nobody tries this site before `until`.
+#[derive(Clone, Debug)]
+pub struct Block {
+    pub until: Timestamp,
+    pub reason: String,
+}
+
+/// What a look at the site asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Rows are to be read from the ledger.
+    pub load: bool,
+    /// So many new lanes.
+    pub lanes: usize,
+    /// So many idle lanes are to be woken.
+    pub wakes: usize,
+    /// Look again at this moment.
+    pub look_at: Option<Timestamp>,
+}
+
+impl Site {
+    pub fn new(id: SiteId) -> Site {
+        // Mail that waits for DNS is many domains at once.
+        let unrouted = id == SiteId::UNROUTED;
+        let ready_max = if unrouted { UNROUTED_MAX } else { READY_PER_SITE_MAX };
+        Site { id, ready_max, state: Mutex::default(), work: Notify::new() }
+    }
+
+    /// Notes fresh deliveries as held here, if nothing older waits and there is room.
+    /// None when the handle is stale.
+    pub fn reserve(&self, deliveries: &[DeliveryId], now: Timestamp) -> Option<bool> {
+        let mut held = self.state.lock();
+        if held.gone {
+            return None;
+        }
+        let older = held.loading || held.backlog.is_some_and(|due| due <= now);
+        let blocked = held.block.as_ref().is_some_and(|block| block.until > now);
+        let room = held.ready.len() + deliveries.len() <= self.ready_max;
+        let fits = room && !older && !blocked;
+        if fits {
+            held.taken.extend(deliveries);
+        }
+        Some(fits)
+    }
+
+    /// What was reserved is here.
+    pub fn fill(&self, claimed: Vec<Claimed>) {
+        let mut held = self.state.lock();
+        for one in claimed {
+            held.ready.push(one);
+        }
+    }
+
+    /// Mail that was claimed under another site and has been routed here. What does not fit is
+    /// returned.
+    pub fn adopt(&self, claimed: Vec<Claimed>, now: Timestamp) -> Vec<Claimed> {
+        let mut rest = Vec::new();
+        let mut held = self.state.lock();
+        let blocked = held.block.as_ref().is_some_and(|block| block.until > now);
+        for one in claimed {
+            let full = held.gone || blocked || held.ready.len() >= self.ready_max;
+            if full || !held.taken.insert(one.delivery.id) {
+                rest.push(one);
+            } else {
+                held.ready.push(one);
+            }
+        }
+        rest
+    }
+
+    /// These are held no longer; `due` is when the earliest of them waits again.
+    pub fn leave(&self, deliveries: &[DeliveryId], due: Option<Timestamp>) {
+        let mut held = self.state.lock();
+        for delivery in deliveries {
+            held.taken.remove(delivery);
+            if held.loading {
+                held.left.insert(*delivery);
+            }
+        }
+        held.note_backlog(due);
+    }
+
+    /// Mail waits in the ledger from `due` on. False when the handle is stale.
+    pub fn note(&self, due: Timestamp) -> bool {
+        let mut held = self.state.lock();
+        if !held.gone {
+            held.note_backlog(Some(due));
+        }
+        !held.gone
+    }
+
+    /// What is to be done for this site now; counts the wanted lanes and the load as begun.
+    pub fn look(&self, now: Timestamp, lanes_max: usize) -> Wanted {
+        let mut held = self.state.lock();
+        if held.gone {
+            return Wanted::default();
+        }
+        if let Some(block) = &held.block {
+            if block.until > now {
+                return Wanted { look_at: Some(block.until), ..Wanted::default() };
+            }
+            held.block = None;
+        }
+        let mut wanted = Wanted::default();
+        match held.backlog {
+            Some(due) if due > now => wanted.look_at = Some(due),
+            Some(_) if !held.loading && held.ready.len() <= self.ready_max / 2 => {
+                held.loading = true;
+                held.backlog = None;
+                wanted.load = true;
+            }
+            _ => {}
+        }
+        wanted.wakes = held.idle.min(held.ready.len());
+        wanted.lanes = held.lanes_wanted(now, lanes_max);
+        held.lanes += wanted.lanes;
+        wanted
+    }
+
+    /// For a load: how many rows fit, and which are here already.
+    pub fn to_load(&self) -> (usize, Vec<DeliveryId>) {
+        let held = self.state.lock();
+        let room = self.ready_max.saturating_sub(held.ready.len());
+        (room, held.taken.iter().copied().collect())
+    }
+
+    /// A load has ended with these rows; `leased` when the ledger itself notes them as ours. What
+    /// cannot be used, because the ready mail was emptied meanwhile, is returned.
+    pub fn loaded(
+        &self,
+        claimed: Vec<Claimed>,
+        backlog: Option<Timestamp>,
+        leased: bool,
+    ) -> Vec<Claimed> {
+        let mut held = self.state.lock();
+        held.loading = false;
+        let left = std::mem::take(&mut held.left);
+        held.note_backlog(backlog);
+        if std::mem::take(&mut held.load_is_stale) {
+            held.note_backlog(Some(Timestamp(0)));
+            return claimed;
+        }
+        for one in claimed {
+            let id = one.delivery.id;
+            if !leased && left.contains(&id) {
+                // The row was read before its outcome was written: read it again.
+                held.note_backlog(Some(one.delivery.due_at));
+            } else if held.taken.insert(id) {
+                held.ready.push(one);
+            }
+        }
+        Vec::new()
+    }
+
+    /// The next transaction for a lane; empty when there is none or the site is blocked.
+    pub fn next(&self, recipients_max: usize, now: Timestamp) -> Vec<Claimed> {
+        let mut held = self.state.lock();
+        if held.block.as_ref().is_some_and(|block| block.until > now) {
+            return Vec::new();
+        }
+        held.ready.next(recipients_max)
+    }
+
+    /// Not tried after all: first again.
+    pub fn untried(&self, transaction: Vec<Claimed>) {
+        self.state.lock().ready.push_front(transaction);
+    }
+
+    pub fn lane_idles(&self, idles: bool) {
+        let mut held = self.state.lock();
+        if idles {
+            held.idle += 1;
+        } else {
+            held.idle = held.idle.saturating_sub(1);
+        }
+    }
+
+    pub fn lane_ends(&self) {
+        let mut held = self.state.lock();
+        held.lanes = held.lanes.saturating_sub(1);
+    }
+
+    /// The host greets and speaks: what was held against it is forgotten.
+    pub fn connected(&self) {
+        let mut held = self.state.lock();
+        held.failures = 0;
+        held.open += 1;
+    }
+
+    pub fn closed(&self) {
+        let mut held = self.state.lock();
+        held.open = held.open.saturating_sub(1);
+    }
+
+    /// A lane got no connection. While others are open the host bears no more of them for a while,
+    /// and that is all.
+    pub fn is_open_elsewhere(&self, now: Timestamp) -> bool {
+        let mut held = self.state.lock();
+        if held.open > 0 {
+            held.lanes_cap = Some((held.open, now + CAP_DURATION));
+        }
+        held.open > 0
+    }
+
+    /// No connection at all: blocked for a time that doubles with each such failure in a row.
+    /// Several lanes that fail together count once. Returns the end of the block.
+    pub fn refused(&self, now: Timestamp, reason: &str) -> Timestamp {
+        let mut held = self.state.lock();
+        if let Some(block) = held.block.as_ref().filter(|block| block.until > now) {
+            return block.until;
+        }
+        let doubled = BLOCK_FIRST.saturating_mul(2u32.saturating_pow(held.failures));
+        held.failures = held.failures.saturating_add(1);
+        let until = now + doubled.min(BLOCK_MAX);
+        held.block = Some(Block { until, reason: reason.to_owned() });
+        until
+    }
+
+    pub fn block(&self) -> Option<Block> {
+        self.state.lock().block.clone()
+    }
+
+    /// All that is ready and not under way; a load under way is told to bring nothing.
+    pub fn drain_ready(&self) -> Vec<Claimed> {
+        let mut held = self.state.lock();
+        held.load_is_stale = held.loading;
+        held.ready.drain()
+    }
+
+    /// Nothing is held and nobody works: the handle becomes stale and may be dropped.
+    /// Mail that is due later is the alarm's to remember.
+    pub fn retire(&self, now: Timestamp) -> bool {
+        let mut held = self.state.lock();
+        let due = held.backlog.is_some_and(|due| due <= now);
+        let busy = held.loading || held.lanes > 0 || !held.taken.is_empty();
+        held.gone = !busy && !due && held.block.is_none() && held.failures == 0;
+        held.gone
+    }
+
+    pub fn is_busy(&self) -> bool {
+        let held = self.state.lock();
+        held.loading || held.lanes > held.idle || !held.taken.is_empty()
+    }
+
+    /// Lanes, ready mail and mail held, for metrics and people.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let held = self.state.lock();
+        (held.lanes, held.ready.len(), held.taken.len())
+    }
+}
+
+/// How long a host that refuses one more connection is not asked for one.
+const CAP_DURATION: std::time::Duration = std::time::Duration::from_secs(60);
+const UNROUTED_MAX: usize = 1024;
+const BLOCK_FIRST: std::time::Duration = std::time::Duration::from_secs(30);
+const BLOCK_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+
+impl Held {
+    fn note_backlog(&mut self, due: Option<Timestamp>) {
+        self.backlog = match (self.backlog, due) {
+            (Some(known), Some(due)) => Some(known.min(due)),
+            (known, due) => known.or(due),
+        };
+    }
+
+    fn lanes_wanted(&mut self, now: Timestamp, lanes_max: usize) -> usize {
+        if self.lanes_cap.is_some_and(|(_, until)| until <= now) {
+            self.lanes_cap = None;
+        }
+        let cap = self.lanes_cap.map_or(lanes_max, |(cap, _)| cap.min(lanes_max));
+        // After a failure one lane asks whether the host is back.
+        let cap = if self.failures > 0 { cap.min(1) } else { cap };
+        let hungry = self.ready.len().saturating_sub(self.idle);
+        hungry.min(cap.saturating_sub(self.lanes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    #[test]
+    fn fresh_mail_waits_behind_mail_that_is_due_in_the_ledger() {
+        let site = Site::new(SiteId(1));
+        assert_eq!(site.reserve(&[DeliveryId(1)], at(10)), Some(true));
+        site.note(at(5));
+        assert_eq!(site.reserve(&[DeliveryId(2)], at(10)), Some(false));
+        site.leave(&[DeliveryId(1)], None);
+        assert!(site.look(at(10), 5).load);
+        site.loaded(Vec::new(), Some(at(90)), false);
+        assert_eq!(site.reserve(&[DeliveryId(3)], at(10)), Some(true));
+    }
+
+    #[test]
+    fn a_block_doubles_with_each_failure_in_a_row_and_ends() {
+        let site = Site::new(SiteId(1));
+        let mut now = at(0);
+        let mut minutes = Vec::new();
+        for _ in 0..9 {
+            let until = site.refused(now, "refused");
+            assert_eq!(site.refused(now, "another lane"), until);
+            minutes.push(until.since(now).as_secs_f64() / 60.0);
+            assert_eq!(site.look(now, 5).look_at, Some(until));
+            now = until;
+        }
+        assert_eq!(minutes, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]);
+        assert_eq!(site.look(now, 5), Wanted::default());
+        site.connected();
+        assert_eq!(site.refused(now, "refused"), now + BLOCK_FIRST);
+    }
+
+    #[test]
+    fn a_refusal_beside_open_connections_only_caps_them() {
+        let site = Site::new(SiteId(1));
+        assert!(!site.is_open_elsewhere(at(0)));
+        site.connected();
+        assert!(site.is_open_elsewhere(at(0)));
+        assert!(site.block().is_none());
+    }
+
+    #[test]
+    fn a_site_that_holds_something_is_not_retired() {
+        let site = Site::new(SiteId(1));
+        assert_eq!(site.reserve(&[DeliveryId(1)], at(0)), Some(true));
+        assert!(!site.retire(at(0)));
+        site.leave(&[DeliveryId(1)], None);
+        assert!(site.retire(at(0)));
+        assert_eq!(site.reserve(&[DeliveryId(1)], at(0)), None);
+    }
+}
