@@ -6,6 +6,7 @@ mod accept;
 mod cli;
 mod clients;
 mod config;
+mod demo;
 mod dkim;
 mod listener;
 mod scenarios;

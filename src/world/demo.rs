@@ -85,6 +85,7 @@ struct Ready<'a> {
     http: Option<String>,
     smtp_user: &'a str,
     smtp_password: &'a str,
+    /// What follows `Bearer`.
     api_key: Option<String>,
     admin_email: Option<String>,
     admin_password: Option<String>,
@@ -334,7 +335,7 @@ fn ready<'a>(
         http: first(&addresses.http).map(|address| format!("http://{address}")),
         smtp_user: &secrets.smtp_user,
         smtp_password: &secrets.smtp_password,
-        api_key: None,
+        api_key: Some(format!("{}:{}", secrets.smtp_user, secrets.smtp_password)),
         admin_email: None,
         admin_password: None,
         from: FROM,
