@@ -1,13 +1,20 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
 
-mod support;
-
 mod accept;
+mod benches;
 mod cli;
 mod clients;
 mod config;
+mod crash;
 mod demo;
 mod dkim;
+mod layers;
 mod listener;
+mod peers;
 mod scenarios;
+mod sources;
+mod spool;
+mod store;
+mod support;
+mod tidy;
 mod world;

@@ -1,7 +1,8 @@
 //! `postroad check`: reads the store itself, beside a running daemon or without one, so that its
 //! word does not hang on the memory of the daemon it checks.
 
-use super::client::{become_owner, location};
+use super::client::become_owner;
+use crate::app;
 use super::{CliError, on_one_thread, screen};
 use crate::api::check::{Findings, check};
 use crate::config::{Settings, show_size};
@@ -22,7 +23,7 @@ pub fn run(arguments: Check, settings: Settings) -> Result<(), CliError> {
     }
     become_owner(data_dir)?;
     let findings = on_one_thread(async {
-        let store = Store::open_to_read(&location(&settings)).await?;
+        let store = Store::open_to_read(&app::location(&settings)).await?;
         let spool = Spool::open_to_read(&data_dir.join("spool"))?;
         let findings = check(&store, &spool).await;
         store.close().await;

@@ -18,6 +18,7 @@ use tokio::net::UnixStream;
 use tower::ServiceExt;
 
 use super::CliError;
+use crate::app;
 use crate::api::{self, ApiState, Peer, Problem};
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -54,7 +55,7 @@ impl Desk {
         }
         become_owner(&settings.node.data_dir)?;
         let clock = Clock::system();
-        let store = Store::open(&location(settings), settings.node.id, clock.clone()).await?;
+        let store = Store::open(&app::location(settings), settings.node.id, clock.clone()).await?;
         let state = ApiState {
             store: store.clone(),
             auth: None,
@@ -153,14 +154,6 @@ async fn is_answered(path: &Path) -> Result<bool, CliError> {
             Err(CliError::Refused(format!("{path} is only for root and the daemon's own user")))
         }
         Err(why) => Err(CliError::Refused(format!("{}: {why}", path.display()))),
-    }
-}
-
-/// Where the settings put the ledger.
-pub fn location(settings: &Settings) -> Location {
-    match &settings.store.url {
-        Some(url) => Location::Postgres(url.clone()),
-        None => Location::Sqlite(settings.node.data_dir.clone()),
     }
 }
 

@@ -132,7 +132,11 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
     let load =
         || -> Result<Settings, CliError> { Ok(loaded(config.clone(), data_dir.clone())?.settings) };
     match command {
-        Command::Serve => serve::run(load()?),
+        Command::Serve => {
+            let settings = load()?;
+            let reread = move || Ok(loaded(config.clone(), data_dir.clone())?.settings);
+            serve::run(settings, std::sync::Arc::new(reread))
+        }
         Command::Demo(demo) => demo::run(demo, data_dir),
         Command::Check(check) => check::run(check, load()?),
         Command::Queue(queue) => queue::run(queue, load()?),

@@ -8,3 +8,5 @@ pub mod command; // what an SMTP client says
 pub mod data; // a body by DATA or BDAT
 pub mod network; // CIDR networks
 pub mod proxy; // the PROXY protocol
+pub mod reply; // replies of a remote host, read as they come
+pub mod stuffing; // a mail as it stands after DATA or BDAT
