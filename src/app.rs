@@ -208,9 +208,8 @@ impl App {
 
 async fn any_ended(servers: &mut [JoinHandle<()>]) {
     std::future::poll_fn(|context| {
-        let ended = servers.iter_mut().any(|server| {
-            std::pin::Pin::new(server).poll(context).is_ready()
-        });
+        let ended =
+            servers.iter_mut().any(|server| std::pin::Pin::new(server).poll(context).is_ready());
         if ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
@@ -319,7 +318,9 @@ fn deliver_options(settings: &Settings) -> DeliverOptions {
         data_start_wait: delivery.data_start_wait,
         data_block_wait: delivery.data_block_wait,
         data_end_wait: delivery.data_end_wait,
-        extra_roots: Vec::new(),
+        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
+        chunking: true,
+        extra_roots: None,
     }
 }
 
@@ -365,10 +366,9 @@ fn serve_http(
     };
     let mut servers = vec![tokio::spawn(api::serve_unix(socket, router.clone(), stop.clone()))];
     for listener in listeners {
-        let address = listener.local_addr().map_err(|why| AppError::Io {
-            what: "the HTTP port has no address".into(),
-            why,
-        })?;
+        let address = listener
+            .local_addr()
+            .map_err(|why| AppError::Io { what: "the HTTP port has no address".into(), why })?;
         addresses.http.push(address);
         let serve = api::serve_tcp(listener, router.clone(), options.clone(), stop.clone());
         servers.push(tokio::spawn(serve));
@@ -436,16 +436,22 @@ impl Live {
         let routes = Routes::read(&new.route, new.delivery.preference);
         note("route", routes.map(|routes| self.schedule.replace_routes(routes)).map_err(text));
         note("tls", self.certificates.replace(&new.tls).map_err(text));
-        note("log.level", match &self.logs {
-            Some(logs) => logs.set_level(&new.log.level).map_err(text),
-            None => Ok(()),
-        });
+        note(
+            "log.level",
+            match &self.logs {
+                Some(logs) => logs.set_level(&new.log.level).map_err(text),
+                None => Ok(()),
+            },
+        );
         note("rows", self.reload_rows().await.map_err(text));
         self.listener.retune(&new.smtp);
         self.settings.store(Arc::new(new));
         change.taken.retain(|taken| !failed.iter().any(|failed| taken.starts_with(failed)));
-        tracing::info!(taken = change.taken.join(","),
-            needs_restart = change.needs_restart.join(","), "settings were read again");
+        tracing::info!(
+            taken = change.taken.join(","),
+            needs_restart = change.needs_restart.join(","),
+            "settings were read again"
+        );
         Ok(change)
     }
 }

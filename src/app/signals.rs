@@ -20,8 +20,7 @@ pub async fn serve(settings: Settings, logs: Logs, reread: Reread) -> Result<(),
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hangup = listen(SignalKind::hangup())?;
-    let starting =
-        App::start_with(settings, Clock::system(), Some(logs), Some(reread.clone()));
+    let starting = App::start_with(settings, Clock::system(), Some(logs), Some(reread.clone()));
     let mut app = tokio::select! {
         app = starting => app?,
         _ = terminate.recv() => return Ok(()),

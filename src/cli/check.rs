@@ -2,9 +2,9 @@
 //! word does not hang on the memory of the daemon it checks.
 
 use super::client::become_owner;
-use crate::app;
 use super::{CliError, on_one_thread, screen};
 use crate::api::check::{Findings, check};
+use crate::app;
 use crate::config::{Settings, show_size};
 use crate::spool::Spool;
 use crate::store::Store;

@@ -18,8 +18,8 @@ use tokio::net::UnixStream;
 use tower::ServiceExt;
 
 use super::CliError;
-use crate::app;
 use crate::api::{self, ApiState, Peer, Problem};
+use crate::app;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::store::{Location, Store};
