@@ -22,7 +22,7 @@ use crate::api::{self, ApiState, Peer, Problem};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::store::{Location, Store};
+use crate::store::Store;
 
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// Longer than the daemon takes for any answer but `check`, which is not asked this way.
