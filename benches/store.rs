@@ -1,9 +1,9 @@
 //! What a mail costs in the ledger: CPU of the whole process for accept and settle.
 //!
-//!   cargo run --release --example store_bench [-- POSTGRES_URL]
+//!   cargo run --release --example store_bench [-- WAITING [POSTGRES_URL]]
 //!
 //! Prints microseconds of user and system time a mail, at 50 and 1,000 submitters at once, and
-//! the octets the process wrote to disk.
+//! the octets the process wrote to disk; with WAITING deliveries lying in 1,000 sites before.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -19,13 +19,16 @@ const WINDOW: usize = 2_000;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let directory = tempfile::tempdir().expect("a directory");
-    let location = match std::env::args().nth(1) {
+    let waiting = std::env::args().nth(1).map_or(0, |text| text.parse().expect("a number"));
+    let location = match std::env::args().nth(2) {
         Some(url) => Location::Postgres(url),
         None => Location::Sqlite(directory.path().to_owned()),
     };
     let clock = Clock::system();
     let store = Store::open(&location, 1, clock.clone()).await.expect("the store opens");
+    fill(&store, &clock, waiting).await;
     lone_accepts(&store, &clock).await;
+    queue_reads(&store, &clock).await;
     for submitters in [50, 1000] {
         steady(&store, &clock, submitters).await;
     }
@@ -52,6 +55,30 @@ async fn steady(store: &Store, clock: &Clock, at_once: usize) {
     }
     accepting.print(&format!("accept, {at_once} at once"));
     settling.print(&format!("settle, {at_once} at once"));
+}
+
+async fn fill(store: &Store, clock: &Clock, waiting: usize) {
+    for _ in 0..waiting / WINDOW {
+        let mut mails = Vec::with_capacity(WINDOW);
+        for _ in 0..WINDOW {
+            mails.push(mail(store, clock).await);
+        }
+        accept(store, mails, 1000).await;
+    }
+    println!("{waiting} deliveries wait before it begins");
+}
+
+async fn queue_reads(store: &Store, clock: &Clock) {
+    let started = Instant::now();
+    let backlogs = store.backlogs().await.expect("backlogs");
+    println!("backlogs of {} sites: {:?}", backlogs.len(), started.elapsed());
+    let started = Instant::now();
+    let claimed = store.claim(SiteId(500), clock.now(), 64, &[]).await.expect("a claim");
+    println!("a claim of {}: {:?}", claimed.len(), started.elapsed());
+    let taken: Vec<DeliveryId> = claimed.iter().map(|delivery| delivery.id).collect();
+    let started = Instant::now();
+    store.next_due(SiteId(500), &taken).await.expect("a time");
+    println!("the next due time: {:?}", started.elapsed());
 }
 
 /// The latency of one client alone.
