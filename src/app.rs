@@ -7,6 +7,9 @@ pub enum AppError {
 }
 
 /// Runs until SIGTERM or SIGINT, then drains.
-pub async fn serve(_settings: crate::config::Settings) -> Result<(), AppError> {
+pub async fn serve(
+    _settings: crate::config::Settings,
+    _again: crate::config::Again,
+) -> Result<(), AppError> {
     Err(AppError::Unbuilt)
 }

@@ -3,8 +3,8 @@
 
 use super::client::{become_owner, location};
 use super::{CliError, on_one_thread, screen};
-use crate::api::check::{Findings, check};
 use crate::config::{Settings, show_size};
+use crate::queue::check::{Audit, Findings};
 use crate::spool::Spool;
 use crate::store::Store;
 
@@ -24,7 +24,7 @@ pub fn run(arguments: Check, settings: Settings) -> Result<(), CliError> {
     let findings = on_one_thread(async {
         let store = Store::open_to_read(&location(&settings)).await?;
         let spool = Spool::open_to_read(&data_dir.join("spool"))?;
-        let findings = check(&store, &spool).await;
+        let findings = Audit::new(store.clone(), spool).run().await;
         store.close().await;
         Ok(findings?)
     })?;

@@ -3,14 +3,14 @@
 use super::{CliError, on_all_cores};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::telemetry::{Format, metrics, start_logs};
 
-pub fn run(settings: Settings) -> Result<(), CliError> {
+/// `again` reads the settings anew, from where they came, when the daemon is asked to reload.
+pub fn run(settings: Settings, again: config::Again) -> Result<(), CliError> {
     let format = Format::named(&settings.log.format);
-    let logs = start_logs(format, &settings.log.level, Clock::system())?;
+    start_logs(format, &settings.log.level, Clock::system())?;
     // Installed before anything counts, or the first counts would be lost.
     metrics();
-    drop(logs);
-    Ok(on_all_cores(app::serve(settings))??)
+    Ok(on_all_cores(app::serve(settings, again))??)
 }

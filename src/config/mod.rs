@@ -39,9 +39,14 @@ fn any(port: u16) -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], port))
 }
 
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
 /// The example that stands in the sample.
 fn example_network() -> Network {
-    Network::parse("127.0.0.0/8").expect("127.0.0.0/8 is a network")
+    let loopback = Network::parse("127.0.0.0/8");
+    loopback.expect("the example is a network by its form")
 }
 
 settings! {
@@ -150,7 +155,7 @@ settings! {
     /// The API, health and metrics by HTTP.
     Http {
         /// Where to listen.
-        listen: Vec<SocketAddr> = vec![SocketAddr::from(([127, 0, 0, 1], 8025))], Address, Restart;
+        listen: Vec<SocketAddr> = vec![loopback(8025)], Address, Restart;
         /// Plain HTTP is answered on loopback and to these proxies; everybody else gets TLS.
         proxies: Vec<Network> = Vec::new(), Network, Restart;
     }
@@ -194,7 +199,7 @@ settings! {
         /// The longest wait.
         wait_max: Duration = minutes(240), Time, Restart, SECOND..=DAY;
         /// A delivery that is not done after this expires and is reported to its sender.
-        expire_after: Duration = minutes(4 * 24 * 60), Time, Restart, MINUTE..=minutes(60 * 24 * 60);
+        expire_after: Duration = minutes(4 * 24 * 60), Time, Restart, MINUTE..=(DAY * 60);
     }
 
     /// Where names are looked up.
@@ -259,6 +264,9 @@ settings! {
         secret: String = String::new(), Secret, Restart;
     }
 }
+
+/// Reads the settings once more from where they came: the same file, options and environment.
+pub type Again = std::sync::Arc<dyn Fn() -> Result<Settings, Mistakes> + Send + Sync>;
 
 /// What a reload changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -1,7 +1,7 @@
 //! The subscriber: takes events from `tracing` and writes a line for each.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
@@ -33,23 +33,29 @@ impl Format {
 type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A handle on the running subscriber.
-#[derive(Clone)]
-pub struct Logs {
+struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
 impl Logs {
-    /// Takes up a changed `log.level`.
-    pub fn set_level(&self, level: &str) -> Result<(), TelemetryError> {
+    fn set_level(&self, level: &str) -> Result<(), TelemetryError> {
         self.filter.reload(filter(level)?).map_err(|_| TelemetryError::Taken)
     }
 }
 
 /// Lines go to standard error from now on; once in a process.
-pub fn start_logs(format: Format, level: &str, clock: Clock) -> Result<Logs, TelemetryError> {
+pub fn start_logs(format: Format, level: &str, clock: Clock) -> Result<(), TelemetryError> {
     let (subscriber, logs) = build(format, level, clock, Arc::new(to_standard_error))?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Taken)?;
-    Ok(logs)
+    LOGS.set(logs).map_err(|_| TelemetryError::Taken)
+}
+
+/// The handle beside `tracing`'s own subscriber, of which a process has one.
+static LOGS: OnceLock<Logs> = OnceLock::new();
+
+/// Takes up a changed `log.level`; nothing happens where no logs were started, as in tests.
+pub fn set_log_level(level: &str) -> Result<(), TelemetryError> {
+    LOGS.get().map_or(Ok(()), |logs| logs.set_level(level))
 }
 
 fn to_standard_error(line: &str) {
@@ -141,8 +147,7 @@ mod tests {
         let built = build(format, level, Clock::standing(1), sink);
         let (subscriber, logs) = built.expect("a lawful level");
         tracing::subscriber::with_default(subscriber, || say(&logs));
-        let found = lines.lock().clone();
-        found
+        lines.lock().clone()
     }
 
     fn say_hostile_things(_: &Logs) {

@@ -71,7 +71,9 @@ impl Metric {
 }
 
 macro_rules! declare_metrics {
-    ($($constant:ident: $kind:ident, $unit:ident, $name:literal, $help:literal, $alert:literal;)*) => {
+    ($(
+        $constant:ident: $kind:ident, $unit:ident, $name:literal, $help:literal, $alert:literal;
+    )*) => {
         /// One constant a metric.
         pub mod names {
             use super::{Kind, Metric, Unit};
@@ -89,47 +91,48 @@ macro_rules! declare_metrics {
 }
 
 declare_metrics! {
-    SESSIONS: Gauge, Count, "postroad_smtp_sessions",
+    SESSIONS: Counter, Count, "postroad_smtp_sessions_total",
+        "SMTP connections that were taken.", "";
+    SESSIONS_OPEN: Gauge, Count, "postroad_smtp_sessions_open",
         "SMTP sessions that are open.",
         "Close to smtp.connections_max: clients are about to be turned away.";
     SESSIONS_REFUSED: Counter, Count, "postroad_smtp_sessions_refused_total",
-        "SMTP connections turned away, by reason.",
+        "SMTP connections turned away at a limit.",
         "Grows steadily: a client opens too many connections, or a flood.";
-    SIGN_IN_FAILURES: Counter, Count, "postroad_sign_in_failures_total",
-        "Sign-ins that failed, by SMTP or HTTP.",
-        "A jump: somebody guesses passwords.";
-    MESSAGES_ACCEPTED: Counter, Count, "postroad_messages_accepted_total",
+    SESSIONS_TIMED_OUT: Counter, Count, "postroad_smtp_sessions_timed_out_total",
+        "SMTP sessions cut because the client was too slow.", "";
+    HANDSHAKES_FAILED: Counter, Count, "postroad_smtp_tls_handshakes_failed_total",
+        "TLS handshakes of SMTP clients that failed.",
+        "A jump: a certificate ran out or does not name this host.";
+    AUTH_REFUSED: Counter, Count, "postroad_smtp_auth_refused_total",
+        "AUTH commands that were refused.",
+        "A jump: somebody guesses passwords, or an application has an old one.";
+    COMMANDS: Counter, Count, "postroad_smtp_commands_total",
+        "SMTP commands that were answered.", "";
+    COMMANDS_REFUSED: Counter, Count, "postroad_smtp_commands_refused_total",
+        "SMTP commands answered with 4xx or 5xx.",
+        "Grows with the commands: a client does not understand us; the log says which.";
+    ACCEPTED: Counter, Count, "postroad_smtp_accepted_total",
         "Messages answered with 250: they are on disk.",
         "Stops while clients send.";
-    MESSAGES_REFUSED: Counter, Count, "postroad_messages_refused_total",
-        "Messages answered with 4xx or 5xx, by class.",
-        "class=\"4xx\" grows: no room, no database, or overload; the log says which.";
-    ACCEPT_SECONDS: Histogram, Seconds, "postroad_accept_seconds",
-        "From the end of a mail's data to its 250, seconds.",
-        "p99 above 0.1: the disk is slow to sync.";
+    ACCEPTED_BYTES: Counter, Bytes, "postroad_smtp_accepted_bytes_total",
+        "Octets of the messages answered with 250.", "";
     DELIVERIES: Gauge, Count, "postroad_deliveries",
-        "Deliveries in the ledger, by state; counted when metrics are asked for.",
+        "Deliveries in the ledger, by state; counted at most once a minute.",
         "state=\"waiting\" grows for an hour: mail is stuck; `postroad queue list` tells why.";
     ATTEMPTS: Counter, Count, "postroad_attempts_total",
         "Attempts, by outcome: delivered, deferred, failed, answer_not_seen.",
         "outcome=\"failed\" above a twentieth of all: a bad list or a block.";
     ATTEMPT_SECONDS: Histogram, Seconds, "postroad_attempt_seconds",
-        "From opening or taking a connection to the last reply, seconds.",
-        "";
-    CONNECTIONS_OUT: Gauge, Count, "postroad_delivery_connections",
+        "From opening or taking a connection to the last reply, seconds.", "";
+    DELIVERY_CONNECTIONS: Gauge, Count, "postroad_delivery_connections",
         "Connections to receiving hosts that are open.",
         "Close to delivery.connections_max for long: raise it or look for slow hosts.";
     PANICS: Counter, Count, "postroad_panics_total",
         "Sessions or attempts that ended in a fault of ours.",
         "Above zero: report it, with the log line.";
-    SPOOL_FREE_BYTES: Gauge, Bytes, "postroad_spool_free_bytes",
-        "Free room on the spool's disk.",
-        "Near spool.free_bytes_min: mail will be answered with 452.";
-    STORE_FAILURES: Counter, Count, "postroad_store_failures_total",
-        "Batches the database did not take at once.",
-        "Grows: the database is away, locked or full.";
     HTTP_REQUESTS: Counter, Count, "postroad_http_requests_total",
-        "HTTP requests, by class of status.",
+        "HTTP requests that were answered, by class of status.",
         "class=\"5xx\" grows.";
     LOG_LINES_LOST: Counter, Count, "postroad_log_lines_lost_total",
         "Log lines that could not be written.",
@@ -191,12 +194,12 @@ mod tests {
     #[test]
     fn what_was_counted_is_rendered_with_its_help() {
         metrics();
-        names::MESSAGES_REFUSED.add_with(&[("class", "4xx")], 2);
-        names::ACCEPT_SECONDS.record(0.003);
+        names::ATTEMPTS.add_with(&[("outcome", "deferred")], 2);
+        names::ATTEMPT_SECONDS.record(0.003);
         let text = metrics().render();
-        assert!(text.contains("# HELP postroad_messages_refused_total "), "{text}");
-        assert!(text.contains("postroad_messages_refused_total{class=\"4xx\"} 2"), "{text}");
-        assert!(text.contains("postroad_accept_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+        assert!(text.contains("# HELP postroad_attempts_total "), "{text}");
+        assert!(text.contains("postroad_attempts_total{outcome=\"deferred\"} 2"), "{text}");
+        assert!(text.contains("postroad_attempt_seconds_bucket{le=\"0.005\"} 1"), "{text}");
     }
 
     #[test]
@@ -205,6 +208,34 @@ mod tests {
             let counts = metric.name.ends_with("_total");
             assert_eq!(counts, metric.kind == Kind::Counter, "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+    }
+
+    /// The names that stand in a call such as `counter!("…")`.
+    fn names_in(text: &str) -> Vec<&str> {
+        let calls = ["counter!(", "gauge!(", "histogram!("];
+        let after = |call| text.split(call).skip(1).filter_map(|rest| rest.strip_prefix('"'));
+        calls.into_iter().flat_map(after).filter_map(|rest| rest.split('"').next()).collect()
+    }
+
+    fn sources(directory: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(directory).expect("a directory of the checkout") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => sources(&path, found),
+                false => found.push(std::fs::read_to_string(path).expect("a text")),
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_measured_anywhere_is_declared_here() {
+        let mut texts = Vec::new();
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        sources(&root, &mut texts);
+        for name in texts.iter().flat_map(|text| names_in(text)) {
+            let declared = METRICS.iter().any(|metric| metric.name == name);
+            assert!(declared || !name.starts_with("postroad"), "{name} is not in the table");
         }
     }
 }
