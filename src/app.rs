@@ -1,15 +1,462 @@
 //! Builds store, listeners, workers, api; start order, drain order; notices dead tasks.
+//!
+//! Owns:       what is started when, and what is stopped when.
+//! Promises:   a start that fails takes no mail; when it stops, every session got its answer and
+//!             every outcome is written, within a limit; a task that serves everybody and dies
+//!             ends the daemon.
+//! Knows not:  what any of its parts does.
+
+mod signals;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::accept::Acceptance;
+use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
+use crate::auth::Auth;
+use crate::clock::Clock;
+use crate::compose::{ComposeError, Composer};
+use crate::config::{self, Mistakes, Reload, Settings};
+use crate::deliver::{DeliverOptions, Dialer, Source};
+use crate::dns::{DnsFailure, DnsOptions, Resolver};
+use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
+use crate::model::Domain;
+use crate::queue::check::Audit;
+use crate::queue::{Queue, QueueError, QueueOptions};
+use crate::schedule::retry::RetryPolicy;
+use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
+use crate::schedule::{Parts, Schedule, ScheduleOptions, Tasks};
+use crate::spool::{Spool, SpoolError, SpoolOptions};
+use crate::store::{Location, Store, StoreError};
+use crate::telemetry::Logs;
+
+pub use signals::serve;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    #[error("the daemon is not built yet")]
-    Unbuilt,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    #[error(transparent)]
+    Dns(#[from] DnsFailure),
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
+    Serve(#[from] api::ServeError),
+    #[error("{what}: {why}")]
+    Io { what: String, why: std::io::Error },
+    /// A task that serves everybody is gone: better no daemon than half of one.
+    #[error("{0} has ended; the daemon stops so that it can be started anew")]
+    TaskDied(&'static str),
 }
 
-/// Runs until SIGTERM or SIGINT, then drains.
-pub async fn serve(
-    _settings: crate::config::Settings,
-    _again: crate::config::Again,
-) -> Result<(), AppError> {
-    Err(AppError::Unbuilt)
+/// Where the daemon listens, as bound.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    pub submission: Vec<SocketAddr>,
+    pub submissions: Vec<SocketAddr>,
+    pub http: Vec<SocketAddr>,
+}
+
+/// What can change while the daemon runs, and what changes it.
+struct Live {
+    settings: ArcSwap<Settings>,
+    /// One reload at a time.
+    reloading: tokio::sync::Mutex<()>,
+    schedule: Schedule,
+    auth: Auth,
+    composer: Composer,
+    certificates: Certificates,
+    listener: Listener,
+    logs: Option<Logs>,
+}
+
+/// Reads the settings anew, wherever they come from.
+pub type Reread = Arc<dyn Fn() -> Result<Settings, Mistakes> + Send + Sync>;
+
+/// A whole daemon, running.
+pub struct App {
+    live: Arc<Live>,
+    store: Store,
+    spool: Spool,
+    addresses: Addresses,
+    stop_wait: Duration,
+    tasks: Tasks,
+    servers: Vec<JoinHandle<()>>,
+    servers_stop: watch::Sender<bool>,
+}
+
+impl App {
+    /// Starts all of it in this order: what keeps, what looks up, what sends, what takes in.
+    pub async fn start(settings: Settings, clock: Clock) -> Result<App, AppError> {
+        App::start_with(settings, clock, None, None).await
+    }
+
+    /// `reread` serves the operator's reload; `logs` lets it change the log level.
+    pub async fn start_with(
+        settings: Settings,
+        clock: Clock,
+        logs: Option<Logs>,
+        reread: Option<Reread>,
+    ) -> Result<App, AppError> {
+        let certificates = Certificates::open(&settings.tls, &settings.node.host_name)?;
+        let http = bind_http(&settings).await?;
+        let socket_path = settings.control_socket();
+        let kept = Kept::open(&settings, &clock).await?;
+        let (store, spool) = (kept.store.clone(), kept.spool.clone());
+        let trusted = settings.trusted.iter().map(|one| (one.network, one.credential.clone()));
+        let auth = Auth::open(store.clone(), trusted.collect(), clock.clone()).await?;
+        let composer =
+            Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone()).await?;
+        let parts = parts(&settings, &kept, &composer, &clock)?;
+        let queue = kept.queue.clone();
+        let options = schedule_options(&settings);
+        let (schedule, tasks) =
+            Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
+        let host_name = &settings.node.host_name;
+        let door = Acceptance::new(queue.clone(), auth.clone(), host_name, clock.clone());
+        let listener =
+            Listener::start(&settings.smtp, host_name, auth.clone(), door, &certificates)?;
+        let socket = OperatorSocket::bind(&socket_path)?;
+        let mut addresses = Addresses {
+            submission: listener.submission().to_vec(),
+            submissions: listener.submissions().to_vec(),
+            http: Vec::new(),
+        };
+        let stop_wait = settings.node.stop_wait;
+        let live = Arc::new(Live {
+            settings: ArcSwap::from_pointee(settings),
+            reloading: tokio::sync::Mutex::new(()),
+            schedule,
+            auth,
+            composer,
+            certificates,
+            listener,
+            logs,
+        });
+        let (servers_stop, stopped) = watch::channel(false);
+        let audit = Audit::new(store.clone(), spool.clone());
+        let router = api::router(api_state(&live, &store, (queue, audit), &clock, reread));
+        let servers = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
+        Ok(App { live, store, spool, addresses, stop_wait, tasks, servers, servers_stop })
+    }
+
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    pub fn schedule(&self) -> &Schedule {
+        &self.live.schedule
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// Domains, credentials or keys were changed behind the daemon's back.
+    pub async fn reload_rows(&self) -> Result<(), AppError> {
+        self.live.reload_rows().await
+    }
+
+    /// Returns when a task that serves everybody has ended.
+    pub async fn died(&mut self) -> AppError {
+        let Tasks { alarm, polls, sweeps, settler } = &mut self.tasks;
+        let what = tokio::select! {
+            _ = alarm => "the alarm of the schedule",
+            _ = polls => "the poll of the ledger",
+            _ = sweeps => "the sweep of the spool",
+            _ = settler => "the writer of outcomes",
+            () = any_ended(&mut self.servers) => "an HTTP server",
+        };
+        AppError::TaskDied(what)
+    }
+
+    /// Stops in the order of the mail: no new sessions, attempts end, outcomes are written.
+    pub async fn stop(self) -> Result<(), AppError> {
+        self.live.listener.drain(self.stop_wait).await;
+        self.live.schedule.stop(self.tasks, self.stop_wait).await;
+        self.servers_stop.send_replace(true);
+        for server in self.servers {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "an HTTP server had ended in a fault of our own");
+            }
+        }
+        self.spool.close().await;
+        self.store.close().await;
+        Ok(())
+    }
+}
+
+async fn any_ended(servers: &mut [JoinHandle<()>]) {
+    std::future::poll_fn(|context| {
+        let ended =
+            servers.iter_mut().any(|server| std::pin::Pin::new(server).poll(context).is_ready());
+        if ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+/// What keeps: ledger, spool, queue.
+struct Kept {
+    store: Store,
+    spool: Spool,
+    queue: Queue,
+    left_over: Vec<crate::queue::outcome_log::Record>,
+}
+
+impl Kept {
+    async fn open(settings: &Settings, clock: &Clock) -> Result<Kept, AppError> {
+        let directory = &settings.node.data_dir;
+        let store = Store::open(&location(settings), settings.node.id, clock.clone()).await?;
+        let options = SpoolOptions {
+            segment_bytes: settings.spool.segment_bytes,
+            free_bytes_min: settings.spool.free_bytes_min,
+        };
+        let spool = Spool::open(&directory.join("spool"), options)?;
+        let options = QueueOptions {
+            node: settings.node.id,
+            memory_bytes: settings.spool.memory_bytes,
+            expire_after: settings.retry.expire_after,
+        };
+        let (queue, left_over) =
+            Queue::open(store.clone(), spool.clone(), directory, options, clock.clone())?;
+        Ok(Kept { store, spool, queue, left_over })
+    }
+}
+
+/// Where the ledger of these settings lies.
+pub fn location(settings: &Settings) -> Location {
+    match &settings.store.url {
+        Some(url) => Location::Postgres(url.clone()),
+        None => Location::Sqlite(settings.node.data_dir.clone()),
+    }
+}
+
+fn parts(
+    settings: &Settings,
+    kept: &Kept,
+    composer: &Composer,
+    clock: &Clock,
+) -> Result<Parts, AppError> {
+    let sources = sources(settings);
+    let mut own_names: Vec<String> = sources.iter().map(|source| source.ehlo.clone()).collect();
+    own_names.push(settings.node.host_name.clone());
+    let addresses = settings.source.iter().flat_map(|source| source.address.iter().copied());
+    let own_addresses: Vec<IpAddr> = addresses.collect();
+    let resolver = Resolver::new(
+        DnsOptions {
+            servers: settings.dns.servers.clone(),
+            allowed_networks: settings.delivery.allowed_networks.clone(),
+            own_names,
+            own_addresses,
+        },
+        clock.clone(),
+    )?;
+    let preference = settings.delivery.preference;
+    let routes = Routes::read(&settings.route, preference)?;
+    let options = RouterOptions { mx_port: settings.delivery.mx_port, preference };
+    Ok(Parts {
+        queue: kept.queue.clone(),
+        router: Router::new(routes, resolver, kept.store.clone(), options),
+        dialer: Dialer::new(deliver_options(settings), clock.clone()),
+        composer: composer.clone(),
+        sources,
+    })
+}
+
+/// Without any in the settings mail leaves from whatever address the system picks.
+fn sources(settings: &Settings) -> Vec<Source> {
+    let host_name = &settings.node.host_name;
+    if settings.source.is_empty() {
+        return vec![Source {
+            name: "default".into(),
+            bind_v4: None,
+            bind_v6: None,
+            ehlo: host_name.clone(),
+        }];
+    }
+    let source = |setting: &config::SourceSettings| Source {
+        name: setting.name.clone(),
+        bind_v4: setting.address.iter().find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        }),
+        bind_v6: setting.address.iter().find_map(|address| match address {
+            IpAddr::V6(address) => Some(*address),
+            IpAddr::V4(_) => None,
+        }),
+        ehlo: setting.ehlo.clone().unwrap_or_else(|| host_name.clone()),
+    };
+    settings.source.iter().map(source).collect()
+}
+
+fn deliver_options(settings: &Settings) -> DeliverOptions {
+    let delivery = &settings.delivery;
+    DeliverOptions {
+        connect_wait: delivery.connect_wait,
+        greeting_wait: delivery.greeting_wait,
+        command_wait: delivery.command_wait,
+        data_start_wait: delivery.data_start_wait,
+        data_block_wait: delivery.data_block_wait,
+        data_end_wait: delivery.data_end_wait,
+        extra_roots: Vec::new(),
+    }
+}
+
+fn schedule_options(settings: &Settings) -> ScheduleOptions {
+    let delivery = &settings.delivery;
+    ScheduleOptions {
+        host_name: settings.node.host_name.clone(),
+        connections_per_site_max: delivery.connections_per_site_max,
+        connections_max: delivery.connections_max,
+        messages_per_connection_max: delivery.messages_per_connection_max,
+        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
+        idle_wait: delivery.idle_wait,
+        retry: RetryPolicy {
+            wait_first: settings.retry.wait_first,
+            wait_max: settings.retry.wait_max,
+        },
+    }
+}
+
+async fn bind_http(settings: &Settings) -> Result<Vec<TcpListener>, AppError> {
+    let mut listeners = Vec::new();
+    for address in &settings.http.listen {
+        let listener = TcpListener::bind(address).await.map_err(|why| AppError::Io {
+            what: format!("cannot listen on {address} for HTTP"),
+            why,
+        })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn serve_http(
+    live: &Arc<Live>,
+    router: axum::Router,
+    socket: OperatorSocket,
+    listeners: Vec<TcpListener>,
+    addresses: &mut Addresses,
+    stop: &watch::Receiver<bool>,
+) -> Result<Vec<JoinHandle<()>>, AppError> {
+    let options = TcpOptions {
+        tls: Some(live.certificates.server_config(&["http/1.1"])?),
+        proxies: live.settings.load().http.proxies.clone(),
+    };
+    let mut servers = vec![tokio::spawn(api::serve_unix(socket, router.clone(), stop.clone()))];
+    for listener in listeners {
+        let address = listener
+            .local_addr()
+            .map_err(|why| AppError::Io { what: "the HTTP port has no address".into(), why })?;
+        addresses.http.push(address);
+        let serve = api::serve_tcp(listener, router.clone(), options.clone(), stop.clone());
+        servers.push(tokio::spawn(serve));
+    }
+    Ok(servers)
+}
+
+fn api_state(
+    live: &Arc<Live>,
+    store: &Store,
+    (queue, audit): (Queue, Audit),
+    clock: &Clock,
+    reread: Option<Reread>,
+) -> ApiState {
+    let schedule = live.schedule.clone();
+    let nudge = Arc::new(move || {
+        let schedule = schedule.clone();
+        tokio::spawn(async move { schedule.reread().await });
+    });
+    // Not an owner: the daemon's end must not wait for a handler that is never called again.
+    let owner = Arc::downgrade(live);
+    let reload = reread.map(|reread| -> api::Reloading {
+        Arc::new(move || {
+            let (owner, reread) = (owner.clone(), reread.clone());
+            Box::pin(async move {
+                match owner.upgrade() {
+                    Some(live) => live.reload(&reread).await,
+                    None => Ok(Reload::default()),
+                }
+            })
+        })
+    });
+    ApiState {
+        store: store.clone(),
+        auth: Some(live.auth.clone()),
+        composer: Some(live.composer.clone()),
+        queue: Some(queue),
+        audit: Some(audit),
+        reload,
+        clock: clock.clone(),
+        dkim_dir: live.settings.load().node.dkim_dir.clone(),
+        nudge,
+    }
+}
+
+impl Live {
+    async fn reload_rows(&self) -> Result<(), AppError> {
+        self.auth.reload().await?;
+        self.composer.reload().await?;
+        Ok(())
+    }
+
+    /// Takes up what can change live, and says what waits for a restart.
+    async fn reload(&self, reread: &Reread) -> Result<Reload, Mistakes> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let new = reread()?;
+        let old = self.settings.load_full();
+        let mut change = config::reload(&old, &new);
+        let mut failed = Vec::new();
+        let mut note = |setting: &str, result: Result<(), String>| {
+            if let Err(reason) = result {
+                tracing::error!(setting, reason, "a changed setting cannot be taken up");
+                failed.push(setting.to_owned());
+            }
+        };
+        let routes = Routes::read(&new.route, new.delivery.preference);
+        note("route", routes.map(|routes| self.schedule.replace_routes(routes)).map_err(text));
+        note("tls", self.certificates.replace(&new.tls).map_err(text));
+        note(
+            "log.level",
+            match &self.logs {
+                Some(logs) => logs.set_level(&new.log.level).map_err(text),
+                None => Ok(()),
+            },
+        );
+        note("rows", self.reload_rows().await.map_err(text));
+        self.listener.retune(&new.smtp);
+        self.settings.store(Arc::new(new));
+        change.taken.retain(|taken| !failed.iter().any(|failed| taken.starts_with(failed)));
+        tracing::info!(
+            taken = change.taken.join(","),
+            needs_restart = change.needs_restart.join(","),
+            "settings were read again"
+        );
+        Ok(change)
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }

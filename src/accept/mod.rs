@@ -4,12 +4,20 @@
 //! Promises:   accepted whole or not at all; when it answers with an id, the mail is on disk.
 //! Knows not:  SMTP sessions, HTTP requests.
 
+mod inspect; // may this mail go out?
+mod request; // the X-Postroad fields
+mod stamp; // what is put in and taken out
+
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::auth::Identity;
+use crate::auth::{Auth, Identity};
+use crate::clock::Clock;
 use crate::model::*;
+use crate::queue::{NewMessage, Queue, QueueError};
+use crate::spool::SpoolError;
 
 /// How the mail came in; for the Received field (RFC 5321 §4.4, RFC 3848).
 #[derive(Clone, Debug)]
@@ -32,7 +40,7 @@ pub struct Submission {
     pub arrival: Arrival,
 }
 
-/// What a client is told; `Display` is `code enhanced text`.
+/// What a client is told; `Display` is `code enhanced text`. The text is one line of ASCII.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code} {} {text}", enhanced)]
 pub struct Refusal {
@@ -41,21 +49,128 @@ pub struct Refusal {
     pub text: String,
 }
 
-#[derive(Clone)]
-pub struct Acceptance {}
+impl Refusal {
+    fn new(code: u16, enhanced: Enhanced, text: impl Into<String>) -> Refusal {
+        Refusal { code, enhanced, text: text.into() }
+    }
 
-impl Acceptance {
+    /// The mail itself is not lawful; sending it again cannot help.
+    fn content(text: impl Into<String>) -> Refusal {
+        Refusal::new(550, Enhanced(5, 6, 0), text)
+    }
+
+    /// The identity may not send this.
+    fn policy(text: impl Into<String>) -> Refusal {
+        Refusal::new(550, Enhanced(5, 7, 1), text)
+    }
+
+    fn no_room() -> Refusal {
+        Refusal::new(452, Enhanced(4, 3, 1), "no room for mail now; try again later")
+    }
+}
+
+/// Where accepted mail is owed; the queue, or a fake of it in tests.
+pub trait Ledger: Clone + Send + Sync {
+    fn message_id(&self) -> impl Future<Output = Result<MessageId, QueueError>> + Send;
+    fn enqueue(
+        &self,
+        id: MessageId,
+        new: NewMessage,
+    ) -> impl Future<Output = Result<MessageId, QueueError>> + Send;
+    fn has_room(&self, bytes: u64) -> bool;
+}
+
+impl Ledger for Queue {
+    fn message_id(&self) -> impl Future<Output = Result<MessageId, QueueError>> + Send {
+        Queue::message_id(self)
+    }
+
+    fn enqueue(
+        &self,
+        id: MessageId,
+        new: NewMessage,
+    ) -> impl Future<Output = Result<MessageId, QueueError>> + Send {
+        Queue::enqueue(self, id, new)
+    }
+
+    fn has_room(&self, bytes: u64) -> bool {
+        Queue::has_room(self, bytes)
+    }
+}
+
+/// Who owns which domain and stream; `Auth`, or a fake of it in tests.
+pub trait Rights: Clone + Send + Sync {
+    fn sending_domain(&self, organization: OrganizationId, domain: &Domain) -> Option<DomainId>;
+    fn stream(&self, organization: OrganizationId, name: &str) -> Option<StreamId>;
+    fn rank(&self, stream: StreamId) -> i64;
+}
+
+impl Rights for Auth {
+    fn sending_domain(&self, organization: OrganizationId, domain: &Domain) -> Option<DomainId> {
+        Auth::sending_domain(self, organization, domain)
+    }
+
+    fn stream(&self, organization: OrganizationId, name: &str) -> Option<StreamId> {
+        Auth::stream(self, organization, name)
+    }
+
+    fn rank(&self, stream: StreamId) -> i64 {
+        Auth::rank(self, stream)
+    }
+}
+
+/// A cheap handle. `Acceptance` alone means the one over queue and auth.
+#[derive(Clone)]
+pub struct Acceptance<L = Queue, R = Auth> {
+    ledger: L,
+    rights: R,
+    host_name: Arc<str>,
+    clock: Clock,
+}
+
+impl<L: Ledger, R: Rights> Acceptance<L, R> {
+    /// `host_name` stands in Received and marks the mail as having passed here.
+    pub fn new(ledger: L, rights: R, host_name: &str, clock: Clock) -> Acceptance<L, R> {
+        Acceptance { ledger, rights, host_name: host_name.into(), clock }
+    }
+
     /// Before the body is taken: is there room for it, may this identity send as this envelope
     /// sender? (P5: 452 4.3.1 where it is known early.)
+    ///
+    /// # Errors
+    /// 452 without room, 552 for a declared size beyond the limit, 550 5.7.1 for a foreign domain.
     pub fn check_sender(
         &self,
         identity: &Identity,
         sender: &ReversePath,
         declared_bytes: Option<u64>,
     ) -> Result<(), Refusal> {
-        todo!()
+        let bytes = declared_bytes.unwrap_or(0);
+        inspect::check_size(bytes)?;
+        if let Some(address) = &sender.0 {
+            inspect::check_domain(&self.rights, identity.organization, address, "MAIL FROM")?;
+        }
+        if self.ledger.has_room(bytes) { Ok(()) } else { Err(Refusal::no_room()) }
     }
+
+    /// Takes the mail whole: the id returned stands for a mail on disk, or for the one that the
+    /// same idempotency key stood for before.
+    ///
+    /// # Errors
+    /// 5xx when the mail can never be taken, 4xx when the store cannot take it now.
     pub async fn submit(&self, submission: Submission) -> Result<MessageId, Refusal> {
-        todo!()
+        let findings = inspect::inspect(&submission, &self.rights, &self.host_name, &self.clock)?;
+        let id = self.ledger.message_id().await.map_err(|error| refuse(&error))?;
+        let new = stamp::stamp(&submission, findings, id, &self.host_name, self.clock.wall());
+        self.ledger.enqueue(id, new).await.map_err(|error| refuse(&error))
+    }
+}
+
+/// Our own trouble is never the client's fault: he keeps the mail and tries again (P5).
+fn refuse(error: &QueueError) -> Refusal {
+    tracing::warn!(reason = %error, "a mail was not taken");
+    match error {
+        QueueError::Spool(SpoolError::Full(_)) => Refusal::no_room(),
+        _ => Refusal::new(451, Enhanced(4, 3, 0), "the mail cannot be stored now; try again later"),
     }
 }

@@ -4,12 +4,30 @@
 //! Promises:   one answer and one duration for unknown user, wrong password and revoked (A11).
 //! Knows not:  SMTP, HTTP.
 
-use std::net::IpAddr;
+mod directory;
+mod patience;
+mod secrets;
 
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::{hmac, rand::SystemRandom};
+use moka::sync::Cache;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::directory::Directory;
+use self::patience::{Patience, Visitor};
 use crate::clock::Clock;
 use crate::model::*;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::wire::network::Network;
+
+pub use directory::Rows;
+pub use patience::prefix;
+pub use secrets::{hash_secret, new_secret};
 
 /// Somebody who may submit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,57 +50,314 @@ pub enum AuthError {
     Unavailable,
 }
 
+/// 19 MiB and a core each while they run.
+const HASHERS: usize = 2;
+/// Who comes when so many wait already is sent away.
+const HASHERS_WAITING_MAX: usize = 200;
+const HASH_WAIT_MAX: Duration = Duration::from_secs(20);
+/// A secret that was right is not hashed again for so long; a change in the directory counts at
+/// once all the same.
+const CHECKED_FOR: Duration = Duration::from_secs(15 * 60);
+const CHECKED_MAX: u64 = 10_000;
+
 /// A cheap handle. Holds domains, streams and credentials in memory; `reload` after a change.
 #[derive(Clone)]
-pub struct Auth {}
+pub struct Auth(Arc<Inner>);
+
+struct Inner {
+    /// None when the rows were handed in.
+    store: Option<Store>,
+    trusted: Vec<(Network, String)>,
+    directory: ArcSwap<Directory>,
+    /// By a digest of user and secret under a key of this process: the hash it was right for.
+    checked: Cache<[u8; 32], Arc<str>>,
+    digest_key: hmac::Key,
+    patience: Patience,
+    hashers: Semaphore,
+    waiting: Semaphore,
+}
 
 impl Auth {
-    /// `trusted`: networks that need no AUTH, each standing for a credential by name.
+    /// `trusted`: networks that need no AUTH, each standing for a credential by name; of several
+    /// that hold an address the first counts.
     pub async fn open(
         store: Store,
         trusted: Vec<(Network, String)>,
         clock: Clock,
-    ) -> Result<Auth, crate::store::StoreError> {
-        todo!()
+    ) -> Result<Auth, StoreError> {
+        let rows = read(&store).await?;
+        Auth::build(Some(store), rows, trusted, clock)
     }
-    pub async fn reload(&self) -> Result<(), crate::store::StoreError> {
-        todo!()
+
+    /// From rows that come from elsewhere; `reload` does nothing.
+    pub fn of_rows(
+        rows: Rows,
+        trusted: Vec<(Network, String)>,
+        clock: Clock,
+    ) -> Result<Auth, StoreError> {
+        Auth::build(None, rows, trusted, clock)
     }
-    /// Constant work whoever asks; argon2 runs off the async threads, once for each secret.
+
+    fn build(
+        store: Option<Store>,
+        rows: Rows,
+        trusted: Vec<(Network, String)>,
+        clock: Clock,
+    ) -> Result<Auth, StoreError> {
+        let digest_key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| StoreError::Unavailable("the system gives no random octets".into()))?;
+        let directory = ArcSwap::from_pointee(Directory::of(rows, &trusted));
+        Ok(Auth(Arc::new(Inner {
+            store,
+            trusted,
+            directory,
+            checked: Cache::builder().max_capacity(CHECKED_MAX).time_to_live(CHECKED_FOR).build(),
+            digest_key,
+            patience: Patience::new(clock),
+            hashers: Semaphore::new(HASHERS),
+            waiting: Semaphore::new(HASHERS_WAITING_MAX),
+        })))
+    }
+
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let Some(store) = &self.0.store else { return Ok(()) };
+        let rows = read(store).await?;
+        self.replace(rows);
+        Ok(())
+    }
+
+    /// Takes these rows instead of those held; revocations and new secrets count at once.
+    pub fn replace(&self, rows: Rows) {
+        self.0.directory.store(Arc::new(Directory::of(rows, &self.0.trusted)));
+    }
+
+    /// Constant work whoever asks; argon2 runs off the async threads, once for each secret. The
+    /// answer to a wrong secret is delayed, the longer the more often somebody was wrong.
     pub async fn verify(
         &self,
         user: &str,
         password: &str,
         peer: IpAddr,
     ) -> Result<Identity, AuthError> {
-        todo!()
+        let asked = Instant::now();
+        let inner = &*self.0;
+        let visitor = inner.patience.visitor(user, peer);
+        let answer = inner.judge(user, password, visitor).await;
+        if matches!(answer, Err(AuthError::Refused | AuthError::Locked)) {
+            sleep_until(asked + inner.patience.delay(visitor)).await;
+        }
+        answer
     }
+
     pub fn trusted(&self, peer: IpAddr) -> Option<Identity> {
-        todo!()
+        self.0.directory.load().trusted(peer).cloned()
     }
+
     /// The organization's own domain that covers `domain` (itself or a parent), if any.
     pub fn sending_domain(
         &self,
         organization: OrganizationId,
         domain: &Domain,
     ) -> Option<DomainId> {
-        todo!()
+        self.0.directory.load().sending_domain(organization, domain)
     }
+
     /// A stream of the organization by name: `X-Postroad-Stream`.
     pub fn stream(&self, organization: OrganizationId, name: &str) -> Option<StreamId> {
-        todo!()
+        self.0.directory.load().stream(organization, name)
     }
+
     /// 0 transactional, 1 marketing.
     pub fn rank(&self, stream: StreamId) -> i64 {
-        todo!()
+        self.0.directory.load().rank(stream)
     }
 }
 
-/// A new secret (URL-safe, 160 bits) and its argon2 hash as a PHC string.
-pub fn new_secret() -> (String, String) {
-    todo!()
+async fn read(store: &Store) -> Result<Rows, StoreError> {
+    Ok(Rows {
+        credentials: store.credentials().await?,
+        domains: store.domains().await?,
+        streams: store.streams().await?,
+    })
 }
-/// The argon2 hash of a secret somebody chose.
-pub fn hash_secret(secret: &str) -> String {
-    todo!()
+
+impl Inner {
+    async fn judge(
+        &self,
+        user: &str,
+        password: &str,
+        visitor: Visitor,
+    ) -> Result<Identity, AuthError> {
+        let digest = self.digest(user, password);
+        if let Some(answer) = self.known(user, &digest, visitor) {
+            return answer;
+        }
+        let _turn = self.turn().await?;
+        // Of many sessions that came with one secret, the first has answered for all; and of many
+        // that guess at once, no more than the hashers hold get past the lock.
+        if let Some(answer) = self.known(user, &digest, visitor) {
+            return answer;
+        }
+        let hash = self.directory.load().credential(user).map(|entry| entry.hash.clone());
+        let (found, hash) = (hash.is_some(), hash.unwrap_or_else(|| secrets::NOBODY.into()));
+        let (secret, compared) = (password.to_owned(), hash.clone());
+        let right = tokio::task::spawn_blocking(move || secrets::matches(&secret, &compared));
+        let right = right.await.map_err(|_| AuthError::Unavailable)?;
+        if right && found {
+            self.checked.insert(digest, hash);
+            if let Some(Ok(identity)) = self.known(user, &digest, visitor) {
+                self.patience.welcome(visitor);
+                return Ok(identity);
+            }
+        }
+        self.patience.wrong(visitor);
+        Err(AuthError::Refused)
+    }
+
+    /// The answer, where it needs no hash: a secret that was right before and still is, or a lock.
+    fn known(
+        &self,
+        user: &str,
+        digest: &[u8; 32],
+        visitor: Visitor,
+    ) -> Option<Result<Identity, AuthError>> {
+        if self.patience.is_locked(visitor) {
+            return Some(Err(AuthError::Locked));
+        }
+        let checked = self.checked.get(digest)?;
+        let directory = self.directory.load();
+        let entry = directory.credential(user).filter(|entry| entry.hash == checked)?;
+        Some(Ok(entry.identity.clone()))
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, AuthError> {
+        let unavailable = |_| AuthError::Unavailable;
+        let _place = self.waiting.try_acquire().map_err(unavailable)?;
+        match timeout(HASH_WAIT_MAX, self.hashers.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(AuthError::Unavailable),
+        }
+    }
+
+    fn digest(&self, user: &str, password: &str) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.digest_key);
+        context.update(&(user.len() as u64).to_le_bytes());
+        context.update(user.as_bytes());
+        context.update(password.as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.sign().as_ref());
+        digest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{CredentialRow, DomainRow, StreamRow};
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn credential(name: &str, secret: &str) -> CredentialRow {
+        CredentialRow {
+            id: CredentialId(7),
+            organization: OrganizationId(1),
+            name: name.into(),
+            secret_hash: hash_secret(secret),
+            stream: StreamId(1),
+            created_at: Timestamp(0),
+            revoked_at: None,
+        }
+    }
+
+    fn domain(id: i64, name: &str) -> DomainRow {
+        DomainRow {
+            id: DomainId(id),
+            organization: OrganizationId(1),
+            name: Domain::parse(name).expect("a domain"),
+            created_at: Timestamp(0),
+        }
+    }
+
+    fn rows() -> Rows {
+        let stream = |id, name: &str, class: &str| StreamRow {
+            id: StreamId(id),
+            organization: OrganizationId(1),
+            name: name.into(),
+            class: class.into(),
+        };
+        Rows {
+            credentials: vec![credential("app", "right")],
+            domains: vec![domain(1, "a.example"), domain(2, "mail.a.example")],
+            streams: vec![stream(1, "t", "transactional"), stream(2, "m", "marketing")],
+        }
+    }
+
+    fn auth(rows: Rows) -> Auth {
+        let trusted = ["10.0.0.0/8 app", "11.0.0.0/8 nobody"].map(|line| {
+            let (network, name) = line.split_once(' ').expect("two words");
+            (Network::parse(network).expect("a network"), name.to_owned())
+        });
+        Auth::of_rows(rows, trusted.into(), Clock::standing(1)).expect("randomness")
+    }
+
+    #[tokio::test]
+    async fn the_right_secret_is_known_and_hashed_once() {
+        let auth = auth(rows());
+        let identity = auth.verify("app", "right", PEER).await.expect("known");
+        assert_eq!(identity.credential, CredentialId(7));
+        // With no hasher to be had, only a remembered secret can be told.
+        let _all = auth.0.hashers.acquire_many(2).await.expect("open");
+        assert_eq!(auth.verify("app", "right", PEER).await, Ok(identity));
+    }
+
+    #[tokio::test]
+    async fn a_revoked_credential_or_a_new_secret_counts_at_once() {
+        let auth = auth(rows());
+        auth.verify("app", "right", PEER).await.expect("known");
+        auth.replace(Rows { credentials: vec![credential("app", "new")], ..rows() });
+        assert_eq!(auth.verify("app", "right", PEER).await, Err(AuthError::Refused));
+        auth.verify("app", "new", PEER).await.expect("known");
+        let revoked = CredentialRow { revoked_at: Some(Timestamp(1)), ..credential("app", "new") };
+        auth.replace(Rows { credentials: vec![revoked], ..rows() });
+        assert_eq!(auth.verify("app", "new", PEER).await, Err(AuthError::Refused));
+        assert_eq!(auth.trusted("10.1.2.3".parse().expect("an address")), None);
+    }
+
+    #[tokio::test]
+    async fn unknown_users_and_wrong_passwords_take_the_same_time() {
+        let auth = auth(rows());
+        for (user, password) in [("app", "wrong"), ("nobody", "right"), ("", "")] {
+            let peer = if user == "app" { PEER } else { "192.0.2.9".parse().expect("address") };
+            let began = Instant::now();
+            let answer = auth.verify(user, password, peer).await;
+            assert_eq!(answer, Err(AuthError::Refused));
+            assert!(began.elapsed() >= Duration::from_millis(250), "{user}");
+        }
+    }
+
+    #[tokio::test]
+    async fn trusted_networks_stand_for_their_credential() {
+        let auth = auth(rows());
+        let peer = |text: &str| text.parse().expect("an address");
+        assert_eq!(auth.trusted(peer("10.9.9.9")).map(|who| who.name), Some("app".into()));
+        assert_eq!(auth.trusted(peer("::ffff:10.9.9.9")).map(|who| who.name), Some("app".into()));
+        assert_eq!(auth.trusted(peer("11.0.0.1")), None);
+        assert_eq!(auth.trusted(peer("192.0.2.1")), None);
+    }
+
+    #[tokio::test]
+    async fn the_nearest_own_domain_covers_what_lies_below_it() {
+        let auth = auth(rows());
+        let covered = |organization, name: &str| {
+            let name = Domain::parse(name).expect("a domain");
+            auth.sending_domain(OrganizationId(organization), &name).map(|id| id.0)
+        };
+        assert_eq!(covered(1, "a.example"), Some(1));
+        assert_eq!(covered(1, "x.mail.a.example"), Some(2));
+        assert_eq!(covered(1, "xa.example"), None);
+        assert_eq!(covered(1, "example"), None);
+        assert_eq!(covered(2, "a.example"), None);
+        assert_eq!(auth.stream(OrganizationId(1), "m").map(|id| auth.rank(id)), Some(1));
+        assert_eq!(auth.rank(StreamId(1)), 0);
+    }
 }

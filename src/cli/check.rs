@@ -1,8 +1,9 @@
 //! `postroad check`: reads the store itself, beside a running daemon or without one, so that its
 //! word does not hang on the memory of the daemon it checks.
 
-use super::client::{become_owner, location};
+use super::client::become_owner;
 use super::{CliError, on_one_thread, screen};
+use crate::app;
 use crate::config::{Settings, show_size};
 use crate::queue::check::{Audit, Findings};
 use crate::spool::Spool;
@@ -22,7 +23,7 @@ pub fn run(arguments: Check, settings: Settings) -> Result<(), CliError> {
     }
     become_owner(data_dir)?;
     let findings = on_one_thread(async {
-        let store = Store::open_to_read(&location(&settings)).await?;
+        let store = Store::open_to_read(&app::location(&settings)).await?;
         let spool = Spool::open_to_read(&data_dir.join("spool"))?;
         let findings = Audit::new(store.clone(), spool).run().await;
         store.close().await;

@@ -19,9 +19,10 @@ use tower::ServiceExt;
 
 use super::CliError;
 use crate::api::{self, ApiState, Peer, Problem};
+use crate::app;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::store::{Location, Store};
+use crate::store::Store;
 
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// Longer than the daemon takes for any answer but `check`, which is not asked this way.
@@ -54,7 +55,7 @@ impl Desk {
         }
         become_owner(&settings.node.data_dir)?;
         let clock = Clock::system();
-        let store = Store::open(&location(settings), settings.node.id, clock.clone()).await?;
+        let store = Store::open(&app::location(settings), settings.node.id, clock.clone()).await?;
         let state = ApiState {
             store: store.clone(),
             auth: None,
@@ -154,14 +155,6 @@ async fn is_answered(path: &Path) -> Result<bool, CliError> {
             Err(CliError::Refused(format!("{path} is only for root and the daemon's own user")))
         }
         Err(why) => Err(CliError::Refused(format!("{}: {why}", path.display()))),
-    }
-}
-
-/// Where the settings put the ledger.
-pub fn location(settings: &Settings) -> Location {
-    match &settings.store.url {
-        Some(url) => Location::Postgres(url.clone()),
-        None => Location::Sqlite(settings.node.data_dir.clone()),
     }
 }
 

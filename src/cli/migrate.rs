@@ -1,7 +1,8 @@
 //! `postroad migrate`: what every start of the daemon does first, alone.
 
-use super::client::{become_owner, location};
+use super::client::become_owner;
 use super::{CliError, on_one_thread, screen};
+use crate::app;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::store::Store;
@@ -9,7 +10,8 @@ use crate::store::Store;
 pub fn run(settings: Settings) -> Result<(), CliError> {
     become_owner(&settings.node.data_dir)?;
     on_one_thread(async {
-        let store = Store::open(&location(&settings), settings.node.id, Clock::system()).await?;
+        let store =
+            Store::open(&app::location(&settings), settings.node.id, Clock::system()).await?;
         store.close().await;
         Ok(())
     })?;

@@ -134,8 +134,8 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
     match command {
         Command::Serve => {
             let settings = load()?;
-            let again = move || Ok(loaded(config.clone(), data_dir.clone())?.settings);
-            serve::run(settings, std::sync::Arc::new(again))
+            let reread = move || Ok(loaded(config.clone(), data_dir.clone())?.settings);
+            serve::run(settings, std::sync::Arc::new(reread))
         }
         Command::Demo(demo) => demo::run(demo, data_dir),
         Command::Check(check) => check::run(check, load()?),

@@ -1,42 +1,237 @@
 //! A body becomes the bytes for one transaction: stamped and signed just before it is sent.
 //!
 //! Owns:       the signing pool and the signatures remembered for retries.
-//! Promises:   the same message is sent with the same content at every try.
+//! Promises:   the same message is sent with the same content at every try while it is remembered;
+//!             whoever asks for a message that is being signed waits for that signature.
 //! Knows not:  sockets.
 
+pub mod key_ring; // which keys sign for which domain
+mod pool; // the threads that sign
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
 use bytes::Bytes;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use tokio::sync::OnceCell;
 
 use crate::clock::Clock;
+use crate::dkim::DkimError;
 use crate::model::*;
-use crate::store::{MessageRow, Store};
+use crate::store::{MessageRow, Store, StoreError};
+use key_ring::{KeyRing, Keys};
+use pool::{Job, SigningPool};
+
+/// Signatures kept, at some 1.2 KiB each; the newest stay. A retry that comes later signs anew.
+const REMEMBERED_MAX: u64 = 4096;
+/// Longer than a full queue before the pool takes.
+const SIGN_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ComposeError {
     /// A key that should sign cannot be read or used: deferred, blame ourselves.
     #[error("the DKIM key of {domain} cannot be used: {why}")]
     Key { domain: String, why: String },
+    /// The mail itself cannot be signed, or the pool did not answer: deferred, blame ourselves.
+    #[error("the mail was not signed: {0}")]
+    Unsigned(String),
+    /// Domains and keys could not be listed; what was known before is used on.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A cheap handle; all clones share keys and pool.
 #[derive(Clone)]
-pub struct Composer {}
+pub struct Composer(Arc<Inner>);
+
+struct Inner {
+    /// None: the keys never change.
+    origin: Option<(Store, PathBuf)>,
+    ring: ArcSwap<KeyRing>,
+    pool: SigningPool,
+    signatures: Cache<MessageId, Arc<OnceCell<Bytes>>>,
+    clock: Clock,
+}
 
 impl Composer {
-    /// Reads the private keys in `dkim_directory` of every key the store knows.
+    /// Reads the private keys in `dkim_directory` of every key the store knows. A key that cannot
+    /// be read stops only the mail of its domain; it is logged here and named in `compose`.
     pub async fn open(
         store: Store,
-        dkim_directory: &std::path::Path,
+        dkim_directory: &Path,
         clock: Clock,
     ) -> Result<Composer, ComposeError> {
-        todo!()
+        let ring = read_ring(&store, dkim_directory).await?;
+        Ok(Composer::build(Some((store, dkim_directory.to_owned())), ring, clock))
     }
+
+    /// With keys that never change: for tests and the simulated internet.
+    pub fn with_keys(ring: KeyRing, clock: Clock) -> Composer {
+        Composer::build(None, ring, clock)
+    }
+
+    fn build(origin: Option<(Store, PathBuf)>, ring: KeyRing, clock: Clock) -> Composer {
+        let signatures = Cache::builder()
+            .max_capacity(REMEMBERED_MAX)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        let ring = ArcSwap::from_pointee(ring);
+        Composer(Arc::new(Inner { origin, ring, pool: SigningPool::start(), signatures, clock }))
+    }
+
     /// Domains or keys were added, or SIGHUP: reads them again.
+    ///
+    /// # Errors
+    /// `Store`; the keys read before stay in use then.
     pub async fn reload(&self) -> Result<(), ComposeError> {
-        todo!()
+        if let Some((store, directory)) = &self.0.origin {
+            self.0.ring.store(Arc::new(read_ring(store, directory).await?));
+            self.0.signatures.invalidate_all();
+        }
+        Ok(())
     }
+
     /// The body with its signatures in front; remembered, so that a retry or another recipient
     /// domain of the same message pays nothing. Signs on threads of its own.
+    ///
+    /// # Errors
+    /// Each of them is our own trouble: the delivery is deferred.
     pub async fn compose(&self, message: &MessageRow, body: Bytes) -> Result<Mail, ComposeError> {
-        todo!()
+        let keys = self.0.ring.load().keys_of(message);
+        let keys = match keys {
+            Some(Keys::Ready(keys)) => keys,
+            Some(Keys::Broken { domain, why }) => {
+                return Err(ComposeError::Key { domain: domain.to_string(), why });
+            }
+            None => {
+                tracing::debug!(message = %message.id, "no DKIM key: the mail goes out unsigned");
+                return Ok(Mail { chunks: vec![body] });
+            }
+        };
+        // The first to come signs; others of the same message wait for the same cell.
+        let cell = self.0.signatures.get_with(message.id, Arc::default);
+        let job =
+            Job { mail: body.clone(), keys, at: self.0.clock.wall(), marketing: message.rank > 0 };
+        let signed = cell.get_or_try_init(|| self.sign(job)).await?;
+        Ok(Mail { chunks: vec![signed.clone(), body] })
+    }
+
+    async fn sign(&self, job: Job) -> Result<Bytes, ComposeError> {
+        let domain = job.keys.first().map(|key| key.domain.to_string()).unwrap_or_default();
+        let answer = tokio::time::timeout(SIGN_WAIT, self.0.pool.sign(job)).await;
+        match answer {
+            Ok(Some(Ok(fields))) => Ok(fields),
+            Ok(Some(Err(error @ DkimError::Header(_)))) => {
+                Err(ComposeError::Unsigned(error.to_string()))
+            }
+            Ok(Some(Err(error))) => Err(ComposeError::Key { domain, why: error.to_string() }),
+            Ok(None) => Err(ComposeError::Unsigned("a signing thread failed".into())),
+            Err(_) => Err(ComposeError::Unsigned("the signing threads are too busy".into())),
+        }
+    }
+}
+
+async fn read_ring(store: &Store, directory: &Path) -> Result<KeyRing, ComposeError> {
+    let (domains, rows) = (store.domains().await?, store.dkim_keys().await?);
+    let directory = directory.to_owned();
+    let reading = tokio::task::spawn_blocking(move || KeyRing::read(&directory, &domains, &rows));
+    reading.await.map_err(|error| ComposeError::Unsigned(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dkim::{Algorithm, PrivateKey};
+
+    const MAIL: &[u8] = b"From: ann@shop.example\r\nSubject: x\r\n\r\nbody\r\n";
+
+    fn domain(text: &str) -> Domain {
+        Domain::parse(text).expect("lawful")
+    }
+
+    fn keys(name: &str) -> Keys {
+        let make = |algorithm| PrivateKey::generate(&domain(name), "s", algorithm).expect("a key");
+        Keys::Ready(Algorithm::ALL.map(make).into())
+    }
+
+    fn composer() -> Composer {
+        let mut ring = KeyRing::default();
+        let name = domain("shop.example");
+        ring.add(OrganizationId::FIRST, DomainId(1), &name, keys("shop.example"));
+        let broken = Keys::Broken { domain: domain("broken.example"), why: "gone".into() };
+        ring.add(OrganizationId::FIRST, DomainId(2), &domain("broken.example"), broken);
+        Composer::with_keys(ring, Clock::standing(1))
+    }
+
+    fn message(id: i64, domain: Option<i64>, sender: &str) -> MessageRow {
+        MessageRow {
+            id: MessageId(id),
+            organization: OrganizationId::FIRST,
+            stream: StreamId(1),
+            credential: None,
+            domain: domain.map(DomainId),
+            sender: ReversePath::parse(sender).expect("lawful"),
+            eight_bit: false,
+            smtputf8: false,
+            dsn_return: None,
+            dsn_envelope_id: None,
+            message_id_header: String::new(),
+            subject: String::new(),
+            tag: None,
+            metadata: None,
+            idempotency_key: None,
+            body: BodyRef { segment: SegmentId(1), offset: 0, length: MAIL.len() as u64 },
+            body_node: 1,
+            accepted_at: Timestamp(0),
+            due_at: Timestamp(0),
+            expires_at: Timestamp(0),
+            rank: 0,
+        }
+    }
+
+    async fn chunks(composer: &Composer, message: &MessageRow) -> Vec<Bytes> {
+        let mail = composer.compose(message, Bytes::from_static(MAIL)).await;
+        mail.expect("composed").chunks
+    }
+
+    #[tokio::test]
+    async fn a_mail_gets_both_signatures_in_front_and_its_body_is_not_copied() {
+        let chunks = chunks(&composer(), &message(1, Some(1), "")).await;
+        let fields = String::from_utf8(chunks[0].to_vec()).expect("text");
+        assert_eq!(fields.matches("DKIM-Signature: ").count(), 2);
+        assert!(fields.contains("a=rsa-sha256;") && fields.contains("a=ed25519-sha256;"));
+        assert_eq!(chunks[1].as_ptr(), MAIL.as_ptr());
+    }
+
+    #[tokio::test]
+    async fn a_retry_carries_the_first_signature_also_when_many_ask_at_once() {
+        let (composer, row) = (composer(), message(1, Some(1), ""));
+        let first = tokio::join!(chunks(&composer, &row), chunks(&composer, &row));
+        assert_eq!(first.0[0].as_ptr(), first.1[0].as_ptr());
+        assert_eq!(chunks(&composer, &row).await[0].as_ptr(), first.0[0].as_ptr());
+        let other = chunks(&composer, &message(2, Some(1), "")).await;
+        assert_ne!(other[0].as_ptr(), first.0[0].as_ptr());
+    }
+
+    #[tokio::test]
+    async fn without_keys_a_mail_goes_out_as_it_is() {
+        let composer = composer();
+        assert_eq!(chunks(&composer, &message(1, Some(7), "a@shop.example")).await.len(), 1);
+        assert_eq!(chunks(&composer, &message(2, None, "")).await.len(), 1);
+        assert_eq!(chunks(&composer, &message(3, None, "a@other.example")).await.len(), 1);
+        assert_eq!(chunks(&composer, &message(4, None, "a@below.shop.example")).await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_cannot_be_used_stops_its_mail_and_no_other() {
+        let composer = composer();
+        let answer = composer.compose(&message(1, Some(2), ""), Bytes::from_static(MAIL)).await;
+        assert!(
+            matches!(answer, Err(ComposeError::Key { domain, .. }) if domain == "broken.example")
+        );
+        assert_eq!(chunks(&composer, &message(2, Some(1), "")).await.len(), 2);
     }
 }

@@ -5,9 +5,26 @@
 //!             host sends can only cost bounded memory and time; the wire carries CRLF only.
 //! Knows not:  the store, the queue, who sends, why.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+mod capabilities;
+mod connection;
+mod dialogue;
+mod flight;
+mod line;
+mod open;
+mod outcome;
+mod relay;
+mod secure;
+mod socket;
 
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::capabilities::Capabilities;
+use self::connection::Standing;
+use self::line::Line;
+use self::secure::TlsConfigs;
 use crate::clock::Clock;
 use crate::model::*;
 
@@ -86,7 +103,11 @@ pub struct Answer {
     pub outcomes: Vec<Outcome>,
     /// The host took on the duty of DSN (it announced DSN and was given the parameters).
     pub dsn_passed_on: bool,
+    /// Empty when all went well.
     pub dialogue: Dialogue,
+    /// The host ended a connection that had been used before, and took no note of this transaction:
+    /// nothing was learned of the mail or the host, so a new connection may try at once.
+    pub untouched: bool,
 }
 
 /// No connection to any host of the target; the outcome holds for every recipient.
@@ -100,47 +121,102 @@ pub struct OpenFailure {
 /// Deadlines of each phase (RFC 5321 §4.5.3.2) and what else is the same for all connections.
 #[derive(Clone, Debug)]
 pub struct DeliverOptions {
-    pub connect_wait: std::time::Duration,
-    pub greeting_wait: std::time::Duration,
-    pub command_wait: std::time::Duration,
-    pub data_start_wait: std::time::Duration,
-    pub data_block_wait: std::time::Duration,
-    pub data_end_wait: std::time::Duration,
-    /// Local port binding without IP_BIND_ADDRESS_NO_PORT would run out of ports.
+    pub connect_wait: Duration,
+    pub greeting_wait: Duration,
+    pub command_wait: Duration,
+    pub data_start_wait: Duration,
+    pub data_block_wait: Duration,
+    pub data_end_wait: Duration,
     pub recipients_per_transaction_max: usize,
+    /// Roots in PEM beside the system's, for hosts whose certificate is verified.
+    pub extra_roots: Option<PathBuf>,
+    /// BDAT may be used where it is safe and saves a round trip.
+    pub chunking: bool,
 }
 
-/// Opens connections; one for the whole daemon.
+impl Default for DeliverOptions {
+    /// The least that RFC 5321 §4.5.3.2 asks for; connecting is left to no host for so long.
+    fn default() -> DeliverOptions {
+        DeliverOptions {
+            connect_wait: Duration::from_secs(30),
+            greeting_wait: Duration::from_secs(300),
+            command_wait: Duration::from_secs(300),
+            data_start_wait: Duration::from_secs(120),
+            data_block_wait: Duration::from_secs(180),
+            data_end_wait: Duration::from_secs(600),
+            recipients_per_transaction_max: 100,
+            extra_roots: None,
+            chunking: true,
+        }
+    }
+}
+
+/// Opens connections; one for the whole daemon. A cheap handle.
 #[derive(Clone)]
-pub struct Dialer {}
+pub struct Dialer {
+    shared: Arc<Shared>,
+}
+
+/// What all connections share.
+struct Shared {
+    options: DeliverOptions,
+    clock: Clock,
+    tls: TlsConfigs,
+    /// Hosts that offer STARTTLS and fail at it.
+    without_tls: Remembered,
+    /// Hosts that announce CHUNKING and do not know BDAT.
+    without_chunking: Remembered,
+}
 
 impl Dialer {
     pub fn new(options: DeliverOptions, clock: Clock) -> Dialer {
-        todo!()
+        let tls = TlsConfigs::new(options.extra_roots.clone());
+        let (without_tls, without_chunking) = (Remembered::new(), Remembered::new());
+        Dialer { shared: Arc::new(Shared { options, clock, tls, without_tls, without_chunking }) }
     }
+
     /// Tries hosts and addresses in order until one greets, speaks EHLO and is as secure as asked.
+    /// Ends within five minutes. Never fails a mail for good: what a host says before MAIL is not
+    /// about the mail (RFC 5321 §3.1, RFC 7504 §4).
     pub async fn open(&self, target: &Target, source: &Source) -> Result<Connection, OpenFailure> {
-        todo!()
+        open::open(&self.shared, target, source).await
     }
 }
 
 /// An open connection that has said EHLO and is ready for MAIL.
-pub struct Connection {}
+pub struct Connection {
+    shared: Arc<Shared>,
+    line: Line,
+    capabilities: Capabilities,
+    facts: ConnectionFacts,
+    /// What was said until the connection was open.
+    opening: Dialogue,
+    standing: Standing,
+    transactions: u32,
+    /// The last mail was taken for all its recipients.
+    flawless: bool,
+}
 
-impl Connection {
-    pub fn facts(&self) -> &ConnectionFacts {
-        todo!()
+/// Addresses with a weakness that is worth a while of memory. Bounded; the oldest go first.
+struct Remembered(moka::sync::Cache<SocketAddr, Timestamp>);
+
+/// Long enough to spare each mail the failing try, short enough to notice a repair.
+const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
+const REMEMBERED_MAX: u64 = 10_000;
+
+impl Remembered {
+    fn new() -> Remembered {
+        Remembered(moka::sync::Cache::new(REMEMBERED_MAX))
     }
-    /// Another transaction may follow.
-    pub fn is_usable(&self) -> bool {
-        todo!()
+
+    fn add(&self, address: Option<SocketAddr>, clock: &Clock) {
+        if let Some(address) = address {
+            self.0.insert(address, clock.now() + REMEMBERED_FOR);
+        }
     }
-    /// Never fails as a whole: a broken connection is an outcome for each recipient.
-    pub async fn send(&mut self, transaction: &Transaction, mail: &Mail) -> Answer {
-        todo!()
-    }
-    /// QUIT, not waiting long for the answer.
-    pub async fn quit(self) {
-        todo!()
+
+    fn holds(&self, address: Option<SocketAddr>, clock: &Clock) -> bool {
+        let until = address.and_then(|address| self.0.get(&address));
+        until.is_some_and(|until| clock.now() < until)
     }
 }

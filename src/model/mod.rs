@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod event;
 pub mod ids;
 pub mod limits;
+pub mod moment;
 pub mod outcome;
 pub mod reply;
 pub mod state;

@@ -5,16 +5,44 @@
 //!             and the event that tells of it are in the same transaction.
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
+mod changes; // the writer's rare jobs
+mod claims; // what is due where
+mod database; // connections and rows of either database
+mod dialect; // one text of SQL for both
+mod directory; // the lock on the data directory
+mod error;
+mod ids; // blocks of ids
 mod jobs;
+mod ledger; // the statements of a batch
+mod lists; // lists, counts, bulk changes
+mod messages; // messages and their events
+mod migrate;
+mod organizations; // organizations, streams, domains, keys, credentials
+mod plan; // what a batch writes, decided before it is written
 mod rows;
+mod sites; // sites, segments, census
+mod transaction; // read, plan, write, commit
+mod writer; // the one task that writes
 
+pub use error::{Result, StoreError};
 pub use jobs::*;
 pub use rows::*;
 
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::model::*;
+
+use changes::Change;
+use database::{Database, Row, Value};
+use dialect::{Dialect, Statement};
+use ids::{BLOCK_IDS, Block};
+use writer::{Control, Handle, Reply};
 
 /// Where the ledger lies.
 #[derive(Clone, Debug)]
@@ -25,201 +53,361 @@ pub enum Location {
     Postgres(String),
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another daemon holds the data directory.
-    #[error("{0}")]
-    Taken(String),
-    /// Not now: gone, locked, disk full, too slow. Trying again can help.
-    #[error("the database does not answer: {0}")]
-    Unavailable(String),
-    /// This row or statement can never work; trying again cannot help.
-    #[error("the database refused: {0}")]
-    Refused(String),
-    /// A uniqueness constraint, by its name.
-    #[error("there is one already: {0}")]
-    Duplicate(String),
-}
-
-impl StoreError {
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, StoreError::Unavailable(_))
-    }
-}
-
-pub type Result<T> = std::result::Result<T, StoreError>;
-
 /// A cheap handle; all clones share one writer.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    /// None when opened to read.
+    writer: Option<Handle>,
+    clock: Option<Clock>,
+    node: i64,
+    epoch: i64,
+    message_ids: Block,
+    delivery_ids: Block,
+    /// One refill at a time, so that a block is not wasted for each waiting caller.
+    refilling: tokio::sync::Mutex<()>,
+    lock: Mutex<Option<File>>,
+}
+
+static PING: Statement = Statement::new("SELECT 1");
+static SHOW_FSYNC: Statement = Statement::pair("SELECT 'on'", "SHOW fsync");
+static SHOW_COMMIT: Statement = Statement::pair("SELECT 'on'", "SHOW synchronous_commit");
 
 impl Store {
     /// Takes the directory's lock, runs the migrations, starts the writer.
     pub async fn open(location: &Location, node: i64, clock: Clock) -> Result<Store> {
-        todo!()
+        let lock = match location {
+            Location::Sqlite(directory) => Some(directory::lock(directory)?),
+            Location::Postgres(_) => None,
+        };
+        let database = Database::new(location, false)?;
+        let mut connection = database.connect().await?;
+        migrate::run(&mut connection).await?;
+        warn_if_not_durable(&mut connection).await?;
+        let values = vec![node.into(), clock.now().0.into()];
+        let started = connection.fetch(&changes::START_NODE, values).await?;
+        let epoch = started.first().map_or(Ok(1), |row| row.int(0))?;
+        let writer = writer::start(database.clone(), connection, node, epoch, clock.clone());
+        Ok(Store::new(database, Some(writer), Some(clock), (node, epoch), lock))
     }
-    /// Reads only, beside a running daemon: no lock, no migration, no writer.
+
+    /// Reads only, beside a running daemon: no lock, no migration, no writer. As node 1.
     pub async fn open_to_read(location: &Location) -> Result<Store> {
-        todo!()
+        let database = Database::new(location, true)?;
+        let store = Store::new(database, None, None, (1, 0), None);
+        store.ping().await?;
+        Ok(store)
     }
+
+    fn new(
+        database: Database,
+        writer: Option<Handle>,
+        clock: Option<Clock>,
+        (node, epoch): (i64, i64),
+        lock: Option<File>,
+    ) -> Store {
+        Store(Arc::new(Inner {
+            database,
+            writer,
+            clock,
+            node,
+            epoch,
+            message_ids: Block::default(),
+            delivery_ids: Block::default(),
+            refilling: tokio::sync::Mutex::new(()),
+            lock: Mutex::new(lock),
+        }))
+    }
+
     /// Waits for all that was handed in, then closes. Later writes answer `Unavailable`.
     pub async fn close(&self) {
-        todo!()
+        if let Some(writer) = &self.0.writer {
+            writer.close().await;
+        }
+        self.0.database.close().await;
+        drop(self.0.lock.lock().take());
     }
+
+    /// Claims are rows of the ledger (PostgreSQL), not only in the memory of one node (SQLite).
+    pub fn leases_claims(&self) -> bool {
+        self.0.database.dialect() == Dialect::Postgres
+    }
+
     /// One round trip; what `/health` asks.
     pub async fn ping(&self) -> Result<()> {
-        todo!()
+        self.0.database.fetch_one(&PING, vec![]).await?;
+        Ok(())
     }
 
-    // Ids, from blocks reserved in the database; no await in the usual case.
+    /// An id for a message; from memory in the usual case.
     pub async fn message_id(&self) -> Result<MessageId> {
-        todo!()
+        Ok(MessageId(self.take_ids(&self.0.message_ids, "message", 1).await?))
     }
+
     /// `count` consecutive ids; the first is returned.
     pub async fn delivery_ids(&self, count: usize) -> Result<DeliveryId> {
-        todo!()
+        let count = i64::try_from(count).map_err(StoreError::broken_row)?;
+        Ok(DeliveryId(self.take_ids(&self.0.delivery_ids, "delivery", count).await?))
     }
 
-    // The writer's jobs, by class: accept > settle > control.
+    async fn take_ids(&self, block: &Block, name: &'static str, count: i64) -> Result<i64> {
+        if let Some(first) = block.take(count) {
+            return Ok(first);
+        }
+        let _refilling = self.0.refilling.lock().await;
+        if let Some(first) = block.take(count) {
+            return Ok(first);
+        }
+        let more = BLOCK_IDS.max(count);
+        let first = self.change(Change::ReserveIds { name, count: more }).await?;
+        // What is asked for comes first: others may empty the block at once.
+        block.refill(first + count, more - count);
+        Ok(first)
+    }
+
+    /// Returns once the message, its deliveries and its event are on stable storage.
+    /// `Duplicate("messages_idempotency_key")` when the key was used before, and
+    /// `Duplicate("messages_id")` when this very message is in the ledger already: after an
+    /// `Unavailable` it may or may not be.
     pub async fn enqueue(&self, job: Enqueue) -> Result<()> {
-        todo!()
+        if job.deliveries.is_empty() {
+            return Err(StoreError::Refused("a message without deliveries".to_owned()));
+        }
+        self.ask(&self.writer()?.accepts, |reply| (Box::new(job), reply)).await
     }
-    /// The message a key was used for within this credential's organization, if it was.
-    pub async fn message_by_idempotency_key(
-        &self,
-        organization: OrganizationId,
-        key: &str,
-    ) -> Result<Option<MessageId>> {
-        todo!()
-    }
+
+    /// One answer for each settlement, in their order.
     pub async fn settle(&self, group: SettleGroup) -> Result<Vec<Settled>> {
-        todo!()
-    }
-    /// Returns the rows changed; call again while it equals the limit.
-    pub async fn steer(&self, job: Steer) -> Result<u64> {
-        todo!()
-    }
-    /// Gives waiting deliveries of a recipient domain their site.
-    pub async fn assign_site(&self, domain: &Domain, from: SiteId, to: SiteId) -> Result<u64> {
-        todo!()
+        if group.report.as_ref().is_some_and(|report| report.deliveries.is_empty()) {
+            return Err(StoreError::Refused("a report without deliveries".to_owned()));
+        }
+        self.ask(&self.writer()?.settles, |reply| (group, reply)).await
     }
 
-    // The queue's reads.
-    /// Waiting deliveries of a site that are due, oldest rank and due time first, without those in
-    /// `taken`. On PostgreSQL they are leased to this node in the same statement.
-    pub async fn claim(
-        &self,
-        site: SiteId,
-        now: Timestamp,
-        limit: usize,
-        taken: &[DeliveryId],
-    ) -> Result<Vec<ClaimedDelivery>> {
-        todo!()
-    }
-    /// Every site with waiting mail, and when its first is due. By index, not by scan.
-    pub async fn backlogs(&self) -> Result<Vec<Backlog>> {
-        todo!()
-    }
-    /// The earliest due time of a site's waiting mail, without those in `taken`.
-    pub async fn next_due(&self, site: SiteId, taken: &[DeliveryId]) -> Result<Option<Timestamp>> {
-        todo!()
-    }
-    /// Claims are rows of the ledger (PostgreSQL), not only in memory (SQLite).
-    pub fn leases_claims(&self) -> bool {
-        todo!()
-    }
-    /// Gives back what this node's earlier lives had leased (PostgreSQL; nothing on SQLite).
-    pub async fn free_own_leases(&self) -> Result<u64> {
-        todo!()
-    }
-    /// Deliveries by id, whatever their state; for replaying the outcome log.
-    pub async fn deliveries_by_id(
-        &self,
-        ids: &[DeliveryId],
-    ) -> Result<Vec<(State, ClaimedDelivery)>> {
-        todo!()
+    async fn change(&self, change: Change) -> Result<i64> {
+        self.ask(&self.writer()?.controls, |reply| Control::Change(change, reply)).await
     }
 
-    // Lists for people.
-    pub async fn count_deliveries(&self, filter: &DeliveryFilter) -> Result<u64> {
-        todo!()
-    }
-    /// Newest first, at most `limit`.
-    pub async fn list_deliveries(
+    /// Hands a job to the writer and waits for its answer. The writer answers within its own
+    /// deadlines whatever the database does.
+    async fn ask<J, T>(
         &self,
-        filter: &DeliveryFilter,
-        limit: u32,
-    ) -> Result<Vec<DeliveryView>> {
-        todo!()
-    }
-    pub async fn message(&self, id: MessageId) -> Result<Option<MessageRow>> {
-        todo!()
-    }
-    /// Oldest first.
-    pub async fn events_of_message(&self, id: MessageId, limit: u32) -> Result<Vec<EventRow>> {
-        todo!()
-    }
-    pub async fn census(&self) -> Result<Census> {
-        todo!()
+        channel: &mpsc::Sender<J>,
+        job: impl FnOnce(Reply<T>) -> J,
+    ) -> Result<T> {
+        let gone = || StoreError::Unavailable("the store is closed".to_owned());
+        let (reply, answer) = oneshot::channel();
+        channel.send(job(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
     }
 
-    // Who may send what.
-    pub async fn organizations(&self) -> Result<Vec<OrganizationRow>> {
-        todo!()
-    }
-    pub async fn streams(&self) -> Result<Vec<StreamRow>> {
-        todo!()
-    }
-    pub async fn domains(&self) -> Result<Vec<DomainRow>> {
-        todo!()
-    }
-    pub async fn add_domain(
-        &self,
-        organization: OrganizationId,
-        name: &Domain,
-    ) -> Result<DomainRow> {
-        todo!()
-    }
-    pub async fn credentials(&self) -> Result<Vec<CredentialRow>> {
-        todo!()
-    }
-    pub async fn add_credential(
-        &self,
-        organization: OrganizationId,
-        name: &str,
-        secret_hash: &str,
-        stream: StreamId,
-    ) -> Result<CredentialRow> {
-        todo!()
-    }
-    /// False when there is no such credential or it was revoked before.
-    pub async fn revoke_credential(&self, name: &str) -> Result<bool> {
-        todo!()
-    }
-    pub async fn dkim_keys(&self) -> Result<Vec<DkimKeyRow>> {
-        todo!()
-    }
-    pub async fn add_dkim_key(&self, key: &DkimKeyRow) -> Result<()> {
-        todo!()
+    fn writer(&self) -> Result<&Handle> {
+        let refused = || StoreError::Refused("the store was opened to read".to_owned());
+        self.0.writer.as_ref().ok_or_else(refused)
     }
 
-    // Sites and segments.
-    /// The site with this key, made when there is none.
-    pub async fn site(&self, key: &str) -> Result<SiteId> {
-        todo!()
+    async fn read(&self, statement: &Statement, values: Vec<Value>) -> Result<Vec<Row>> {
+        self.0.database.fetch(statement, values).await
     }
-    pub async fn sites(&self) -> Result<Vec<SiteRow>> {
-        todo!()
+
+    fn database(&self) -> &Database {
+        &self.0.database
     }
-    pub async fn segments(&self) -> Result<Vec<SegmentRow>> {
-        todo!()
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.as_ref().map_or(Timestamp::default(), Clock::now)
     }
-    /// Forgets a segment whose file is gone.
-    pub async fn remove_segment(&self, id: SegmentId) -> Result<()> {
-        todo!()
+
+    fn node(&self) -> i64 {
+        self.0.node
     }
-    /// Bodies still owed in a segment, for `check`: every ref that some delivery needs.
-    pub async fn owed_bodies(&self, segment: SegmentId) -> Result<Vec<(MessageId, BodyRef)>> {
-        todo!()
+
+    fn epoch(&self) -> i64 {
+        self.0.epoch
+    }
+}
+
+/// P1: a `250` is worth what the server's settings make of it.
+async fn warn_if_not_durable(connection: &mut database::Connection) -> Result<()> {
+    if connection.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    for (setting, statement) in [("fsync", &SHOW_FSYNC), ("synchronous_commit", &SHOW_COMMIT)] {
+        let rows = connection.fetch(statement, vec![]).await?;
+        let value = rows.first().map_or(Ok(String::new()), |row| row.text(0))?;
+        // `local` still waits for this server's own disk.
+        if !matches!(value.as_str(), "on" | "local" | "remote_write" | "remote_apply") {
+            tracing::warn!(
+                setting,
+                value,
+                "PostgreSQL may lose accepted mail in a power cut: set it to 'on'"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn collect<T>(rows: Vec<Row>, read: impl FnMut(&Row) -> Result<T>) -> Result<Vec<T>> {
+    rows.iter().map(read).collect()
+}
+
+/// Every statement there is.
+#[cfg(test)]
+fn statements() -> Vec<&'static Statement> {
+    let mut all = vec![&PING, &SHOW_FSYNC, &SHOW_COMMIT, &ledger::STANDINGS];
+    all.extend(ledger::BATCH);
+    all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
+    all.extend(changes::ALL);
+    all.extend(claims::ALL);
+    all.extend(messages::ALL);
+    all.extend(organizations::ALL);
+    all.extend(sites::ALL);
+    for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
+        all.extend(source.all());
+    }
+    all.push(&lists::DELIVERIES_OF_MESSAGE);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _, SqlSafeStr as _};
+
+    use super::*;
+
+    /// A migrated SQLite ledger of its own; the directory goes with the value.
+    async fn sqlite() -> (sqlx::SqliteConnection, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let location = Location::Sqlite(directory.path().to_owned());
+        let store = Store::open(&location, 1, Clock::standing(1)).await.expect("it opens");
+        store.close().await;
+        let file = directory.path().join("ledger.sqlite");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+        let connection = sqlx::SqliteConnection::connect_with(&options).await;
+        (connection.expect("a connection"), directory)
+    }
+
+    /// A migrated PostgreSQL ledger in a database of that name; None, loudly, without a server.
+    async fn postgres(name: &str) -> Option<sqlx::PgConnection> {
+        let Ok(server) = std::env::var("POSTROAD_TEST_POSTGRES") else {
+            eprintln!("\n*** SKIPPED ON POSTGRESQL: POSTROAD_TEST_POSTGRES is not set ***\n");
+            return None;
+        };
+        let name = format!("{name}_{}", std::process::id());
+        let mut connection = sqlx::PgConnection::connect(&server).await.expect("a server");
+        for sql in [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")] {
+            connection.execute(AssertSqlSafe(sql)).await.expect("the server obeys");
+        }
+        let url = format!("{}/{name}", server.rsplit_once('/').expect("a URL").0);
+        let location = Location::Postgres(url.clone());
+        let store = Store::open(&location, 1, Clock::standing(1)).await.expect("it opens");
+        store.close().await;
+        Some(sqlx::PgConnection::connect(&url).await.expect("a connection"))
+    }
+
+    #[tokio::test]
+    async fn every_statement_can_be_prepared_on_sqlite() {
+        let (mut connection, _directory) = sqlite().await;
+        for statement in statements() {
+            let sql = statement.sql(Dialect::Sqlite);
+            let prepared = (&mut connection).prepare(sql).await.map(|_| ());
+            prepared.unwrap_or_else(|error| panic!("{error}: {statement:?}"));
+        }
+        let prepared = (&mut connection).prepare(transaction::whole_batch()).await.map(|_| ());
+        prepared.expect("the batch as one text");
+    }
+
+    #[tokio::test]
+    async fn every_statement_can_be_prepared_on_postgres() {
+        let Some(mut connection) = postgres("prepare").await else { return };
+        for statement in statements() {
+            let sql = statement.sql(Dialect::Postgres);
+            let prepared = (&mut connection).prepare(sql).await.map(|_| ());
+            prepared.unwrap_or_else(|error| panic!("{error}: {statement:?}"));
+        }
+    }
+
+    type Schema = BTreeMap<String, String>;
+
+    /// Columns with type and NULL, and indexes with their columns in order.
+    async fn schema_of_sqlite() -> Schema {
+        let (mut connection, _directory) = sqlite().await;
+        let columns = "SELECT m.name || '.' || c.name, lower(c.type) || ' ' || c.\"notnull\" \
+             FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' \
+             AND m.name NOT LIKE '\\_sqlx%' ESCAPE '\\' \
+             UNION ALL SELECT 'index ' || m.name, group_concat(i.name, ',') \
+             FROM sqlite_schema m, pragma_index_info(m.name) i WHERE m.type = 'index' \
+             AND m.sql IS NOT NULL GROUP BY m.name";
+        let rows = sqlx::query(columns).fetch_all(&mut connection).await.expect("a schema");
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    async fn schema_of_postgres() -> Option<Schema> {
+        let mut connection = postgres("schema").await?;
+        let columns = "SELECT table_name || '.' || column_name, \
+             replace(data_type, 'bigint', 'integer') || ' ' || \
+             CASE is_nullable WHEN 'NO' THEN '1' ELSE '0' END \
+             FROM information_schema.columns WHERE table_schema = 'public' \
+             AND table_name NOT LIKE '\\_sqlx%' \
+             UNION ALL SELECT 'index ' || i.relname, string_agg(a.attname, ',' ORDER BY a.attnum) \
+             FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid \
+             JOIN pg_attribute a ON a.attrelid = i.oid JOIN pg_namespace n \
+             ON n.oid = i.relnamespace AND n.nspname = 'public' \
+             WHERE NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.oid) \
+             GROUP BY i.relname";
+        let rows = sqlx::query(columns).fetch_all(&mut connection).await.expect("a schema");
+        Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    #[tokio::test]
+    async fn both_databases_have_the_same_schema() {
+        let Some(postgres) = schema_of_postgres().await else { return };
+        let sqlite = schema_of_sqlite().await;
+        assert!(sqlite.len() > 90, "{}", sqlite.len());
+        for (name, column) in &sqlite {
+            assert_eq!(postgres.get(name), Some(column), "{name}");
+        }
+        assert_eq!(sqlite.len(), postgres.len());
+    }
+
+    #[tokio::test]
+    async fn no_read_of_the_queue_walks_the_whole_table() {
+        let (mut connection, _directory) = sqlite().await;
+        let mut walked: Vec<&Statement> = vec![
+            &ledger::STANDINGS,
+            &ledger::MOVE,
+            &claims::FLOWS,
+            &claims::BACKLOGS,
+            &claims::DUE_IN_FLOW,
+            &claims::NEXT_IN_FLOW,
+            &claims::NEXT_LEASE_END,
+            &claims::DELIVERIES_BY_ID,
+            &messages::MESSAGES_BY_ID,
+            &messages::BY_IDEMPOTENCY_KEY,
+            &messages::EVENTS_OF_MESSAGE,
+            &sites::UNROUTED,
+            &sites::ROUTED,
+            &sites::OWED_BODIES,
+            &changes::ASSIGN_SITE,
+        ];
+        for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
+            walked.extend(&source.all()[1..]);
+        }
+        for statement in walked {
+            let sql = format!("EXPLAIN QUERY PLAN {}", statement.render(Dialect::Sqlite, 1));
+            let sql = AssertSqlSafe(sql).into_sql_str();
+            let rows = sqlx::query(sql).fetch_all(&mut connection).await.expect("a plan");
+            for row in rows {
+                let step: String = row.get("detail");
+                let is_walk = ["SCAN deliveries", "SCAN messages", "SCAN d", "SCAN m", "SCAN n"]
+                    .iter()
+                    .any(|walk| step == *walk);
+                assert!(!is_walk, "{step}: {statement:?}");
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The subscriber: takes events from `tracing` and writes a line for each.
 
 use std::io::Write;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
@@ -33,29 +33,23 @@ impl Format {
 type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A handle on the running subscriber.
-struct Logs {
+#[derive(Clone)]
+pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
 impl Logs {
-    fn set_level(&self, level: &str) -> Result<(), TelemetryError> {
+    /// Takes up a changed `log.level`.
+    pub fn set_level(&self, level: &str) -> Result<(), TelemetryError> {
         self.filter.reload(filter(level)?).map_err(|_| TelemetryError::Taken)
     }
 }
 
 /// Lines go to standard error from now on; once in a process.
-pub fn start_logs(format: Format, level: &str, clock: Clock) -> Result<(), TelemetryError> {
+pub fn start_logs(format: Format, level: &str, clock: Clock) -> Result<Logs, TelemetryError> {
     let (subscriber, logs) = build(format, level, clock, Arc::new(to_standard_error))?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Taken)?;
-    LOGS.set(logs).map_err(|_| TelemetryError::Taken)
-}
-
-/// The handle beside `tracing`'s own subscriber, of which a process has one.
-static LOGS: OnceLock<Logs> = OnceLock::new();
-
-/// Takes up a changed `log.level`; nothing happens where no logs were started, as in tests.
-pub fn set_log_level(level: &str) -> Result<(), TelemetryError> {
-    LOGS.get().map_or(Ok(()), |logs| logs.set_level(level))
+    Ok(logs)
 }
 
 fn to_standard_error(line: &str) {

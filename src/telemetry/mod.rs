@@ -11,7 +11,7 @@ mod logs;
 mod metrics;
 
 pub use line::harmless;
-pub use logs::{Format, set_log_level, start_logs};
+pub use logs::{Format, Logs, start_logs};
 pub use metrics::{Exposition, Kind, METRICS, Metric, metrics, names};
 
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,128 @@
+//! What a submitter asks for in `X-Postroad-…` fields, which never leave the house.
+//!
+//! Owns:       the names of these fields and the form of their values.
+//! Promises:   a value that is not understood is refused with the field's name, never ignored.
+//! Knows not:  streams of organizations, the queue.
+
+use std::borrow::Cow;
+
+use mail_parser::parsers::MessageStream;
+
+use super::Refusal;
+use crate::model::Timestamp;
+use crate::wire::date;
+use crate::wire::header::Field;
+
+/// All our fields begin with it; a name behind it that we do not know is refused, because it is a
+/// mistake that would otherwise be found when the mail has gone out.
+pub const PREFIX: &str = "X-Postroad-";
+const NAMES: &str = "Stream, Tag, Metadata, Not-Before, Not-After, Idempotency-Key";
+
+const TAG_BYTES_MAX: usize = 128;
+const STREAM_BYTES_MAX: usize = 128;
+const METADATA_BYTES_MAX: usize = 4096;
+const KEY_BYTES_MAX: usize = 255;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    pub stream: Option<String>,
+    pub tag: Option<String>,
+    pub metadata: Option<String>,
+    pub not_before: Option<Timestamp>,
+    pub not_after: Option<Timestamp>,
+    pub idempotency_key: Option<String>,
+}
+
+pub fn is_request(name: &[u8]) -> bool {
+    name.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX.as_bytes()))
+}
+
+impl Request {
+    /// Takes in one field whose name begins with the prefix.
+    ///
+    /// # Errors
+    /// 550 5.6.0 that names the field and what it may hold.
+    pub fn take(&mut self, field: &Field<'_>) -> Result<(), Refusal> {
+        let value = decoded(field);
+        let value = value.trim();
+        let name = String::from_utf8_lossy(&field.name[PREFIX.len()..]).to_ascii_lowercase();
+        match name.as_str() {
+            "stream" => once(&mut self.stream, "Stream", "a stream's name", name_of(value)),
+            "tag" => once(&mut self.tag, "Tag", "at most 128 octets of text", tag_of(value)),
+            "metadata" => {
+                let form = "a JSON object of at most 4096 octets";
+                once(&mut self.metadata, "Metadata", form, object_of(value))
+            }
+            "not-before" => once(&mut self.not_before, "Not-Before", MOMENT, date::read(value)),
+            "not-after" => once(&mut self.not_after, "Not-After", MOMENT, date::read(value)),
+            "idempotency-key" => {
+                let form = "1 to 255 visible ASCII characters";
+                once(&mut self.idempotency_key, "Idempotency-Key", form, key_of(value))
+            }
+            _ => Err(Refusal::content(format!("of the {PREFIX} fields only these exist: {NAMES}"))),
+        }
+    }
+
+    /// The two moments must leave a time between them.
+    pub fn check_times(&self, now: Timestamp) -> Result<(), Refusal> {
+        match (self.not_before, self.not_after) {
+            (_, Some(end)) if end <= now => {
+                Err(Refusal::content(format!("{PREFIX}Not-After lies in the past")))
+            }
+            (Some(start), Some(end)) if end <= start => Err(Refusal::content(format!(
+                "{PREFIX}Not-After must lie after {PREFIX}Not-Before"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+const MOMENT: &str = "seconds since 1970, an RFC 3339 time or an RFC 5322 date";
+
+fn once<T>(place: &mut Option<T>, name: &str, form: &str, value: Option<T>) -> Result<(), Refusal> {
+    if place.is_some() {
+        return Err(Refusal::content(format!("{PREFIX}{name} stands there twice")));
+    }
+    *place = value;
+    if place.is_some() {
+        return Ok(());
+    }
+    Err(Refusal::content(format!("{PREFIX}{name} must hold {form}")))
+}
+
+/// Some libraries write long or non-ASCII values as encoded words (RFC 2047).
+pub fn decoded<'a>(field: &Field<'a>) -> Cow<'a, str> {
+    let text = field.text();
+    if !text.contains("=?") {
+        return text;
+    }
+    let line = format!("{text}\n");
+    let value = MessageStream::new(line.as_bytes()).parse_unstructured();
+    value.into_text().map_or(text, |decoded| Cow::Owned(decoded.into_owned()))
+}
+
+fn plain(value: &str, bytes_max: usize) -> Option<String> {
+    let lawful = (1..=bytes_max).contains(&value.len()) && !value.chars().any(char::is_control);
+    lawful.then(|| value.to_owned())
+}
+
+fn name_of(value: &str) -> Option<String> {
+    plain(value, STREAM_BYTES_MAX)
+}
+
+fn tag_of(value: &str) -> Option<String> {
+    plain(value, TAG_BYTES_MAX)
+}
+
+fn object_of(value: &str) -> Option<String> {
+    if value.len() > METADATA_BYTES_MAX {
+        return None;
+    }
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(value).ok()?;
+    serde_json::to_string(&object).ok()
+}
+
+fn key_of(value: &str) -> Option<String> {
+    let visible = value.bytes().all(|b| b.is_ascii_graphic());
+    (visible && (1..=KEY_BYTES_MAX).contains(&value.len())).then(|| value.to_owned())
+}

@@ -1,0 +1,100 @@
+//! Who owns what, in memory: a picture of the tables, replaced as a whole.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Identity;
+use crate::model::*;
+use crate::store::{CredentialRow, DomainRow, StreamRow};
+use crate::wire::network::Network;
+
+/// What the directory is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    pub credentials: Vec<CredentialRow>,
+    pub domains: Vec<DomainRow>,
+    pub streams: Vec<StreamRow>,
+}
+
+pub(super) struct Entry {
+    pub identity: Identity,
+    pub hash: Arc<str>,
+}
+
+#[derive(Default)]
+pub(super) struct Directory {
+    /// By name; revoked ones are not here.
+    credentials: HashMap<String, Entry>,
+    trusted: Vec<(Network, Identity)>,
+    domains: HashMap<OrganizationId, HashMap<Box<str>, DomainId>>,
+    streams: HashMap<OrganizationId, HashMap<String, StreamId>>,
+    ranks: HashMap<StreamId, i64>,
+}
+
+impl Directory {
+    pub fn of(rows: Rows, trusted: &[(Network, String)]) -> Directory {
+        let mut directory = Directory::default();
+        for row in rows.credentials.into_iter().filter(|row| row.revoked_at.is_none()) {
+            let identity = Identity {
+                credential: row.id,
+                name: row.name.clone(),
+                organization: row.organization,
+                stream: row.stream,
+            };
+            let entry = Entry { identity, hash: row.secret_hash.into() };
+            directory.credentials.insert(row.name, entry);
+        }
+        for row in rows.domains {
+            let names = directory.domains.entry(row.organization).or_default();
+            names.insert(row.name.as_str().into(), row.id);
+        }
+        for row in rows.streams {
+            directory.ranks.insert(row.id, i64::from(row.class == "marketing"));
+            directory.streams.entry(row.organization).or_default().insert(row.name, row.id);
+        }
+        for (network, name) in trusted {
+            match directory.credentials.get(name) {
+                Some(entry) => directory.trusted.push((*network, entry.identity.clone())),
+                None => tracing::warn!(
+                    %network, credential = %name,
+                    "a trusted network stands for a credential that there is not: nobody in it is \
+                     trusted; add the credential or change [[trusted]]"
+                ),
+            }
+        }
+        directory
+    }
+
+    pub fn credential(&self, name: &str) -> Option<&Entry> {
+        self.credentials.get(name)
+    }
+
+    pub fn trusted(&self, peer: IpAddr) -> Option<&Identity> {
+        let found = self.trusted.iter().find(|(network, _)| network.contains(peer));
+        found.map(|(_, identity)| identity)
+    }
+
+    pub fn sending_domain(
+        &self,
+        organization: OrganizationId,
+        domain: &Domain,
+    ) -> Option<DomainId> {
+        let names = self.domains.get(&organization)?;
+        let mut rest = domain.as_str();
+        loop {
+            if let Some(id) = names.get(rest) {
+                return Some(*id);
+            }
+            rest = rest.split_once('.')?.1;
+        }
+    }
+
+    pub fn stream(&self, organization: OrganizationId, name: &str) -> Option<StreamId> {
+        self.streams.get(&organization)?.get(name).copied()
+    }
+
+    pub fn rank(&self, stream: StreamId) -> i64 {
+        self.ranks.get(&stream).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,192 @@
+//! The writer's rare jobs: one small transaction each.
+//!
+//! Owns:       writes to organizations' things, sites, segments, ids and leases.
+//! Promises:   a change is whole or not at all; a name that is taken is a `Duplicate`.
+//! Knows not:  mail under way; `plan` moves that.
+
+use crate::model::*;
+
+use super::database::{Connection, Value};
+use super::dialect::{Statement, json_ids};
+use super::error::Result;
+use super::ids;
+use super::ledger::{BEGIN, COMMIT};
+use super::rows::DkimKeyRow;
+
+#[derive(Clone, Debug)]
+pub enum Change {
+    ReserveIds {
+        name: &'static str,
+        count: i64,
+    },
+    AddDomain {
+        organization: OrganizationId,
+        name: Domain,
+        at: Timestamp,
+    },
+    AddCredential {
+        organization: OrganizationId,
+        name: String,
+        secret_hash: String,
+        stream: StreamId,
+        at: Timestamp,
+    },
+    RevokeCredential {
+        name: String,
+        at: Timestamp,
+    },
+    AddDkimKey(DkimKeyRow),
+    /// Made when there is none; the answer is its id in both cases.
+    Site {
+        key: String,
+    },
+    AssignSite {
+        deliveries: Vec<DeliveryId>,
+        from: SiteId,
+        to: SiteId,
+    },
+    RemoveSegment(SegmentId),
+    /// Those of this node's earlier lives.
+    FreeOwnLeases,
+}
+
+pub static INSERT_DOMAIN: Statement = Statement::new(
+    "INSERT INTO domains (id, organization, name, created_at) VALUES ($1, $2, $3, $4)",
+);
+
+pub static INSERT_CREDENTIAL: Statement = Statement::new(
+    "INSERT INTO credentials (id, organization, name, secret_hash, stream, created_at) \
+     VALUES ($1, $2, $3, $4, $5, $6)",
+);
+
+pub static REVOKE_CREDENTIAL: Statement =
+    Statement::new("UPDATE credentials SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL");
+
+pub static INSERT_DKIM_KEY: Statement = Statement::new(
+    "INSERT INTO dkim_keys (domain, selector, algorithm, record, created_at) \
+     VALUES ($1, $2, $3, $4, $5)",
+);
+
+pub static INSERT_SITE: Statement =
+    Statement::new("INSERT INTO sites (id, key) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING");
+
+pub static SITE_BY_KEY: Statement = Statement::new("SELECT id FROM sites WHERE key = $1");
+
+pub static ASSIGN_SITE: Statement = Statement::new(
+    "UPDATE deliveries SET site = $3 WHERE id IN (SELECT id FROM {ids:1} AS wanted) \
+     AND site = $2 AND state IN ('waiting', 'leased')",
+);
+
+pub static DELETE_SEGMENT: Statement =
+    Statement::new("DELETE FROM segments WHERE node = $1 AND id = $2");
+
+pub static FREE_OWN_LEASES: Statement = Statement::new(
+    "UPDATE deliveries SET state = 'waiting', lease_node = NULL, lease_epoch = NULL, \
+     lease_until = NULL WHERE state = 'leased' AND lease_node = $1 AND lease_epoch < $2",
+);
+
+pub static START_NODE: Statement = Statement::new(
+    "INSERT INTO nodes (id, epoch, started_at) VALUES ($1, 1, $2) \
+     ON CONFLICT (id) DO UPDATE SET epoch = nodes.epoch + 1, started_at = excluded.started_at \
+     RETURNING epoch",
+);
+
+#[cfg(test)]
+pub static ALL: &[&Statement] = &[
+    &INSERT_DOMAIN,
+    &INSERT_CREDENTIAL,
+    &REVOKE_CREDENTIAL,
+    &INSERT_DKIM_KEY,
+    &INSERT_SITE,
+    &SITE_BY_KEY,
+    &ASSIGN_SITE,
+    &DELETE_SEGMENT,
+    &FREE_OWN_LEASES,
+    &START_NODE,
+    &ids::RESERVE,
+];
+
+/// Applies it and commits; `own` is the node and its epoch. The answer is an id where one was
+/// asked for, else the number of rows changed.
+pub async fn apply(connection: &mut Connection, change: &Change, own: (i64, i64)) -> Result<i64> {
+    connection.execute(&BEGIN, Vec::new()).await?;
+    let answer = write(connection, change, own).await?;
+    connection.execute(&COMMIT, Vec::new()).await?;
+    Ok(answer)
+}
+
+async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) -> Result<i64> {
+    match change {
+        Change::ReserveIds { name, count } => ids::reserve(connection, name, *count).await,
+        Change::AddDomain { organization, name, at } => {
+            let values = vec![organization.0.into(), name.as_str().into(), at.0.into()];
+            insert_with_id(connection, "domain", &INSERT_DOMAIN, values).await
+        }
+        Change::AddCredential { organization, name, secret_hash, stream, at } => {
+            let values = vec![
+                organization.0.into(),
+                name.as_str().into(),
+                secret_hash.as_str().into(),
+                stream.0.into(),
+                at.0.into(),
+            ];
+            insert_with_id(connection, "credential", &INSERT_CREDENTIAL, values).await
+        }
+        Change::RevokeCredential { name, at } => {
+            let values = vec![name.as_str().into(), at.0.into()];
+            rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
+        }
+        Change::AddDkimKey(key) => {
+            let values = vec![
+                key.domain.as_str().into(),
+                key.selector.as_str().into(),
+                key.algorithm.as_str().into(),
+                key.record.as_str().into(),
+                key.created_at.0.into(),
+            ];
+            rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
+        }
+        Change::Site { key } => site(connection, key).await,
+        Change::AssignSite { deliveries, from, to } => {
+            let ids = json_ids(deliveries.iter().map(|id| id.0));
+            let values = vec![ids.into(), from.0.into(), to.0.into()];
+            rows(connection.execute(&ASSIGN_SITE, values).await?)
+        }
+        Change::RemoveSegment(segment) => {
+            let values = vec![own.0.into(), segment.0.into()];
+            rows(connection.execute(&DELETE_SEGMENT, values).await?)
+        }
+        Change::FreeOwnLeases => {
+            let values = vec![own.0.into(), own.1.into()];
+            rows(connection.execute(&FREE_OWN_LEASES, values).await?)
+        }
+    }
+}
+
+async fn insert_with_id(
+    connection: &mut Connection,
+    name: &str,
+    statement: &Statement,
+    mut values: Vec<Value>,
+) -> Result<i64> {
+    let id = ids::reserve(connection, name, 1).await?;
+    values.insert(0, id.into());
+    connection.execute(statement, values).await?;
+    Ok(id)
+}
+
+/// Another node may make the same site at the same moment: both are told the same id.
+async fn site(connection: &mut Connection, key: &str) -> Result<i64> {
+    let known = connection.fetch(&SITE_BY_KEY, vec![key.into()]).await?;
+    if let Some(row) = known.first() {
+        return row.int(0);
+    }
+    let id = ids::reserve(connection, "site", 1).await?;
+    connection.execute(&INSERT_SITE, vec![id.into(), key.into()]).await?;
+    let made = connection.fetch(&SITE_BY_KEY, vec![key.into()]).await?;
+    made.first().map_or(Ok(id), |row| row.int(0))
+}
+
+fn rows(changed: u64) -> Result<i64> {
+    Ok(i64::try_from(changed).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,100 @@
+//! Messages, their events, and the keys that make a submission unique.
+//!
+//! Owns:       the reads of `messages` and `events`.
+//! Promises:   what was put in comes out the same.
+//! Knows not:  bodies; a message says where its body lies.
+
+use crate::model::*;
+
+use super::database::Row;
+use super::dialect::{Statement, json_ids};
+use super::error::{Result, StoreError};
+use super::rows::{EventRow, MessageRow};
+use super::{Store, collect};
+
+pub static MESSAGES_BY_ID: Statement = Statement::new(
+    "SELECT m.id, m.organization, m.stream, m.credential, m.domain, m.sender, m.eight_bit, \
+     m.smtputf8, m.dsn_return, m.dsn_envelope_id, m.message_id_header, m.subject, m.tag, \
+     m.metadata, m.idempotency_key, m.body_segment, m.body_offset, m.body_length, m.body_node, \
+     m.accepted_at, m.due_at, m.expires_at, m.rank \
+     FROM {ids:1} AS wanted JOIN messages m ON m.id = wanted.id",
+);
+
+pub static BY_IDEMPOTENCY_KEY: Statement = Statement::new(
+    "SELECT id FROM messages WHERE organization = $1 AND idempotency_key = $2 \
+     AND idempotency_key IS NOT NULL",
+);
+
+pub static EVENTS_OF_MESSAGE: Statement = Statement::new(
+    "SELECT id, at, kind, organization, message, delivery, fields FROM events \
+     WHERE message = $1 ORDER BY id LIMIT $2",
+);
+
+#[cfg(test)]
+pub static ALL: &[&Statement] = &[&MESSAGES_BY_ID, &BY_IDEMPOTENCY_KEY, &EVENTS_OF_MESSAGE];
+
+impl Store {
+    /// The message a key was used for within this credential's organization, if it was.
+    pub async fn message_by_idempotency_key(
+        &self,
+        organization: OrganizationId,
+        key: &str,
+    ) -> Result<Option<MessageId>> {
+        let values = vec![organization.0.into(), key.into()];
+        let rows = self.read(&BY_IDEMPOTENCY_KEY, values).await?;
+        rows.first().map(|row| Ok(MessageId(row.int(0)?))).transpose()
+    }
+
+    pub async fn message(&self, id: MessageId) -> Result<Option<MessageRow>> {
+        let rows = self.read(&MESSAGES_BY_ID, vec![json_ids([id.0]).into()]).await?;
+        rows.first().map(message).transpose()
+    }
+
+    /// Oldest first.
+    pub async fn events_of_message(&self, id: MessageId, limit: u32) -> Result<Vec<EventRow>> {
+        let values = vec![id.0.into(), i64::from(limit).into()];
+        collect(self.read(&EVENTS_OF_MESSAGE, values).await?, |row| {
+            Ok(EventRow {
+                id: EventId(row.int(0)?),
+                at: Timestamp(row.int(1)?),
+                kind: row.parsed(2)?,
+                organization: OrganizationId(row.int(3)?),
+                message: row.maybe_int(4)?.map(MessageId),
+                delivery: row.maybe_int(5)?.map(DeliveryId),
+                fields: serde_json::from_str(&row.text(6)?).map_err(StoreError::broken_row)?,
+            })
+        })
+    }
+}
+
+/// From the columns of `MESSAGES_BY_ID`.
+pub fn message(row: &Row) -> Result<MessageRow> {
+    let body = BodyRef {
+        segment: SegmentId(row.int(15)?),
+        offset: row.unsigned(16)?,
+        length: row.unsigned(17)?,
+    };
+    Ok(MessageRow {
+        id: MessageId(row.int(0)?),
+        organization: OrganizationId(row.int(1)?),
+        stream: StreamId(row.int(2)?),
+        credential: row.maybe_int(3)?.map(CredentialId),
+        domain: row.maybe_int(4)?.map(DomainId),
+        sender: ReversePath::parse(&row.text(5)?).map_err(StoreError::broken_row)?,
+        eight_bit: row.flag(6)?,
+        smtputf8: row.flag(7)?,
+        dsn_return: row.maybe_parsed(8)?,
+        dsn_envelope_id: row.maybe_text(9)?,
+        message_id_header: row.text(10)?,
+        subject: row.text(11)?,
+        tag: row.maybe_text(12)?,
+        metadata: row.maybe_text(13)?,
+        idempotency_key: row.maybe_text(14)?,
+        body,
+        body_node: row.int(18)?,
+        accepted_at: Timestamp(row.int(19)?),
+        due_at: Timestamp(row.int(20)?),
+        expires_at: Timestamp(row.int(21)?),
+        rank: row.int(22)?,
+    })
+}

@@ -1,0 +1,48 @@
+//! The schema's history, embedded in the program and brought up to date at start.
+//!
+//! Owns:       the list of migrations; the same numbers and names for both databases.
+//! Promises:   a started daemon finds the schema it was built for, or refuses to start.
+//! Knows not:  what the tables are for.
+
+use std::borrow::Cow;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{SqlSafeStr, SqlStr};
+
+use super::database::Connection;
+use super::dialect::Dialect;
+use super::error::Result;
+
+macro_rules! migrations {
+    ($(($number:literal, $name:literal),)*) => {
+        fn all(dialect: Dialect) -> Vec<Migration> {
+            vec![$(migration($number, $name, match dialect {
+                Dialect::Sqlite => {
+                    include_str!(concat!("../../migrations/sqlite/", $name, ".sql")).into_sql_str()
+                }
+                Dialect::Postgres => {
+                    include_str!(concat!("../../migrations/postgres/", $name, ".sql"))
+                        .into_sql_str()
+                }
+            }),)*]
+        }
+    };
+}
+
+migrations! {
+    (1, "0001_ledger"),
+}
+
+fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {
+    Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, sql, false)
+}
+
+/// Applies what is missing. A database of a newer program is refused, not guessed at.
+pub async fn run(connection: &mut Connection) -> Result<()> {
+    let migrator = Migrator::with_migrations(all(connection.dialect()));
+    match connection {
+        Connection::Sqlite(connection) => migrator.run_direct(None, connection, false).await?,
+        Connection::Postgres(connection) => migrator.run_direct(None, connection, false).await?,
+    }
+    Ok(())
+}

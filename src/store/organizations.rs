@@ -1,0 +1,149 @@
+//! Who may send what: organizations, streams, domains, DKIM keys, credentials.
+//!
+//! Owns:       the reads and writes of those tables.
+//! Promises:   names are unique by constraint; a secret is kept as its hash only.
+//! Knows not:  how a secret is checked, or who may change what.
+
+use crate::model::*;
+
+use super::changes::Change;
+use super::database::Row;
+use super::dialect::Statement;
+use super::error::Result;
+use super::rows::{CredentialRow, DkimKeyRow, DomainRow, OrganizationRow, StreamRow};
+use super::{Store, collect};
+
+pub static ORGANIZATIONS: Statement =
+    Statement::new("SELECT id, name FROM organizations ORDER BY id");
+
+pub static STREAMS: Statement =
+    Statement::new("SELECT id, organization, name, class FROM streams ORDER BY id");
+
+pub static DOMAINS: Statement =
+    Statement::new("SELECT id, organization, name, created_at FROM domains ORDER BY id");
+
+pub static CREDENTIALS: Statement = Statement::new(
+    "SELECT id, organization, name, secret_hash, stream, created_at, revoked_at \
+     FROM credentials ORDER BY id",
+);
+
+pub static DKIM_KEYS: Statement = Statement::new(
+    "SELECT domain, selector, algorithm, record, created_at FROM dkim_keys \
+     ORDER BY domain, selector",
+);
+
+#[cfg(test)]
+pub static ALL: &[&Statement] = &[&ORGANIZATIONS, &STREAMS, &DOMAINS, &CREDENTIALS, &DKIM_KEYS];
+
+impl Store {
+    pub async fn organizations(&self) -> Result<Vec<OrganizationRow>> {
+        collect(self.read(&ORGANIZATIONS, vec![]).await?, |row| {
+            Ok(OrganizationRow { id: OrganizationId(row.int(0)?), name: row.text(1)? })
+        })
+    }
+
+    pub async fn streams(&self) -> Result<Vec<StreamRow>> {
+        collect(self.read(&STREAMS, vec![]).await?, |row| {
+            Ok(StreamRow {
+                id: StreamId(row.int(0)?),
+                organization: OrganizationId(row.int(1)?),
+                name: row.text(2)?,
+                class: row.text(3)?,
+            })
+        })
+    }
+
+    pub async fn domains(&self) -> Result<Vec<DomainRow>> {
+        collect(self.read(&DOMAINS, vec![]).await?, |row| {
+            Ok(DomainRow {
+                id: DomainId(row.int(0)?),
+                organization: OrganizationId(row.int(1)?),
+                name: row.parsed(2)?,
+                created_at: Timestamp(row.int(3)?),
+            })
+        })
+    }
+
+    /// A domain belongs to one organization; a second one is told `Duplicate("domains_name")`.
+    pub async fn add_domain(
+        &self,
+        organization: OrganizationId,
+        name: &Domain,
+    ) -> Result<DomainRow> {
+        let at = self.now();
+        let change = Change::AddDomain { organization, name: name.clone(), at };
+        let id = DomainId(self.change(change).await?);
+        Ok(DomainRow { id, organization, name: name.clone(), created_at: at })
+    }
+
+    pub async fn credentials(&self) -> Result<Vec<CredentialRow>> {
+        collect(self.read(&CREDENTIALS, vec![]).await?, credential)
+    }
+
+    /// `Duplicate("credentials_name")` when the name is taken, also by a revoked one: a name in
+    /// old logs must not come to mean somebody else.
+    pub async fn add_credential(
+        &self,
+        organization: OrganizationId,
+        name: &str,
+        secret_hash: &str,
+        stream: StreamId,
+    ) -> Result<CredentialRow> {
+        let at = self.now();
+        let (name, secret_hash) = (name.to_owned(), secret_hash.to_owned());
+        let change = Change::AddCredential {
+            organization,
+            name: name.clone(),
+            secret_hash: secret_hash.clone(),
+            stream,
+            at,
+        };
+        let id = CredentialId(self.change(change).await?);
+        let revoked_at = None;
+        Ok(CredentialRow {
+            id,
+            organization,
+            name,
+            secret_hash,
+            stream,
+            created_at: at,
+            revoked_at,
+        })
+    }
+
+    /// False when there is no such credential or it was revoked before.
+    pub async fn revoke_credential(&self, name: &str) -> Result<bool> {
+        let change = Change::RevokeCredential { name: name.to_owned(), at: self.now() };
+        Ok(self.change(change).await? > 0)
+    }
+
+    pub async fn dkim_keys(&self) -> Result<Vec<DkimKeyRow>> {
+        collect(self.read(&DKIM_KEYS, vec![]).await?, |row| {
+            Ok(DkimKeyRow {
+                domain: row.parsed(0)?,
+                selector: row.text(1)?,
+                algorithm: row.text(2)?,
+                record: row.text(3)?,
+                created_at: Timestamp(row.int(4)?),
+            })
+        })
+    }
+
+    /// `Duplicate("dkim_keys_selector")` when the domain has a key of this selector.
+    pub async fn add_dkim_key(&self, key: &DkimKeyRow) -> Result<()> {
+        self.change(Change::AddDkimKey(key.clone())).await?;
+        Ok(())
+    }
+}
+
+fn credential(row: &Row) -> Result<CredentialRow> {
+    Ok(CredentialRow {
+        id: CredentialId(row.int(0)?),
+        organization: OrganizationId(row.int(1)?),
+        name: row.text(2)?,
+        secret_hash: row.text(3)?,
+        stream: StreamId(row.int(4)?),
+        created_at: Timestamp(row.int(5)?),
+        revoked_at: row.maybe_int(6)?.map(Timestamp),
+    })
+}

@@ -1,0 +1,152 @@
+//! Sites, the spool's segments, and what is still owed in them.
+//!
+//! Owns:       the tables `sites` and `segments`, and the census for `postroad check`.
+//! Promises:   a segment's owed bodies are found by the range of its messages, not by a scan.
+//! Knows not:  files.
+
+use crate::model::*;
+
+use super::changes::{Change, SITE_BY_KEY};
+use super::dialect::Statement;
+use super::error::{Result, StoreError};
+use super::rows::{Census, SegmentRow, SiteRow};
+use super::{Store, collect};
+
+/// Deliveries that one transaction gives their site.
+const ASSIGN_MAX: i64 = 500;
+
+pub static SITES: Statement = Statement::new("SELECT id, key, operator FROM sites ORDER BY id");
+
+/// By the index of what has no site yet, and the few that are under way.
+pub static UNROUTED: Statement = Statement::new(
+    "SELECT id FROM deliveries WHERE state = 'waiting' AND site = 0 AND recipient_domain = $1 \
+     AND site = $2 \
+     UNION ALL \
+     SELECT id FROM deliveries WHERE state = 'leased' AND site = $2 AND recipient_domain = $1 \
+     LIMIT $3",
+);
+
+pub static ROUTED: Statement = Statement::new(
+    "SELECT id FROM deliveries WHERE state = 'waiting' AND site = $2 AND recipient_domain = $1 \
+     UNION ALL \
+     SELECT id FROM deliveries WHERE state = 'leased' AND site = $2 AND recipient_domain = $1 \
+     LIMIT $3",
+);
+
+pub static SEGMENTS: Statement =
+    Statement::new("SELECT id, live_bytes, live_bodies FROM segments WHERE node = $1 ORDER BY id");
+
+pub static OWED_BODIES: Statement = Statement::new(
+    "SELECT m.id, m.body_segment, m.body_offset, m.body_length \
+     FROM segments s JOIN messages m ON m.id BETWEEN s.message_first AND s.message_last \
+     WHERE s.node = $1 AND s.id = $2 AND m.body_node = $1 AND m.body_segment = $2 \
+     AND EXISTS (SELECT 1 FROM deliveries d \
+       WHERE d.id BETWEEN m.delivery_first AND m.delivery_last AND d.message = m.id \
+       AND d.state IN ('waiting', 'leased', 'held')) \
+     ORDER BY m.id",
+);
+
+/// Both sides in one statement, so that they tell of the same moment.
+pub static CENSUS: Statement = Statement::new(
+    "SELECT 'accepted', CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM totals \
+     WHERE name = 'accepted' \
+     UNION ALL SELECT state, COUNT(*) FROM deliveries GROUP BY state",
+);
+
+#[cfg(test)]
+pub static ALL: &[&Statement] = &[&SITES, &UNROUTED, &ROUTED, &SEGMENTS, &OWED_BODIES, &CENSUS];
+
+impl Store {
+    /// The site with this key, made when there is none.
+    pub async fn site(&self, key: &str) -> Result<SiteId> {
+        let known = self.read(&SITE_BY_KEY, vec![key.into()]).await?;
+        match known.first() {
+            Some(row) => Ok(SiteId(row.int(0)?)),
+            None => Ok(SiteId(self.change(Change::Site { key: key.to_owned() }).await?)),
+        }
+    }
+
+    pub async fn sites(&self) -> Result<Vec<SiteRow>> {
+        collect(self.read(&SITES, vec![]).await?, |row| {
+            Ok(SiteRow {
+                id: SiteId(row.int(0)?),
+                key: row.text(1)?,
+                operator: row.maybe_int(2)?.map(OperatorId),
+            })
+        })
+    }
+
+    /// Gives waiting deliveries of a recipient domain their site, those under way included.
+    /// Returns how many. The rows are looked for by a reader and changed in small transactions,
+    /// so that a million of them do not stand before a `250`.
+    pub async fn assign_site(&self, domain: &Domain, from: SiteId, to: SiteId) -> Result<u64> {
+        if from == to {
+            return Ok(0);
+        }
+        let statement = if from == SiteId::UNROUTED { &UNROUTED } else { &ROUTED };
+        let mut assigned = 0;
+        loop {
+            let values = vec![domain.as_str().into(), from.0.into(), ASSIGN_MAX.into()];
+            let deliveries =
+                collect(self.read(statement, values).await?, |row| Ok(DeliveryId(row.int(0)?)))?;
+            let is_last = deliveries.len() < ASSIGN_MAX as usize;
+            if !deliveries.is_empty() {
+                let moved = self.change(Change::AssignSite { deliveries, from, to }).await?;
+                assigned += moved.unsigned_abs();
+                // All of them moved on in between: whoever moved them goes on doing so.
+                if moved == 0 {
+                    return Ok(assigned);
+                }
+            }
+            if is_last {
+                return Ok(assigned);
+            }
+        }
+    }
+
+    /// Those of this node's spool.
+    pub async fn segments(&self) -> Result<Vec<SegmentRow>> {
+        collect(self.read(&SEGMENTS, vec![self.node().into()]).await?, |row| {
+            Ok(SegmentRow {
+                id: SegmentId(row.int(0)?),
+                // A count below zero is a defect that `check` shows as bodies owed in a segment
+                // that counts none; it must not keep the daemon from starting.
+                live_bytes: row.int(1)?.max(0).unsigned_abs(),
+                live_bodies: row.int(2)?.max(0).unsigned_abs(),
+            })
+        })
+    }
+
+    /// Forgets a segment whose file is gone.
+    pub async fn remove_segment(&self, id: SegmentId) -> Result<()> {
+        self.change(Change::RemoveSegment(id)).await?;
+        Ok(())
+    }
+
+    /// Bodies still owed in a segment, for `check`: every ref that some delivery needs.
+    pub async fn owed_bodies(&self, segment: SegmentId) -> Result<Vec<(MessageId, BodyRef)>> {
+        let values = vec![self.node().into(), segment.0.into()];
+        collect(self.read(&OWED_BODIES, values).await?, |row| {
+            let body = BodyRef {
+                segment: SegmentId(row.int(1)?),
+                offset: row.unsigned(2)?,
+                length: row.unsigned(3)?,
+            };
+            Ok((MessageId(row.int(0)?), body))
+        })
+    }
+
+    pub async fn census(&self) -> Result<Census> {
+        let mut census = Census::default();
+        for row in self.read(&CENSUS, vec![]).await? {
+            let (word, count) = (row.text(0)?, row.unsigned(1)?);
+            if word == "accepted" {
+                census.accepted = count;
+            } else {
+                let state: State = word.parse().map_err(StoreError::broken_row)?;
+                census.by_state.insert(state, count);
+            }
+        }
+        Ok(census)
+    }
+}

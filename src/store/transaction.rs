@@ -1,0 +1,153 @@
+//! One transaction of the writer, for many jobs.
+//!
+//! Owns:       the sequence read standings, plan, write, commit.
+//! Promises:   all jobs are written or none.
+//! Knows not:  who waits for them.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use sqlx::SqlStr;
+
+use super::database::Connection;
+use super::dialect::{Dialect, fixed, json_ids};
+use super::error::{Result, StoreError};
+use super::ids;
+use super::jobs::Settled;
+use super::ledger::{self, BATCH, BEGIN, COMMIT, ROLLBACK};
+use super::plan::{self, Own, Plan, Standings};
+use super::writer::Job;
+
+/// Event ids; only the writer takes them, so they rise in the order of commits on one node.
+const EVENT_BLOCK_IDS: i64 = 100_000;
+
+#[derive(Debug, Default)]
+pub struct Events(Range<i64>);
+
+impl Events {
+    /// The first of `count` ids. A block left over becomes a gap.
+    async fn take(&mut self, connection: &mut Connection, count: usize) -> Result<i64> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        if self.0.end - self.0.start < count {
+            let block = EVENT_BLOCK_IDS.max(count);
+            let first = ids::reserve(connection, "event", block).await?;
+            self.0 = first..first + block;
+        }
+        let first = self.0.start;
+        self.0.start += count;
+        Ok(first)
+    }
+}
+
+/// What the jobs are answered, in their order.
+#[derive(Debug, Default)]
+pub struct Answers {
+    pub settled: VecDeque<Vec<Settled>>,
+    pub steered: VecDeque<u64>,
+}
+
+pub async fn write(
+    connection: &mut Connection,
+    jobs: &[Job],
+    own: Own,
+    events: &mut Events,
+) -> Result<Answers> {
+    let event_next = events.take(connection, events_max(jobs)).await?;
+    let dialect = connection.dialect();
+    if dialect == Dialect::Postgres {
+        connection.execute(&BEGIN, Vec::new()).await?;
+    }
+    let standings = read_standings(connection, jobs).await?;
+    let mut plan = Plan::new(dialect, own, standings, event_next);
+    let mut answers = Answers::default();
+    for job in jobs {
+        match job {
+            Job::Accept(job, _) => plan.accept(job),
+            Job::Settle(group, _) => answers.settled.push_back(plan.settle(group)),
+            Job::Steer(rows, _) => {
+                let steer = |id| plan.steer(id, rows.action, &rows.reason, rows.at);
+                let steered = rows.deliveries.iter().copied().map(steer).filter(|is| *is).count();
+                answers.steered.push_back(steered as u64);
+            }
+        }
+    }
+    let parameters = plan.parameters();
+    match dialect {
+        // BEGIN, all statements and COMMIT in one text: one round trip to SQLite's thread. What
+        // was read before it still holds, because nobody else writes.
+        Dialect::Sqlite => {
+            let values = plan::values(parameters);
+            connection.execute_sql(whole_batch(), values).await?;
+        }
+        Dialect::Postgres => write_one_by_one(connection, parameters).await?,
+    }
+    Ok(answers)
+}
+
+async fn write_one_by_one(
+    connection: &mut Connection,
+    parameters: [(String, usize); 7],
+) -> Result<()> {
+    for (statement, (json, rows)) in BATCH.iter().zip(parameters) {
+        if rows == 0 {
+            continue;
+        }
+        let written = connection.execute(statement, vec![json.into()]).await?;
+        if written != rows as u64 {
+            // The rows were locked when they were read, so another writer cannot have moved them.
+            return Err(StoreError::Refused(format!("{written} of {rows} rows were written")));
+        }
+    }
+    connection.execute(&COMMIT, Vec::new()).await?;
+    Ok(())
+}
+
+pub async fn roll_back(connection: &mut Connection) -> Result<()> {
+    connection.execute(&ROLLBACK, Vec::new()).await?;
+    Ok(())
+}
+
+pub fn whole_batch() -> SqlStr {
+    static WHOLE: OnceLock<SqlStr> = OnceLock::new();
+    let whole = || {
+        let mut texts = vec![BEGIN.render(Dialect::Sqlite, 1)];
+        for (position, statement) in BATCH.iter().enumerate() {
+            texts.push(statement.render(Dialect::Sqlite, position + 1));
+        }
+        texts.push(COMMIT.render(Dialect::Sqlite, 1));
+        fixed(texts.join("; "))
+    };
+    WHOLE.get_or_init(whole).clone()
+}
+
+async fn read_standings(connection: &mut Connection, jobs: &[Job]) -> Result<Standings> {
+    let mut wanted = Vec::new();
+    for job in jobs {
+        match job {
+            Job::Accept(..) => {}
+            Job::Settle(group, _) => {
+                wanted.extend(group.settlements.iter().map(|settle| settle.delivery.0));
+            }
+            Job::Steer(rows, _) => wanted.extend(rows.deliveries.iter().map(|id| id.0)),
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(Standings::default());
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    let ids = json_ids(wanted);
+    let rows = connection.fetch(&ledger::STANDINGS, vec![ids.into()]).await?;
+    let text = rows.first().map(|row| row.maybe_text(0)).transpose()?.flatten();
+    Standings::read(&text.unwrap_or_default())
+}
+
+fn events_max(jobs: &[Job]) -> usize {
+    let events = |job: &Job| match job {
+        Job::Accept(..) => 1,
+        Job::Settle(group, _) => group.settlements.len() + usize::from(group.report.is_some()),
+        Job::Steer(rows, _) => rows.deliveries.len(),
+    };
+    jobs.iter().map(events).sum()
+}

@@ -1,0 +1,412 @@
+//! The one task that writes.
+//!
+//! Owns:       the writing connection, the order of jobs (accept > settle > control), batches.
+//! Promises:   a caller is answered after the commit of his job; a job that cannot be written
+//!             harms no other; when the database is gone every caller hears so within seconds, and
+//!             the task comes back by itself.
+//! Knows not:  what a row means; `plan` does.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Sleep, sleep};
+
+use crate::clock::Clock;
+use crate::model::limits::LEASE_DURATION;
+use crate::model::*;
+
+use super::changes::{self, Change};
+use super::database::{Connection, Database, within};
+use super::error::{Result, StoreError};
+use super::jobs::{Enqueue, SettleGroup, Settled, SteerAction};
+use super::transaction::{self, Events};
+
+/// Jobs that wait for the writer; beyond it callers wait for room.
+const ACCEPTS_WAITING_MAX: usize = 1024;
+const SETTLES_WAITING_MAX: usize = 8192;
+const CONTROLS_WAITING_MAX: usize = 256;
+/// A transaction stays below ten milliseconds: rows it may insert for accepted mail …
+const ACCEPT_ROWS_MAX: usize = 800;
+/// … the text it may carry (long subjects, metadata) …
+const ACCEPT_BYTES_MAX: usize = 1024 * 1024;
+/// … and the deliveries it may settle.
+const SETTLEMENTS_MAX: usize = 1000;
+/// Nobody waits for a settlement, so it waits for company.
+const SETTLE_LINGER: Duration = Duration::from_millis(8);
+/// Settlements that no longer wait for more.
+const SETTLES_ENOUGH: usize = 256;
+/// Several clients at once: more will come in a moment, and one commit serves all of them.
+const ACCEPT_LINGER: Duration = Duration::from_millis(1);
+const ACCEPTS_FEW: usize = 2;
+const TRANSACTION_DEADLINE: Duration = Duration::from_secs(6);
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+pub type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// What goes into one transaction with others of its kind.
+#[derive(Debug)]
+pub enum Job {
+    Accept(Box<Enqueue>, Reply<()>),
+    Settle(SettleGroup, Reply<Vec<Settled>>),
+    Steer(SteerRows, Reply<u64>),
+}
+
+/// Rows that a person's filter found; each is looked at again before it is changed.
+#[derive(Clone, Debug)]
+pub struct SteerRows {
+    pub deliveries: Vec<DeliveryId>,
+    pub action: SteerAction,
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+#[derive(Debug)]
+pub enum Control {
+    Steer(SteerRows, Reply<u64>),
+    Change(Change, Reply<i64>),
+}
+
+/// The callers' side; one channel a class.
+#[derive(Debug)]
+pub struct Handle {
+    pub accepts: mpsc::Sender<(Box<Enqueue>, Reply<()>)>,
+    pub settles: mpsc::Sender<(SettleGroup, Reply<Vec<Settled>>)>,
+    pub controls: mpsc::Sender<Control>,
+    closing: watch::Sender<bool>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Handle {
+    /// Returns once all that was handed in has been written.
+    pub async fn close(&self) {
+        self.closing.send_replace(true);
+        let mut ended = self.ended.clone();
+        if ended.wait_for(|ended| *ended).await.is_err() {
+            tracing::error!("the ledger's writer ended before it was asked to");
+        }
+    }
+}
+
+pub struct Writer {
+    database: Database,
+    connection: Option<Connection>,
+    /// Why there is no connection.
+    trouble: StoreError,
+    backoff: Duration,
+    clock: Clock,
+    node: i64,
+    epoch: i64,
+    events: Events,
+    inbox: Inbox,
+}
+
+struct Inbox {
+    accepts: mpsc::Receiver<(Box<Enqueue>, Reply<()>)>,
+    settles: mpsc::Receiver<(SettleGroup, Reply<Vec<Settled>>)>,
+    controls: mpsc::Receiver<Control>,
+    closing: watch::Receiver<bool>,
+    is_closed: bool,
+    lingering: Vec<Job>,
+    linger: Pin<Box<Sleep>>,
+    /// How many accepts the batch before held.
+    accepts_last: usize,
+    control_was_last: bool,
+}
+
+enum Work {
+    Batch(Vec<Job>),
+    Change(Change, Reply<i64>),
+}
+
+/// Starts the task with a connection that is open and migrated.
+pub fn start(
+    database: Database,
+    connection: Connection,
+    node: i64,
+    epoch: i64,
+    clock: Clock,
+) -> Handle {
+    let (accepts, accepts_inbox) = mpsc::channel(ACCEPTS_WAITING_MAX);
+    let (settles, settles_inbox) = mpsc::channel(SETTLES_WAITING_MAX);
+    let (controls, controls_inbox) = mpsc::channel(CONTROLS_WAITING_MAX);
+    let (closing, closing_inbox) = watch::channel(false);
+    let (ending, ended) = watch::channel(false);
+    let writer = Writer {
+        database,
+        connection: Some(connection),
+        trouble: StoreError::Unavailable("not connected".to_owned()),
+        backoff: BACKOFF_FIRST,
+        clock,
+        node,
+        epoch,
+        events: Events::default(),
+        inbox: Inbox {
+            accepts: accepts_inbox,
+            settles: settles_inbox,
+            controls: controls_inbox,
+            closing: closing_inbox,
+            is_closed: false,
+            lingering: Vec::new(),
+            linger: Box::pin(sleep(Duration::ZERO)),
+            accepts_last: 0,
+            control_was_last: false,
+        },
+    };
+    tokio::spawn(async move {
+        writer.run().await;
+        ending.send_replace(true);
+    });
+    Handle { accepts, settles, controls, closing, ended }
+}
+
+impl Inbox {
+    /// The next work, or None when the store is closed and all is done.
+    async fn next(&mut self) -> Option<Work> {
+        loop {
+            // One control job between two batches: a stream of mail must not starve it.
+            if !self.control_was_last
+                && let Ok(control) = self.controls.try_recv()
+            {
+                self.control_was_last = true;
+                return Some(control.into_work());
+            }
+            self.control_was_last = false;
+            let is_lingering = !self.lingering.is_empty();
+            tokio::select! {
+                biased;
+                Some((job, reply)) = self.accepts.recv() => {
+                    return Some(Work::Batch(self.gather(Job::Accept(job, reply)).await));
+                }
+                () = &mut self.linger, if is_lingering => {
+                    let mut batch = Vec::new();
+                    self.add_settles(&mut batch);
+                    self.accepts_last = 0;
+                    return Some(Work::Batch(batch));
+                }
+                Some((group, reply)) = self.settles.recv(), if !is_lingering => {
+                    self.lingering.push(Job::Settle(group, reply));
+                    self.linger.set(sleep(SETTLE_LINGER));
+                }
+                Some(control) = self.controls.recv() => return Some(control.into_work()),
+                _ = self.closing.changed(), if !self.is_closed => self.close(),
+                else => return None,
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.is_closed = true;
+        self.accepts.close();
+        self.settles.close();
+        self.controls.close();
+    }
+
+    /// The accepts that wait, and the settlements if they have lingered or there are many.
+    async fn gather(&mut self, first: Job) -> Vec<Job> {
+        let is_busy = self.accepts_last > ACCEPTS_FEW;
+        if is_busy && self.accepts.len() < self.accepts_last {
+            sleep(ACCEPT_LINGER).await;
+        }
+        let (mut rows, mut bytes) = first.weight();
+        let mut batch = vec![first];
+        while rows < ACCEPT_ROWS_MAX && bytes < ACCEPT_BYTES_MAX {
+            let Ok((job, reply)) = self.accepts.try_recv() else { break };
+            let job = Job::Accept(job, reply);
+            let (more_rows, more_bytes) = job.weight();
+            rows += more_rows;
+            bytes += more_bytes;
+            batch.push(job);
+        }
+        self.accepts_last = batch.len();
+        let has_lingered = !self.lingering.is_empty() && self.linger.is_elapsed();
+        if has_lingered || self.settles.len() >= SETTLES_ENOUGH {
+            self.add_settles(&mut batch);
+        }
+        batch
+    }
+
+    fn add_settles(&mut self, batch: &mut Vec<Job>) {
+        let mut settlements = 0;
+        batch.append(&mut self.lingering);
+        while settlements < SETTLEMENTS_MAX {
+            let Ok((group, reply)) = self.settles.try_recv() else { break };
+            settlements += group.settlements.len();
+            batch.push(Job::Settle(group, reply));
+        }
+    }
+}
+
+impl Control {
+    fn into_work(self) -> Work {
+        match self {
+            Control::Steer(rows, reply) => Work::Batch(vec![Job::Steer(rows, reply)]),
+            Control::Change(change, reply) => Work::Change(change, reply),
+        }
+    }
+}
+
+impl Work {
+    fn refuse(self, error: &StoreError) {
+        match self {
+            Work::Batch(jobs) => jobs.into_iter().for_each(|job| job.refuse(error.clone())),
+            Work::Change(_, reply) => answer(reply, Err(error.clone())),
+        }
+    }
+}
+
+/// A caller that no longer waits (a session was cut) has lost its interest, not its mail.
+fn answer<T>(reply: Reply<T>, value: Result<T>) {
+    if reply.send(value).is_err() {
+        tracing::trace!("nobody waits for this answer of the ledger");
+    }
+}
+
+impl Job {
+    /// Rows to insert, and octets of text that only some mails have.
+    fn weight(&self) -> (usize, usize) {
+        let Job::Accept(job, _) = self else { return (1, 0) };
+        let message = &job.message;
+        let text = message.metadata.as_ref().map_or(0, String::len) + message.subject.len();
+        (2 + job.deliveries.len(), 512 + text + 256 * job.deliveries.len())
+    }
+
+    fn refuse(self, error: StoreError) {
+        match self {
+            Job::Accept(_, reply) => answer(reply, Err(error)),
+            Job::Settle(_, reply) => answer(reply, Err(error)),
+            Job::Steer(_, reply) => answer(reply, Err(error)),
+        }
+    }
+
+    fn answer(self, answers: &mut transaction::Answers) {
+        match self {
+            Job::Accept(_, reply) => answer(reply, Ok(())),
+            Job::Settle(_, reply) => {
+                let settled = answers.settled.pop_front();
+                answer(reply, settled.ok_or_else(|| StoreError::broken_row("no answer")));
+            }
+            Job::Steer(_, reply) => {
+                let steered = answers.steered.pop_front();
+                answer(reply, steered.ok_or_else(|| StoreError::broken_row("no answer")));
+            }
+        }
+    }
+}
+
+impl Writer {
+    async fn run(mut self) {
+        loop {
+            if self.connection.is_none() {
+                self.wait_and_connect().await;
+            }
+            let Some(work) = self.inbox.next().await else { break };
+            match work {
+                Work::Batch(jobs) => self.write(jobs).await,
+                Work::Change(change, reply) => {
+                    let changed = self.change(&change).await;
+                    answer(reply, changed);
+                }
+            }
+        }
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
+        }
+    }
+
+    /// While the database is gone, callers hear so at once instead of waiting for it.
+    async fn wait_and_connect(&mut self) {
+        let backoff = sleep(self.backoff);
+        tokio::pin!(backoff);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut backoff => break,
+                work = self.inbox.next() => match work {
+                    Some(work) => work.refuse(&self.trouble),
+                    None => return,
+                },
+            }
+        }
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        match self.database.connect().await {
+            Ok(connection) => self.connection = Some(connection),
+            Err(error) => self.trouble = error,
+        }
+    }
+
+    /// Writes the jobs in one transaction. If one of them cannot be written, halves are tried
+    /// until it stands alone; then only its caller hears of it.
+    async fn write(&mut self, jobs: Vec<Job>) {
+        let mut parts = vec![jobs];
+        while let Some(mut part) = parts.pop() {
+            match self.attempt(&part).await {
+                Ok(mut answers) => part.into_iter().for_each(|job| job.answer(&mut answers)),
+                Err(error) if error.is_transient() || part.len() <= 1 => {
+                    part.into_iter().for_each(|job| job.refuse(error.clone()));
+                }
+                Err(_) => {
+                    let second = part.split_off(part.len() / 2);
+                    parts.push(second);
+                    parts.push(part);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, jobs: &[Job]) -> Result<transaction::Answers> {
+        let own = super::plan::Own {
+            node: self.node,
+            epoch: self.epoch,
+            lease_until: self.clock.now() + LEASE_DURATION,
+        };
+        let mut connection = self.connection.take().ok_or_else(|| self.trouble.clone())?;
+        let writing = transaction::write(&mut connection, jobs, own, &mut self.events);
+        let written = within(TRANSACTION_DEADLINE, "writing", writing).await;
+        self.keep_or_drop(connection, written).await
+    }
+
+    async fn change(&mut self, change: &Change) -> Result<i64> {
+        let mut connection = self.connection.take().ok_or_else(|| self.trouble.clone())?;
+        let changing = changes::apply(&mut connection, change, (self.node, self.epoch));
+        let changed = within(TRANSACTION_DEADLINE, "writing", changing).await;
+        self.keep_or_drop(connection, changed).await
+    }
+
+    /// A connection is kept only when it is known to be outside any transaction.
+    async fn keep_or_drop<T>(
+        &mut self,
+        mut connection: Connection,
+        result: Result<T>,
+    ) -> Result<T> {
+        let error = match result {
+            Ok(value) => {
+                self.connection = Some(connection);
+                if self.backoff > BACKOFF_FIRST {
+                    self.backoff = BACKOFF_FIRST;
+                    tracing::info!("the ledger can be written again");
+                }
+                return Ok(value);
+            }
+            Err(error) => error,
+        };
+        let is_clean = !error.is_transient() && {
+            let rolling_back = transaction::roll_back(&mut connection);
+            within(TRANSACTION_DEADLINE, "rolling back", rolling_back).await.is_ok()
+        };
+        if is_clean {
+            self.connection = Some(connection);
+        } else {
+            if self.backoff == BACKOFF_FIRST {
+                tracing::error!(
+                    reason = %error,
+                    "the ledger cannot be written; mail is deferred until the database answers \
+                     and has room"
+                );
+            }
+            self.trouble = StoreError::Unavailable(error.to_string());
+        }
+        Err(error)
+    }
+}

@@ -1,0 +1,159 @@
+//! What a demo needs before its daemon starts: a domain, DKIM keys and somebody who may sign in.
+//!
+//! Owns:       `demo-secrets.json` in the data directory.
+//! Promises:   the second start of the same directory finds what the first one made; secrets lie
+//!             in files of mode 0600 alone.
+//! Knows not:  the simulated internet.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::demo::DemoError;
+use super::operators::OWN_DOMAIN;
+use crate::auth;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::dkim;
+use crate::model::{Domain, OrganizationId};
+use crate::store::{DkimKeyRow, Location, Store, StoreError};
+
+const SECRETS_FILE: &str = "demo-secrets.json";
+/// Names tried for the credential: `demo`, `demo-2` …
+const NAMES_MAX: u32 = 1_000;
+
+/// Who may submit. Not `Debug`, since it holds a secret.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Secrets {
+    pub(super) smtp_user: String,
+    pub(super) smtp_password: String,
+}
+
+pub(super) struct Seed {
+    pub(super) secrets: Secrets,
+    pub(super) keys: Vec<DkimKeyRow>,
+}
+
+/// Fills the store with what is missing, and closes it again.
+pub(super) async fn seed(settings: &Settings, clock: &Clock) -> Result<Seed, DemoError> {
+    let directory = &settings.node.data_dir;
+    let location = Location::Sqlite(directory.clone());
+    let store = Store::open(&location, settings.node.id, clock.clone()).await?;
+    let seeded = fill(&store, settings, clock).await;
+    store.close().await;
+    seeded
+}
+
+async fn fill(store: &Store, settings: &Settings, clock: &Clock) -> Result<Seed, DemoError> {
+    let domain = Domain::parse(OWN_DOMAIN).map_err(|_| DemoError::Seed("its own domain"))?;
+    if !store.domains().await?.iter().any(|row| row.name == domain) {
+        store.add_domain(OrganizationId::FIRST, &domain).await?;
+    }
+    let secrets = credential(store, &settings.node.data_dir.join(SECRETS_FILE)).await?;
+    let mut keys = keys_of(store, &domain).await?;
+    if keys.is_empty() {
+        make_keys(store, &settings.node.dkim_dir, &domain, clock).await?;
+        keys = keys_of(store, &domain).await?;
+    }
+    Ok(Seed { secrets, keys })
+}
+
+async fn keys_of(store: &Store, domain: &Domain) -> Result<Vec<DkimKeyRow>, StoreError> {
+    let mut keys = store.dkim_keys().await?;
+    keys.retain(|key| key.domain == *domain);
+    Ok(keys)
+}
+
+async fn make_keys(
+    store: &Store,
+    directory: &Path,
+    domain: &Domain,
+    clock: &Clock,
+) -> Result<(), DemoError> {
+    // Named by the second, so that files which a killed start left behind are not in the way.
+    let selector = format!("demo{}", clock.wall().seconds());
+    for key in dkim::keys::create(directory, domain, Some(&selector), clock.wall())? {
+        let row = DkimKeyRow {
+            domain: key.domain,
+            selector: key.selector,
+            algorithm: key.algorithm.word().to_owned(),
+            record: key.record,
+            created_at: key.created_at,
+        };
+        store.add_dkim_key(&row).await?;
+    }
+    Ok(())
+}
+
+/// The credential of an earlier run, or a new one.
+async fn credential(store: &Store, file: &Path) -> Result<Secrets, DemoError> {
+    let rows = store.credentials().await?;
+    if let Some(kept) = read_secrets(file)? {
+        let active = |name: &str| rows.iter().any(|r| r.name == name && r.revoked_at.is_none());
+        if active(&kept.smtp_user) {
+            return Ok(kept);
+        }
+    }
+    let streams = store.streams().await?;
+    let stream = streams
+        .iter()
+        .find(|stream| {
+            stream.organization == OrganizationId::FIRST && stream.class == "transactional"
+        })
+        .or(streams.first())
+        .ok_or(DemoError::Seed("a stream"))?;
+    let name = (1..=NAMES_MAX)
+        .map(|number| if number == 1 { "demo".into() } else { format!("demo-{number}") })
+        .find(|name: &String| rows.iter().all(|row| row.name != *name))
+        .ok_or(DemoError::Seed("a name for its credential"))?;
+    let (secret, hash) = auth::new_secret();
+    let secrets = Secrets { smtp_user: name.clone(), smtp_password: secret };
+    // The file first: a secret that nobody knows would be a credential for nobody.
+    let text = serde_json::to_vec_pretty(&secrets).map_err(io::Error::other)?;
+    write_private(file, &text)?;
+    store.add_credential(OrganizationId::FIRST, &name, &hash, stream.id).await?;
+    Ok(secrets)
+}
+
+fn read_secrets(file: &Path) -> Result<Option<Secrets>, DemoError> {
+    match fs::read(file) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text).map_err(io::Error::other)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whole or not at all, and for its owner alone.
+pub(super) fn write_private(file: &Path, text: &[u8]) -> io::Result<()> {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = file.with_file_name(name);
+    let mut options = fs::OpenOptions::new();
+    let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    open.write_all(text)?;
+    open.sync_all()?;
+    fs::rename(&part, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn secrets_are_for_their_owner_alone_and_read_back() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join(SECRETS_FILE);
+        assert!(read_secrets(&file).expect("reads").is_none());
+        let secrets = Secrets { smtp_user: "demo".into(), smtp_password: "p\"w".into() };
+        write_private(&file, &serde_json::to_vec(&secrets).expect("JSON")).expect("written");
+        let mode = fs::metadata(&file).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let read = read_secrets(&file).expect("reads").expect("is there");
+        assert_eq!(read.smtp_password, "p\"w");
+        assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 1);
+    }
+}

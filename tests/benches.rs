@@ -1,0 +1,30 @@
+//! The benchmarks run: a figure in the README whose script is broken would be a tale.
+//!
+//! Owns:       a small run of each script in `benches/`.
+//! Promises:   the script still finds its way through today's settings and commands.
+//! Knows not:  what a good figure is.
+
+use std::process::Command;
+
+#[test]
+fn the_relay_benchmark_brings_every_mail_through_the_daemon() {
+    // SAFETY: geteuid reads a number of this process and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("SKIPPED: benches/relay needs root for its cgroup");
+        return;
+    }
+    let script = crate::sources::root().join("benches/relay");
+    let done = Command::new("timeout")
+        .args(["--kill-after=10", "300"])
+        .arg(script)
+        .args(["--mails", "200", "--sessions", "5", "--runs", "1", "--modes", "plain,dkim"])
+        .args(["--servers", "postroad", "--postroad", env!("CARGO_BIN_EXE_postroad")])
+        .output()
+        .expect("the script can be run");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}\n{errors}");
+    for mode in ["plain", "dkim"] {
+        assert!(said.contains(&format!("{mode}: median")), "no summary of {mode}:\n{said}");
+    }
+}

@@ -1,0 +1,197 @@
+//! Clients that people use submit to the daemon of a demo, over 587 (STARTTLS) and 465 (TLS), with
+//! AUTH; what the recipient's host gets is what they sent, below what we put on top.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::support::demo::Demo;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Tls {
+    Starttls,
+    Implicit,
+}
+
+/// Where and as whom to submit, and what.
+struct Job<'a> {
+    port: &'a str,
+    tls: Tls,
+    user: &'a str,
+    password: &'a str,
+    from: &'a str,
+    to: String,
+    mail: Vec<u8>,
+}
+
+/// With dots, 8-bit text, trailing spaces and a long line: what clients and servers get wrong.
+fn mail(from: &str, to: &str, subject: &str) -> Vec<u8> {
+    let head = format!(
+        "From: Shop <{from}>\r\nTo: <{to}>\r\nSubject: {subject}\r\n\
+         Date: Sun, 01 Feb 2026 10:00:00 +0000\r\nMessage-ID: <{subject}@shop.test>\r\n\
+         MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Transfer-Encoding: 8bit\r\n\r\n"
+    );
+    let body = "Grüße,\r\n.\r\n..two dots\r\n.one dot\r\n\r\ntrailing spaces  \r\n";
+    format!("{head}{body}{}\r\nend.\r\n", "x".repeat(900)).into_bytes()
+}
+
+fn installed(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdin(Stdio::null()).output().is_ok();
+    if !found {
+        eprintln!("SKIPPED: {program} is not installed; `scripts/test-tools` installs it");
+    }
+    found
+}
+
+fn run(mut command: Command, input: &[u8]) {
+    let name = format!("{command:?}");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut stdin = child.stdin.take().expect("piped");
+    // A client that reads no input closes its end early; what it says tells then.
+    if let Err(error) = stdin.write_all(input) {
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe, "{name}");
+    }
+    drop(stdin);
+    let output = child.wait_with_output().expect("ended");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{name}\n{}", String::from_utf8_lossy(&said));
+}
+
+fn swaks(job: &Job<'_>) {
+    let mut command = Command::new("swaks");
+    command.args(["--server", "127.0.0.1", "--port", job.port, "--timeout", "20"]);
+    command.arg(if job.tls == Tls::Starttls { "--tls" } else { "--tls-on-connect" });
+    command.args(["--auth", "PLAIN", "--auth-user", job.user, "--auth-password", job.password]);
+    command.args(["--from", job.from, "--to", &job.to, "--data", "-"]);
+    // Swaks ends lines with CRLF itself, and ends the last one, too.
+    let lines = String::from_utf8(job.mail.clone()).expect("UTF-8").replace("\r\n", "\n");
+    run(command, lines.trim_end_matches('\n').as_bytes());
+}
+
+fn msmtp(job: &Job<'_>) {
+    let mut command = Command::new("msmtp");
+    command.args(["--file=/dev/null", "--host=127.0.0.1", "--tls=on", "--tls-certcheck=off"]);
+    command.arg(format!("--port={}", job.port));
+    let starttls = if job.tls == Tls::Starttls { "on" } else { "off" };
+    command.arg(format!("--tls-starttls={starttls}"));
+    command.args(["--auth=login", "--timeout=20"]);
+    command.arg(format!("--user={}", job.user));
+    command.arg("--passwordeval=printf %s \"$SECRET\"").env("SECRET", job.password);
+    command.arg(format!("--from={}", job.from)).arg(&job.to);
+    let lines = String::from_utf8(job.mail.clone()).expect("UTF-8").replace("\r\n", "\n");
+    run(command, lines.as_bytes());
+}
+
+const SMTPLIB: &str = r#"
+import os, smtplib, ssl, sys
+port, tls, user, sender, recipient = sys.argv[1:]
+context = ssl._create_unverified_context()
+if tls == "Starttls":
+    client = smtplib.SMTP("127.0.0.1", int(port), timeout=20)
+    client.starttls(context=context)
+else:
+    client = smtplib.SMTP_SSL("127.0.0.1", int(port), timeout=20, context=context)
+client.login(user, os.environ["SECRET"])
+client.sendmail(sender, [recipient], sys.stdin.buffer.read(), ["BODY=8BITMIME"])
+client.quit()
+"#;
+
+fn smtplib(job: &Job<'_>) {
+    let mut command = Command::new("python3");
+    command.args(["-c", SMTPLIB, job.port, &format!("{:?}", job.tls), job.user, job.from, &job.to]);
+    command.env("SECRET", job.password);
+    run(command, &job.mail);
+}
+
+const NODEMAILER: &str = r#"
+const [port, tls, user, from, to] = process.argv.slice(1);
+const transport = require("nodemailer").createTransport({
+    host: "127.0.0.1", port: Number(port), secure: tls === "Implicit", requireTLS: true,
+    auth: { user, pass: process.env.SECRET }, tls: { rejectUnauthorized: false },
+});
+const raw = require("fs").readFileSync(0);
+transport.sendMail({ envelope: { from, to }, raw }).then(() => process.exit(0), (error) => {
+    console.error(error);
+    process.exit(1);
+});
+"#;
+
+fn node_modules() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let target = root.join(target.unwrap_or_else(|| "target".into()));
+    target.join("test-tools/clients/node_modules")
+}
+
+fn nodemailer(job: &Job<'_>) {
+    let mut command = Command::new("node");
+    command.args(["-e", NODEMAILER, "--", job.port, &format!("{:?}", job.tls), job.user]);
+    command.args([job.from, &job.to]).env("NODE_PATH", node_modules());
+    command.env("SECRET", job.password);
+    run(command, &job.mail);
+}
+
+/// Submits over both ports and compares what the host took with what was sent.
+fn submits_over_both_ports(name: &str, client: fn(&Job<'_>)) {
+    let demo = Demo::start();
+    for (key, tls) in [("submission", Tls::Starttls), ("submissions", Tls::Implicit)] {
+        let subject = format!("{name}-{key}");
+        let to = format!("{name}@{}", demo.fact("accepting_domain"));
+        let from = demo.fact("from");
+        let job = Job {
+            port: demo.port(key),
+            tls,
+            user: demo.fact("smtp_user"),
+            password: demo.fact("smtp_password"),
+            from,
+            mail: mail(from, &to, &subject),
+            to,
+        };
+        client(&job);
+        let (captured, sidecar) = demo.captured(&subject);
+        assert!(
+            captured.ends_with(&job.mail),
+            "{subject}: sent\n{}\ncaptured\n{}",
+            String::from_utf8_lossy(&job.mail),
+            String::from_utf8_lossy(&captured)
+        );
+        assert_eq!(sidecar["envelope"]["sender"], from, "{subject}");
+        assert_eq!(sidecar["envelope"]["recipients"], serde_json::json!([job.to]), "{subject}");
+    }
+    assert!(demo.stop(), "SIGTERM ends the demo with success");
+}
+
+#[test]
+fn swaks_submits_over_both_ports() {
+    if installed("swaks") {
+        submits_over_both_ports("swaks", swaks);
+    }
+}
+
+#[test]
+fn msmtp_submits_over_both_ports() {
+    if installed("msmtp") {
+        submits_over_both_ports("msmtp", msmtp);
+    }
+}
+
+#[test]
+fn smtplib_submits_over_both_ports() {
+    if installed("python3") {
+        submits_over_both_ports("smtplib", smtplib);
+    }
+}
+
+#[test]
+fn nodemailer_submits_over_both_ports() {
+    let modules = node_modules();
+    if !modules.join("nodemailer").is_dir() {
+        eprintln!("SKIPPED: no nodemailer in {}", modules.display());
+        return;
+    }
+    if installed("node") {
+        submits_over_both_ports("nodemailer", nodemailer);
+    }
+}

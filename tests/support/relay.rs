@@ -1,0 +1,227 @@
+//! A whole daemon in this process, on a clock that is moved, sending to a `FakeMx`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Instant;
+
+use postroad::app::App;
+use postroad::auth;
+use postroad::clock::Clock;
+use postroad::config::{Settings, SourceSettings, Trusted};
+use postroad::model::{Address, DeliveryId, Domain, MessageId, OrganizationId, State};
+use postroad::store::{DeliveryFilter, DeliveryView, EventRow, Location, Store};
+use postroad::wire::network::Network;
+
+use super::PATIENCE;
+use super::mx::FakeMx;
+use super::talk::Talk;
+
+pub const SENDER: &str = "sender@sender.test";
+pub const HOST_NAME: &str = "relay.test";
+const CREDENTIAL: &str = "tester";
+/// The source address, so that hosts see who comes.
+pub const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 2, 1);
+/// Moves of the clock before a scenario is said never to come to rest: four days of retries.
+const MOVES_MAX: u32 = 500;
+
+pub struct TestRelay {
+    /// None while it is stopped.
+    app: Option<App>,
+    settings: Settings,
+    clock: Clock,
+    reader: Store,
+    _directory: tempfile::TempDir,
+}
+
+impl TestRelay {
+    pub async fn sending_to(mx: &FakeMx) -> TestRelay {
+        TestRelay::with(mx, |_| {}).await
+    }
+
+    /// With settings of its own.
+    pub async fn with(mx: &FakeMx, change: impl FnOnce(&mut Settings)) -> TestRelay {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut settings = settings(mx, directory.path());
+        change(&mut settings);
+        let clock = mx.clock().clone();
+        let location = Location::Sqlite(settings.node.data_dir.clone());
+        seed(&location, &settings, &clock).await;
+        let app = App::start(settings.clone(), clock.clone()).await.expect("starts");
+        let reader = Store::open_to_read(&location).await.expect("reads");
+        TestRelay { app: Some(app), settings, clock, reader, _directory: directory }
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.reader
+    }
+
+    pub fn submission(&self) -> SocketAddr {
+        self.app.as_ref().expect("runs").addresses().submission[0]
+    }
+
+    pub async fn stop(&mut self) {
+        let app = self.app.take().expect("runs");
+        app.stop().await.expect("stops");
+    }
+
+    /// Again on the same directory, at the same time.
+    pub async fn start(&mut self) {
+        let app = App::start(self.settings.clone(), self.clock.clone()).await;
+        self.app = Some(app.expect("starts again"));
+    }
+
+    /// A small mail to these recipients, accepted.
+    pub async fn submit(&self, recipients: &[&str]) -> MessageId {
+        let mail = b"From: <sender@sender.test>\r\nSubject: hello\r\n\r\nhello\r\n";
+        self.submit_mail(&format!("<{SENDER}>"), recipients, mail).await
+    }
+
+    /// `sender` with its angle brackets and parameters, recipients likewise or bare; the mail is
+    /// dot-stuffed here.
+    pub async fn submit_mail(&self, sender: &str, recipients: &[&str], mail: &[u8]) -> MessageId {
+        let reply = self.try_submit(sender, recipients, mail).await;
+        let id = reply.strip_prefix("250 2.0.0 queued as ").unwrap_or_else(|| panic!("{reply}"));
+        MessageId(id.trim().parse().expect("an id"))
+    }
+
+    /// The last reply.
+    pub async fn try_submit(&self, sender: &str, recipients: &[&str], mail: &[u8]) -> String {
+        let mut talk = Talk::to(self.submission()).await;
+        talk.expect("EHLO client.test", "250").await;
+        talk.expect(&format!("MAIL FROM:{sender}"), "250").await;
+        for recipient in recipients {
+            let path = if recipient.starts_with('<') {
+                format!("RCPT TO:{recipient}")
+            } else {
+                format!("RCPT TO:<{recipient}>")
+            };
+            talk.expect(&path, "250").await;
+        }
+        talk.expect("DATA", "354").await;
+        talk.send(&stuffed(mail)).await;
+        talk.send(b".\r\n").await;
+        let reply = talk.reply().await;
+        talk.expect("QUIT", "221").await;
+        reply
+    }
+
+    /// Moves the clock from one due time to the next until nothing is owed any more.
+    pub async fn run_until_idle(&self) {
+        for _ in 0..MOVES_MAX {
+            self.rest().await;
+            let Some(due) = self.owed().await.iter().map(|delivery| delivery.due_at).min() else {
+                return;
+            };
+            self.clock.advance(due.since(self.clock.now()));
+        }
+        panic!("still owed: {:#?}", self.owed().await);
+    }
+
+    /// Returns once nothing is due at the present time: all was tried.
+    pub async fn rest(&self) {
+        let started = Instant::now();
+        loop {
+            let owed = self.owed().await;
+            let now = self.clock.now();
+            if owed.iter().all(|delivery| delivery.due_at > now) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "still due: {owed:#?}");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// What waits or is under way.
+    pub async fn owed(&self) -> Vec<DeliveryView> {
+        let mut owed = Vec::new();
+        for state in [State::Waiting, State::Leased] {
+            let filter = DeliveryFilter { state: Some(state), ..DeliveryFilter::default() };
+            owed.extend(self.reader.list_deliveries(&filter, 1000).await.expect("listed"));
+        }
+        owed
+    }
+
+    /// The only delivery to this recipient.
+    pub async fn delivery_to(&self, recipient: &str) -> DeliveryView {
+        let address = Address::parse(recipient).expect("an address");
+        let domain: Domain = address.domain().clone();
+        let filter = DeliveryFilter { domain: Some(domain), ..DeliveryFilter::default() };
+        let mut found = self.reader.list_deliveries(&filter, 1000).await.expect("listed");
+        found.retain(|delivery| delivery.recipient == address);
+        assert_eq!(found.len(), 1, "deliveries to {recipient}: {found:#?}");
+        found.remove(0)
+    }
+
+    pub async fn state_of(&self, recipient: &str) -> State {
+        self.delivery_to(recipient).await.state
+    }
+
+    /// The reply or reason that stands at the delivery.
+    pub async fn text_of(&self, recipient: &str) -> String {
+        self.delivery_to(recipient).await.text
+    }
+
+    /// The kinds of its events, in order: `accepted`, `deferred`, `delivered` …
+    pub async fn story_of(&self, recipient: &str) -> Vec<&'static str> {
+        let delivery = self.delivery_to(recipient).await;
+        let own = |event: &EventRow| event.delivery.is_none_or(|id: DeliveryId| id == delivery.id);
+        let events = self.reader.events_of_message(delivery.message, 1000).await.expect("listed");
+        events.iter().filter(|event| own(event)).map(|event| event.kind.word()).collect()
+    }
+
+    /// Accepted is the sum over all states (P6).
+    pub async fn adds_up(&self) {
+        let census = self.reader.census().await.expect("counted");
+        assert_eq!(census.accepted, census.by_state.values().sum::<u64>(), "{census:?}");
+    }
+}
+
+fn settings(mx: &FakeMx, directory: &std::path::Path) -> Settings {
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let loopback = Network::parse("127.0.0.0/8").expect("a network");
+    let mut settings = Settings::default();
+    settings.node.host_name = HOST_NAME.to_owned();
+    settings.node.data_dir = directory.join("queue");
+    settings.node.dkim_dir = directory.join("dkim-keys");
+    settings.spool.segment_bytes = 1 << 20;
+    settings.spool.free_bytes_min = 1 << 20;
+    settings.smtp.submission = vec![free];
+    settings.smtp.submissions = vec![free];
+    settings.http.listen = vec![free];
+    settings.delivery.mx_port = mx.port();
+    settings.delivery.allowed_networks = vec![loopback];
+    settings.dns.servers = vec![mx.dns().address()];
+    settings.trusted = vec![Trusted { network: loopback, credential: CREDENTIAL.to_owned() }];
+    settings.source = vec![SourceSettings {
+        name: "only".to_owned(),
+        address: vec![SOURCE.into()],
+        ehlo: Some(HOST_NAME.to_owned()),
+    }];
+    settings
+}
+
+async fn seed(location: &Location, settings: &Settings, clock: &Clock) {
+    std::fs::create_dir_all(&settings.node.data_dir).expect("a directory");
+    let store = Store::open(location, settings.node.id, clock.clone()).await.expect("opens");
+    let domain = Domain::parse("sender.test").expect("a domain");
+    store.add_domain(OrganizationId::FIRST, &domain).await.expect("a domain");
+    let stream = store.streams().await.expect("streams")[0].id;
+    let (_, hash) = auth::new_secret();
+    let added = store.add_credential(OrganizationId::FIRST, CREDENTIAL, &hash, stream).await;
+    added.expect("a credential");
+    store.close().await;
+}
+
+fn stuffed(mail: &[u8]) -> Vec<u8> {
+    let mut stuffed = Vec::with_capacity(mail.len() + 16);
+    for line in mail.split_inclusive(|octet| *octet == b'\n') {
+        if line.starts_with(b".") {
+            stuffed.push(b'.');
+        }
+        stuffed.extend_from_slice(line);
+    }
+    stuffed
+}
