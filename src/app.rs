@@ -320,7 +320,9 @@ fn deliver_options(settings: &Settings) -> DeliverOptions {
         data_start_wait: delivery.data_start_wait,
         data_block_wait: delivery.data_block_wait,
         data_end_wait: delivery.data_end_wait,
-        extra_roots: Vec::new(),
+        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
+        chunking: true,
+        extra_roots: None,
     }
 }
 

@@ -1,25 +1,19 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
-mod listener;
-
-mod cli;
-mod config;
 
 mod accept;
-mod dkim;
-
-mod store;
-
-mod crash;
-mod spool;
-mod support;
-
-mod clients;
-mod scenarios;
-mod support;
-mod world;
-
 mod benches;
+mod cli;
+mod clients;
+mod config;
+mod crash;
+mod dkim;
 mod layers;
+mod listener;
 mod peers;
+mod scenarios;
 mod sources;
+mod spool;
+mod store;
+mod support;
 mod tidy;
+mod world;

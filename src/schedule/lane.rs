@@ -16,12 +16,14 @@ use super::route::Routed;
 use super::settler::Settlement;
 use super::site::Site;
 use super::verdict;
-use crate::deliver::{Connection, ConnectionFacts, OpenFailure, Source, Transaction};
+use crate::deliver::{Answer, Connection, ConnectionFacts, OpenFailure, Source, Transaction};
 use crate::model::limits::PANICS_MAX;
 use crate::model::*;
 use crate::queue::Claimed;
 use crate::queue::outcome_log::Record;
 use crate::store::ClaimedDelivery;
+
+type Sent = (Answer, ConnectionFacts);
 
 /// How one transaction ended.
 enum Ended {
@@ -145,23 +147,42 @@ impl Lane {
             Ok(mail) => mail,
             Err(error) => return self.ourselves(claimed, &error.to_string()).await,
         };
-        let Some(connection) = &mut self.connection else {
-            return self.ourselves(claimed, "the connection is gone").await;
+        let transaction = transaction_of(claimed);
+        let mut answer = match self.send(&transaction, &mail).await {
+            Some(sent) => sent,
+            None => return self.ourselves(claimed, "the connection is gone").await,
         };
-        let answer = connection.send(&transaction_of(claimed), &mail).await;
-        let facts = connection.facts().clone();
-        self.sent += 1;
-        if !connection.is_usable() {
+        if answer.0.untouched {
+            // An old connection had ended unseen: a new one may try at once.
             self.drop_connection();
+            if let Err(ended) = self.open_for(first.recipient.address.domain(), claimed).await {
+                return ended;
+            }
+            if let Some(again) = self.send(&transaction, &mail).await {
+                answer = again;
+            }
         }
-        let answer = Answered {
+        let (answer, facts) = answer;
+        let answered = Answered {
             outcomes: answer.outcomes,
             facts: &facts,
             dsn_passed_on: answer.dsn_passed_on,
             dialogue: answer.dialogue.lines,
             spent: shared.clock.wall().since(started),
         };
-        Ended::Settled(shared.conclude(&self.site, claimed, answer).await)
+        Ended::Settled(shared.conclude(&self.site, claimed, answered).await)
+    }
+
+    /// One transaction over the open connection, which is dropped when it is worn out by it.
+    async fn send(&mut self, transaction: &Transaction, mail: &Mail) -> Option<Sent> {
+        let connection = self.connection.as_mut()?;
+        let answer = connection.send(transaction, mail).await;
+        let facts = connection.facts().clone();
+        self.sent += 1;
+        if !connection.is_usable() {
+            self.drop_connection();
+        }
+        Some((answer, facts))
     }
 
     /// Makes sure that a connection to the domain's site is open.
