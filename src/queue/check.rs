@@ -27,12 +27,18 @@ pub struct Findings {
 #[derive(Clone)]
 pub struct Audit {
     store: Store,
-    spool: Spool,
+    /// None where no mail has ever been taken, so that there is no spool yet.
+    spool: Option<Spool>,
 }
 
 impl Audit {
     pub fn new(store: Store, spool: Spool) -> Audit {
-        Audit { store, spool }
+        Audit { store, spool: Some(spool) }
+    }
+
+    /// Every body that is owed nevertheless counts as lost.
+    pub fn without_spool(store: Store) -> Audit {
+        Audit { store, spool: None }
     }
 
     /// Reads everything once; may run beside the daemon, even in another process.
@@ -41,7 +47,7 @@ impl Audit {
         count_deliveries(&self.store, &mut findings).await?;
         for segment in self.store.segments().await? {
             findings.segments += 1;
-            read_segment(&self.store, &self.spool, segment.id, &mut findings).await?;
+            read_segment(&self.store, self.spool.as_ref(), segment.id, &mut findings).await?;
             if findings.wrong.len() >= WRONG_MAX {
                 findings.wrong.push("and more; only the first were listed".to_owned());
                 break;
@@ -76,7 +82,7 @@ fn sums_up(census: &Census) -> Result<(), String> {
 
 async fn read_segment(
     store: &Store,
-    spool: &Spool,
+    spool: Option<&Spool>,
     segment: SegmentId,
     findings: &mut Findings,
 ) -> Result<(), StoreError> {
@@ -107,7 +113,8 @@ fn is_owed(owed: &[(MessageId, BodyRef)], message: MessageId, body: BodyRef) -> 
     owed.contains(&(message, body))
 }
 
-async fn damage(spool: &Spool, body: BodyRef) -> Option<String> {
+async fn damage(spool: Option<&Spool>, body: BodyRef) -> Option<String> {
+    let Some(spool) = spool else { return Some("there is no spool".to_owned()) };
     match spool.read(body).await {
         Ok(bytes) if bytes.len() as u64 == body.length => None,
         Ok(bytes) => Some(format!("{} octets of {}", bytes.len(), body.length)),
