@@ -9,12 +9,10 @@
 mod signals;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,7 +26,6 @@ use crate::config::{self, Mistakes, Reload, Settings};
 use crate::deliver::{DeliverOptions, Dialer, Source};
 use crate::dns::{DnsFailure, DnsOptions, Resolver};
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
-use crate::model::Domain;
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
 use crate::schedule::retry::RetryPolicy;

@@ -1,5 +1,8 @@
 //! What the door takes, what it refuses and with which words, and what it makes of a mail.
 
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -13,6 +16,11 @@ use postroad::model::*;
 use postroad::queue::{NewMessage, QueueError};
 use postroad::spool::SpoolError;
 use postroad::store::StoreError;
+use postroad::wire::mailbox::addresses;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde_json::json;
 
 /// How the fake queue answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -436,4 +444,41 @@ async fn a_moment_that_has_passed_by_our_own_clock_is_refused() {
     assert!(door.take(&mail).await.is_ok());
     door.clock.advance(Duration::from_secs(61));
     assert!(door.take(&mail).await.is_err());
+}
+
+/// A8: whatever From value we read, Python's two parsers find no domain in it that we did not
+/// check.
+#[test]
+fn no_reader_finds_an_author_that_we_did_not_check() {
+    let piece = "(a|b| |,|<|>|@x\\.test|\"|\\(|\\)|\\\\|:|;|=\\?|c@z\\.test|<d@y\\.test>|\
+        \"e@w\\.test\" |\"f\" |\\(g\\)|é){1,7}";
+    let mut runner = TestRunner::deterministic();
+    let values: Vec<String> = (0..20_000)
+        .filter_map(|_| piece.new_tree(&mut runner).ok().map(|tree| tree.current()))
+        .filter(|value| addresses(value.as_bytes()).is_ok())
+        .collect();
+    assert!(values.len() > 100, "only {} values are readable", values.len());
+    let lines: String = values.iter().map(|value| format!("{}\n", json!(value))).collect();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/accept/authors.py");
+    let mut python = Command::new("python3")
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
+    let mut stdin = python.stdin.take().expect("piped");
+    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
+    let output = python.wait_with_output().expect("it ends");
+    writer.join().expect("no panic").expect("written");
+    let answers = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(answers.lines().count(), values.len());
+    for (value, answer) in values.iter().zip(answers.lines()) {
+        let ours = addresses(value.as_bytes()).expect("readable");
+        let theirs: Vec<String> = serde_json::from_str(answer).expect("JSON");
+        // What is no domain name is nobody's.
+        for domain in theirs.iter().filter_map(|text| Domain::parse(text).ok()) {
+            let known = ours.iter().any(|address| *address.domain() == domain);
+            assert!(known, "{value:?}: Python sees {domain}, we saw {ours:?}");
+        }
+    }
 }

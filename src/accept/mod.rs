@@ -160,15 +160,20 @@ impl<L: Ledger, R: Rights> Acceptance<L, R> {
     /// 5xx when the mail can never be taken, 4xx when the store cannot take it now.
     pub async fn submit(&self, submission: Submission) -> Result<MessageId, Refusal> {
         let findings = inspect::inspect(&submission, &self.rights, &self.host_name, &self.clock)?;
-        let id = self.ledger.message_id().await.map_err(|error| refuse(&error))?;
+        let refused = |error| refuse(&error, &submission.identity);
+        let id = self.ledger.message_id().await.map_err(refused)?;
         let new = stamp::stamp(&submission, findings, id, &self.host_name, self.clock.wall());
-        self.ledger.enqueue(id, new).await.map_err(|error| refuse(&error))
+        // The copy alone is held while the disk works.
+        let Submission { identity, mail, .. } = submission;
+        drop(mail);
+        self.ledger.enqueue(id, new).await.map_err(|error| refuse(&error, &identity))
     }
 }
 
 /// Our own trouble is never the client's fault: he keeps the mail and tries again (P5).
-fn refuse(error: &QueueError) -> Refusal {
-    tracing::warn!(reason = %error, "a mail was not taken");
+fn refuse(error: &QueueError, identity: &Identity) -> Refusal {
+    let (credential, organization) = (&identity.name, identity.organization);
+    tracing::warn!(%credential, %organization, reason = %error, "a mail was not taken");
     match error {
         QueueError::Spool(SpoolError::Full(_)) => Refusal::no_room(),
         _ => Refusal::new(451, Enhanced(4, 3, 0), "the mail cannot be stored now; try again later"),

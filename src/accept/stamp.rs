@@ -80,7 +80,7 @@ fn clipped_id(text: &str) -> String {
     bare[..bare.floor_char_boundary(MESSAGE_ID_BYTES_MAX)].to_owned()
 }
 
-/// `for` only stands there for a single recipient, or copies would tell each other (RFC 5321 §7.2).
+/// `for` only for a single recipient, or copies would tell of each other (RFC 5321 §7.2).
 fn write_received(
     out: &mut Vec<u8>,
     submission: &Submission,

@@ -16,7 +16,6 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep_until, timeout};
 
 use self::directory::Directory;
 use self::patience::{Patience, Visitor};
@@ -73,6 +72,7 @@ struct Inner {
     checked: Cache<[u8; 32], Arc<str>>,
     digest_key: hmac::Key,
     patience: Patience,
+    clock: Clock,
     hashers: Semaphore,
     waiting: Semaphore,
 }
@@ -113,7 +113,8 @@ impl Auth {
             directory,
             checked: Cache::builder().max_capacity(CHECKED_MAX).time_to_live(CHECKED_FOR).build(),
             digest_key,
-            patience: Patience::new(clock),
+            patience: Patience::new(clock.clone()),
+            clock,
             hashers: Semaphore::new(HASHERS),
             waiting: Semaphore::new(HASHERS_WAITING_MAX),
         })))
@@ -139,12 +140,12 @@ impl Auth {
         password: &str,
         peer: IpAddr,
     ) -> Result<Identity, AuthError> {
-        let asked = Instant::now();
         let inner = &*self.0;
+        let asked = inner.clock.now();
         let visitor = inner.patience.visitor(user, peer);
         let answer = inner.judge(user, password, visitor).await;
         if matches!(answer, Err(AuthError::Refused | AuthError::Locked)) {
-            sleep_until(asked + inner.patience.delay(visitor)).await;
+            inner.clock.sleep_until(asked + inner.patience.delay(visitor)).await;
         }
         answer
     }
@@ -231,11 +232,11 @@ impl Inner {
     }
 
     async fn turn(&self) -> Result<SemaphorePermit<'_>, AuthError> {
-        let unavailable = |_| AuthError::Unavailable;
-        let _place = self.waiting.try_acquire().map_err(unavailable)?;
-        match timeout(HASH_WAIT_MAX, self.hashers.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(AuthError::Unavailable),
+        let _place = self.waiting.try_acquire().map_err(|_| AuthError::Unavailable)?;
+        tokio::select! {
+            biased;
+            turn = self.hashers.acquire() => turn.map_err(|_| AuthError::Unavailable),
+            () = self.clock.sleep(HASH_WAIT_MAX) => Err(AuthError::Unavailable),
         }
     }
 
@@ -297,7 +298,7 @@ mod tests {
             let (network, name) = line.split_once(' ').expect("two words");
             (Network::parse(network).expect("a network"), name.to_owned())
         });
-        Auth::of_rows(rows, trusted.into(), Clock::standing(1)).expect("randomness")
+        Auth::of_rows(rows, trusted.into(), Clock::system()).expect("randomness")
     }
 
     #[tokio::test]
@@ -328,10 +329,11 @@ mod tests {
         let auth = auth(rows());
         for (user, password) in [("app", "wrong"), ("nobody", "right"), ("", "")] {
             let peer = if user == "app" { PEER } else { "192.0.2.9".parse().expect("address") };
-            let began = Instant::now();
+            let began = Clock::system().now();
             let answer = auth.verify(user, password, peer).await;
             assert_eq!(answer, Err(AuthError::Refused));
-            assert!(began.elapsed() >= Duration::from_millis(250), "{user}");
+            let took = Clock::system().now().since(began);
+            assert!(took >= Duration::from_millis(250), "{user}");
         }
     }
 

@@ -110,8 +110,12 @@ impl Connection {
     }
 
     async fn send_all(&mut self, transaction: &Transaction, mail: &Mail, tally: &mut Tally) {
-        if self.line.has_unread() {
+        if let Some(broken) = self.line.unasked() {
             self.standing = Standing::Spent;
+            tally.untouched = true;
+            let outcomes = tally.outcomes.iter_mut();
+            outcomes.for_each(|one| *one = Some(outcome::by_break(Reach::Commands, &broken)));
+            return;
         }
         let body = WireBody::new(&mail.chunks);
         self.refuse_what_cannot_go(transaction, mail, &body, tally);
@@ -341,7 +345,7 @@ impl Connection {
         }
         let Exchange { flight, heard, .. } = exchange;
         let answers = heard.reset.iter().chain(&heard.mail).chain(&heard.recipients).map(Some);
-        let missing = std::iter::repeat(None).take(flight.last_at());
+        let missing = std::iter::repeat_n(None, flight.last_at());
         let last = match flight.form {
             Form::Data => heard.data.as_ref(),
             Form::Chunk(_) => heard.end.as_ref(),

@@ -90,8 +90,15 @@ impl Line {
         self.replies.is_empty() && self.wire.is_quiet()
     }
 
-    pub(super) fn has_unread(&self) -> bool {
-        !self.replies.is_empty()
+    /// What the host said before it was asked: mostly 421, before it closes an idle connection.
+    pub(super) fn unasked(&mut self) -> Option<Broken> {
+        if self.replies.is_empty() {
+            return None;
+        }
+        match self.replies.next_reply() {
+            Ok(Some(reply)) if reply.code == 421 => Some(Broken::Goodbye(Box::new(reply))),
+            _ => Some(Broken::Unasked),
+        }
     }
 
     /// The next reply. A 421 is an error here, since nothing follows it.

@@ -79,7 +79,8 @@ pub struct Transaction {
     pub dsn_envelope_id: Option<String>,
 }
 
-/// What was said, for the log of attempts that did not succeed: AUTH masked, body left out, bounded.
+/// What was said, for the log of attempts that did not succeed: AUTH masked, body left out,
+/// bounded.
 #[derive(Clone, Debug, Default)]
 pub struct Dialogue {
     pub lines: Vec<String>,

@@ -188,7 +188,7 @@ impl Opening<'_> {
         }
         match self.open_with(self.target.tls).await {
             Err(Trouble::Handshake(reason)) if may_go_clear => {
-                tracing::debug!(host = %self.host.name, reason, "TLS failed, going on in the clear");
+                tracing::debug!(host = %self.host.name, reason, "TLS failed; in the clear");
                 shared.without_tls.add(address, &shared.clock);
                 self.dialogue.note("TLS failed; once more in the clear");
                 self.open_with(TlsMode::None).await
@@ -241,7 +241,7 @@ impl Opening<'_> {
         tls: TlsMode,
     ) -> Result<(Line, Capabilities), Trouble> {
         let greeting = self.hear(&mut line, self.greeting_wait()).await?;
-        self.expect(&greeting, 220, "the greeting")?;
+        self.require(&greeting, 220, "the greeting")?;
         let found = self.hello(&mut line).await?;
         match tls {
             TlsMode::None | TlsMode::Implicit => return Ok((line, found)),
@@ -275,10 +275,10 @@ impl Opening<'_> {
             return Ok(Capabilities::read(&answer));
         }
         if !answer.is_permanent() {
-            return self.expect(&answer, 250, "EHLO").map(|()| Capabilities::default());
+            return self.require(&answer, 250, "EHLO").map(|()| Capabilities::default());
         }
         let answer = self.ask(line, &format!("HELO {name}")).await?;
-        self.expect(&answer, 250, "HELO")?;
+        self.require(&answer, 250, "HELO")?;
         Ok(Capabilities::default())
     }
 
@@ -333,7 +333,7 @@ impl Opening<'_> {
 
     /// So early a host knows nothing of us but address and name: a 5xx is about them, and never
     /// about the mail, which stays for the next address and the next try.
-    pub(super) fn expect(
+    pub(super) fn require(
         &mut self,
         reply: &Reply,
         code: u16,

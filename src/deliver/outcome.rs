@@ -117,7 +117,7 @@ fn by_reply(stage: Stage, reply: &Reply) -> Outcome {
     let kept = clipped(reply.clone());
     match reply.code {
         200..=299 if stage == Stage::End => Outcome::Delivered { reply: kept },
-        // "Unknown command" and "bad sequence" tell of a host that lost its thread, not of the mail.
+        // "Unknown command" and "bad sequence" tell of a host that lost its thread.
         500 | 502 | 503 => deferred(Some(kept), Blame::Host, reason_at(stage)),
         500..=599 => {
             Outcome::Failed { reply: Some(kept), blame, reason: reason_at(stage).to_owned() }

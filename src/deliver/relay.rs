@@ -42,7 +42,7 @@ pub(super) async fn enter(
         opening.dialogue.ours("STARTTLS");
         let ended = client.cmd("STARTTLS\r\n").await;
         let reply = client.stream.only_reply(opening, ended.map(drop))?;
-        opening.expect(&reply, 220, "STARTTLS")?;
+        opening.require(&reply, 220, "STARTTLS")?;
         let wire = opening.handshake(client.stream.wire, tls).await?;
         client = SmtpClient { stream: Overheard::new(wire), timeout };
         (announced, found) = hello(opening, &mut client).await?;
@@ -61,7 +61,7 @@ async fn greeting(
         Err(_) => Err(mail_send::Error::Timeout),
     };
     let reply = client.stream.only_reply(opening, ended.map(drop))?;
-    opening.expect(&reply, 220, "the greeting")
+    opening.require(&reply, 220, "the greeting")
 }
 
 /// What mail-send makes of the answer, which it needs for AUTH, and what we do.
@@ -76,7 +76,7 @@ async fn hello(
         Err(error) => (None, Err(error)),
     };
     let reply = client.stream.only_reply(opening, ended)?;
-    opening.expect(&reply, 250, "EHLO")?;
+    opening.require(&reply, 250, "EHLO")?;
     match announced {
         Some(announced) => Ok((announced, Capabilities::read(&reply))),
         None => Err(opening.lost(Blame::Host, format!("EHLO was answered with {reply}"))),

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::socket::{self, Waiting};
 use crate::model::TlsMode;
 
 /// Hosts whose sessions are remembered, for each of the two configurations.
@@ -57,8 +58,15 @@ impl TlsConfigs {
         host: &str,
         mode: TlsMode,
     ) -> io::Result<Wire> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| io::Error::other(format!("'{host}' cannot stand in a certificate")))?;
+        let name = match (ServerName::try_from(host.to_owned()), mode) {
+            (Ok(name), _) => name,
+            (Err(_), TlsMode::Verified | TlsMode::Implicit) => {
+                let reason = format!("'{host}' cannot stand in a certificate");
+                return Err(io::Error::other(reason));
+            }
+            // No name is checked, so an odd one is no reason to go in the clear.
+            (Err(_), _) => ServerName::from(tcp.peer_addr()?.ip()),
+        };
         let connector = TlsConnector::from(self.config_for(mode)?);
         let stream = connector.connect(name, tcp).await?;
         Ok(Wire::Tls(Box::new(stream)))
@@ -100,9 +108,9 @@ fn verified_config(extra_roots: Option<&PathBuf>) -> Result<Arc<ClientConfig>, S
     Ok(Arc::new(config))
 }
 
-/// Accepts every certificate and signature. Without a name to trust, an attacker in the middle could
-/// show a certificate of his own, so checking the signature would protect nothing; not checking it
-/// keeps the mail encrypted towards hosts with expired, short or odd keys (RFC 7435).
+/// Accepts every certificate and signature. Without a name to trust, an attacker in the middle
+/// could show a certificate of his own, so checking the signature would protect nothing; not
+/// checking it keeps the mail encrypted towards hosts with expired, short or odd keys (RFC 7435).
 #[derive(Debug)]
 struct AnyCertificate;
 
@@ -186,12 +194,10 @@ impl Wire {
     /// Nothing waits to be read and the host has not closed. Under TLS a waiting octet may be a
     /// session ticket, so there only the end of the stream counts.
     pub(super) fn is_quiet(&self) -> bool {
-        let mut octet = [std::mem::MaybeUninit::uninit()];
-        let waiting = socket2::SockRef::from(self.tcp()).peek(&mut octet);
-        match waiting {
-            Ok(0) => false,
-            Ok(_) => matches!(self, Wire::Tls(_)),
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        match socket::waiting(self.tcp()) {
+            Ok(Waiting::Nothing) => true,
+            Ok(Waiting::Octets) => matches!(self, Wire::Tls(_)),
+            Ok(Waiting::End) | Err(_) => false,
         }
     }
 }

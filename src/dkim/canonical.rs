@@ -81,7 +81,7 @@ fn without_blank_end(body: &[u8]) -> &[u8] {
 }
 
 /// So many octets are looked at together; the compiler makes vector instructions of the loop.
-const BLOCK: usize = 32;
+const BLOCK: usize = 16;
 
 /// The next place from `from` on where the relaxed form differs from the text: a tab, or a space
 /// followed by white space or a line end. The length of the text when there is none.

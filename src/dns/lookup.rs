@@ -23,9 +23,9 @@ use tokio::sync::Semaphore;
 use super::DnsFailure;
 
 /// One question, all servers and repetitions together.
-const LOOKUP_WAIT: Duration = Duration::from_secs(20);
+const LOOKUP_WAIT: Duration = Duration::from_secs(10);
 /// One try with one server.
-const TRY_WAIT: Duration = Duration::from_secs(4);
+const TRY_WAIT: Duration = Duration::from_secs(3);
 const LOOKUPS_MAX: usize = 256;
 /// Records of one answer that are looked at.
 const RECORDS_MAX: usize = 1000;
@@ -64,7 +64,7 @@ impl Asker {
         };
         let options = builder.options_mut();
         options.timeout = TRY_WAIT;
-        options.attempts = 2;
+        options.attempts = 1;
         // Our own cache, above, knows the clock, negative answers and stale ones.
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;

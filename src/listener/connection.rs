@@ -69,7 +69,7 @@ pub(super) async fn serve<D: Door>(
     let (mut peer, mut place) = (peer, place);
     if proxied {
         match timeout(PROXY_WAIT, Box::pin(read_proxy_header(&mut socket))).await {
-            Ok(Ok(client)) => peer = client.unwrap_or(peer),
+            Ok(Ok(client)) => peer = client.map_or(peer, |client| client.to_canonical()),
             _ => return tracing::info!(%peer, "no PROXY header from a proxy: closed"),
         }
         let Some(taken) = place.of_client(peer, tuning.smtp.connections_per_client_max) else {
@@ -175,9 +175,15 @@ impl<'a, D: Door> Client<'a, D> {
         Session::new(port.role, self.tuning.rules.clone(), self.peer, trusted, tls)
     }
 
-    async fn handshake(&self, socket: TcpStream) -> Option<Box<TlsStream<TcpStream>>> {
+    async fn handshake(&mut self, socket: TcpStream) -> Option<Box<TlsStream<TcpStream>>> {
         let acceptor = TlsAcceptor::from(self.shared.tls.clone());
-        let reason = match timeout(HANDSHAKE_WAIT, acceptor.accept(socket)).await {
+        let shaken = tokio::select! {
+            biased;
+            shaken = timeout(HANDSHAKE_WAIT, acceptor.accept(socket)) => shaken,
+            // Nothing was said yet that would have to be finished.
+            () = Stop::Drain.reached(&mut self.stop) => return None,
+        };
+        let reason = match shaken {
             Ok(Ok(stream)) => return Some(Box::new(stream)),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it took too long".to_owned(),
@@ -199,15 +205,7 @@ impl<'a, D: Door> Client<'a, D> {
                     self.write(session, stream).await?;
                     self.read(session, stream).await?;
                 }
-                Step::CheckSender => {
-                    let answer = match session.in_question() {
-                        Some((who, sender, size)) => {
-                            self.shared.door.check_sender(who, sender, size)
-                        }
-                        None => Ok(()),
-                    };
-                    session.sender_checked(answer);
-                }
+                Step::CheckSender => self.check_sender(session),
                 Step::Verify { user, password } => {
                     self.write(session, stream).await?;
                     let verdict = self.verify(&user, password.expose()).await;
@@ -227,6 +225,14 @@ impl<'a, D: Door> Client<'a, D> {
                     return Ok(Next::Close);
                 }
             }
+        }
+    }
+
+    fn check_sender(&self, session: &mut Session) {
+        // The machine asks only when it has a sender and somebody who names it.
+        if let Some((who, sender, size)) = session.in_question() {
+            let answer = self.shared.door.check_sender(who, sender, size);
+            session.sender_checked(answer);
         }
     }
 
@@ -282,6 +288,11 @@ impl<'a, D: Door> Client<'a, D> {
             if pace.since - pace.minute >= Duration::from_secs(60) {
                 pace.minute = pace.since;
                 session.minute_passed();
+            }
+            // A client that is never silent lets no timer run out.
+            if pace.since >= pace.session_end && !pace.overdue {
+                pace.overdue = true;
+                session.drain();
             }
         }
         let wait = self.tuning.smtp.command_wait;
@@ -352,9 +363,8 @@ impl<'a, D: Door> Client<'a, D> {
             }
             Ok::<(), io::Error>(())
         };
-        match timeout(LINGER_WAIT, linger).await {
-            Ok(Err(error)) => tracing::trace!(peer = %self.peer, reason = %error, "closed hard"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = timeout(LINGER_WAIT, linger).await {
+            tracing::trace!(peer = %self.peer, reason = %error, "closed hard");
         }
     }
 

@@ -7,6 +7,7 @@
 //!
 //! `session` is the machine that knows SMTP, `connection` the loop that knows sockets.
 
+mod body;
 mod certificates;
 mod connection;
 mod meters;

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 
 use super::sasl::{Sasl, SaslStep, Secret};
-use crate::accept::{Arrival, Refusal, Submission};
+use crate::accept::{Refusal, Submission};
 use crate::auth::Identity;
 use crate::model::limits::COMMAND_LINE_BYTES_MAX;
 use crate::model::*;
 use crate::wire::command::{Command, CommandError};
-use crate::wire::data::{BodyEnd, BodyFault, ChunkDecoder, DataDecoder};
+use crate::wire::data::{ChunkDecoder, DataDecoder};
 
 /// What is wanted of those who come to one port. The inbound listener will be another value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +88,6 @@ const READ_BYTES: usize = 2 * 1024;
 const BODY_READ_BYTES: usize = 16 * 1024;
 /// A client that declares its size gets the room at once, up to here.
 const BODY_AHEAD_BYTES_MAX: u64 = 256 * 1024;
-/// So much of a refused body is read for the sake of a clear answer; then the session ends.
-pub(super) const SWALLOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) enum Phase {
@@ -137,16 +135,16 @@ pub struct Session {
     pub(super) extended: bool,
     pub(super) transaction: Option<Box<Transaction>>,
     pub(super) phase: Phase,
-    input: BytesMut,
+    pub(super) input: BytesMut,
     pub(super) output: BytesMut,
     errors: u32,
     auth_failures: u32,
     commands_left: u32,
     draining: bool,
     goodbye: bool,
-    turns: u64,
+    pub(super) turns: u64,
     /// Of the mail that was submitted last.
-    mail_bytes: u64,
+    pub(super) mail_bytes: u64,
     tally: Tally,
 }
 
@@ -227,7 +225,9 @@ impl Session {
                     return Step::CheckSender;
                 }
                 Phase::Verify { user, password } => return Step::Verify { user, password },
-                Phase::Asked => return Step::Write,
+                // The world owes an answer. It is not stepped before it has given it; if it were,
+                // closing would be the harmless thing.
+                Phase::Asked => return Step::Close,
                 Phase::Tls => return Step::StartTls,
                 Phase::Closing => {
                     self.phase = Phase::Closing;
@@ -280,7 +280,7 @@ impl Session {
         }
     }
 
-    fn chunks(&self) -> Option<&ChunkDecoder> {
+    pub(super) fn chunks(&self) -> Option<&ChunkDecoder> {
         self.transaction.as_ref().and_then(|mail| mail.chunks.as_ref())
     }
 
@@ -473,110 +473,7 @@ impl Session {
             SaslStep::Malformed => self.reply("501 5.5.2 Cannot read that response"),
         }
     }
-
-    fn read_data(&mut self, mut decoder: DataDecoder) -> Option<Step> {
-        let Some(end) = decoder.decode(&mut self.input) else {
-            if decoder.received() > self.rules.message_bytes_max.saturating_add(SWALLOW_BYTES_MAX) {
-                self.transaction = None;
-                self.cut(TOO_BIG);
-                return None;
-            }
-            self.phase = Phase::Data(decoder);
-            return Some(Step::Read);
-        };
-        self.turns += 1;
-        self.phase = Phase::Command;
-        let mail = end.split(&mut self.input);
-        let transaction = self.transaction.take()?;
-        self.end_of_mail(transaction.envelope, mail, end)
-    }
-
-    /// Each chunk is answered; the last one ends the mail.
-    fn read_chunk(&mut self, last: bool) -> Option<Step> {
-        self.phase = Phase::Command;
-        let chunks = self.transaction.as_mut().and_then(|mail| mail.chunks.as_mut())?;
-        if !chunks.decode(&mut self.input) {
-            self.phase = Phase::Chunk { last };
-            return Some(Step::Read);
-        }
-        self.turns += 1;
-        let (received, fault) = (chunks.received(), chunks.fault());
-        if last || fault.is_some() {
-            let transaction = self.transaction.take()?;
-            let (mail, end) = transaction.chunks?.finish();
-            return self.end_of_mail(transaction.envelope, mail, end);
-        }
-        self.reply(&format!("250 2.0.0 {received} octets received"));
-        None
-    }
-
-    /// True once the refused chunk has gone by and its reply was given.
-    fn swallow(&mut self, left: u64, reply: &'static str) -> bool {
-        let count = usize::try_from(left).map_or(self.input.len(), |n| n.min(self.input.len()));
-        self.input.advance(count);
-        let left = left - count as u64;
-        if left > 0 {
-            self.phase = Phase::Swallow { left, reply };
-            return false;
-        }
-        self.turns += 1;
-        self.phase = Phase::Command;
-        self.reply(reply);
-        true
-    }
-
-    /// Whatever becomes of the mail, its envelope is gone from the session (A6).
-    fn end_of_mail(
-        &mut self,
-        mut envelope: Envelope,
-        mail: BytesMut,
-        end: BodyEnd,
-    ) -> Option<Step> {
-        self.phase = Phase::Command;
-        if let Some(fault) = end.fault {
-            self.reply(match fault {
-                BodyFault::TooLong => TOO_BIG,
-                BodyFault::Nul => "554 5.6.0 The message holds a NUL octet",
-                BodyFault::BareLineEnd => {
-                    "554 5.6.0 The message holds a CR or LF that stands alone"
-                }
-            });
-            return None;
-        }
-        let Some(identity) = self.identity().cloned() else {
-            self.reply("530 5.7.0 Authentication required");
-            return None;
-        };
-        envelope.eight_bit |= end.eight_bit;
-        self.mail_bytes = mail.len() as u64;
-        let arrival = Arrival {
-            peer: self.peer,
-            ehlo: self.ehlo.clone().unwrap_or_default(),
-            protocol: self.protocol(envelope.smtputf8),
-            tls: self.tls.clone(),
-        };
-        self.phase = Phase::Asked;
-        let mail = mail.freeze();
-        Some(Step::Submit(Box::new(Submission { identity, envelope, mail, arrival })))
-    }
-
-    /// RFC 3848 and RFC 6531 §4.3.
-    fn protocol(&self, smtputf8: bool) -> &'static str {
-        match (smtputf8, self.extended, self.tls.is_some(), self.authenticated.is_some()) {
-            (true, _, true, true) => "UTF8SMTPSA",
-            (true, _, true, false) => "UTF8SMTPS",
-            (true, _, false, true) => "UTF8SMTPA",
-            (true, _, false, false) => "UTF8SMTP",
-            (false, false, ..) => "SMTP",
-            (false, true, true, true) => "ESMTPSA",
-            (false, true, true, false) => "ESMTPS",
-            (false, true, false, true) => "ESMTPA",
-            (false, true, false, false) => "ESMTP",
-        }
-    }
 }
-
-pub(super) const TOO_BIG: &str = "552 5.3.4 The message is too big";
 
 /// At least a page-worth, at most what a client gets on its word alone.
 fn ahead(octets: u64) -> usize {
@@ -592,6 +489,7 @@ fn harmless(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener::body::TOO_BIG;
     use proptest::prelude::*;
 
     fn somebody() -> Identity {

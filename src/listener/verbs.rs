@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use super::body::{SWALLOW_BYTES_MAX, TOO_BIG};
 use super::sasl::Sasl;
-use super::session::{Phase, SWALLOW_BYTES_MAX, Session, TOO_BIG, Transaction};
+use super::session::{Phase, Session, Transaction};
 use crate::model::{Envelope, Recipient};
 use crate::wire::command::{Command, CommandError, MailFrom, Mechanism, RcptTo};
 use crate::wire::data::{ChunkDecoder, DataDecoder};

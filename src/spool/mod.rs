@@ -358,15 +358,15 @@ impl Writing {
     }
 }
 
-/// Makes the directory if it is missing, and its name durable in the directory above.
+/// Makes the directory if it is missing, and each name that was made durable in the one above it.
 fn make_directory(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
+    let absolute = std::path::absolute(directory)?;
+    let missing = absolute.ancestors().take_while(|path| !path.is_dir()).count();
+    if missing == 0 {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    // Of a path made in several steps each step has to last.
-    let absolute = std::path::absolute(directory)?;
-    for above in absolute.ancestors().skip(1) {
+    DirBuilder::new().recursive(true).mode(0o700).create(&absolute)?;
+    for above in absolute.ancestors().skip(1).take(missing) {
         File::open(above)?.sync_all()?;
     }
     Ok(())

@@ -1,3 +1,5 @@
+//! The spool's claims, on real directories; a disk that fills up is in `tests/spool.rs`.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -82,6 +84,29 @@ async fn many_callers_at_once_each_get_their_own_body() {
         done.expect("every caller is served");
     }
     assert!(spool.sealed().len() > 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_finishes_what_was_handed_in_and_refuses_the_rest() {
+    let directory = place();
+    let spool = Spool::open(&directory.path().join("made/in/steps"), OPTIONS).expect("opens");
+    let mut tasks = tokio::task::JoinSet::new();
+    for seed in 0..200 {
+        let spool = spool.clone();
+        tasks.spawn(async move { (seed, spool.append(body(seed, 3000)).await) });
+    }
+    tokio::task::yield_now().await;
+    spool.close().await;
+    spool.ended().await;
+    drop(spool);
+    let done = tasks.join_all().await;
+    let spool = Spool::open(&directory.path().join("made/in/steps"), OPTIONS).expect("opens");
+    for (seed, answer) in done {
+        match answer {
+            Ok(place) => assert_eq!(spool.read(place).await.expect("reads"), body(seed, 3000)),
+            Err(error) => assert!(matches!(error, SpoolError::Io(_)), "{error}"),
+        }
+    }
 }
 
 #[tokio::test]

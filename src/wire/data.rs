@@ -487,7 +487,8 @@ mod tests {
                 }
                 prop_assert!(done && buffer.is_empty());
             }
-            let whole = if text.is_empty() || text.ends_with('\n') { text.clone() } else { text.clone() + "\r\n" };
+            let ended = text.is_empty() || text.ends_with('\n');
+            let whole = text.clone() + if ended { "" } else { "\r\n" };
             let bare = text.replace("\r\n", "").contains(['\r', '\n']);
             let (body, end) = decoder.finish();
             let fits = text.len() <= 15;

@@ -58,7 +58,6 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// After the colon, folded, with its final line end.
     pub value: &'a [u8],
-    irregular: bool,
 }
 
 impl<'a> Field<'a> {
@@ -146,7 +145,6 @@ impl<'a> HeaderSection<'a> {
         Field {
             name: &self.mail[span.start..span.name_end],
             value: &self.mail[span.value..span.end],
-            irregular: span.irregular,
         }
     }
 

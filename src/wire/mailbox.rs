@@ -101,7 +101,11 @@ impl Reader<'_> {
             match octet {
                 b',' => break,
                 b' ' | b'\t' => mailbox.push(octet),
-                b'(' => self.comment()?,
+                // It parts words: `a@victim.example(x).b.example` is not one address.
+                b'(' => {
+                    self.comment()?;
+                    mailbox.push(b' ');
+                }
                 // Only white space and comments may follow the closing bracket.
                 _ if mailbox.angle.is_some() => return Err(MailboxError::Special),
                 b'<' => mailbox.angle = Some(self.angle()?),
@@ -216,6 +220,7 @@ mod tests {
             "=?utf-8?q?x=40evil.example?=@b.example",
             "a@b.example (<x@evil.example>)",
             "(a@b.example) x@c.example",
+            "a@victim.example(x).b.example",
             "((((((((((a))))))))))",
             "x@evil.example Ann x@ <a@b.example>",
             "\"x\"@evil.example@ <a@b.example>",

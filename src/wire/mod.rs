@@ -1,4 +1,8 @@
 //! Pure bytes: what stands on the wire and in a mail, without sockets or clocks.
+//!
+//! Owns:       grammars and encodings.
+//! Promises:   plain functions of octets; hostile input costs bounded memory and never a panic.
+//! Knows not:  who sent the octets, or where they go.
 
 pub mod command; // what an SMTP client says
 pub mod data; // a body by DATA or BDAT

@@ -41,8 +41,8 @@ impl Network {
     }
 }
 
-/// Mail may be sent there over the public internet. Private, loopback, link-local, carrier-grade NAT,
-/// documentation, benchmark, multicast and reserved addresses may not (IANA special-purpose
+/// Mail may be sent there over the public internet. Private, loopback, link-local, carrier-grade
+/// NAT, documentation, benchmark, multicast and reserved addresses may not (IANA special-purpose
 /// registries, RFC 6890), nor may IPv6 addresses that carry such an IPv4 address inside.
 pub fn is_global(address: IpAddr) -> bool {
     match address {

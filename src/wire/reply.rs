@@ -1,8 +1,8 @@
 //! Replies of a remote host, read as they come in.
 //!
 //! Owns:       the buffer between socket and reply, and the grammar of RFC 5321 §4.2.
-//! Promises:   the same replies however the octets are cut; bounded memory whatever comes; all lines
-//!             of a reply carry one code; text without control characters.
+//! Promises:   the same replies however the octets are cut; bounded memory whatever comes; all
+//!             lines of a reply carry one code; text without control characters.
 //! Knows not:  sockets, which command a reply answers.
 
 use crate::model::Reply;

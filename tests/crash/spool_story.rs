@@ -195,6 +195,7 @@ fn checked(trace: &Trace) -> impl FnMut(&Path, usize, Survivors) -> Result<(), S
 }
 
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "a release build carries no moments")]
 fn no_acknowledged_body_is_lost_at_any_power_cut_and_each_sync_is_needed_for_it() {
     let recording = Recording::new();
     assert!(live(&recording, &[]).success());
@@ -249,6 +250,7 @@ fn a_second_power_cut_after_a_recovery_loses_nothing_either() {
 }
 
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "a release build carries no moments")]
 fn a_kill_at_each_moment_loses_nothing_that_was_acknowledged() {
     for moment in MOMENTS {
         for count in [1, 2, 20] {
