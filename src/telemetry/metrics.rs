@@ -11,8 +11,6 @@ pub enum Kind {
     Counter,
     /// What is now.
     Gauge,
-    /// How often which value.
-    Histogram,
 }
 
 /// A metric as it is declared.
@@ -58,15 +56,6 @@ impl Metric {
     /// The handle of a gauge that goes up and down.
     pub fn gauge(&self, labels: &[(&'static str, &'static str)]) -> metrics::Gauge {
         metrics::gauge!(self.name, Metric::labels(labels))
-    }
-
-    /// A histogram takes a value.
-    pub fn record(&self, value: f64) {
-        metrics::histogram!(self.name).record(value);
-    }
-
-    pub fn histogram(&self, labels: &[(&'static str, &'static str)]) -> metrics::Histogram {
-        metrics::histogram!(self.name, Metric::labels(labels))
     }
 }
 
@@ -120,17 +109,9 @@ declare_metrics! {
     DELIVERIES: Gauge, Count, "postroad_deliveries",
         "Deliveries in the ledger, by state; counted at most once a minute.",
         "state=\"waiting\" grows for an hour: mail is stuck; `postroad queue list` tells why.";
-    ATTEMPTS: Counter, Count, "postroad_attempts_total",
-        "Attempts, by outcome: delivered, deferred, failed, answer_not_seen.",
-        "outcome=\"failed\" above a twentieth of all: a bad list or a block.";
-    ATTEMPT_SECONDS: Histogram, Seconds, "postroad_attempt_seconds",
-        "From opening or taking a connection to the last reply, seconds.", "";
-    DELIVERY_CONNECTIONS: Gauge, Count, "postroad_delivery_connections",
-        "Connections to receiving hosts that are open.",
-        "Close to delivery.connections_max for long: raise it or look for slow hosts.";
-    PANICS: Counter, Count, "postroad_panics_total",
-        "Sessions or attempts that ended in a fault of ours.",
-        "Above zero: report it, with the log line.";
+    DELIVERY_STEPS: Counter, Count, "postroad_deliveries_total",
+        "Deliveries whose try was settled, by step: deliver, defer, fail, expire and so on.",
+        "step=\"fail\" above a twentieth of all: a bad list or a block.";
     HTTP_REQUESTS: Counter, Count, "postroad_http_requests_total",
         "HTTP requests that were answered, by class of status.",
         "class=\"5xx\" grows.";
@@ -139,10 +120,6 @@ declare_metrics! {
         "Above zero: standard error leads nowhere.";
 }
 
-/// From a millisecond to five minutes; seconds.
-const BUCKETS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 300.0];
-
 /// Renders what was measured.
 #[derive(Clone)]
 pub struct Exposition(PrometheusHandle);
@@ -150,14 +127,7 @@ pub struct Exposition(PrometheusHandle);
 impl Exposition {
     /// In Prometheus's text form, version 0.0.4.
     pub fn render(&self) -> String {
-        self.0.run_upkeep();
         self.0.render()
-    }
-
-    /// Folds recorded values into their buckets. Without it they pile up in memory while nobody
-    /// asks for metrics; every few seconds is enough.
-    pub fn upkeep(&self) {
-        self.0.run_upkeep();
     }
 }
 
@@ -166,8 +136,7 @@ impl Exposition {
 pub fn metrics() -> &'static Exposition {
     static EXPOSITION: OnceLock<Exposition> = OnceLock::new();
     EXPOSITION.get_or_init(|| {
-        let builder = PrometheusBuilder::new().set_buckets(&BUCKETS);
-        let recorder = builder.expect("the list of buckets is not empty").build_recorder();
+        let recorder = PrometheusBuilder::new().build_recorder();
         let exposition = Exposition(recorder.handle());
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another recorder of metrics was installed first: /metrics stays empty");
@@ -182,7 +151,6 @@ fn describe() {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
-            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
         }
     }
 }
@@ -194,12 +162,10 @@ mod tests {
     #[test]
     fn what_was_counted_is_rendered_with_its_help() {
         metrics();
-        names::ATTEMPTS.add_with(&[("outcome", "deferred")], 2);
-        names::ATTEMPT_SECONDS.record(0.003);
+        names::DELIVERY_STEPS.add_with(&[("step", "defer")], 2);
         let text = metrics().render();
-        assert!(text.contains("# HELP postroad_attempts_total "), "{text}");
-        assert!(text.contains("postroad_attempts_total{outcome=\"deferred\"} 2"), "{text}");
-        assert!(text.contains("postroad_attempt_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+        assert!(text.contains("# HELP postroad_deliveries_total "), "{text}");
+        assert!(text.contains("postroad_deliveries_total{step=\"defer\"} 2"), "{text}");
     }
 
     #[test]
@@ -213,8 +179,11 @@ mod tests {
 
     /// The names that stand in a call such as `counter!("…")`.
     fn names_in(text: &str) -> Vec<&str> {
-        let calls = ["counter!(", "gauge!(", "histogram!("];
-        let after = |call| text.split(call).skip(1).filter_map(|rest| rest.strip_prefix('"'));
+        let calls = ["counter!(", "gauge!("];
+        let after = |call| {
+            let rests = text.split(call).skip(1);
+            rests.filter_map(|rest| rest.trim_start().strip_prefix('"'))
+        };
         calls.into_iter().flat_map(after).filter_map(|rest| rest.split('"').next()).collect()
     }
 
@@ -228,14 +197,36 @@ mod tests {
         }
     }
 
-    #[test]
-    fn whatever_is_measured_anywhere_is_declared_here() {
+    fn all_sources() -> Vec<String> {
         let mut texts = Vec::new();
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         sources(&root, &mut texts);
-        for name in texts.iter().flat_map(|text| names_in(text)) {
+        texts
+    }
+
+    #[test]
+    fn whatever_is_measured_anywhere_is_declared_here() {
+        for name in all_sources().iter().flat_map(|text| names_in(text)) {
             let declared = METRICS.iter().any(|metric| metric.name == name);
             assert!(declared || !name.starts_with("postroad"), "{name} is not in the table");
+        }
+    }
+
+    #[test]
+    fn whatever_is_declared_is_measured_somewhere() {
+        let texts = all_sources();
+        let constants = [
+            ("DELIVERIES", names::DELIVERIES.name),
+            ("HTTP_REQUESTS", names::HTTP_REQUESTS.name),
+            ("LOG_LINES_LOST", names::LOG_LINES_LOST.name),
+        ];
+        for metric in METRICS {
+            let constant = constants.iter().find(|(_, name)| *name == metric.name);
+            let used = |text: &String| match constant {
+                Some((constant, _)) => text.contains(&format!("names::{constant}.")),
+                None => names_in(text).contains(&metric.name),
+            };
+            assert!(texts.iter().any(used), "nobody measures {}", metric.name);
         }
     }
 }
