@@ -5,6 +5,7 @@
 //! Knows not:  SMTP, DNS, HTTP, campaigns.
 //! After a crash a delivery may be tried twice; it is never lost. See `tests/crash`.
 
+pub mod check; // is all that was accepted accounted for
 pub mod dialogue_log;
 mod kept;
 pub mod outcome_log;
