@@ -6,6 +6,7 @@ mod cli;
 mod clients;
 mod config;
 mod crash;
+mod demo;
 mod deliver;
 mod dkim;
 mod dns;
