@@ -156,7 +156,7 @@ async fn what_stays_deferred_for_four_days_expires_and_its_sender_is_told() {
         "message/delivery-status",
         "Final-Recipient: rfc822;bob@example.test",
         "Action: failed",
-        "Status: 5.4.7",
+        "Status: 4.4.7",
         "Auto-Submitted: auto-replied",
     ] {
         assert!(report.replace("rfc822; ", "rfc822;").contains(part), "no {part} in\n{report}");

@@ -15,12 +15,18 @@ pub struct Source {
     pub lines: Vec<String>,
     /// The text with each octet of a comment or literal made a space; line ends stay.
     pub code: String,
-    /// (line, content) of each string literal.
-    pub strings: Vec<(usize, String)>,
+    pub strings: Vec<Literal>,
     /// (line, content) of each comment.
     pub comments: Vec<(usize, String)>,
     /// Octets of `code` that stand under `#[cfg(test)]`.
     tests: Vec<Range<usize>>,
+}
+
+/// A string literal; `at` is where it starts in `code`.
+pub struct Literal {
+    pub line: usize,
+    pub at: usize,
+    pub text: String,
 }
 
 /// A function with a body.
@@ -268,7 +274,7 @@ struct Scanner<'a> {
     at: usize,
     line: usize,
     code: Vec<u8>,
-    strings: Vec<(usize, String)>,
+    strings: Vec<Literal>,
     comments: Vec<(usize, String)>,
 }
 
@@ -294,8 +300,10 @@ impl<'a> Scanner<'a> {
                 self.comment(block_length(rest));
             } else if let Some((length, content)) = self.literal(rest) {
                 self.string(length, content);
-            } else if rest[0] == b'\'' {
-                self.blank(quote_length(rest));
+            } else if rest[0] == b'\''
+                && let Some(length) = character_length(rest)
+            {
+                self.blank(length);
             } else {
                 self.keep();
             }
@@ -332,7 +340,8 @@ impl<'a> Scanner<'a> {
 
     fn string(&mut self, length: usize, content: Range<usize>) {
         let content = &self.text[self.at + content.start..self.at + content.end];
-        self.strings.push((self.line, String::from_utf8_lossy(content).into_owned()));
+        let text = String::from_utf8_lossy(content).into_owned();
+        self.strings.push(Literal { line: self.line, at: self.at, text });
         self.blank(length);
     }
 
@@ -379,17 +388,17 @@ fn block_length(rest: &[u8]) -> usize {
     rest.len()
 }
 
-/// A character literal as a whole, or the one octet before a lifetime's name.
-fn quote_length(rest: &[u8]) -> usize {
+/// The length of a character literal; None: the quote begins a lifetime.
+fn character_length(rest: &[u8]) -> Option<usize> {
     if rest.get(1) == Some(&b'\\') {
         let end = rest.iter().skip(3).position(|&octet| octet == b'\'');
-        return end.map_or(rest.len(), |end| end + 4);
+        return Some(end.map_or(rest.len(), |end| end + 4));
     }
     let text = String::from_utf8_lossy(&rest[1..rest.len().min(6)]).into_owned();
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
-        (Some(character), Some('\'')) => character.len_utf8() + 2,
-        _ => 1,
+        (Some(character), Some('\'')) => Some(character.len_utf8() + 2),
+        _ => None,
     }
 }
 
@@ -410,7 +419,8 @@ fn the_scanner_tells_code_from_comments_and_literals() {
     let source = Source::scan("src/sample.rs", SAMPLE);
     let names: Vec<_> = source.functions().into_iter().map(|function| function.name).collect();
     assert_eq!(names, ["first", "second", "fourth"]);
-    assert_eq!(source.strings[1], (4, "SELECT \"1\" FROM x".to_owned()));
+    let literal = &source.strings[1];
+    assert_eq!((literal.line, &*literal.text), (4, "SELECT \"1\" FROM x"));
     assert_eq!(source.comments.len(), 2);
     assert!(source.finds("unwrap").is_empty(), "what stands under cfg(test) is a test");
     assert_eq!(source.finds("bool").len(), 1);

@@ -99,6 +99,9 @@ fn no_line_is_wider_than_a_hundred_columns() {
 fn every_file_says_at_its_head_what_it_is() {
     let mut broken = Vec::new();
     for source in production() {
+        if source.is_test(0) {
+            continue;
+        }
         if !source.lines.first().is_some_and(|line| line.starts_with("//! ")) {
             broken.push(format!("{}:1: no `//!` sentence at its head", source.path));
         }
@@ -167,10 +170,14 @@ fn every_expect_outside_tests_gives_its_reason() {
     let mut broken = Vec::new();
     for source in production() {
         for at in source.finds(".expect(") {
+            let after = &source.code[at + ".expect(".len()..];
+            // The literal itself is blanked; whatever else stands there is a method of our own.
+            if !after.trim_start().starts_with([')', ',']) {
+                continue;
+            }
             let line = source.line_of(at);
-            // rustfmt may put the reason on the line after the bracket.
-            let reason = source.strings.iter().find(|(place, _)| (line..=line + 1).contains(place));
-            let words = reason.map_or(0, |(_, text)| text.split_whitespace().count());
+            let words = source.strings.iter().find(|literal| literal.at > at);
+            let words = words.map_or(0, |literal| literal.text.split_whitespace().count());
             if words < REASON_WORDS_MIN {
                 broken.push(format!("{}:{line}: `expect` without a reason", source.path));
             }
@@ -203,6 +210,11 @@ fn every_unsafe_block_says_why_it_is_sound() {
     let mut broken = Vec::new();
     for source in production() {
         for at in source.finds("unsafe") {
+            // The type of a function from elsewhere does nothing yet.
+            let after = source.code[at + "unsafe".len()..].trim_start();
+            if !after.starts_with('{') && !after.starts_with("impl") {
+                continue;
+            }
             let line = source.line_of(at);
             let said = |(place, text): &(usize, String)| {
                 (line.saturating_sub(8)..=line).contains(place)
