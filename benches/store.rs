@@ -1,10 +1,12 @@
 //! What a mail costs in the ledger: CPU of the whole process for accept and settle.
 //!
-//!   cargo run --release --example store_bench [-- POSTGRES_URL]
+//!   cargo run --release --example store_bench [-- WAITING [POSTGRES_URL]]
 //!
 //! Prints microseconds of user and system time a mail, at 50 and 1,000 submitters at once, and
-//! the octets the process wrote to disk.
+//! the octets the process wrote to disk; with WAITING deliveries lying in 1,000 sites before.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use postroad::clock::Clock;
@@ -12,35 +14,71 @@ use postroad::model::*;
 use postroad::store::*;
 
 const MAILS: usize = 40_000;
+const WINDOW: usize = 2_000;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let directory = tempfile::tempdir().expect("a directory");
-    let location = match std::env::args().nth(1) {
+    let waiting = std::env::args().nth(1).map_or(0, |text| text.parse().expect("a number"));
+    let location = match std::env::args().nth(2) {
         Some(url) => Location::Postgres(url),
         None => Location::Sqlite(directory.path().to_owned()),
     };
     let clock = Clock::system();
     let store = Store::open(&location, 1, clock.clone()).await.expect("the store opens");
+    fill(&store, &clock, waiting).await;
     lone_accepts(&store, &clock).await;
+    queue_reads(&store, &clock).await;
     for submitters in [50, 1000] {
-        let mut mails = Vec::with_capacity(MAILS);
-        for _ in 0..MAILS {
-            mails.push(mail(&store, &clock).await);
+        steady(&store, &clock, submitters).await;
+    }
+    let census = store.census().await.expect("a census");
+    println!("{census:?}");
+    store.close().await;
+}
+
+/// Mail that comes and goes: a window of it waits at any time.
+async fn steady(store: &Store, clock: &Clock, at_once: usize) {
+    let (mut accepting, mut settling) = (Usage::default(), Usage::default());
+    for _ in 0..MAILS / WINDOW {
+        let mut mails = Vec::with_capacity(WINDOW);
+        for _ in 0..WINDOW {
+            mails.push(mail(store, clock).await);
         }
         let ids: Vec<DeliveryId> = mails.iter().map(|mail| mail.deliveries[0].id).collect();
         let before = Usage::now();
-        accept(&store, mails, submitters).await;
-        before.print(&format!("accept, {submitters} at once"), MAILS);
+        accept(store, mails, at_once).await;
+        accepting.add(&before);
         let before = Usage::now();
-        settle(&store, &clock, ids, submitters).await;
-        before.print(&format!("settle, {submitters} at once"), MAILS);
+        settle(store, clock, ids, at_once).await;
+        settling.add(&before);
     }
-    let before = Usage::now();
-    let census = store.census().await.expect("a census");
-    println!("{census:?}");
-    before.print("census", census.accepted as usize);
-    store.close().await;
+    accepting.print(&format!("accept, {at_once} at once"));
+    settling.print(&format!("settle, {at_once} at once"));
+}
+
+async fn fill(store: &Store, clock: &Clock, waiting: usize) {
+    for _ in 0..waiting / WINDOW {
+        let mut mails = Vec::with_capacity(WINDOW);
+        for _ in 0..WINDOW {
+            mails.push(mail(store, clock).await);
+        }
+        accept(store, mails, 1000).await;
+    }
+    println!("{waiting} deliveries wait before it begins");
+}
+
+async fn queue_reads(store: &Store, clock: &Clock) {
+    let started = Instant::now();
+    let backlogs = store.backlogs().await.expect("backlogs");
+    println!("backlogs of {} sites: {:?}", backlogs.len(), started.elapsed());
+    let started = Instant::now();
+    let claimed = store.claim(SiteId(500), clock.now(), 64, &[]).await.expect("a claim");
+    println!("a claim of {}: {:?}", claimed.len(), started.elapsed());
+    let taken: Vec<DeliveryId> = claimed.iter().map(|delivery| delivery.id).collect();
+    let started = Instant::now();
+    store.next_due(SiteId(500), &taken).await.expect("a time");
+    println!("the next due time: {:?}", started.elapsed());
 }
 
 /// The latency of one client alone.
@@ -56,13 +94,16 @@ async fn lone_accepts(store: &Store, clock: &Clock) {
     println!("a lone accept: p50 {:?}, p99 {:?}", times[100], times[197]);
 }
 
-async fn accept(store: &Store, mut mails: Vec<Enqueue>, submitters: usize) {
+/// Each client takes the next mail when its last one is accepted, as clients do.
+async fn accept(store: &Store, mails: Vec<Enqueue>, submitters: usize) {
+    let mails = Arc::new(Mutex::new(VecDeque::from(mails)));
     let mut tasks = Vec::new();
-    while !mails.is_empty() {
-        let rest = mails.len().saturating_sub(MAILS / submitters);
-        let (part, store) = (mails.split_off(rest), store.clone());
+    for _ in 0..submitters {
+        let (mails, store) = (Arc::clone(&mails), store.clone());
         tasks.push(tokio::spawn(async move {
-            for mail in part {
+            loop {
+                let next = mails.lock().expect("no panic").pop_front();
+                let Some(mail) = next else { break };
                 store.enqueue(mail).await.expect("accepted");
             }
         }));
@@ -73,11 +114,14 @@ async fn accept(store: &Store, mut mails: Vec<Enqueue>, submitters: usize) {
 }
 
 async fn settle(store: &Store, clock: &Clock, ids: Vec<DeliveryId>, at_once: usize) {
+    let ids = Arc::new(Mutex::new(VecDeque::from(ids)));
     let mut tasks = Vec::new();
-    for part in ids.chunks(MAILS / at_once) {
-        let (part, store, at) = (part.to_vec(), store.clone(), clock.now());
+    for _ in 0..at_once {
+        let (ids, store, at) = (Arc::clone(&ids), store.clone(), clock.now());
         tasks.push(tokio::spawn(async move {
-            for delivery in part {
+            loop {
+                let next = ids.lock().expect("no panic").pop_front();
+                let Some(delivery) = next else { break };
                 let group = SettleGroup { settlements: vec![step(delivery, at)], report: None };
                 store.settle(group).await.expect("settled");
             }
@@ -144,31 +188,44 @@ async fn mail(store: &Store, clock: &Clock) -> Enqueue {
     Enqueue { message, deliveries: vec![delivery] }
 }
 
+#[derive(Default)]
 struct Usage {
     cpu: Duration,
-    started: Instant,
+    time: Duration,
     written: u64,
 }
 
 impl Usage {
     fn now() -> Usage {
-        Usage { cpu: cpu_time(), started: Instant::now(), written: octets_written() }
+        static STARTED: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        let time = STARTED.get_or_init(Instant::now).elapsed();
+        Usage { cpu: cpu_time(), time, written: octets_written() }
     }
 
-    fn print(&self, what: &str, mails: usize) {
-        let cpu = (cpu_time() - self.cpu).as_secs_f64() * 1e6 / mails as f64;
-        let rate = mails as f64 / self.started.elapsed().as_secs_f64();
-        let kib = (octets_written() - self.written) as f64 / 1024.0 / mails as f64;
+    /// What was used since `before`.
+    fn add(&mut self, before: &Usage) {
+        let now = Usage::now();
+        self.cpu += now.cpu - before.cpu;
+        self.time += now.time - before.time;
+        self.written += now.written - before.written;
+    }
+
+    fn print(&self, what: &str) {
+        let mails = MAILS as f64;
+        let cpu = self.cpu.as_secs_f64() * 1e6 / mails;
+        let rate = mails / self.time.as_secs_f64();
+        let kib = self.written as f64 / 1024.0 / mails;
         println!("{what}: {cpu:.1} µs CPU a mail, {rate:.0}/s, {kib:.2} KiB written a mail");
     }
 }
 
+/// User and system time of the process, threads that have ended included.
 fn cpu_time() -> Duration {
-    // utime and stime of the process, threads that have ended included, in ticks of 10 ms.
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("/proc");
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or("").split(' ').collect();
-    let ticks: u64 = [11, 12].iter().map(|at| fields[*at].parse::<u64>().expect("ticks")).sum();
-    Duration::from_millis(ticks * 10)
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec to a place that holds one.
+    let answer = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    assert_eq!(answer, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn octets_written() -> u64 {

@@ -26,6 +26,7 @@ use crate::config::{self, Mistakes, Reload, Settings};
 use crate::deliver::{DeliverOptions, Dialer, Source};
 use crate::dns::{DnsFailure, DnsOptions, Resolver};
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
+use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
 use crate::schedule::retry::RetryPolicy;
 use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
@@ -127,7 +128,7 @@ impl App {
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let host_name = &settings.node.host_name;
-        let door = Acceptance::new(queue, auth.clone(), host_name, clock.clone());
+        let door = Acceptance::new(queue.clone(), auth.clone(), host_name, clock.clone());
         let listener =
             Listener::start(&settings.smtp, host_name, auth.clone(), door, &certificates)?;
         let socket = OperatorSocket::bind(&socket_path)?;
@@ -148,7 +149,8 @@ impl App {
             logs,
         });
         let (servers_stop, stopped) = watch::channel(false);
-        let router = api::router(api_state(&live, &store, &spool, &clock, reread));
+        let audit = Audit::new(store.clone(), spool.clone());
+        let router = api::router(api_state(&live, &store, (queue, audit), &clock, reread));
         let servers = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, servers, servers_stop })
     }
@@ -376,7 +378,7 @@ fn serve_http(
 fn api_state(
     live: &Arc<Live>,
     store: &Store,
-    spool: &Spool,
+    (queue, audit): (Queue, Audit),
     clock: &Clock,
     reread: Option<Reread>,
 ) -> ApiState {
@@ -402,7 +404,8 @@ fn api_state(
         store: store.clone(),
         auth: Some(live.auth.clone()),
         composer: Some(live.composer.clone()),
-        spool: Some(spool.clone()),
+        queue: Some(queue),
+        audit: Some(audit),
         reload,
         clock: clock.clone(),
         dkim_dir: live.settings.load().node.dkim_dir.clone(),

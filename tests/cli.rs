@@ -207,3 +207,255 @@ mod service {
         assert!(file("postroad.service").contains("TimeoutStopSec=90s") && wait < 90);
     }
 }
+
+mod running_daemon {
+    //! What the commands and the HTTP port say beside `postroad serve`.
+
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::process::Child;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(30);
+
+    /// A daemon with one trusted client and a relay that nobody runs, so that all mail waits.
+    struct Daemon {
+        desk: Desk,
+        child: Child,
+        submission: SocketAddr,
+        http: SocketAddr,
+    }
+
+    /// A port that was free a moment ago.
+    fn free_port() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("an address")
+    }
+
+    fn serve(desk: &Desk) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
+        command.arg("serve").current_dir(desk.path()).stdin(Stdio::null());
+        command.stdout(Stdio::null());
+        let log = std::fs::File::create(desk.path().join("log")).expect("a log");
+        command.stderr(log).spawn().expect("postroad runs")
+    }
+
+    impl Daemon {
+        fn start() -> Daemon {
+            let desk = Desk::new();
+            let (submission, http, nobody) = (free_port(), free_port(), free_port());
+            desk.write(
+                "postroad.toml",
+                &format!(
+                    "[smtp]\nsubmission = [\"{submission}\"]\nsubmissions = []\n\
+                     [http]\nlisten = [\"{http}\"]\n\
+                     [spool]\nsegment_bytes = \"1 MiB\"\nfree_bytes_min = \"1 MiB\"\n\
+                     [[trusted]]\nnetwork = \"127.0.0.0/8\"\ncredential = \"app\"\n\
+                     [[route]]\nname = \"nobody\"\ndomains = [\"*\"]\nhost = \"127.0.0.1\"\n\
+                     port = {}\n",
+                    nobody.port()
+                ),
+            );
+            assert!(desk.run(&["credential", "add", "app"]).status.success());
+            assert!(desk.run(&["domain", "add", "shop.example"]).status.success());
+            let child = serve(&desk);
+            let mut daemon = Daemon { desk, child, submission, http };
+            daemon.wait_until_up();
+            daemon
+        }
+
+        fn log(&self) -> String {
+            std::fs::read_to_string(self.desk.path().join("log")).unwrap_or_default()
+        }
+
+        fn wait_until_up(&mut self) {
+            let begun = Instant::now();
+            while TcpStream::connect(self.http).is_err()
+                || TcpStream::connect(self.submission).is_err()
+            {
+                let ended = self.child.try_wait().expect("a child");
+                assert!(ended.is_none() && begun.elapsed() < WAIT, "{ended:?}: {}", self.log());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+
+        fn told(&self, arguments: &[&str]) -> String {
+            let output = self.desk.run(arguments);
+            assert!(output.status.success(), "{arguments:?}: {}{}", told(&output), self.log());
+            told(&output)
+        }
+
+        fn json(&self, arguments: &[&str]) -> serde_json::Value {
+            serde_json::from_str(&self.told(arguments)).expect("JSON")
+        }
+
+        /// Status, headers and body of a GET.
+        fn get(&self, path: &str, header: &str) -> String {
+            let mut stream = TcpStream::connect(self.http).expect("connected");
+            stream.set_read_timeout(Some(WAIT)).expect("a deadline");
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{header}\r\n");
+            stream.write_all(request.as_bytes()).expect("written");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("an answer");
+            answer
+        }
+
+        /// Submits a mail to each recipient, as the trusted client.
+        fn submit(&self, recipients: &[&str]) {
+            let mut stream = TcpStream::connect(self.submission).expect("connected");
+            stream.set_read_timeout(Some(WAIT)).expect("a deadline");
+            let mut replies = BufReader::new(stream.try_clone().expect("cloned"));
+            let mut say = |line: &str, code: &str| {
+                stream.write_all(line.as_bytes()).expect("written");
+                let mut reply = String::new();
+                while !reply.starts_with(&format!("{code} ")) {
+                    assert!(reply.is_empty() || reply.starts_with(&format!("{code}-")), "{reply}");
+                    reply.clear();
+                    assert!(replies.read_line(&mut reply).expect("a reply") > 0, "closed");
+                }
+            };
+            say("", "220");
+            say("EHLO client.example\r\n", "250");
+            for recipient in recipients {
+                say("MAIL FROM:<a@shop.example>\r\n", "250");
+                say(&format!("RCPT TO:<{recipient}>\r\n"), "250");
+                say("DATA\r\n", "354");
+                say("From: a@shop.example\r\nSubject: hello\r\n\r\nbody\r\n.\r\n", "250");
+            }
+            say("QUIT\r\n", "221");
+        }
+
+        fn count(&self, filter: &[&str]) -> u64 {
+            let mut arguments = vec!["queue", "list", "--count", "--json"];
+            arguments.extend(filter);
+            self.json(&arguments)["count"].as_u64().expect("a count")
+        }
+
+        fn stop(&mut self) -> Option<i32> {
+            let pid = i32::try_from(self.child.id()).expect("a pid");
+            assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+            let begun = Instant::now();
+            while begun.elapsed() < WAIT {
+                if let Some(status) = self.child.try_wait().expect("a child") {
+                    return status.code();
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            None
+        }
+    }
+
+    impl Drop for Daemon {
+        fn drop(&mut self) {
+            if matches!(self.child.try_wait(), Ok(None)) {
+                self.child.kill().expect("killed");
+                self.child.wait().expect("ended");
+            }
+        }
+    }
+
+    #[test]
+    fn health_and_metrics_are_open_on_this_host_and_v1_asks_who_it_is() {
+        let daemon = Daemon::start();
+        assert!(daemon.get("/health/live", "").starts_with("HTTP/1.1 200 OK"));
+        assert!(daemon.get("/health/ready", "").contains("{\"status\":\"ready\"}"));
+        let metrics = daemon.get("/metrics", "");
+        assert!(metrics.contains("postroad_deliveries{state=\"waiting\"} 0"), "{metrics}");
+        let passed_on = daemon.get("/metrics", "X-Forwarded-For: 127.0.0.1\r\n");
+        assert!(passed_on.starts_with("HTTP/1.1 401"), "{passed_on}");
+        let refused = daemon.get("/v1/deliveries", "");
+        assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+        assert!(refused.contains("application/problem+json"), "{refused}");
+
+        let made = daemon.json(&["credential", "add", "reader", "--json"]);
+        let bearer = |secret: &str| format!("Authorization: Bearer reader:{secret}\r\n");
+        let header = bearer(made["secret"].as_str().expect("a secret"));
+        assert!(daemon.get("/v1/deliveries", &header).starts_with("HTTP/1.1 200 OK"));
+        assert!(daemon.get("/v1/credentials", &header).starts_with("HTTP/1.1 403"));
+        assert!(daemon.get("/v1/deliveries", &bearer("wrong")).starts_with("HTTP/1.1 401"));
+        let unknown = daemon.get("/v1/deliveries?colour=red", &header);
+        assert!(unknown.starts_with("HTTP/1.1 422") && unknown.contains("\"colour\""), "{unknown}");
+        daemon.told(&["credential", "revoke", "reader"]);
+        assert!(daemon.get("/v1/deliveries", &header).starts_with("HTTP/1.1 401"));
+    }
+
+    #[test]
+    fn waiting_mail_is_listed_told_held_released_retried_and_cancelled() {
+        let daemon = Daemon::start();
+        daemon.submit(&["one@a.example", "two@a.example", "three@b.example"]);
+        assert_eq!(daemon.count(&[]), 3);
+        assert_eq!(daemon.count(&["--domain", "a.example"]), 2);
+        assert_eq!(daemon.count(&["--sender", "a@shop.example"]), 3);
+        assert_eq!(daemon.count(&["--sender", "other.example"]), 0);
+        let first = daemon.json(&["queue", "list", "--limit", "2", "--json"]);
+        let cursor = first["next"].as_str().expect("there is more");
+        let rest = daemon.json(&["queue", "list", "--cursor", cursor, "--json"]);
+        assert_eq!(rest["items"].as_array().map(Vec::len), Some(1));
+        assert_eq!(rest["items"][0]["recipient"], "one@a.example");
+
+        let unasked = daemon.desk.run(&["queue", "hold", "--domain", "a.example"]);
+        assert!(!unasked.status.success());
+        assert!(told(&unasked).contains("--yes"), "{}", told(&unasked));
+        assert_eq!(daemon.count(&["--state", "held"]), 0);
+        let unmeant = daemon.desk.run(&["queue", "cancel", "--yes"]);
+        assert!(!unmeant.status.success() && told(&unmeant).contains("filter"));
+
+        let hold = ["queue", "hold", "--domain", "a.example", "--reason", "look", "--yes"];
+        assert_eq!(daemon.told(&hold), "hold: 2 deliveries\n");
+        assert_eq!(daemon.count(&["--state", "held"]), 2);
+        let delivery = rest["items"][0]["id"].to_string();
+        let story = daemon.told(&["queue", "show", &delivery]);
+        assert!(story.contains(" accepted") && story.contains(" held"), "{story}");
+        daemon.told(&["queue", "release", "--delivery", &delivery, "--yes"]);
+        assert_eq!(daemon.count(&["--state", "held"]), 1);
+        daemon.told(&["queue", "retry", "--delivery", &delivery, "--yes"]);
+        let cancel = ["queue", "cancel", "--all", "--yes", "--json"];
+        assert_eq!(daemon.json(&cancel)["changed"], 3);
+        assert_eq!(daemon.count(&["--state", "cancelled"]), 3);
+        assert!(daemon.told(&["check"]).ends_with("all is well\n"));
+    }
+
+    #[test]
+    fn a_store_is_checked_beside_its_daemon_and_after_it() {
+        let mut daemon = Daemon::start();
+        daemon.submit(&["one@a.example"; 20]);
+        let beside = daemon.told(&["check"]);
+        assert!(beside.contains("accepted  20 deliveries = "), "{beside}");
+        let second = daemon.desk.run(&["migrate"]);
+        assert!(!second.status.success(), "a second owner of the directory");
+        let desk = Desk { directory: tempfile::tempdir().expect("a directory") };
+        let data = daemon.desk.path().join("queue");
+        let elsewhere = desk.run(&["check", "--data-dir", data.to_str().expect("UTF-8")]);
+        assert!(told(&elsewhere).ends_with("all is well\n"), "{}", told(&elsewhere));
+        let socket = data.join("control.sock");
+        assert!(socket.exists());
+        assert_eq!(daemon.stop(), Some(0));
+        assert!(!socket.exists());
+        assert!(daemon.told(&["check"]).ends_with("all is well\n"));
+    }
+
+    #[test]
+    fn a_damaged_body_is_found() {
+        let daemon = Daemon::start();
+        daemon.submit(&["one@a.example", "two@a.example"]);
+        let spool = daemon.desk.path().join("queue/spool");
+        let mut damaged = 0;
+        for entry in std::fs::read_dir(&spool).expect("a spool") {
+            let path = entry.expect("an entry").path();
+            let mut bytes = std::fs::read(&path).expect("a segment");
+            let found = bytes.windows(4).position(|window| window == b"body");
+            if let Some(at) = found {
+                bytes[at] ^= 0x20;
+                std::fs::write(&path, &bytes).expect("written");
+                damaged += 1;
+            }
+        }
+        assert_eq!(damaged, 1, "both bodies lie in one segment");
+        let checked = daemon.desk.run(&["check"]);
+        assert_eq!(checked.status.code(), Some(1));
+        assert_eq!(told(&checked).matches("WRONG").count(), 1, "{}", told(&checked));
+    }
+}

@@ -213,11 +213,13 @@ fn a_table_of_routes_names_its_own_lines() {
 #[test]
 fn a_reload_tells_what_was_taken_and_what_waits_for_a_restart() {
     let old = Settings::default();
-    let text = "[log]\nlevel = \"debug\"\n[node]\nid = 2\n[store]\nurl = \"postgres://h/d\"\n";
+    let text = "[log]\nlevel = \"debug\"\n[node]\nid = 2\n[store]\nurl = \"postgres://h/d\"\n\
+                [smtp]\nerrors_max = 5\nsubmission = []\n\
+                [[route]]\nname = \"r\"\ndomains = [\"*\"]\nhost = \"h.example\"\n";
     let new = config::read("f", text, &[]).expect("lawful settings");
     let reload = config::reload(&old, &new);
-    assert_eq!(reload.taken, ["log.level"]);
-    assert_eq!(reload.needs_restart, ["node.id", "store.url"]);
+    assert_eq!(reload.taken, ["smtp.errors_max", "log.level", "route"]);
+    assert_eq!(reload.needs_restart, ["node.id", "store.url", "smtp.submission"]);
     assert_eq!(config::reload(&new, &new), config::Reload::default());
 }
 

@@ -7,6 +7,7 @@ mod clients;
 mod config;
 mod crash;
 mod deliver;
+mod demo;
 mod dkim;
 mod dns;
 mod dsn;

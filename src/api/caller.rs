@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::ApiState;
+use super::Shared;
 use super::problem::Problem;
 use crate::auth::{AuthError, Identity};
 use crate::model::OrganizationId;
@@ -60,10 +60,10 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<Arc<ApiState>> for Caller {
+impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Caller, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Shared>) -> Result<Caller, Problem> {
         let address = match parts.extensions.get::<Peer>() {
             Some(Peer::Operator) => return Ok(Caller::Operator),
             Some(Peer::Network { address, proxy: false }) => *address,
@@ -118,13 +118,10 @@ fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
 /// Only the operator: a request over the network is refused whoever signs it.
 pub struct Operator;
 
-impl FromRequestParts<Arc<ApiState>> for Operator {
+impl FromRequestParts<Arc<Shared>> for Operator {
     type Rejection = Problem;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        api: &Arc<ApiState>,
-    ) -> Result<Operator, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Shared>) -> Result<Operator, Problem> {
         match Caller::from_request_parts(parts, api).await? {
             Caller::Operator => Ok(Operator),
             Caller::Credential(_) => {

@@ -13,7 +13,7 @@ use crate::store::CredentialRow;
 
 const NAME_BYTES_MAX: usize = 64;
 
-pub async fn list(
+pub(super) async fn list(
     State(api): Api,
     _: Operator,
 ) -> Result<axum::Json<Page<CredentialRow>>, Problem> {
@@ -45,7 +45,7 @@ pub struct Made {
     pub secret: String,
 }
 
-pub async fn add(
+pub(super) async fn add(
     State(api): Api,
     _: Operator,
     Json(new): Json<NewCredential>,
@@ -83,7 +83,7 @@ fn lawful_name(name: &str) -> Result<(), Problem> {
 }
 
 /// The running daemon takes up what was changed; on a stopped store nobody needs to.
-pub async fn reload(api: &ApiState) -> Result<(), Problem> {
+pub(super) async fn reload(api: &ApiState) -> Result<(), Problem> {
     match &api.auth {
         Some(auth) => Ok(auth.reload().await?),
         None => Ok(()),
@@ -95,7 +95,7 @@ pub struct Revoked {
     name: String,
 }
 
-pub async fn revoke(
+pub(super) async fn revoke(
     State(api): Api,
     _: Operator,
     Path(name): Path<String>,

@@ -11,7 +11,10 @@ use crate::dkim::keys;
 use crate::model::Domain;
 use crate::store::DkimKeyRow;
 
-pub async fn list(State(api): Api, _: Operator) -> Result<axum::Json<Page<DkimKeyRow>>, Problem> {
+pub(super) async fn list(
+    State(api): Api,
+    _: Operator,
+) -> Result<axum::Json<Page<DkimKeyRow>>, Problem> {
     Ok(Page::whole(api.store.dkim_keys().await?))
 }
 
@@ -25,7 +28,7 @@ pub struct NewKeys {
 
 /// The key files are on disk before their rows are: a row without its file would make every mail
 /// of the domain wait.
-pub async fn create(
+pub(super) async fn create(
     State(api): Api,
     _: Operator,
     Json(new): Json<NewKeys>,

@@ -10,7 +10,10 @@ use super::{Api, Page, credentials};
 use crate::model::{Domain, OrganizationId};
 use crate::store::{DomainRow, StoreError};
 
-pub async fn list(State(api): Api, _: Operator) -> Result<axum::Json<Page<DomainRow>>, Problem> {
+pub(super) async fn list(
+    State(api): Api,
+    _: Operator,
+) -> Result<axum::Json<Page<DomainRow>>, Problem> {
     Ok(Page::whole(api.store.domains().await?))
 }
 
@@ -26,7 +29,7 @@ const fn first_organization() -> OrganizationId {
     OrganizationId::FIRST
 }
 
-pub async fn add(
+pub(super) async fn add(
     State(api): Api,
     _: Operator,
     Json(new): Json<NewDomain>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::caller::{Caller, Peer};
 use super::problem::Problem;
-use super::{Api, ApiState};
+use super::{Api, Shared};
 use crate::model::State as DeliveryState;
 use crate::telemetry::{metrics as exposition, names};
 
@@ -17,17 +17,17 @@ use crate::telemetry::{metrics as exposition, names};
 const PING_WAIT: Duration = Duration::from_secs(2);
 /// Mail of the usual size must find room.
 const ROOM_BYTES: u64 = 1 << 20;
+const COUNT_AGE: Duration = Duration::from_secs(60);
+/// A count of a large ledger takes its time.
+const COUNT_WAIT: Duration = Duration::from_secs(10);
 
 /// On this host everybody may ask; from elsewhere a credential is needed.
 pub struct Onlooker;
 
-impl FromRequestParts<Arc<ApiState>> for Onlooker {
+impl FromRequestParts<Arc<Shared>> for Onlooker {
     type Rejection = Problem;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        api: &Arc<ApiState>,
-    ) -> Result<Onlooker, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Shared>) -> Result<Onlooker, Problem> {
         let local =
             parts.extensions.get::<Peer>().is_some_and(|peer| peer.is_local(&parts.headers));
         if !local {
@@ -43,25 +43,44 @@ pub struct Health {
 }
 
 /// The process answers.
-pub async fn live(_: Onlooker) -> axum::Json<Health> {
+pub(super) async fn live(_: Onlooker) -> axum::Json<Health> {
     axum::Json(Health { status: "live" })
 }
 
 /// Mail can be taken: the database answers and the disk has room.
-pub async fn ready(State(api): Api, _: Onlooker) -> Result<axum::Json<Health>, Problem> {
+pub(super) async fn ready(State(api): Api, _: Onlooker) -> Result<axum::Json<Health>, Problem> {
     match tokio::time::timeout(PING_WAIT, api.store.ping()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(error.into()),
         Err(_) => return Err(Problem::unavailable("the database does not answer")),
     }
-    if api.spool.as_ref().is_some_and(|spool| !spool.has_room(ROOM_BYTES)) {
+    if api.queue.as_ref().is_some_and(|queue| !queue.has_room(ROOM_BYTES)) {
         return Err(Problem::unavailable("the spool's disk has no room"));
     }
     Ok(axum::Json(Health { status: "ready" }))
 }
 
-pub async fn metrics(State(api): Api, _: Onlooker) -> impl IntoResponse {
-    match tokio::time::timeout(PING_WAIT, api.store.census()).await {
+pub(super) async fn metrics(State(api): Api, _: Onlooker) -> impl IntoResponse {
+    if is_count_due(&api) {
+        count_deliveries(&api).await;
+    }
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], exposition().render())
+}
+
+/// Counting reads every row of the deliveries, so it is not done for each scrape.
+fn is_count_due(api: &Shared) -> bool {
+    let now = api.clock.wall();
+    let mut counted_at = api.counted_at.lock();
+    let due = counted_at.is_none_or(|at| now.since(at) >= COUNT_AGE);
+    if due {
+        *counted_at = Some(now);
+    }
+    due
+}
+
+async fn count_deliveries(api: &Shared) {
+    match tokio::time::timeout(COUNT_WAIT, api.store.census()).await {
         Ok(Ok(census)) => {
             for state in DeliveryState::ALL {
                 let count = census.by_state.get(state).copied().unwrap_or(0);
@@ -71,6 +90,4 @@ pub async fn metrics(State(api): Api, _: Onlooker) -> impl IntoResponse {
         Ok(Err(error)) => tracing::warn!(reason = %error, "deliveries cannot be counted"),
         Err(_) => tracing::warn!("deliveries cannot be counted in time"),
     }
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], exposition().render())
 }

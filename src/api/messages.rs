@@ -30,7 +30,7 @@ pub struct MessageView {
     events: Vec<EventRow>,
 }
 
-pub async fn show(
+pub(super) async fn show(
     State(api): Api,
     caller: Caller,
     Path(id): Path<String>,

@@ -7,7 +7,7 @@
 
 mod body;
 mod caller;
-pub mod check;
+mod check;
 pub mod credentials;
 pub mod deliveries;
 mod dkim;
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -37,7 +37,9 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
-use crate::spool::Spool;
+use crate::model::Timestamp;
+use crate::queue::Queue;
+use crate::queue::check::Audit;
 use crate::store::Store;
 use crate::telemetry::names;
 use caller::Operator;
@@ -59,7 +61,8 @@ pub struct ApiState {
     pub store: Store,
     pub auth: Option<Auth>,
     pub composer: Option<Composer>,
-    pub spool: Option<Spool>,
+    pub queue: Option<Queue>,
+    pub audit: Option<Audit>,
     pub reload: Option<Reloading>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
@@ -68,7 +71,21 @@ pub struct ApiState {
     pub nudge: Arc<dyn Fn() + Send + Sync>,
 }
 
-type Api = State<Arc<ApiState>>;
+/// What the handlers share.
+struct Shared {
+    given: ApiState,
+    /// When the deliveries were last counted for the metrics.
+    counted_at: parking_lot::Mutex<Option<Timestamp>>,
+}
+
+impl std::ops::Deref for Shared {
+    type Target = ApiState;
+    fn deref(&self) -> &ApiState {
+        &self.given
+    }
+}
+
+type Api = State<Arc<Shared>>;
 
 /// A list and where it goes on.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -111,7 +128,7 @@ pub fn router(state: ApiState) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(counted))
-        .with_state(Arc::new(state))
+        .with_state(Arc::new(Shared { given: state, counted_at: Default::default() }))
 }
 
 async fn answered_within(wait: Duration, request: Request, next: Next) -> Response {
@@ -122,7 +139,11 @@ async fn answered_within(wait: Duration, request: Request, next: Next) -> Respon
 }
 
 async fn counted(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    // An answer may hold a secret, and none is a page to be guessed at by a browser.
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let class = match response.status().as_u16() {
         100..=299 => "2xx",
         300..=399 => "3xx",

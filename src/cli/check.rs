@@ -3,9 +3,9 @@
 
 use super::client::become_owner;
 use super::{CliError, on_one_thread, screen};
-use crate::api::check::{Findings, check};
 use crate::app;
 use crate::config::{Settings, show_size};
+use crate::queue::check::{Audit, Findings};
 use crate::spool::Spool;
 use crate::store::Store;
 
@@ -24,8 +24,12 @@ pub fn run(arguments: Check, settings: Settings) -> Result<(), CliError> {
     become_owner(data_dir)?;
     let findings = on_one_thread(async {
         let store = Store::open_to_read(&app::location(&settings)).await?;
-        let spool = Spool::open_to_read(&data_dir.join("spool"))?;
-        let findings = check(&store, &spool).await;
+        let spool = data_dir.join("spool");
+        let audit = match spool.is_dir() {
+            true => Audit::new(store.clone(), Spool::open_to_read(&spool)?),
+            false => Audit::without_spool(store.clone()),
+        };
+        let findings = audit.run().await;
         store.close().await;
         Ok(findings?)
     })?;

@@ -60,7 +60,8 @@ impl Desk {
             store: store.clone(),
             auth: None,
             composer: None,
-            spool: None,
+            queue: None,
+            audit: None,
             reload: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),
@@ -162,7 +163,8 @@ async fn is_answered(path: &Path) -> Result<bool, CliError> {
 pub fn become_owner(data_dir: &Path) -> Result<(), CliError> {
     let Ok(found) = std::fs::metadata(data_dir) else { return Ok(()) };
     let (uid, gid) = (found.uid(), found.gid());
-    // These calls take no memory of ours. The groups go first, while it is still allowed.
+    // The groups go first, while it is still allowed.
+    // SAFETY: the calls take numbers; setgroups is given a count of 0, so it reads no list.
     let done = unsafe {
         libc::geteuid() != 0
             || uid == 0

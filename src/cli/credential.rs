@@ -81,8 +81,9 @@ async fn act(command: Credential, desk: &Desk) -> Result<(), CliError> {
         }
         Credential::Revoke { name } => {
             let path = format!("/v1/credentials/{}", percent_encode(&name));
-            let _answer: Value = desk.ask(Method::DELETE, &path, None).await?;
-            screen::print(&screen::lines(&format!("{name} is refused from now on\n")))
+            let answer: Value = desk.ask(Method::DELETE, &path, None).await?;
+            let revoked = answer["name"].as_str().unwrap_or(&name);
+            screen::print(&screen::lines(&format!("{revoked} is refused from now on\n")))
         }
     }
 }

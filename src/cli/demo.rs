@@ -7,13 +7,18 @@ use crate::clock::Clock;
 use crate::telemetry::{Format, metrics, start_logs};
 use crate::world::demo::{DemoOptions, demo};
 
+/// Beyond, a day passes within a second and nothing can be seen.
+fn speeds() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=100_000)
+}
+
 #[derive(clap::Args)]
 pub struct Demo {
     /// Write JSON with addresses and logins there once all is up.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
     /// How many times as fast as the wall clock retries and days run.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = speeds())]
     speed: u32,
     /// The first of the demo's ports; without it, free ones.
     #[arg(long, value_name = "N")]

@@ -156,6 +156,11 @@ fn loaded(config: Option<PathBuf>, data_dir: Option<PathBuf>) -> Result<Loaded, 
         std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
     let mut loaded = crate::config::load(config.as_deref(), &environment)?;
     if let Some(data_dir) = data_dir {
+        // A directory that holds everything, as the demo's does, holds the keys too.
+        let keys = data_dir.join("dkim-keys");
+        if keys.is_dir() {
+            loaded.settings.node.dkim_dir = keys;
+        }
         loaded.settings.node.data_dir = data_dir;
         loaded.settings.node.control_socket = None;
     }

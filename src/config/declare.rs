@@ -166,7 +166,12 @@ macro_rules! settings {
                     change: Change::$change,
                 },)*]
             }
-            fn read_field(&mut self, name: &str, value: &crate::config::read::TomlNode<'_>, reader: &mut Reader<'_>) {
+            fn read_field(
+                &mut self,
+                name: &str,
+                value: &crate::config::read::TomlNode<'_>,
+                reader: &mut Reader<'_>,
+            ) {
                 match name {
                     $(stringify!($name) => {
                         let read = <$kind as Setting>::read(value, Unit::$unit, reader);

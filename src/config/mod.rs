@@ -39,9 +39,14 @@ fn any(port: u16) -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], port))
 }
 
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
 /// The example that stands in the sample.
 fn example_network() -> Network {
-    Network::parse("127.0.0.0/8").expect("127.0.0.0/8 is a network")
+    let loopback = Network::parse("127.0.0.0/8");
+    loopback.expect("the example is a network by its form")
 }
 
 settings! {
@@ -72,7 +77,7 @@ settings! {
         /// `[[source]]`
         source: Vec<SourceSettings> = Vec::new(), Items, Restart;
         /// `[[route]]`
-        route: Vec<Route> = Vec::new(), Items, Restart;
+        route: Vec<Route> = Vec::new(), Items, Live;
     }
 
     /// Who this daemon is, where it keeps its state, how it stops.
@@ -114,23 +119,23 @@ settings! {
         /// Where TLS begins with the first octet.
         submissions: Vec<SocketAddr> = vec![any(465)], Address, Restart;
         /// Connections in all.
-        connections_max: usize = 2000, Count, Restart, 1..=1_000_000;
+        connections_max: usize = 2000, Count, Live, 1..=1_000_000;
         /// Connections of one client.
-        connections_per_client_max: usize = 100, Count, Restart, 1..=1_000_000;
+        connections_per_client_max: usize = 100, Count, Live, 1..=1_000_000;
         /// The size of a mail.
-        message_bytes_max: u64 = BODY_BYTES_MAX, Bytes, Restart, (64 << 10)..=(1 << 30);
+        message_bytes_max: u64 = BODY_BYTES_MAX, Bytes, Live, (64 << 10)..=(1 << 30);
         /// Recipients of a mail; RFC 5321 asks for 100 at least.
-        recipients_max: usize = RECIPIENTS_MAX, Count, Restart, 100..=100_000;
+        recipients_max: usize = RECIPIENTS_MAX, Count, Live, 100..=100_000;
         /// How long a client may take for a command or a part of a mail.
-        command_wait: Duration = minutes(5), Time, Restart, SECOND..=HOUR;
+        command_wait: Duration = minutes(5), Time, Live, SECOND..=HOUR;
         /// How long a session may last.
-        session_max: Duration = minutes(60), Time, Restart, SECOND..=DAY;
+        session_max: Duration = minutes(60), Time, Live, SECOND..=DAY;
         /// Errors before a session is cut.
-        errors_max: u32 = 20, Count, Restart, 1..=10_000;
+        errors_max: u32 = 20, Count, Live, 1..=10_000;
         /// Commands a minute before a session is cut.
-        commands_per_minute_max: u32 = 100_000, Count, Restart, 10..=100_000_000;
+        commands_per_minute_max: u32 = 100_000, Count, Live, 10..=100_000_000;
         /// Networks that must speak PROXY v1 or v2 first.
-        proxies: Vec<Network> = Vec::new(), Network, Restart;
+        proxies: Vec<Network> = Vec::new(), Network, Live;
     }
 
     /// Certificates; without any the daemon makes one that signs itself.
@@ -150,7 +155,7 @@ settings! {
     /// The API, health and metrics by HTTP.
     Http {
         /// Where to listen.
-        listen: Vec<SocketAddr> = vec![SocketAddr::from(([127, 0, 0, 1], 8025))], Address, Restart;
+        listen: Vec<SocketAddr> = vec![loopback(8025)], Address, Restart;
         /// Plain HTTP is answered on loopback and to these proxies; everybody else gets TLS.
         proxies: Vec<Network> = Vec::new(), Network, Restart;
     }
@@ -194,7 +199,7 @@ settings! {
         /// The longest wait.
         wait_max: Duration = minutes(240), Time, Restart, SECOND..=DAY;
         /// A delivery that is not done after this expires and is reported to its sender.
-        expire_after: Duration = minutes(4 * 24 * 60), Time, Restart, MINUTE..=minutes(60 * 24 * 60);
+        expire_after: Duration = minutes(4 * 24 * 60), Time, Restart, MINUTE..=(DAY * 60);
     }
 
     /// Where names are looked up.
@@ -232,31 +237,31 @@ settings! {
     /// Where mail for some domains goes instead of their MX, or how it must go there.
     Route {
         /// What it is called in lists and logs.
-        name: String = String::new(), Text, Restart;
+        name: String = String::new(), Text, Live;
         /// `*` is all mail; `.example.com` a domain with what lies below it.
-        domains: Vec<String> = Vec::new(), Text, Restart;
+        domains: Vec<String> = Vec::new(), Text, Live;
         /// A file with a domain a line, optionally followed by a `host:port` of its own.
-        domains_file: Option<PathBuf> = None, Path, Restart;
+        domains_file: Option<PathBuf> = None, Path, Live;
         /// The host to connect to; empty: the domain's MX, to set TLS or IP preference alone.
-        host: Option<String> = None, Name, Restart;
+        host: Option<String> = None, Name, Live;
         /// The host's port; empty: 25, or 465 with TLS from the first octet.
-        port: Option<u16> = None, Port, Restart, Some(1)..=Some(65535);
+        port: Option<u16> = None, Port, Live, Some(1)..=Some(65535);
         /// none, opportunistic, required, verified or implicit; empty: opportunistic.
-        tls: Option<TlsMode> = None, Word, Restart;
+        tls: Option<TlsMode> = None, Word, Live;
         /// ipv4_only, ipv6_only, ipv4_first or ipv6_first; empty: as for all delivery.
-        preference: Option<IpPreference> = None, Word, Restart;
+        preference: Option<IpPreference> = None, Word, Live;
         /// How to sign in at the host.
-        auth: Option<RouteAuth> = None, Table, Restart;
+        auth: Option<RouteAuth> = None, Table, Live;
     }
 
     /// How to sign in at a relay.
     RouteAuth {
         /// plain, login or xoauth2.
-        mechanism: RelayMechanism = RelayMechanism::Plain, Word, Restart;
+        mechanism: RelayMechanism = RelayMechanism::Plain, Word, Live;
         /// The user name.
-        user: String = String::new(), Text, Restart;
+        user: String = String::new(), Text, Live;
         /// The password, or the token of XOAUTH2.
-        secret: String = String::new(), Secret, Restart;
+        secret: String = String::new(), Secret, Live;
     }
 }
 

@@ -33,7 +33,7 @@ fn table(text: &mut String, name: &str, section: &dyn Section) {
     text.push_str(&format!("[{name}]\n"));
     for declared in section.declared() {
         if declared.unit != Unit::Items {
-            setting(text, section, declared);
+            setting(text, section, declared, mark(declared.change));
         }
     }
     for declared in section.declared().iter().filter(|declared| declared.unit == Unit::Items) {
@@ -48,17 +48,17 @@ fn items(text: &mut String, name: &str, item: &dyn Section, declared: &Declarati
     comment(text, &format!("{}{}", item.about(), mark(declared.change)));
     text.push_str(&format!("#[[{name}]]\n"));
     for declared in item.declared() {
-        setting(text, item, declared);
+        setting(text, item, declared, "");
     }
 }
 
-fn setting(text: &mut String, section: &dyn Section, declared: &Declaration) {
-    let Declaration { name, sentence, unit, change } = declared;
+fn setting(text: &mut String, section: &dyn Section, declared: &Declaration, mark: &str) {
+    let Declaration { name, sentence, unit, .. } = declared;
     let hint = match unit.hint() {
         "" => String::new(),
         hint => format!(" {hint}"),
     };
-    comment(text, &format!("{sentence}{hint}{}", mark(*change)));
+    comment(text, &format!("{sentence}{hint}{mark}"));
     match section.item(name) {
         Some(inner) => {
             text.push_str(&format!("#{name} = {}\n", super::declare::show_table(&*inner)))

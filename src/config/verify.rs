@@ -208,14 +208,13 @@ fn routes(settings: &Settings, reader: &mut Reader<'_>) {
         }
         for pattern in &route.domains {
             let setting = format!("{at}.domains");
-            match lawful_pattern(pattern) {
-                None => reader.wrong_at(&setting, not_a_domain(pattern)),
-                Some(pattern) => {
-                    if let Some(other) = owners.insert(pattern.clone(), route.name.clone()) {
-                        let text = format!("{pattern} belongs to the route '{other}' already");
-                        reader.wrong_at(&setting, text);
-                    }
-                }
+            let Some(pattern) = lawful_pattern(pattern) else {
+                reader.wrong_at(&setting, not_a_domain(pattern));
+                continue;
+            };
+            if let Some(other) = owners.insert(pattern.clone(), route.name.clone()) {
+                let text = format!("{pattern} belongs to the route '{other}' already");
+                reader.wrong_at(&setting, text);
             }
         }
         if let Some(path) = &route.domains_file {

@@ -5,6 +5,7 @@
 //! Knows not:  SMTP, DNS, HTTP, campaigns.
 //! After a crash a delivery may be tried twice; it is never lost. See `tests/crash`.
 
+pub mod check; // is all that was accepted accounted for
 pub mod dialogue_log;
 mod kept;
 pub mod outcome_log;
@@ -120,7 +121,8 @@ struct Inner {
 }
 
 impl Queue {
-    /// Keeps its logs below `directory`. Also returns the outcomes that earlier lives may not have settled; `replayed` ends that.
+    /// Keeps its logs below `directory`. Also returns the outcomes that earlier lives may not have
+    /// settled; `replayed` ends that.
     pub fn open(
         store: Store,
         spool: Spool,

@@ -14,6 +14,7 @@ use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, PgConnection, Row as _, SqlStr, SqliteConnection};
 
 use super::Location;
+use super::checkpoint::LOG_PAGES_MAX;
 use super::dialect::{Dialect, Statement};
 use super::error::{Result, StoreError};
 
@@ -25,8 +26,6 @@ const READ_DEADLINE: Duration = Duration::from_secs(30);
 const READERS_MAX: u32 = 4;
 /// The writer's page cache: what it touches again and again at a million rows, in KiB.
 const WRITER_CACHE_KIB: u32 = 8192;
-/// Pages of 4 KiB in the write-ahead log before they are copied home.
-const CHECKPOINT_PAGES: u32 = 4000;
 
 /// A value to bind.
 #[derive(Clone, Debug)]
@@ -113,7 +112,7 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+            .pragma("wal_autocheckpoint", LOG_PAGES_MAX.to_string())
             .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"));
         Database::Sqlite { options: Box::new(options), readers }
     }

@@ -113,7 +113,7 @@ pub fn fixed(sql: String) -> SqlStr {
 
 fn ids_table(dialect: Dialect, parameter: &str) -> String {
     match dialect {
-        Dialect::Sqlite => format!("(SELECT value AS id FROM json_each(${parameter}))"),
+        Dialect::Sqlite => format!("(SELECT value AS id FROM jsonb_each(${parameter}))"),
         Dialect::Postgres => format!(
             "(SELECT CAST(value AS BIGINT) AS id FROM json_array_elements_text(${parameter}::json))"
         ),
@@ -134,7 +134,7 @@ fn rows_table(dialect: Dialect, columns: &[Column], parameter: usize) -> String 
         debug_assert!(written.is_ok(), "a String takes all that is written");
     }
     match dialect {
-        Dialect::Sqlite => format!("(SELECT {sql} FROM json_each(${parameter}))"),
+        Dialect::Sqlite => format!("(SELECT {sql} FROM jsonb_each(${parameter}))"),
         Dialect::Postgres => {
             format!("(SELECT * FROM json_to_recordset(${parameter}::json) AS given({sql}))")
         }
@@ -286,7 +286,7 @@ mod tests {
         let statement = Statement::with_rows(COLUMNS, "SELECT id FROM {rows} AS r {lock:r}");
         assert_eq!(
             statement.render(Dialect::Sqlite, 2),
-            "SELECT id FROM (SELECT value ->> 0 AS id, value ->> 1 AS name FROM json_each($2)) \
+            "SELECT id FROM (SELECT value ->> 0 AS id, value ->> 1 AS name FROM jsonb_each($2)) \
              AS r "
         );
         assert_eq!(

@@ -6,6 +6,7 @@
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
 mod changes; // the writer's rare jobs
+mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
 mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
@@ -256,7 +257,8 @@ fn collect<T>(rows: Vec<Row>, read: impl FnMut(&Row) -> Result<T>) -> Result<Vec
 /// Every statement there is.
 #[cfg(test)]
 fn statements() -> Vec<&'static Statement> {
-    let mut all = vec![&PING, &SHOW_FSYNC, &SHOW_COMMIT, &ledger::STANDINGS];
+    let mut all =
+        vec![&PING, &SHOW_FSYNC, &SHOW_COMMIT, &ledger::STANDINGS, &checkpoint::CHECKPOINT];
     all.extend(ledger::BATCH);
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
     all.extend(changes::ALL);

@@ -45,6 +45,8 @@ impl Events {
 pub struct Answers {
     pub settled: VecDeque<Vec<Settled>>,
     pub steered: VecDeque<u64>,
+    /// Of rows, as they were written.
+    pub octets: usize,
 }
 
 pub async fn write(
@@ -73,6 +75,7 @@ pub async fn write(
         }
     }
     let parameters = plan.parameters();
+    answers.octets = parameters.iter().map(|(json, _)| json.len()).sum();
     match dialect {
         // BEGIN, all statements and COMMIT in one text: one round trip to SQLite's thread. What
         // was read before it still holds, because nobody else writes.

@@ -17,6 +17,7 @@ use crate::model::limits::LEASE_DURATION;
 use crate::model::*;
 
 use super::changes::{self, Change};
+use super::checkpoint::{self, Growth};
 use super::database::{Connection, Database, within};
 use super::error::{Result, StoreError};
 use super::jobs::{Enqueue, SettleGroup, Settled, SteerAction};
@@ -99,6 +100,7 @@ pub struct Writer {
     node: i64,
     epoch: i64,
     events: Events,
+    log_growth: Growth,
     inbox: Inbox,
 }
 
@@ -134,6 +136,7 @@ pub fn start(
     let (closing, closing_inbox) = watch::channel(false);
     let (ending, ended) = watch::channel(false);
     let writer = Writer {
+        log_growth: checkpoint::start(&database),
         database,
         connection: Some(connection),
         trouble: StoreError::Unavailable("not connected".to_owned()),
@@ -342,7 +345,10 @@ impl Writer {
         let mut parts = vec![jobs];
         while let Some(mut part) = parts.pop() {
             match self.attempt(&part).await {
-                Ok(mut answers) => part.into_iter().for_each(|job| job.answer(&mut answers)),
+                Ok(mut answers) => {
+                    self.log_growth.add(answers.octets);
+                    part.into_iter().for_each(|job| job.answer(&mut answers));
+                }
                 Err(error) if error.is_transient() || part.len() <= 1 => {
                     part.into_iter().for_each(|job| job.refuse(error.clone()));
                 }

@@ -141,8 +141,7 @@ mod tests {
         let built = build(format, level, Clock::standing(1), sink);
         let (subscriber, logs) = built.expect("a lawful level");
         tracing::subscriber::with_default(subscriber, || say(&logs));
-        let found = lines.lock().clone();
-        found
+        lines.lock().clone()
     }
 
     fn say_hostile_things(_: &Logs) {

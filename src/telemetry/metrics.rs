@@ -11,8 +11,6 @@ pub enum Kind {
     Counter,
     /// What is now.
     Gauge,
-    /// How often which value.
-    Histogram,
 }
 
 /// A metric as it is declared.
@@ -59,19 +57,12 @@ impl Metric {
     pub fn gauge(&self, labels: &[(&'static str, &'static str)]) -> metrics::Gauge {
         metrics::gauge!(self.name, Metric::labels(labels))
     }
-
-    /// A histogram takes a value.
-    pub fn record(&self, value: f64) {
-        metrics::histogram!(self.name).record(value);
-    }
-
-    pub fn histogram(&self, labels: &[(&'static str, &'static str)]) -> metrics::Histogram {
-        metrics::histogram!(self.name, Metric::labels(labels))
-    }
 }
 
 macro_rules! declare_metrics {
-    ($($constant:ident: $kind:ident, $unit:ident, $name:literal, $help:literal, $alert:literal;)*) => {
+    ($(
+        $constant:ident: $kind:ident, $unit:ident, $name:literal, $help:literal, $alert:literal;
+    )*) => {
         /// One constant a metric.
         pub mod names {
             use super::{Kind, Metric, Unit};
@@ -89,56 +80,45 @@ macro_rules! declare_metrics {
 }
 
 declare_metrics! {
-    SESSIONS: Gauge, Count, "postroad_smtp_sessions",
+    SESSIONS: Counter, Count, "postroad_smtp_sessions_total",
+        "SMTP connections that were taken.", "";
+    SESSIONS_OPEN: Gauge, Count, "postroad_smtp_sessions_open",
         "SMTP sessions that are open.",
         "Close to smtp.connections_max: clients are about to be turned away.";
     SESSIONS_REFUSED: Counter, Count, "postroad_smtp_sessions_refused_total",
-        "SMTP connections turned away, by reason.",
+        "SMTP connections turned away at a limit.",
         "Grows steadily: a client opens too many connections, or a flood.";
-    SIGN_IN_FAILURES: Counter, Count, "postroad_sign_in_failures_total",
-        "Sign-ins that failed, by SMTP or HTTP.",
-        "A jump: somebody guesses passwords.";
-    MESSAGES_ACCEPTED: Counter, Count, "postroad_messages_accepted_total",
+    SESSIONS_TIMED_OUT: Counter, Count, "postroad_smtp_sessions_timed_out_total",
+        "SMTP sessions cut because the client was too slow.", "";
+    HANDSHAKES_FAILED: Counter, Count, "postroad_smtp_tls_handshakes_failed_total",
+        "TLS handshakes of SMTP clients that failed.",
+        "A jump: a certificate ran out or does not name this host.";
+    AUTH_REFUSED: Counter, Count, "postroad_smtp_auth_refused_total",
+        "AUTH commands that were refused.",
+        "A jump: somebody guesses passwords, or an application has an old one.";
+    COMMANDS: Counter, Count, "postroad_smtp_commands_total",
+        "SMTP commands that were answered.", "";
+    COMMANDS_REFUSED: Counter, Count, "postroad_smtp_commands_refused_total",
+        "SMTP commands answered with 4xx or 5xx.",
+        "Grows with the commands: a client does not understand us; the log says which.";
+    ACCEPTED: Counter, Count, "postroad_smtp_accepted_total",
         "Messages answered with 250: they are on disk.",
         "Stops while clients send.";
-    MESSAGES_REFUSED: Counter, Count, "postroad_messages_refused_total",
-        "Messages answered with 4xx or 5xx, by class.",
-        "class=\"4xx\" grows: no room, no database, or overload; the log says which.";
-    ACCEPT_SECONDS: Histogram, Seconds, "postroad_accept_seconds",
-        "From the end of a mail's data to its 250, seconds.",
-        "p99 above 0.1: the disk is slow to sync.";
+    ACCEPTED_BYTES: Counter, Bytes, "postroad_smtp_accepted_bytes_total",
+        "Octets of the messages answered with 250.", "";
     DELIVERIES: Gauge, Count, "postroad_deliveries",
-        "Deliveries in the ledger, by state; counted when metrics are asked for.",
+        "Deliveries in the ledger, by state; counted at most once a minute.",
         "state=\"waiting\" grows for an hour: mail is stuck; `postroad queue list` tells why.";
-    ATTEMPTS: Counter, Count, "postroad_attempts_total",
-        "Attempts, by outcome: delivered, deferred, failed, answer_not_seen.",
-        "outcome=\"failed\" above a twentieth of all: a bad list or a block.";
-    ATTEMPT_SECONDS: Histogram, Seconds, "postroad_attempt_seconds",
-        "From opening or taking a connection to the last reply, seconds.",
-        "";
-    CONNECTIONS_OUT: Gauge, Count, "postroad_delivery_connections",
-        "Connections to receiving hosts that are open.",
-        "Close to delivery.connections_max for long: raise it or look for slow hosts.";
-    PANICS: Counter, Count, "postroad_panics_total",
-        "Sessions or attempts that ended in a fault of ours.",
-        "Above zero: report it, with the log line.";
-    SPOOL_FREE_BYTES: Gauge, Bytes, "postroad_spool_free_bytes",
-        "Free room on the spool's disk.",
-        "Near spool.free_bytes_min: mail will be answered with 452.";
-    STORE_FAILURES: Counter, Count, "postroad_store_failures_total",
-        "Batches the database did not take at once.",
-        "Grows: the database is away, locked or full.";
+    DELIVERY_STEPS: Counter, Count, "postroad_deliveries_total",
+        "Deliveries whose try was settled, by step: deliver, defer, fail, expire and so on.",
+        "step=\"fail\" above a twentieth of all: a bad list or a block.";
     HTTP_REQUESTS: Counter, Count, "postroad_http_requests_total",
-        "HTTP requests, by class of status.",
+        "HTTP requests that were answered, by class of status.",
         "class=\"5xx\" grows.";
     LOG_LINES_LOST: Counter, Count, "postroad_log_lines_lost_total",
         "Log lines that could not be written.",
         "Above zero: standard error leads nowhere.";
 }
-
-/// From a millisecond to five minutes; seconds.
-const BUCKETS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 300.0];
 
 /// Renders what was measured.
 #[derive(Clone)]
@@ -147,14 +127,7 @@ pub struct Exposition(PrometheusHandle);
 impl Exposition {
     /// In Prometheus's text form, version 0.0.4.
     pub fn render(&self) -> String {
-        self.0.run_upkeep();
         self.0.render()
-    }
-
-    /// Folds recorded values into their buckets. Without it they pile up in memory while nobody
-    /// asks for metrics; every few seconds is enough.
-    pub fn upkeep(&self) {
-        self.0.run_upkeep();
     }
 }
 
@@ -163,8 +136,7 @@ impl Exposition {
 pub fn metrics() -> &'static Exposition {
     static EXPOSITION: OnceLock<Exposition> = OnceLock::new();
     EXPOSITION.get_or_init(|| {
-        let builder = PrometheusBuilder::new().set_buckets(&BUCKETS);
-        let recorder = builder.expect("the list of buckets is not empty").build_recorder();
+        let recorder = PrometheusBuilder::new().build_recorder();
         let exposition = Exposition(recorder.handle());
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another recorder of metrics was installed first: /metrics stays empty");
@@ -179,7 +151,6 @@ fn describe() {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
-            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
         }
     }
 }
@@ -191,12 +162,10 @@ mod tests {
     #[test]
     fn what_was_counted_is_rendered_with_its_help() {
         metrics();
-        names::MESSAGES_REFUSED.add_with(&[("class", "4xx")], 2);
-        names::ACCEPT_SECONDS.record(0.003);
+        names::DELIVERY_STEPS.add_with(&[("step", "defer")], 2);
         let text = metrics().render();
-        assert!(text.contains("# HELP postroad_messages_refused_total "), "{text}");
-        assert!(text.contains("postroad_messages_refused_total{class=\"4xx\"} 2"), "{text}");
-        assert!(text.contains("postroad_accept_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+        assert!(text.contains("# HELP postroad_deliveries_total "), "{text}");
+        assert!(text.contains("postroad_deliveries_total{step=\"defer\"} 2"), "{text}");
     }
 
     #[test]
@@ -205,6 +174,59 @@ mod tests {
             let counts = metric.name.ends_with("_total");
             assert_eq!(counts, metric.kind == Kind::Counter, "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+    }
+
+    /// The names that stand in a call such as `counter!("…")`.
+    fn names_in(text: &str) -> Vec<&str> {
+        let calls = ["counter!(", "gauge!("];
+        let after = |call| {
+            let rests = text.split(call).skip(1);
+            rests.filter_map(|rest| rest.trim_start().strip_prefix('"'))
+        };
+        calls.into_iter().flat_map(after).filter_map(|rest| rest.split('"').next()).collect()
+    }
+
+    fn sources(directory: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(directory).expect("a directory of the checkout") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => sources(&path, found),
+                false => found.push(std::fs::read_to_string(path).expect("a text")),
+            }
+        }
+    }
+
+    fn all_sources() -> Vec<String> {
+        let mut texts = Vec::new();
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        sources(&root, &mut texts);
+        texts
+    }
+
+    #[test]
+    fn whatever_is_measured_anywhere_is_declared_here() {
+        for name in all_sources().iter().flat_map(|text| names_in(text)) {
+            let declared = METRICS.iter().any(|metric| metric.name == name);
+            assert!(declared || !name.starts_with("postroad"), "{name} is not in the table");
+        }
+    }
+
+    #[test]
+    fn whatever_is_declared_is_measured_somewhere() {
+        let texts = all_sources();
+        let constants = [
+            ("DELIVERIES", names::DELIVERIES.name),
+            ("HTTP_REQUESTS", names::HTTP_REQUESTS.name),
+            ("LOG_LINES_LOST", names::LOG_LINES_LOST.name),
+        ];
+        for metric in METRICS {
+            let constant = constants.iter().find(|(_, name)| *name == metric.name);
+            let used = |text: &String| match constant {
+                Some((constant, _)) => text.contains(&format!("names::{constant}.")),
+                None => names_in(text).contains(&metric.name),
+            };
+            assert!(texts.iter().any(used), "nobody measures {}", metric.name);
         }
     }
 }

@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 
 use super::dns::Data;
+use super::narrator::narrate;
 use super::operators::{
     ACCEPTING_DOMAIN, GREYLISTING_DOMAIN, OWN_DOMAIN, Operator, REFUSED_RECIPIENT, operators, zones,
 };
@@ -85,6 +87,7 @@ struct Ready<'a> {
     http: Option<String>,
     smtp_user: &'a str,
     smtp_password: &'a str,
+    /// What follows `Bearer`.
     api_key: Option<String>,
     admin_email: Option<String>,
     admin_password: Option<String>,
@@ -214,20 +217,25 @@ fn forget(file: &Path) -> io::Result<()> {
 struct Running {
     app: App,
     world: World,
-    trickle: Option<tokio::task::JoinHandle<()>>,
+    /// Trickle and narrator.
+    company: JoinSet<()>,
 }
 
 impl Running {
-    async fn until(self, stop: &mut Stop) -> Result<(), DemoError> {
-        stop.asked().await;
-        if let Some(trickle) = &self.trickle {
-            trickle.abort();
-        }
+    async fn until(mut self, stop: &mut Stop) -> Result<(), DemoError> {
+        let died = tokio::select! {
+            () = stop.asked() => None,
+            error = self.app.died() => Some(error),
+        };
+        self.company.abort_all();
         println!("Stopping: sessions and attempts under way are finished first.");
         let stopped = self.app.stop().await;
         // The hosts end after the daemon, so that its last attempts still meet somebody.
         drop(self.world);
-        Ok(stopped?)
+        match died {
+            Some(error) => Err(error.into()),
+            None => Ok(stopped?),
+        }
     }
 }
 
@@ -260,18 +268,22 @@ async fn run(options: &DemoOptions, place: &Place, ports: &Ports) -> Result<Runn
         text.push(b'\n');
         write_private(file, &text)?;
     }
-    let trickle = start_trickle(options, &addresses);
-    Ok(Running { app, world, trickle })
+    let company = company(options, &app);
+    Ok(Running { app, world, company })
 }
 
-fn start_trickle(
-    options: &DemoOptions,
-    addresses: &Addresses,
-) -> Option<tokio::task::JoinHandle<()>> {
-    let unasked = if options.ready_file.is_some() { 0 } else { TRAFFIC_DEFAULT };
-    let per_minute = options.traffic.unwrap_or(unasked);
-    let submission = *addresses.submission.first()?;
-    (per_minute > 0).then(|| tokio::spawn(trickle(per_minute, submission, FROM)))
+/// Something to look at, where a person looks.
+fn company(options: &DemoOptions, app: &App) -> JoinSet<()> {
+    let mut company = JoinSet::new();
+    let is_watched = options.ready_file.is_none();
+    if is_watched {
+        company.spawn(narrate(app.store().clone()));
+    }
+    let per_minute = options.traffic.unwrap_or(if is_watched { TRAFFIC_DEFAULT } else { 0 });
+    if let (Some(submission), 1..) = (app.addresses().submission.first(), per_minute) {
+        company.spawn(trickle(per_minute, *submission, FROM));
+    }
+    company
 }
 
 fn settings(place: &Place, ports: &Ports, world: &World) -> Result<Settings, DemoError> {
@@ -334,7 +346,7 @@ fn ready<'a>(
         http: first(&addresses.http).map(|address| format!("http://{address}")),
         smtp_user: &secrets.smtp_user,
         smtp_password: &secrets.smtp_password,
-        api_key: None,
+        api_key: Some(format!("{}:{}", secrets.smtp_user, secrets.smtp_password)),
         admin_email: None,
         admin_password: None,
         from: FROM,
@@ -376,7 +388,7 @@ fn tell(ready: &Ready<'_>, place: &Place, operators: &[Operator], options: &Demo
     for operator in operators {
         println!("  {:<24} {}", operator.domains[0].replace('*', "any"), operator.note);
     }
-    println!("\nCtrl-C ends it.");
+    println!("\nCtrl-C ends it. What becomes of each mail:\n");
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod dns;
 mod grammar;
 pub mod manners;
 pub mod mx;
+mod narrator;
 pub mod operators;
 mod seed;
 mod session;

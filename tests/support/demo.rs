@@ -6,29 +6,60 @@ use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 
+const SUBMIT: &str = r#"
+import os, smtplib, ssl, sys
+port, user, sender, recipient, mail = sys.argv[1:]
+context = ssl._create_unverified_context()
+client = smtplib.SMTP_SSL("127.0.0.1", int(port), timeout=20, context=context)
+client.login(user, os.environ["SECRET"])
+client.sendmail(sender, [recipient], mail.encode())
+client.quit()
+"#;
+
 pub struct Demo {
     child: Child,
     ready: serde_json::Value,
-    _directory: tempfile::TempDir,
+    /// None: the test's own, which lives on.
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl Demo {
     pub fn start() -> Demo {
         let directory = tempfile::tempdir().expect("a directory");
-        let ready_file = directory.path().join("ready.json");
-        let data_dir = directory.path().join("data");
+        let mut demo = Demo::start_in(directory.path(), &[]);
+        demo._directory = Some(directory);
+        demo
+    }
+
+    /// `ready.json` and `data/` lie in this directory.
+    pub fn start_in(directory: &Path, arguments: &[&str]) -> Demo {
+        let ready_file = directory.join("ready.json");
+        let data_dir = directory.join("data");
         let mut child = Command::new(env!("CARGO_BIN_EXE_postroad"))
             .arg("demo")
             .arg("--ready-file")
             .arg(&ready_file)
             .arg("--data-dir")
             .arg(&data_dir)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .expect("the demo starts");
         let ready = wait_for(&ready_file, &mut child);
-        Demo { child, ready, _directory: directory }
+        Demo { child, ready, _directory: None }
+    }
+
+    /// A mail from `from` over TLS with AUTH, by Python's smtplib; panics when it is refused.
+    pub fn submit(&self, to: &str, subject: &str) {
+        let from = self.fact("from");
+        let mail = format!("From: <{from}>\r\nTo: <{to}>\r\nSubject: {subject}\r\n\r\nhello\r\n");
+        let output = Command::new("python3")
+            .args(["-c", SUBMIT, self.port("submissions"), self.fact("smtp_user"), from, to, &mail])
+            .env("SECRET", self.fact("smtp_password"))
+            .output()
+            .expect("python3 runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// A text of the ready file.
@@ -48,12 +79,21 @@ impl Demo {
     /// Mail whose subject is this, once it is in the sink: body and sidecar.
     pub fn captured(&self, subject: &str) -> (Vec<u8>, serde_json::Value) {
         let line = format!("\r\nSubject: {subject}\r\n");
+        let line = line.as_bytes();
+        self.captured_where(|body, _| body.windows(line.len()).any(|window| window == line))
+    }
+
+    /// The first mail in the sink of which this holds, once there is one.
+    pub fn captured_where(
+        &self,
+        holds: impl Fn(&[u8], &serde_json::Value) -> bool,
+    ) -> (Vec<u8>, serde_json::Value) {
         let started = Instant::now();
         loop {
-            if let Some(found) = find(Path::new(self.fact("sink_dir")), line.as_bytes()) {
+            if let Some(found) = find(Path::new(self.fact("sink_dir")), &holds) {
                 return found;
             }
-            assert!(started.elapsed() < PATIENCE, "no mail with the subject {subject}");
+            assert!(started.elapsed() < PATIENCE, "no such mail in the sink");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -102,16 +142,20 @@ fn wait_for(file: &PathBuf, child: &mut Child) -> serde_json::Value {
     }
 }
 
-fn find(sink: &Path, line: &[u8]) -> Option<(Vec<u8>, serde_json::Value)> {
+fn find(
+    sink: &Path,
+    holds: impl Fn(&[u8], &serde_json::Value) -> bool,
+) -> Option<(Vec<u8>, serde_json::Value)> {
     for entry in std::fs::read_dir(sink).expect("a sink") {
         let path = entry.expect("an entry").path();
         if path.extension().is_none_or(|ending| ending != "json") {
             continue;
         }
         let body = std::fs::read(path.with_extension("eml")).expect("stands beside its sidecar");
-        if body.windows(line.len()).any(|window| window == line) {
-            let sidecar = std::fs::read(&path).expect("a sidecar");
-            return Some((body, serde_json::from_slice(&sidecar).expect("JSON")));
+        let sidecar = std::fs::read(&path).expect("a sidecar");
+        let sidecar = serde_json::from_slice(&sidecar).expect("whole JSON");
+        if holds(&body, &sidecar) {
+            return Some((body, sidecar));
         }
     }
     None

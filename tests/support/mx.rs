@@ -56,10 +56,6 @@ impl FakeMx {
         &self.clock
     }
 
-    pub fn world(&self) -> &World {
-        &self.world
-    }
-
     pub fn first(&self) -> &Arc<Host> {
         self.world.host(FIRST).expect("is there")
     }

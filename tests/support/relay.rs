@@ -1,6 +1,7 @@
 //! A whole daemon in this process, on a clock that is moved, sending to a `FakeMx`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use postroad::app::App;
@@ -10,6 +11,7 @@ use postroad::config::{Settings, SourceSettings, Trusted};
 use postroad::model::{Address, DeliveryId, Domain, MessageId, OrganizationId, State};
 use postroad::store::{DeliveryFilter, DeliveryView, EventRow, Location, Store};
 use postroad::wire::network::Network;
+use sqlx::{Connection, Executor};
 
 use super::PATIENCE;
 use super::mx::FakeMx;
@@ -22,6 +24,33 @@ const CREDENTIAL: &str = "tester";
 pub const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 2, 1);
 /// Moves of the clock before a scenario is said never to come to rest: four days of retries.
 const MOVES_MAX: u32 = 500;
+
+/// Where a relay keeps its ledger.
+#[derive(Clone, Debug)]
+pub enum Database {
+    Sqlite,
+    /// A database of its own on the test server.
+    Postgres(String),
+}
+
+impl Database {
+    /// SQLite, and PostgreSQL where `POSTROAD_TEST_POSTGRES` names a server.
+    pub async fn all() -> Vec<Database> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let Ok(server) = std::env::var("POSTROAD_TEST_POSTGRES") else {
+            eprintln!("\n*** SKIPPED ON POSTGRESQL: POSTROAD_TEST_POSTGRES names no server ***\n");
+            return vec![Database::Sqlite];
+        };
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("relay_{}_{number}", std::process::id());
+        let mut connection = sqlx::PgConnection::connect(&server).await.expect("the test server");
+        let sql = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        connection.execute(sql).await.expect("the server obeys");
+        connection.close().await.expect("closed");
+        let (base, _) = server.rsplit_once('/').expect("a URL with a database");
+        vec![Database::Sqlite, Database::Postgres(format!("{base}/{name}"))]
+    }
+}
 
 pub struct TestRelay {
     /// None while it is stopped.
@@ -37,13 +66,25 @@ impl TestRelay {
         TestRelay::with(mx, |_| {}).await
     }
 
+    pub async fn on(database: &Database, mx: &FakeMx) -> TestRelay {
+        TestRelay::with(mx, |settings| {
+            if let Database::Postgres(url) = database {
+                settings.store.url = Some(url.clone());
+            }
+        })
+        .await
+    }
+
     /// With settings of its own.
     pub async fn with(mx: &FakeMx, change: impl FnOnce(&mut Settings)) -> TestRelay {
         let directory = tempfile::tempdir().expect("a directory");
         let mut settings = settings(mx, directory.path());
         change(&mut settings);
         let clock = mx.clock().clone();
-        let location = Location::Sqlite(settings.node.data_dir.clone());
+        let location = match &settings.store.url {
+            Some(url) => Location::Postgres(url.clone()),
+            None => Location::Sqlite(settings.node.data_dir.clone()),
+        };
         seed(&location, &settings, &clock).await;
         let app = App::start(settings.clone(), clock.clone()).await.expect("starts");
         let reader = Store::open_to_read(&location).await.expect("reads");
