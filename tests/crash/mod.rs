@@ -14,9 +14,12 @@
 //!    stamped with `recording.written()` after it was seen.
 //! 3. `power_cut::survey(&trace, …)` with a check over the rebuilt directory.
 
+mod daemon;
 mod disk;
+mod kill_story;
 mod power_cut;
 mod recorder;
 mod spool_story;
 mod sqlite_story;
+mod stop_story;
 mod trace;
