@@ -15,11 +15,13 @@
 //! 3. `power_cut::survey(&trace, …)` with a check over the rebuilt directory.
 
 mod daemon;
+mod daemon_story;
 mod disk;
 mod kill_story;
 mod power_cut;
 mod recorder;
 mod spool_story;
 mod sqlite_story;
+mod start_story;
 mod stop_story;
 mod trace;

@@ -54,6 +54,14 @@ pub enum Answer {
     NotSent,
 }
 
+/// What a `250` stands for.
+pub struct Promise {
+    /// The message's id, as the answer named it.
+    pub message: String,
+    pub recipients: usize,
+    pub body: Vec<u8>,
+}
+
 #[derive(Default)]
 struct Books {
     bodies: BTreeMap<u64, Vec<u8>>,
@@ -130,14 +138,15 @@ impl Ledger {
         self.books.lock().lives.clone()
     }
 
-    /// The acknowledged mails with a stamp of at most `stamp`: the answer's text and the number of
-    /// recipients.
-    pub fn answers_by(&self, stamp: u64) -> Vec<(String, usize)> {
+    /// The mails acknowledged with a stamp of at most `stamp`.
+    pub fn promises_by(&self, stamp: u64) -> Vec<Promise> {
         let books = self.books.lock();
         let by = |(number, answer): (&u64, &Answer)| match answer {
-            Answer::Acknowledged { text, stamp: at } if *at <= stamp => {
-                Some((text.clone(), books.recipients[number].len()))
-            }
+            Answer::Acknowledged { text, stamp: at } if *at <= stamp => Some(Promise {
+                message: text.rsplit(' ').next().unwrap_or_default().to_owned(),
+                recipients: books.recipients[number].len(),
+                body: books.bodies[number].clone(),
+            }),
             _ => None,
         };
         books.answers.iter().filter_map(by).collect()
