@@ -18,6 +18,7 @@ use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
 use super::messages::{self, MESSAGES_BY_ID};
 use super::rows::{Backlog, ClaimedDelivery, MessageRow};
+use super::unreadable::Unreadable;
 use super::{Store, collect};
 
 const CLAIM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(6);
@@ -147,16 +148,18 @@ impl Store {
         limit: usize,
         taken: &[DeliveryId],
     ) -> Result<Vec<ClaimedDelivery>> {
-        let wanted = Wanted { site, now, limit, taken: json_of(taken) };
+        let wanted = Wanted { site, now, limit, taken: self.left_out().with(taken) };
         let ids = match self.database() {
             Database::Sqlite { .. } => self.due(&wanted).await?,
             Database::Postgres { .. } => {
                 within(CLAIM_DEADLINE, "claiming", self.lease_due(&wanted)).await?
             }
         };
-        let claimed = self.deliveries_in(&ids).await?;
+        let read = self.deliveries_in(&ids).await?;
+        self.set_aside(&read.unreadable).await;
         let is_claimable = |state: State| matches!(state, State::Waiting | State::Leased);
-        let mut claimed: Vec<ClaimedDelivery> = claimed
+        let mut claimed: Vec<ClaimedDelivery> = read
+            .deliveries
             .into_iter()
             .filter(|(state, _)| is_claimable(*state))
             .map(|(_, delivery)| delivery)
@@ -229,7 +232,7 @@ impl Store {
 
     /// The earliest due time of a site's waiting mail, without those in `taken`.
     pub async fn next_due(&self, site: SiteId, taken: &[DeliveryId]) -> Result<Option<Timestamp>> {
-        let taken = json_of(taken);
+        let taken = self.left_out().with(taken);
         let mut earliest: Option<Timestamp> = None;
         let mut consider = |rows: Vec<Row>| -> Result<()> {
             let due = rows.first().map(|row| row.int(0)).transpose()?.map(Timestamp);
@@ -257,13 +260,18 @@ impl Store {
         ids: &[DeliveryId],
     ) -> Result<Vec<(State, ClaimedDelivery)>> {
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        self.deliveries_in(&ids).await
+        let read = self.deliveries_in(&ids).await?;
+        for row in &read.unreadable {
+            tracing::error!(delivery = %row.delivery, reason = row.why, "a delivery cannot be read");
+        }
+        Ok(read.deliveries)
     }
 
-    /// A row that cannot be read is set aside and reported; the others are returned.
-    async fn deliveries_in(&self, ids: &[i64]) -> Result<Vec<(State, ClaimedDelivery)>> {
+    /// A row that cannot be read harms no other.
+    pub(super) async fn deliveries_in(&self, ids: &[i64]) -> Result<ReadDeliveries> {
+        let mut read = ReadDeliveries::default();
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok(read);
         }
         let values = vec![json_ids(ids.iter().copied()).into()];
         let rows = self.read(&DELIVERIES_BY_ID, values).await?;
@@ -274,18 +282,18 @@ impl Store {
         message_ids.sort_unstable();
         message_ids.dedup();
         let messages = self.messages_by_id(&message_ids).await?;
-        let mut deliveries = Vec::with_capacity(rows.len());
+        read.deliveries.reserve(rows.len());
         for row in &rows {
             match delivery(row, &messages) {
-                Ok(delivery) => deliveries.push(delivery),
-                Err(error) => tracing::error!(
-                    delivery = row.int(0)?,
-                    reason = %error,
-                    "a delivery cannot be read and is left aside: look at its row"
-                ),
+                Ok(delivery) => read.deliveries.push(delivery),
+                Err(error) => read.unreadable.push(Unreadable {
+                    delivery: DeliveryId(row.int(0)?),
+                    why: error.to_string(),
+                    tries: u32::try_from(row.int(4)?).ok(),
+                }),
             }
         }
-        Ok(deliveries)
+        Ok(read)
     }
 
     async fn messages_by_id(&self, ids: &[i64]) -> Result<BTreeMap<i64, Arc<MessageRow>>> {
@@ -303,6 +311,12 @@ impl Store {
         }
         Ok(messages)
     }
+}
+
+#[derive(Default)]
+pub(super) struct ReadDeliveries {
+    pub deliveries: Vec<(State, ClaimedDelivery)>,
+    pub unreadable: Vec<Unreadable>,
 }
 
 struct Wanted {
@@ -324,10 +338,6 @@ impl Wanted {
     fn is_met(&self, candidates: &[Candidate], flow: &Flow, next: Option<&Flow>) -> bool {
         candidates.len() >= self.limit && next.is_none_or(|next| next.rank > flow.rank)
     }
-}
-
-fn json_of(ids: &[DeliveryId]) -> String {
-    json_ids(ids.iter().map(|id| id.0))
 }
 
 fn add_candidates(candidates: &mut Vec<Candidate>, flow: &Flow, rows: Vec<Row>) -> Result<()> {
