@@ -80,14 +80,19 @@ pub static NEXT_LEASE_END: Statement = Statement::new(
      AND id NOT IN (SELECT id FROM {ids:2} AS taken) ORDER BY lease_until LIMIT 1",
 );
 
-/// Leases of nodes that died come back to where everybody looks.
-pub static FREE_EXPIRED: Statement = Statement::pair(
+/// What comes back to where everybody looks: leases of nodes that died, and our own that are not in
+/// our memory ($5). Those come from a claim or an enqueue that was committed while its answer was
+/// lost, so nobody would try them before the lease ends.
+pub static FREE_STRAYS: Statement = Statement::pair(
     "UPDATE deliveries SET state = 'waiting', lease_node = NULL, lease_epoch = NULL, \
      lease_until = NULL WHERE id IN (SELECT id FROM deliveries WHERE state = 'leased' \
-     AND site = $1 AND lease_until <= $2 ORDER BY lease_until LIMIT 1000)",
+     AND site = $1 AND (lease_until <= $2 OR lease_node = $3 AND lease_epoch = $4 \
+       AND id NOT IN (SELECT id FROM {ids:5} AS taken)) ORDER BY lease_until LIMIT 1000)",
     "UPDATE deliveries SET state = 'waiting', lease_node = NULL, lease_epoch = NULL, \
      lease_until = NULL WHERE id IN (SELECT id FROM deliveries WHERE state = 'leased' \
-     AND site = $1 AND lease_until <= $2 ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED)",
+     AND site = $1 AND (lease_until <= $2 OR lease_node = $3 AND lease_epoch = $4 \
+       AND id NOT IN (SELECT id FROM {ids:5} AS taken)) ORDER BY lease_until LIMIT 1000 \
+     FOR UPDATE SKIP LOCKED)",
 );
 
 pub static LEASE: Statement = Statement::new(
@@ -108,7 +113,7 @@ pub static ALL: &[&Statement] = &[
     &DUE_IN_FLOW,
     &NEXT_IN_FLOW,
     &NEXT_LEASE_END,
-    &FREE_EXPIRED,
+    &FREE_STRAYS,
     &LEASE,
     &DELIVERIES_BY_ID,
 ];
@@ -140,7 +145,8 @@ type Candidate = (i64, i64, i64);
 
 impl Store {
     /// Waiting deliveries of a site that are due, smallest rank and earliest due time first,
-    /// without those in `taken`. On PostgreSQL they are leased to this node.
+    /// without those in `taken`. On PostgreSQL they are leased to this node, and `taken` must name
+    /// all that this node holds of the site: what else it had leased is claimed anew.
     pub async fn claim(
         &self,
         site: SiteId,
@@ -188,8 +194,14 @@ impl Store {
     async fn lease_due(&self, wanted: &Wanted) -> Result<Vec<i64>> {
         let Database::Postgres { pool, .. } = self.database() else { return Ok(Vec::new()) };
         let mut transaction = pool.begin().await.map_err(unreachable)?;
-        let site_and_now = vec![wanted.site.0.into(), wanted.now.0.into()];
-        postgres_execute(&mut transaction, &FREE_EXPIRED, site_and_now).await?;
+        let values = vec![
+            wanted.site.0.into(),
+            wanted.now.0.into(),
+            self.node().into(),
+            self.epoch().into(),
+            wanted.taken.as_str().into(),
+        ];
+        postgres_execute(&mut transaction, &FREE_STRAYS, values).await?;
         let site = vec![wanted.site.0.into()];
         let rows = postgres_fetch(&mut transaction, &FLOWS, site).await?;
         let flows = collect(rows, Flow::read)?;
