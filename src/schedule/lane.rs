@@ -131,6 +131,7 @@ impl Lane {
         let first = &claimed[0].delivery;
         let message = &first.message;
         let started = shared.clock.wall();
+        moment::attempted(&message.subject);
         if shared.clock.now() >= message.expires_at {
             return Ended::Settled(shared.expire(&self.site, claimed).await);
         }

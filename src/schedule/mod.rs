@@ -184,6 +184,9 @@ impl Schedule {
         }
         shared.settlements.lock().take();
         let settler = tasks.settler;
+        if settler.is_finished() {
+            return;
+        }
         tokio::pin!(settler);
         if tokio::time::timeout(wait, &mut settler).await.is_err() {
             shared.cut.store(true, Ordering::Relaxed);

@@ -18,7 +18,7 @@ use crate::store::SettleGroup;
 const CHUNK: usize = 500;
 
 pub async fn replay(shared: &Arc<Shared>, records: Vec<Record>) -> Result<(), QueueError> {
-    let mut applied = 0;
+    let (mut applied, mut refused) = (0, 0);
     for chunk in records.chunks(CHUNK) {
         let ids: Vec<DeliveryId> = chunk.iter().map(|record| record.delivery).collect();
         let rows = shared.queue.store().deliveries_by_id(&ids).await?;
@@ -29,15 +29,30 @@ pub async fn replay(shared: &Arc<Shared>, records: Vec<Record>) -> Result<(), Qu
         for record in chunk {
             let Some((state, claimed)) = rows.get(&record.delivery) else { continue };
             if claimed.delivery.tries == record.tries && !is_settled(*state) {
-                settle(shared, claimed, record).await?;
-                applied += 1;
+                match settle(shared, claimed, record).await {
+                    Ok(()) => applied += 1,
+                    Err(error) if error.is_transient() => return Err(error),
+                    // One damaged row must not keep the daemon from starting.
+                    Err(error) => {
+                        refused += 1;
+                        leave_out(shared, record.delivery, &error);
+                    }
+                }
             }
         }
     }
     if !records.is_empty() {
         tracing::info!(records = records.len(), applied, "outcomes of an earlier run are settled");
     }
-    shared.queue.replayed()
+    // What was refused is asked for again at the next start.
+    if refused > 0 { Ok(()) } else { shared.queue.replayed() }
+}
+
+/// The mail is out and the ledger cannot be told: it must not be sent again.
+fn leave_out(shared: &Shared, delivery: DeliveryId, error: &QueueError) {
+    tracing::error!(%delivery, %error, "the ledger refuses the outcome of an earlier run; the \
+        delivery is left alone: run postroad check");
+    shared.queue.store().leave_out(delivery);
 }
 
 /// A late answer still counts for a row that a person has cancelled or time has expired.
