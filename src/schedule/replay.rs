@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
+
 use super::Shared;
 use super::report::Told;
 use super::verdict::{self, Rules};
@@ -26,12 +28,20 @@ pub async fn replay(shared: &Arc<Shared>, records: Vec<Record>) -> Result<(), Qu
             .into_iter()
             .map(|(state, row)| (row.id, (state, Claimed { delivery: row, body: None })))
             .collect();
+        // All at once, so that the ledger takes them in one transaction: one by one each would
+        // wait for a commit of its own, and a start after a kill under load for thousands of them.
+        let mut settling = JoinSet::new();
         for record in chunk {
             let Some((state, claimed)) = rows.get(&record.delivery) else { continue };
             if claimed.delivery.tries == record.tries && !is_settled(*state) {
-                settle(shared, claimed, record).await?;
+                let (shared, claimed) = (shared.clone(), claimed.clone());
+                let record = record.clone();
+                settling.spawn(async move { settle(&shared, &claimed, &record).await });
                 applied += 1;
             }
+        }
+        while let Some(settled) = settling.join_next().await {
+            settled.unwrap_or_else(|fault| std::panic::resume_unwind(fault.into_panic()))?;
         }
     }
     if !records.is_empty() {
