@@ -6,6 +6,7 @@
 //!             ends the daemon.
 //! Knows not:  what any of its parts does.
 
+mod files;
 mod signals;
 
 use std::net::{IpAddr, SocketAddr};
@@ -113,6 +114,7 @@ impl App {
         logs: Option<Logs>,
         reread: Option<Reread>,
     ) -> Result<App, AppError> {
+        files::allow_for(&settings);
         let certificates = Certificates::open(&settings.tls, &settings.node.host_name)?;
         let http = bind_http(&settings).await?;
         let socket_path = settings.control_socket();
@@ -185,6 +187,8 @@ impl App {
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
             () = any_ended(&mut self.servers) => "an HTTP server",
+            () = self.spool.ended() => "the thread that writes bodies",
+            () = self.store.writer_ended() => "the writer of the ledger",
         };
         AppError::TaskDied(what)
     }
@@ -194,7 +198,8 @@ impl App {
         self.live.listener.drain(self.stop_wait).await;
         self.live.schedule.stop(self.tasks, self.stop_wait).await;
         self.servers_stop.send_replace(true);
-        for server in self.servers {
+        // One that has ended was noticed by `died`, and must not be asked twice.
+        for server in self.servers.into_iter().filter(|server| !server.is_finished()) {
             if let Err(error) = server.await {
                 tracing::error!(%error, "an HTTP server had ended in a fault of our own");
             }

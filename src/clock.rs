@@ -21,8 +21,8 @@ struct Inner {
     started_wall: Timestamp,
     started: Instant,
     speed: u32,
-    /// Time added by hand; always zero outside tests and the demo.
-    moved: Mutex<Duration>,
+    /// Time added by hand, and taken back; both zero outside tests and the demo.
+    moved: Mutex<(Duration, Duration)>,
     moving: Notify,
     stands: bool,
     dice: Mutex<Dice>,
@@ -50,7 +50,7 @@ impl Clock {
             started_wall,
             started: Instant::now(),
             speed: speed.max(1),
-            moved: Mutex::new(Duration::ZERO),
+            moved: Mutex::default(),
             moving: Notify::new(),
             stands,
             dice: Mutex::new(Dice(seed)),
@@ -60,14 +60,15 @@ impl Clock {
     /// The present moment of the product's own clock.
     pub fn now(&self) -> Timestamp {
         let inner = &self.0;
-        let moved = *inner.moved.lock();
-        if inner.stands {
-            return inner.started_wall + moved;
-        }
-        if inner.speed == 1 {
-            return system_now() + moved;
-        }
-        inner.started_wall + inner.started.elapsed().saturating_mul(inner.speed) + moved
+        let (forth, back) = *inner.moved.lock();
+        let unmoved = if inner.stands {
+            inner.started_wall
+        } else if inner.speed == 1 {
+            system_now()
+        } else {
+            inner.started_wall + inner.started.elapsed().saturating_mul(inner.speed)
+        };
+        unmoved + forth - back
     }
 
     /// The wall clock, whatever speed `now` runs at.
@@ -77,7 +78,13 @@ impl Clock {
 
     /// Moves `now` forward and wakes every sleeper whose moment has come.
     pub fn advance(&self, span: Duration) {
-        *self.0.moved.lock() += span;
+        self.0.moved.lock().0 += span;
+        self.0.moving.notify_waiters();
+    }
+
+    /// Moves `now` back, as a person or a time server may do to a system's clock.
+    pub fn set_back(&self, span: Duration) {
+        self.0.moved.lock().1 += span;
         self.0.moving.notify_waiters();
     }
 

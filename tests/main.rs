@@ -11,6 +11,8 @@ mod demo;
 mod dkim;
 mod dns;
 mod dsn;
+mod faults;
+mod hostile;
 mod layers;
 mod listener;
 mod peers;

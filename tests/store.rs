@@ -214,7 +214,8 @@ on_both! {
         assert!(ledger.claim(1).await.is_empty(), "it is not due yet");
         ledger.clock.advance(Duration::from_secs(301));
         assert_eq!(ledger.claim(1).await[0].tries, 1);
-        assert_eq!(ledger.settle(delivery, Step::Deliver, 1).await, Settled::Moved(State::Delivered));
+        let settled = ledger.settle(delivery, Step::Deliver, 1).await;
+        assert_eq!(settled, Settled::Moved(State::Delivered));
 
         use EventKind::{Accepted, Deferred, Delivered};
         assert_eq!(ledger.kinds(mail.message.id).await, [Accepted, Deferred, Delivered]);
@@ -670,15 +671,17 @@ async fn a_lease_keeps_other_nodes_away_until_it_ends_or_its_holder_comes_back()
     mail.deliveries[0].claimed = true;
     ledger.store.enqueue(mail.clone()).await.expect("accepted");
     let other = Store::open(&ledger.location, 2, ledger.clock.clone()).await.expect("node 2");
-    let claim = async |store: &Store, limit| {
-        let claimed = store.claim(SiteId(7), ledger.clock.now(), limit, &[]).await;
+    let claim = async |store: &Store, limit, held: &[DeliveryId]| {
+        let claimed = store.claim(SiteId(7), ledger.clock.now(), limit, held).await;
         claimed.expect("a claim").iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
     };
     let [first, second, third] = [0, 1, 2].map(|position: usize| mail.deliveries[position].id);
     assert_eq!(ledger.state_of(first).await, State::Leased);
-    assert_eq!(claim(&other, 1).await, [second]);
-    assert_eq!(claim(&ledger.store, 9).await, [third]);
-    assert!(claim(&other, 9).await.is_empty());
+    assert_eq!(claim(&other, 1, &[]).await, [second]);
+    assert_eq!(claim(&ledger.store, 9, &[first]).await, [third]);
+    assert!(claim(&other, 9, &[second]).await.is_empty());
+    // A lease that the node itself does not know of is its own stray.
+    assert_eq!(claim(&ledger.store, 9, &[third]).await, [first]);
     assert_eq!(ledger.steer(SteerAction::Hold, everything(), 9).await, 0);
 
     // Only the holder may defer; a 250 counts from anybody.

@@ -119,9 +119,9 @@ settings! {
         /// Where TLS begins with the first octet.
         submissions: Vec<SocketAddr> = vec![any(465)], Address, Restart;
         /// Connections in all.
-        connections_max: usize = 2000, Count, Live, 1..=1_000_000;
+        connections_max: usize = 10_000, Count, Live, 1..=1_000_000;
         /// Connections of one client.
-        connections_per_client_max: usize = 100, Count, Live, 1..=1_000_000;
+        connections_per_client_max: usize = 200, Count, Live, 1..=1_000_000;
         /// The size of a mail.
         message_bytes_max: u64 = BODY_BYTES_MAX, Bytes, Live, (64 << 10)..=(1 << 30);
         /// Recipients of a mail; RFC 5321 asks for 100 at least.

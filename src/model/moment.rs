@@ -15,6 +15,22 @@ pub fn reached(name: &'static std::ffi::CStr) {
 #[inline(always)]
 pub const fn reached(_name: &'static std::ffi::CStr) {}
 
+/// An attempt to send a message with this subject begins. A test of a debug build may set a
+/// function here once, to let an attempt fail in a way that no input is known to cause.
+#[cfg(debug_assertions)]
+pub static ATTEMPTED: std::sync::OnceLock<fn(&str)> = std::sync::OnceLock::new();
+
+#[cfg(debug_assertions)]
+pub fn attempted(subject: &str) {
+    if let Some(told) = ATTEMPTED.get() {
+        told(subject);
+    }
+}
+
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub const fn attempted(_subject: &str) {}
+
 #[cfg(debug_assertions)]
 mod recorder {
     use std::ffi::{CStr, c_char};

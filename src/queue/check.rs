@@ -45,6 +45,10 @@ impl Audit {
     pub async fn run(&self) -> Result<Findings, StoreError> {
         let mut findings = Findings::default();
         count_deliveries(&self.store, &mut findings).await?;
+        for row in self.store.unreadable().await?.into_iter().take(WRONG_MAX) {
+            let wrong = format!("delivery {} cannot be sent: {}", row.delivery, row.why);
+            findings.wrong.push(wrong);
+        }
         for segment in self.store.segments().await? {
             findings.segments += 1;
             read_segment(&self.store, self.spool.as_ref(), segment.id, &mut findings).await?;

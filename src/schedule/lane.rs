@@ -26,6 +26,7 @@ use crate::store::ClaimedDelivery;
 type Sent = (Answer, ConnectionFacts);
 
 /// How one transaction ended.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 enum Ended {
     Settled(Settlement),
     /// To the site where its domain belongs now.
@@ -130,6 +131,7 @@ impl Lane {
         let first = &claimed[0].delivery;
         let message = &first.message;
         let started = shared.clock.wall();
+        moment::attempted(&message.subject);
         if shared.clock.now() >= message.expires_at {
             return Ended::Settled(shared.expire(&self.site, claimed).await);
         }

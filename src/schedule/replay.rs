@@ -20,34 +20,57 @@ use crate::store::SettleGroup;
 const CHUNK: usize = 500;
 
 pub async fn replay(shared: &Arc<Shared>, records: Vec<Record>) -> Result<(), QueueError> {
-    let mut applied = 0;
+    let (mut applied, mut refused) = (0, 0);
     for chunk in records.chunks(CHUNK) {
-        let ids: Vec<DeliveryId> = chunk.iter().map(|record| record.delivery).collect();
-        let rows = shared.queue.store().deliveries_by_id(&ids).await?;
-        let rows: HashMap<DeliveryId, (State, Claimed)> = rows
-            .into_iter()
-            .map(|(state, row)| (row.id, (state, Claimed { delivery: row, body: None })))
-            .collect();
-        // All at once, so that the ledger takes them in one transaction: one by one each would
-        // wait for a commit of its own, and a start after a kill under load for thousands of them.
-        let mut settling = JoinSet::new();
-        for record in chunk {
-            let Some((state, claimed)) = rows.get(&record.delivery) else { continue };
-            if claimed.delivery.tries == record.tries && !is_settled(*state) {
-                let (shared, claimed) = (shared.clone(), claimed.clone());
-                let record = record.clone();
-                settling.spawn(async move { settle(&shared, &claimed, &record).await });
-                applied += 1;
+        for (delivery, settled) in settle_chunk(shared, chunk).await? {
+            match settled {
+                Ok(()) => applied += 1,
+                Err(error) if error.is_transient() => return Err(error),
+                // One damaged row must not keep the daemon from starting.
+                Err(error) => {
+                    refused += 1;
+                    leave_out(shared, delivery, &error);
+                }
             }
-        }
-        while let Some(settled) = settling.join_next().await {
-            settled.unwrap_or_else(|fault| std::panic::resume_unwind(fault.into_panic()))?;
         }
     }
     if !records.is_empty() {
         tracing::info!(records = records.len(), applied, "outcomes of an earlier run are settled");
     }
-    shared.queue.replayed()
+    // What was refused is asked for again at the next start.
+    if refused > 0 { Ok(()) } else { shared.queue.replayed() }
+}
+
+/// All at once, so that the ledger takes them in one transaction: one by one each would wait for a
+/// commit of its own, and a start after a kill under load for thousands of them.
+async fn settle_chunk(
+    shared: &Arc<Shared>,
+    chunk: &[Record],
+) -> Result<Vec<(DeliveryId, Result<(), QueueError>)>, QueueError> {
+    let ids: Vec<DeliveryId> = chunk.iter().map(|record| record.delivery).collect();
+    let rows = shared.queue.store().deliveries_by_id(&ids).await?;
+    let rows: HashMap<DeliveryId, (State, Claimed)> = rows
+        .into_iter()
+        .map(|(state, row)| (row.id, (state, Claimed { delivery: row, body: None })))
+        .collect();
+    let mut settling = JoinSet::new();
+    for record in chunk {
+        let Some((state, claimed)) = rows.get(&record.delivery) else { continue };
+        if claimed.delivery.tries == record.tries && !is_settled(*state) {
+            let (shared, claimed, record) = (shared.clone(), claimed.clone(), record.clone());
+            settling
+                .spawn(async move { (record.delivery, settle(&shared, &claimed, &record).await) });
+        }
+    }
+    // A panic in one of them goes on in here.
+    Ok(settling.join_all().await)
+}
+
+/// The mail is out and the ledger cannot be told: it must not be sent again.
+fn leave_out(shared: &Shared, delivery: DeliveryId, error: &QueueError) {
+    tracing::error!(%delivery, %error, "the ledger refuses the outcome of an earlier run; the \
+        delivery is left alone: run postroad check");
+    shared.queue.store().leave_out(delivery);
 }
 
 /// A late answer still counts for a row that a person has cancelled or time has expired.

@@ -66,32 +66,52 @@ pub async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Settlement
     }
 }
 
-async fn settle(shared: &Arc<Shared>, mut settlements: Vec<Settlement>) {
+/// In one transaction; when the ledger refuses it, halves are tried until the culprit stands alone.
+async fn settle(shared: &Arc<Shared>, settlements: Vec<Settlement>) {
+    let mut parts = vec![settlements];
+    while let Some(mut part) = parts.pop() {
+        let mut group = group_of(&mut part);
+        match commit(shared, &group).await {
+            Ok(settled) => {
+                count(&group.settlements, &settled);
+                part.into_iter().for_each(|settlement| finish(shared, settlement));
+            }
+            Err(error) if part.len() > 1 && !error.is_transient() => {
+                for settlement in &mut part {
+                    let own = settlement.claims.len();
+                    settlement.settles = group.settlements.drain(..own).collect();
+                }
+                let second = part.split_off(part.len() / 2);
+                parts.extend([second, part]);
+            }
+            Err(error) => {
+                // Never sent again by this life: the row may be wrong, but the mail is out.
+                tracing::error!(%error, count = group.settlements.len(),
+                    "the ledger refuses outcomes; they stay in the outcome log: run postroad check");
+            }
+        }
+    }
+}
+
+fn group_of(settlements: &mut [Settlement]) -> SettleGroup {
     let mut group = SettleGroup::default();
-    for settlement in &mut settlements {
+    for settlement in settlements {
         let report = settlement.report.as_ref().map(|report| Box::new(report.job.clone()));
         group.report = report.or(group.report);
         group.settlements.append(&mut settlement.settles);
     }
-    let settled = match commit(shared, &group).await {
-        Ok(settled) => settled,
-        Err(error) => {
-            // Never sent again by this life: the row may be wrong, but the mail is out.
-            tracing::error!(%error, count = group.settlements.len(),
-                "the ledger refuses outcomes; they stay in the outcome log: run postroad check");
-            return;
-        }
-    };
-    count(&group.settlements, &settled);
-    for settlement in settlements {
-        shared.leave(&settlement.site, &settlement.claims, settlement.waits_until);
-        if let Some(ticket) = settlement.ticket {
-            shared.queue.settled(ticket);
-        }
-        if let Some(report) = &settlement.report {
-            for delivery in &report.job.deliveries {
-                shared.queue.wake(delivery.site, report.job.message.due_at);
-            }
+    group
+}
+
+/// It is in the ledger.
+fn finish(shared: &Arc<Shared>, settlement: Settlement) {
+    shared.leave(&settlement.site, &settlement.claims, settlement.waits_until);
+    if let Some(ticket) = settlement.ticket {
+        shared.queue.settled(ticket);
+    }
+    if let Some(report) = &settlement.report {
+        for delivery in &report.job.deliveries {
+            shared.queue.wake(delivery.site, report.job.message.due_at);
         }
     }
 }

@@ -328,7 +328,6 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_seconds(seconds)

@@ -18,6 +18,7 @@ use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
 use super::messages::{self, MESSAGES_BY_ID};
 use super::rows::{Backlog, ClaimedDelivery, MessageRow};
+use super::unreadable::Unreadable;
 use super::{Store, collect};
 
 const CLAIM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(6);
@@ -79,14 +80,19 @@ pub static NEXT_LEASE_END: Statement = Statement::new(
      AND id NOT IN (SELECT id FROM {ids:2} AS taken) ORDER BY lease_until LIMIT 1",
 );
 
-/// Leases of nodes that died come back to where everybody looks.
-pub static FREE_EXPIRED: Statement = Statement::pair(
+/// What comes back to where everybody looks: leases of nodes that died, and our own that are not in
+/// our memory ($5). Those come from a claim or an enqueue that was committed while its answer was
+/// lost, so nobody would try them before the lease ends.
+pub static FREE_STRAYS: Statement = Statement::pair(
     "UPDATE deliveries SET state = 'waiting', lease_node = NULL, lease_epoch = NULL, \
      lease_until = NULL WHERE id IN (SELECT id FROM deliveries WHERE state = 'leased' \
-     AND site = $1 AND lease_until <= $2 ORDER BY lease_until LIMIT 1000)",
+     AND site = $1 AND (lease_until <= $2 OR lease_node = $3 AND lease_epoch = $4 \
+       AND id NOT IN (SELECT id FROM {ids:5} AS taken)) ORDER BY lease_until LIMIT 1000)",
     "UPDATE deliveries SET state = 'waiting', lease_node = NULL, lease_epoch = NULL, \
      lease_until = NULL WHERE id IN (SELECT id FROM deliveries WHERE state = 'leased' \
-     AND site = $1 AND lease_until <= $2 ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED)",
+     AND site = $1 AND (lease_until <= $2 OR lease_node = $3 AND lease_epoch = $4 \
+       AND id NOT IN (SELECT id FROM {ids:5} AS taken)) ORDER BY lease_until LIMIT 1000 \
+     FOR UPDATE SKIP LOCKED)",
 );
 
 pub static LEASE: Statement = Statement::new(
@@ -107,7 +113,7 @@ pub static ALL: &[&Statement] = &[
     &DUE_IN_FLOW,
     &NEXT_IN_FLOW,
     &NEXT_LEASE_END,
-    &FREE_EXPIRED,
+    &FREE_STRAYS,
     &LEASE,
     &DELIVERIES_BY_ID,
 ];
@@ -139,7 +145,8 @@ type Candidate = (i64, i64, i64);
 
 impl Store {
     /// Waiting deliveries of a site that are due, smallest rank and earliest due time first,
-    /// without those in `taken`. On PostgreSQL they are leased to this node.
+    /// without those in `taken`. On PostgreSQL they are leased to this node, and `taken` must name
+    /// all that this node holds of the site: what else it had leased is claimed anew.
     pub async fn claim(
         &self,
         site: SiteId,
@@ -147,16 +154,18 @@ impl Store {
         limit: usize,
         taken: &[DeliveryId],
     ) -> Result<Vec<ClaimedDelivery>> {
-        let wanted = Wanted { site, now, limit, taken: json_of(taken) };
+        let wanted = Wanted { site, now, limit, taken: self.left_out().with(taken) };
         let ids = match self.database() {
             Database::Sqlite { .. } => self.due(&wanted).await?,
             Database::Postgres { .. } => {
                 within(CLAIM_DEADLINE, "claiming", self.lease_due(&wanted)).await?
             }
         };
-        let claimed = self.deliveries_in(&ids).await?;
+        let read = self.deliveries_in(&ids).await?;
+        self.set_aside(&read.unreadable).await;
         let is_claimable = |state: State| matches!(state, State::Waiting | State::Leased);
-        let mut claimed: Vec<ClaimedDelivery> = claimed
+        let mut claimed: Vec<ClaimedDelivery> = read
+            .deliveries
             .into_iter()
             .filter(|(state, _)| is_claimable(*state))
             .map(|(_, delivery)| delivery)
@@ -185,8 +194,14 @@ impl Store {
     async fn lease_due(&self, wanted: &Wanted) -> Result<Vec<i64>> {
         let Database::Postgres { pool, .. } = self.database() else { return Ok(Vec::new()) };
         let mut transaction = pool.begin().await.map_err(unreachable)?;
-        let site_and_now = vec![wanted.site.0.into(), wanted.now.0.into()];
-        postgres_execute(&mut transaction, &FREE_EXPIRED, site_and_now).await?;
+        let values = vec![
+            wanted.site.0.into(),
+            wanted.now.0.into(),
+            self.node().into(),
+            self.epoch().into(),
+            wanted.taken.as_str().into(),
+        ];
+        postgres_execute(&mut transaction, &FREE_STRAYS, values).await?;
         let site = vec![wanted.site.0.into()];
         let rows = postgres_fetch(&mut transaction, &FLOWS, site).await?;
         let flows = collect(rows, Flow::read)?;
@@ -229,7 +244,7 @@ impl Store {
 
     /// The earliest due time of a site's waiting mail, without those in `taken`.
     pub async fn next_due(&self, site: SiteId, taken: &[DeliveryId]) -> Result<Option<Timestamp>> {
-        let taken = json_of(taken);
+        let taken = self.left_out().with(taken);
         let mut earliest: Option<Timestamp> = None;
         let mut consider = |rows: Vec<Row>| -> Result<()> {
             let due = rows.first().map(|row| row.int(0)).transpose()?.map(Timestamp);
@@ -257,13 +272,18 @@ impl Store {
         ids: &[DeliveryId],
     ) -> Result<Vec<(State, ClaimedDelivery)>> {
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        self.deliveries_in(&ids).await
+        let read = self.deliveries_in(&ids).await?;
+        for row in &read.unreadable {
+            tracing::error!(delivery = %row.delivery, reason = row.why, "a delivery cannot be read");
+        }
+        Ok(read.deliveries)
     }
 
-    /// A row that cannot be read is set aside and reported; the others are returned.
-    async fn deliveries_in(&self, ids: &[i64]) -> Result<Vec<(State, ClaimedDelivery)>> {
+    /// A row that cannot be read harms no other.
+    pub(super) async fn deliveries_in(&self, ids: &[i64]) -> Result<ReadDeliveries> {
+        let mut read = ReadDeliveries::default();
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok(read);
         }
         let values = vec![json_ids(ids.iter().copied()).into()];
         let rows = self.read(&DELIVERIES_BY_ID, values).await?;
@@ -274,18 +294,18 @@ impl Store {
         message_ids.sort_unstable();
         message_ids.dedup();
         let messages = self.messages_by_id(&message_ids).await?;
-        let mut deliveries = Vec::with_capacity(rows.len());
+        read.deliveries.reserve(rows.len());
         for row in &rows {
             match delivery(row, &messages) {
-                Ok(delivery) => deliveries.push(delivery),
-                Err(error) => tracing::error!(
-                    delivery = row.int(0)?,
-                    reason = %error,
-                    "a delivery cannot be read and is left aside: look at its row"
-                ),
+                Ok(delivery) => read.deliveries.push(delivery),
+                Err(error) => read.unreadable.push(Unreadable {
+                    delivery: DeliveryId(row.int(0)?),
+                    why: error.to_string(),
+                    tries: u32::try_from(row.int(4)?).ok(),
+                }),
             }
         }
-        Ok(deliveries)
+        Ok(read)
     }
 
     async fn messages_by_id(&self, ids: &[i64]) -> Result<BTreeMap<i64, Arc<MessageRow>>> {
@@ -303,6 +323,12 @@ impl Store {
         }
         Ok(messages)
     }
+}
+
+#[derive(Default)]
+pub(super) struct ReadDeliveries {
+    pub deliveries: Vec<(State, ClaimedDelivery)>,
+    pub unreadable: Vec<Unreadable>,
 }
 
 struct Wanted {
@@ -324,10 +350,6 @@ impl Wanted {
     fn is_met(&self, candidates: &[Candidate], flow: &Flow, next: Option<&Flow>) -> bool {
         candidates.len() >= self.limit && next.is_none_or(|next| next.rank > flow.rank)
     }
-}
-
-fn json_of(ids: &[DeliveryId]) -> String {
-    json_ids(ids.iter().map(|id| id.0))
 }
 
 fn add_candidates(candidates: &mut Vec<Candidate>, flow: &Flow, rows: Vec<Row>) -> Result<()> {

@@ -106,7 +106,17 @@ impl Store {
     ) -> Result<Vec<DeliveryView>> {
         let Some(mut values) = self.filter_values(filter).await? else { return Ok(Vec::new()) };
         values.push(i64::from(limit).into());
-        collect(self.read(LIST.source(filter), values).await?, view)
+        let mut views = Vec::new();
+        for row in self.read(LIST.source(filter), values).await? {
+            match view(&row) {
+                Ok(view) => views.push(view),
+                Err(error) => {
+                    let delivery = row.int(0)?;
+                    tracing::error!(delivery, reason = %error, "a delivery cannot be listed");
+                }
+            }
+        }
+        Ok(views)
     }
 
     /// Returns the rows changed; call again while it equals the limit.

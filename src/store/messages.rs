@@ -6,11 +6,14 @@
 
 use crate::model::*;
 
-use super::database::Row;
+use super::database::{Row, within};
 use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
 use super::rows::{EventRow, MessageRow};
 use super::{Store, collect};
+
+/// A client waits for the answer.
+const LOOKUP_DEADLINE: std::time::Duration = std::time::Duration::from_secs(6);
 
 pub static MESSAGES_BY_ID: Statement = Statement::new(
     "SELECT m.id, m.organization, m.stream, m.credential, m.domain, m.sender, m.eight_bit, \
@@ -41,7 +44,8 @@ impl Store {
         key: &str,
     ) -> Result<Option<MessageId>> {
         let values = vec![organization.0.into(), key.into()];
-        let rows = self.read(&BY_IDEMPOTENCY_KEY, values).await?;
+        let reading = self.read(&BY_IDEMPOTENCY_KEY, values);
+        let rows = within(LOOKUP_DEADLINE, "looking for a key", reading).await?;
         rows.first().map(|row| Ok(MessageId(row.int(0)?))).transpose()
     }
 

@@ -23,11 +23,13 @@ mod plan; // what a batch writes, decided before it is written
 mod rows;
 mod sites; // sites, segments, census
 mod transaction; // read, plan, write, commit
+mod unreadable; // damaged rows, set aside
 mod writer; // the one task that writes
 
 pub use error::{Result, StoreError};
 pub use jobs::*;
 pub use rows::*;
+pub use unreadable::Unreadable;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -43,6 +45,7 @@ use changes::Change;
 use database::{Database, Row, Value};
 use dialect::{Dialect, Statement};
 use ids::{BLOCK_IDS, Block};
+use unreadable::LeftOut;
 use writer::{Control, Handle, Reply};
 
 /// Where the ledger lies.
@@ -69,6 +72,7 @@ struct Inner {
     delivery_ids: Block,
     /// One refill at a time, so that a block is not wasted for each waiting caller.
     refilling: tokio::sync::Mutex<()>,
+    left_out: LeftOut,
     lock: Mutex<Option<File>>,
 }
 
@@ -118,6 +122,7 @@ impl Store {
             message_ids: Block::default(),
             delivery_ids: Block::default(),
             refilling: tokio::sync::Mutex::new(()),
+            left_out: LeftOut::default(),
             lock: Mutex::new(lock),
         }))
     }
@@ -131,6 +136,15 @@ impl Store {
             writer.close().await;
         }
         drop(self.0.lock.lock().take());
+    }
+
+    /// Returns once the writer is gone, be it by `close` or by a panic: nothing can be accepted or
+    /// settled without it. Never returns where there is none.
+    pub async fn writer_ended(&self) {
+        match &self.0.writer {
+            None => std::future::pending().await,
+            Some(writer) => writer.ended().await,
+        }
     }
 
     /// Claims are rows of the ledger (PostgreSQL), not only in the memory of one node (SQLite).
@@ -223,6 +237,10 @@ impl Store {
         self.0.clock.as_ref().map_or(Timestamp::default(), Clock::now)
     }
 
+    fn left_out(&self) -> &LeftOut {
+        &self.0.left_out
+    }
+
     fn node(&self) -> i64 {
         self.0.node
     }
@@ -265,6 +283,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
+    all.push(&unreadable::OWED_AFTER);
     all.extend(messages::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);

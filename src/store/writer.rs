@@ -80,6 +80,14 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Returns once the task is gone, in order or not.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        if ended.wait_for(|ended| *ended).await.is_err() {
+            tracing::error!("the ledger's writer ended by a fault of our own");
+        }
+    }
+
     /// Returns once all that was handed in has been written.
     pub async fn close(&self) {
         self.closing.send_replace(true);
@@ -320,20 +328,24 @@ impl Writer {
 
     /// While the database is gone, callers hear so at once instead of waiting for it.
     async fn wait_and_connect(&mut self) {
-        let backoff = sleep(self.backoff);
-        tokio::pin!(backoff);
-        loop {
+        let (database, pause) = (&self.database, self.backoff);
+        let connecting = async {
+            sleep(pause).await;
+            database.connect().await
+        };
+        tokio::pin!(connecting);
+        let connected = loop {
             tokio::select! {
                 biased;
-                () = &mut backoff => break,
+                connected = &mut connecting => break connected,
                 work = self.inbox.next() => match work {
                     Some(work) => work.refuse(&self.trouble),
                     None => return,
                 },
             }
-        }
+        };
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
-        match self.database.connect().await {
+        match connected {
             Ok(connection) => self.connection = Some(connection),
             Err(error) => self.trouble = error,
         }

@@ -289,8 +289,9 @@ pub struct Submitter {
     pub credential: Option<(String, String)>,
     /// The recipients of the mail with this number.
     pub recipients: Arc<dyn Fn(u64) -> Vec<String> + Send + Sync>,
-    /// The octets of the body of the mail with this number.
-    pub body_bytes: Arc<dyn Fn(u64) -> usize + Send + Sync>,
+    pub body_bytes: usize,
+    /// One mail of so many has a body of so many octets instead.
+    pub long_bodies: Option<(u64, usize)>,
     /// Each mail bears an idempotency key, and is handed in again when no answer was seen.
     pub keyed: bool,
     /// Between two mails of a session.
@@ -311,7 +312,8 @@ impl Submitter {
             sender: sender.to_owned(),
             credential: None,
             recipients: Arc::new(move |number| vec![format!("r{number}@{domain}")]),
-            body_bytes: Arc::new(|_| 2000),
+            body_bytes: 2000,
+            long_bodies: None,
             keyed: false,
             pause: Duration::ZERO,
             stamp: Arc::new(|| 0),
@@ -388,7 +390,7 @@ impl Submitter {
     /// One mail, booked whatever becomes of it.
     async fn submit(&self, wire: &mut Wire, number: u64) -> io::Result<()> {
         let recipients = (self.recipients)(number);
-        let body = body(number, (self.body_bytes)(number));
+        let body = body(number, self.body_bytes_of(number));
         // What an earlier try of it had left open stays open, whatever is refused now.
         let is_open = {
             let mut books = self.ledger.books.lock();
@@ -428,6 +430,13 @@ impl Submitter {
             self.book(number, Answer::Refused { text: reply });
         }
         Ok(())
+    }
+
+    fn body_bytes_of(&self, number: u64) -> usize {
+        match self.long_bodies {
+            Some((every, octets)) if number.is_multiple_of(every) => octets,
+            _ => self.body_bytes,
+        }
     }
 
     fn book(&self, number: u64, answer: Answer) {
