@@ -245,7 +245,10 @@ async fn run_alarm(shared: Arc<Shared>) {
 async fn run_polls(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(POLL_EVERY).await;
-        if let Err(error) = shared.poll().await {
+        // The server may have committed what a life that was killed had sent it only after this
+        // life had freed that one's leases.
+        let freed = shared.queue.store().free_own_leases().await;
+        if let Err(error) = freed.map_err(QueueError::from).and(shared.poll().await) {
             tracing::warn!(%error, "waiting mail cannot be read now; tried again in a minute");
         }
         let now = shared.clock.now();

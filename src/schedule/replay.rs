@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
+
 use super::Shared;
 use super::report::Told;
 use super::verdict::{self, Rules};
@@ -20,23 +22,14 @@ const CHUNK: usize = 500;
 pub async fn replay(shared: &Arc<Shared>, records: Vec<Record>) -> Result<(), QueueError> {
     let (mut applied, mut refused) = (0, 0);
     for chunk in records.chunks(CHUNK) {
-        let ids: Vec<DeliveryId> = chunk.iter().map(|record| record.delivery).collect();
-        let rows = shared.queue.store().deliveries_by_id(&ids).await?;
-        let rows: HashMap<DeliveryId, (State, Claimed)> = rows
-            .into_iter()
-            .map(|(state, row)| (row.id, (state, Claimed { delivery: row, body: None })))
-            .collect();
-        for record in chunk {
-            let Some((state, claimed)) = rows.get(&record.delivery) else { continue };
-            if claimed.delivery.tries == record.tries && !is_settled(*state) {
-                match settle(shared, claimed, record).await {
-                    Ok(()) => applied += 1,
-                    Err(error) if error.is_transient() => return Err(error),
-                    // One damaged row must not keep the daemon from starting.
-                    Err(error) => {
-                        refused += 1;
-                        leave_out(shared, record.delivery, &error);
-                    }
+        for (delivery, settled) in settle_chunk(shared, chunk).await? {
+            match settled {
+                Ok(()) => applied += 1,
+                Err(error) if error.is_transient() => return Err(error),
+                // One damaged row must not keep the daemon from starting.
+                Err(error) => {
+                    refused += 1;
+                    leave_out(shared, delivery, &error);
                 }
             }
         }
@@ -46,6 +39,31 @@ pub async fn replay(shared: &Arc<Shared>, records: Vec<Record>) -> Result<(), Qu
     }
     // What was refused is asked for again at the next start.
     if refused > 0 { Ok(()) } else { shared.queue.replayed() }
+}
+
+/// All at once, so that the ledger takes them in one transaction: one by one each would wait for a
+/// commit of its own, and a start after a kill under load for thousands of them.
+async fn settle_chunk(
+    shared: &Arc<Shared>,
+    chunk: &[Record],
+) -> Result<Vec<(DeliveryId, Result<(), QueueError>)>, QueueError> {
+    let ids: Vec<DeliveryId> = chunk.iter().map(|record| record.delivery).collect();
+    let rows = shared.queue.store().deliveries_by_id(&ids).await?;
+    let rows: HashMap<DeliveryId, (State, Claimed)> = rows
+        .into_iter()
+        .map(|(state, row)| (row.id, (state, Claimed { delivery: row, body: None })))
+        .collect();
+    let mut settling = JoinSet::new();
+    for record in chunk {
+        let Some((state, claimed)) = rows.get(&record.delivery) else { continue };
+        if claimed.delivery.tries == record.tries && !is_settled(*state) {
+            let (shared, claimed, record) = (shared.clone(), claimed.clone(), record.clone());
+            settling
+                .spawn(async move { (record.delivery, settle(&shared, &claimed, &record).await) });
+        }
+    }
+    // A panic in one of them goes on in here.
+    Ok(settling.join_all().await)
 }
 
 /// The mail is out and the ledger cannot be told: it must not be sent again.

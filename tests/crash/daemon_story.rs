@@ -82,7 +82,7 @@ async fn recorded() -> Story {
         std::fs::copy(&path, image.path().join(name)).expect("copies");
     }
     let mut client: Submitter = submitter(&ledger, &daemon);
-    client.body_bytes = Arc::new(|number| if number % 4 == 0 { 60_000 } else { 1500 });
+    client.long_bodies = Some((4, 60_000));
     let place = recording.clone();
     client.stamp = Arc::new(move || place.written());
 

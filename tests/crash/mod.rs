@@ -6,6 +6,10 @@
 //! rebuilt and checks its promises. Each story is told once more for each kind of sync with that
 //! one taken away, and must fail then: a sync that nobody would miss proves nothing.
 //!
+//! `kill_story` kills the whole daemon under load and compares what clients and hosts have seen,
+//! `stop_story` ends it in order, `daemon_story` lets the power fail under it, `start_story` starts
+//! it with a long queue.
+//!
 //! How to tell a story of another process (the whole daemon, say):
 //! 1. `Recording::new()`, give `recording.equip(&mut command)` the command, its data below
 //!    `recording.directory()`; kill it when enough was done.

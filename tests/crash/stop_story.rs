@@ -6,10 +6,13 @@ use std::time::Duration;
 use super::daemon::{Base, Daemon};
 use super::kill_story::{faultless, sinks, submitter};
 use crate::support::ledger::Ledger;
+use crate::support::until;
 
 /// From the signal to the end of the process: far below the limit of 30 s that a stop has.
-const STOP_MAX: Duration = Duration::from_secs(5);
+const STOP_MAX: Duration = Duration::from_secs(10);
 const LIVES: usize = 3;
+/// Taken in each life before it is ended.
+const MAILS: usize = 120;
 
 async fn stop_story(base: Base) {
     let ledger = Ledger::default();
@@ -20,7 +23,8 @@ async fn stop_story(base: Base) {
     let clients = tokio::spawn(async move { client.run(12, u64::MAX).await });
     for life in 0..LIVES {
         daemon.start();
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        let enough = ledger.acknowledged() + MAILS;
+        until("mail is taken", || ledger.acknowledged() >= enough).await;
         let (status, took) = tokio::task::block_in_place(|| daemon.terminate());
         eprintln!("{base:?}, life {life}: {status} after {took:.0?}");
         assert!(status.success(), "{status}: {}", daemon.last_words());
@@ -40,9 +44,8 @@ async fn stop_story(base: Base) {
     let doubled: Vec<_> = ledger.lives().into_iter().filter(|(_, lives)| lives.len() > 1).collect();
     assert!(doubled.is_empty(), "came twice: {doubled:?}");
     assert!(reckoning.arrived_unacknowledged.is_empty(), "taken without an answer");
-    // A connection may stand in the backlog of the listening socket, where nobody can answer it.
-    assert_eq!(reckoning.cut_off, 0, "sessions ended without a word");
-    assert!(reckoning.acknowledged > 300, "too little mail to tell");
+    let cut_off = &reckoning.cut_off;
+    assert!(cut_off.is_empty(), "sessions ended without a word: {cut_off:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -73,8 +73,8 @@ struct Books {
     life: usize,
     /// Refusals that a report told the sender of.
     reported: BTreeSet<Debt>,
-    /// Sessions that ended without a reply to what was asked, and without a 421.
-    cut_off: usize,
+    /// How sessions ended that were greeted and then got neither a reply nor a 421.
+    cut_off: Vec<String>,
     /// Mails that bear no number of ours, or one that was never given.
     strangers: usize,
 }
@@ -107,7 +107,8 @@ pub struct Reckoning {
     pub reported: usize,
     /// Handed in, and no answer was seen in the end.
     pub unanswered: usize,
-    pub cut_off: usize,
+    /// How sessions ended that were greeted and then got neither a reply nor a 421.
+    pub cut_off: Vec<String>,
     pub strangers: usize,
 }
 
@@ -156,7 +157,7 @@ impl Ledger {
         let books = self.books.lock();
         let mut reckoning = Reckoning {
             strangers: books.strangers,
-            cut_off: books.cut_off,
+            cut_off: books.cut_off.clone(),
             ..Reckoning::default()
         };
         for (number, answer) in &books.answers {
@@ -289,8 +290,9 @@ pub struct Submitter {
     pub credential: Option<(String, String)>,
     /// The recipients of the mail with this number.
     pub recipients: Arc<dyn Fn(u64) -> Vec<String> + Send + Sync>,
-    /// The octets of the body of the mail with this number.
-    pub body_bytes: Arc<dyn Fn(u64) -> usize + Send + Sync>,
+    pub body_bytes: usize,
+    /// One mail of so many has a body of so many octets instead.
+    pub long_bodies: Option<(u64, usize)>,
     /// Each mail bears an idempotency key, and is handed in again when no answer was seen.
     pub keyed: bool,
     /// Between two mails of a session.
@@ -311,7 +313,8 @@ impl Submitter {
             sender: sender.to_owned(),
             credential: None,
             recipients: Arc::new(move |number| vec![format!("r{number}@{domain}")]),
-            body_bytes: Arc::new(|_| 2000),
+            body_bytes: 2000,
+            long_bodies: None,
             keyed: false,
             pause: Duration::ZERO,
             stamp: Arc::new(|| 0),
@@ -363,8 +366,9 @@ impl Submitter {
     async fn session(&self, left: &AtomicU64) -> io::Result<()> {
         let mut wire = Wire::new(TcpStream::connect(self.server).await?);
         let ended = self.talk(&mut wire, left).await;
-        if ended.is_err() && !wire.was_closed_in_words {
-            self.ledger.books.lock().cut_off += 1;
+        // Before the greeting it may have stood in the backlog, where nobody can answer it.
+        if let (Err(error), true, false) = (&ended, wire.was_greeted, wire.was_closed_in_words) {
+            self.ledger.books.lock().cut_off.push(error.to_string());
         }
         ended
     }
@@ -388,7 +392,7 @@ impl Submitter {
     /// One mail, booked whatever becomes of it.
     async fn submit(&self, wire: &mut Wire, number: u64) -> io::Result<()> {
         let recipients = (self.recipients)(number);
-        let body = body(number, (self.body_bytes)(number));
+        let body = body(number, self.body_bytes_of(number));
         // What an earlier try of it had left open stays open, whatever is refused now.
         let is_open = {
             let mut books = self.ledger.books.lock();
@@ -420,14 +424,22 @@ impl Submitter {
         // From here on the daemon may have it, whatever happens to the connection.
         self.book(number, Answer::NotSeen);
         mail.extend(b".\r\n");
-        wire.stream.write_all(&mail).await?;
+        let sent = wire.stream.write_all(&mail).await;
         let reply = wire.ask(None).await?;
+        sent?;
         if reply.starts_with('2') {
             self.book(number, Answer::Acknowledged { text: reply, stamp: (self.stamp)() });
         } else if !is_open {
             self.book(number, Answer::Refused { text: reply });
         }
         Ok(())
+    }
+
+    fn body_bytes_of(&self, number: u64) -> usize {
+        match self.long_bodies {
+            Some((every, octets)) if number.is_multiple_of(every) => octets,
+            _ => self.body_bytes,
+        }
     }
 
     fn book(&self, number: u64, answer: Answer) {
@@ -465,13 +477,14 @@ fn body(number: u64, length: usize) -> Vec<u8> {
 
 struct Wire {
     stream: BufReader<TcpStream>,
+    was_greeted: bool,
     /// The last reply was a 421: the server said that it would close.
     was_closed_in_words: bool,
 }
 
 impl Wire {
     fn new(stream: TcpStream) -> Wire {
-        Wire { stream: BufReader::new(stream), was_closed_in_words: false }
+        Wire { stream: BufReader::new(stream), was_greeted: false, was_closed_in_words: false }
     }
 
     /// Sends the command, if there is one, and returns the last line of the reply. A server that
@@ -490,6 +503,7 @@ impl Wire {
             }
         });
         let reply = reply.await.map_err(|_| io::ErrorKind::TimedOut)??;
+        self.was_greeted = true;
         if reply.starts_with("421") {
             self.was_closed_in_words = true;
             return Err(io::Error::other(reply));
