@@ -118,10 +118,18 @@ impl Lane {
                 return None;
             }
             self.site.lane_idles(true);
-            // True when mail came; the last look happens either way.
-            let woken = tokio::time::timeout(shared.options.idle_wait, self.site.work.notified());
-            waited = woken.await.is_err();
+            // What came before this lane counted as idle has woken nobody.
+            let work = self.site.next(recipients_max, shared.clock.now());
+            if work.is_empty() {
+                // True when mail came; the last look happens either way.
+                let woken = self.site.work.notified();
+                waited = tokio::time::timeout(shared.options.idle_wait, woken).await.is_err();
+            }
             self.site.lane_idles(false);
+            if !work.is_empty() {
+                Shared::look(shared, &self.site);
+                return Some(work);
+            }
         }
     }
 
@@ -164,6 +172,7 @@ impl Lane {
             }
         }
         let (answer, facts) = answer;
+        self.site.answered(answer.outcomes.iter().any(|outcome| outcome.reply().is_some()));
         let answered = Answered {
             outcomes: answer.outcomes,
             facts: &facts,

@@ -296,8 +296,21 @@ impl Server {
         self.tool("pg_ctl", &["-D", data, "-m", "immediate", "-w", "stop"]);
     }
 
-    pub fn url(&self, password: &str) -> String {
-        format!("postgres://postgres:{password}@127.0.0.1:{}/postgres", self.port)
+    /// The URL of a new database.
+    pub fn database(&self, name: &str, password: &str) -> String {
+        let (port, place) = (self.port.to_string(), self.directory.path().to_str());
+        let place = place.expect("UTF-8");
+        self.tool("createdb", &["-h", place, "-p", &port, "-U", "postgres", name]);
+        format!("postgres://postgres:{password}@127.0.0.1:{port}/{name}")
+    }
+
+    /// All rows of a database as text, on its standard output.
+    pub fn dump(&self, name: &str) -> std::process::Child {
+        Command::new(self.tools.join("pg_dump"))
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string(), name])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("it runs")
     }
 
     /// Sends a signal to the postmaster and all its children.
