@@ -37,10 +37,6 @@ impl Ready {
         self.count
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     pub fn push(&mut self, claimed: Claimed) {
         self.rank(&claimed).flow(&claimed).waiting.push_back(claimed);
         self.count += 1;
@@ -193,7 +189,7 @@ pub(super) mod tests {
         assert_eq!(recipients(&ready.next(10)), ["a@x.example", "c@x.example"]);
         assert_eq!(recipients(&ready.next(10)), ["b@y.example"]);
         assert_eq!(recipients(&ready.next(10)), ["d@x.example"]);
-        assert!(ready.is_empty() && ready.next(10).is_empty());
+        assert!(ready.len() == 0 && ready.next(10).is_empty());
     }
 
     #[test]

@@ -89,7 +89,6 @@ async fn reply_of(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> 
 #[derive(Clone, Debug)]
 pub struct Probe {
     pub recipient: String,
-    pub at: Instant,
     pub took: Duration,
     /// None: no reply at all.
     pub reply: Option<String>,
@@ -135,7 +134,7 @@ async fn probe(
         let text = format!("probe {client} {}", seen.len());
         let reply = tokio::time::timeout(REPLY_WAIT, submit(address, &recipient, &text)).await;
         let reply = reply.ok().and_then(Result::ok);
-        seen.push(Probe { recipient, at, took: at.elapsed(), reply });
+        seen.push(Probe { recipient, took: at.elapsed(), reply });
         tokio::time::sleep(pause).await;
     }
     seen

@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use super::means::{Server, skipped};
@@ -56,25 +57,52 @@ for path in ("/metrics", "/health/ready", "/v1/credentials", "/v1/check"):
         print(error.read().decode())
 "#;
 
-/// A relay that offers AUTH and takes nobody.
+/// A relay that asks for TLS, offers AUTH and takes nobody.
 async fn unfriendly_relay(listener: TcpListener) {
-    while let Ok((stream, _)) = listener.accept().await {
+    let made = rcgen::generate_simple_self_signed(["relay.test".to_owned()]).expect("made");
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .expect("a certificate");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            let mut stream = BufReader::new(stream);
-            stream.get_mut().write_all(b"220 relay.test ESMTP\r\n").await?;
-            let mut line = String::new();
-            while stream.read_line(&mut line).await? > 0 {
-                let answer: &[u8] = match line.get(..4).unwrap_or_default() {
-                    "EHLO" => b"250-relay.test\r\n250 AUTH PLAIN LOGIN\r\n",
-                    "AUTH" => b"535 5.7.8 not you\r\n",
-                    _ => b"250 2.0.0 ok\r\n",
-                };
-                stream.get_mut().write_all(answer).await?;
-                line.clear();
-            }
-            std::io::Result::Ok(())
+            stream.write_all(b"220 relay.test ESMTP\r\n").await?;
+            let mut clear = BufReader::new(stream);
+            converse(&mut clear, b"250-relay.test\r\n250 STARTTLS\r\n").await?;
+            let mut secured = BufReader::new(acceptor.accept(clear.into_inner()).await?);
+            converse(&mut secured, b"250-relay.test\r\n250 AUTH PLAIN LOGIN\r\n").await
         });
     }
+}
+
+/// Answers until STARTTLS or the end.
+async fn converse<S: AsyncBufRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    hello: &[u8],
+) -> std::io::Result<()> {
+    let mut line = String::new();
+    while stream.read_line(&mut line).await? > 0 {
+        let verb = line.get(..4).unwrap_or_default();
+        let answer: &[u8] = match verb {
+            "EHLO" => hello,
+            "STAR" => b"220 2.0.0 go\r\n",
+            "AUTH" => b"535 5.7.8 not you\r\n",
+            _ => b"250 2.0.0 ok\r\n",
+        };
+        stream.write_all(answer).await?;
+        stream.flush().await?;
+        if verb == "STAR" {
+            break;
+        }
+        line.clear();
+    }
+    Ok(())
 }
 
 struct Daemon(Child);
@@ -102,7 +130,7 @@ fn settings(desk: &Path, ports: [u16; 3], relay: u16, store: &str) -> String {
          submissions = [\"127.0.0.1:{submissions}\"]\n\
          [http]\nlisten = [\"127.0.0.1:{http}\"]\n[log]\nlevel = \"trace\"\n\
          [[route]]\nname = \"relay\"\ndomains = [\"*\"]\nhost = \"127.0.0.1\"\nport = {relay}\n\
-         tls = \"none\"\n[route.auth]\nuser = \"we\"\nsecret = \"{RELAY_PASSWORD}\"\n"
+         tls = \"required\"\n[route.auth]\nuser = \"we\"\nsecret = \"{RELAY_PASSWORD}\"\n"
     )
 }
 
@@ -209,6 +237,7 @@ async fn no_secret_stands_in_logs_answers_ledger_or_dialogues() {
         assert_eq!(places(&texts, secret), Vec::<String>::new(), "{secret}");
     }
     let mut bodies = places(&texts, BODY);
+    assert!(!bodies.is_empty(), "the body stands in the spool; else nothing was looked at");
     bodies.retain(|place| !place.contains("/queue/spool/"));
     assert_eq!(bodies, Vec::<String>::new(), "the body of a mail");
     relay.abort();
