@@ -98,7 +98,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn main() {
-    println!("{:>8} {:>8} {:>12} {:>16} {:>7}", "threads", "keys", "dashmap ns", "mutex shards ns", "ratio");
+    let heads = ["threads", "keys", "dashmap ns", "mutex shards ns", "ratio"];
+    let [threads, keys, ours, theirs, ratio] = heads;
+    println!("{threads:>8} {keys:>8} {ours:>12} {theirs:>16} {ratio:>7}");
     for threads in [1, 2, 8] {
         for keys in [100, 10_000] {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());

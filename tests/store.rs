@@ -214,7 +214,8 @@ on_both! {
         assert!(ledger.claim(1).await.is_empty(), "it is not due yet");
         ledger.clock.advance(Duration::from_secs(301));
         assert_eq!(ledger.claim(1).await[0].tries, 1);
-        assert_eq!(ledger.settle(delivery, Step::Deliver, 1).await, Settled::Moved(State::Delivered));
+        let settled = ledger.settle(delivery, Step::Deliver, 1).await;
+        assert_eq!(settled, Settled::Moved(State::Delivered));
 
         use EventKind::{Accepted, Deferred, Delivered};
         assert_eq!(ledger.kinds(mail.message.id).await, [Accepted, Deferred, Delivered]);

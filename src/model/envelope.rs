@@ -1,4 +1,4 @@
-//! What stands around a mail: who sends it, to whom, and what they asked for (RFC 3461, 6152, 6531).
+//! What stands around a mail: who sends it, to whom, what they asked for (RFC 3461, 6152, 6531).
 
 use serde::{Deserialize, Serialize};
 

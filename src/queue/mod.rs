@@ -121,7 +121,8 @@ struct Inner {
 }
 
 impl Queue {
-    /// Keeps its logs below `directory`. Also returns the outcomes that earlier lives may not have settled; `replayed` ends that.
+    /// Keeps its logs below `directory`. Also returns the outcomes that earlier lives may not have
+    /// settled; `replayed` ends that.
     pub fn open(
         store: Store,
         spool: Spool,

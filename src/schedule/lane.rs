@@ -26,6 +26,7 @@ use crate::store::ClaimedDelivery;
 type Sent = (Answer, ConnectionFacts);
 
 /// How one transaction ended.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 enum Ended {
     Settled(Settlement),
     /// To the site where its domain belongs now.

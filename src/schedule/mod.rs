@@ -6,6 +6,8 @@
 //! Knows not:  who calls for it, HTTP, SQL.
 
 mod alarm;
+mod conclude;
+mod hand;
 mod lane;
 mod load;
 mod ready;
@@ -19,8 +21,8 @@ mod unrouted;
 mod verdict;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -30,19 +32,16 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::deliver::{Dialer, Source};
-use crate::model::limits::READY_MAX;
 use crate::model::*;
 use crate::queue::outcome_log::Record;
-use crate::queue::{Claimed, Intake, Queue, QueueError};
+use crate::queue::{Claimed, Queue, QueueError};
 use crate::store::SettleGroup;
 use alarm::Alarm;
-use lane::Answered;
-use report::Told;
+use hand::Hand;
 use retry::RetryPolicy;
 use route::Router;
 use settler::Settlement;
 use site::Site;
-use verdict::Rules;
 
 #[derive(Clone, Debug)]
 pub struct ScheduleOptions {
@@ -262,54 +261,6 @@ async fn run_sweeps(shared: Arc<Shared>) {
     }
 }
 
-/// How the queue reaches the schedule; it does not keep it alive.
-struct Hand(Weak<Shared>);
-
-impl Intake for Hand {
-    fn site_of(&self, domain: &Domain) -> Option<SiteId> {
-        self.0.upgrade()?.router.known_site(domain)
-    }
-
-    fn reserve(&self, site: SiteId, deliveries: &[DeliveryId]) -> bool {
-        let Some(shared) = self.0.upgrade() else { return false };
-        let full = shared.held.load(Ordering::Relaxed) + deliveries.len() > READY_MAX;
-        if shared.is_stopping() || full {
-            return false;
-        }
-        let now = shared.clock.now();
-        let mut reserved = false;
-        shared.at_site(site, |site| {
-            let answer = site.reserve(deliveries, now);
-            reserved = answer == Some(true);
-            answer.is_some()
-        });
-        if reserved {
-            shared.held.fetch_add(deliveries.len(), Ordering::Relaxed);
-        }
-        reserved
-    }
-
-    fn unreserve(&self, site: SiteId, deliveries: &[DeliveryId]) {
-        let Some(shared) = self.0.upgrade() else { return };
-        // Whether the rows were committed is not known: a look at the ledger will tell.
-        let now = shared.clock.now();
-        shared.leave(&shared.site(site), deliveries, Some(now));
-    }
-
-    fn take(&self, site: SiteId, claimed: Vec<Claimed>) {
-        let Some(shared) = self.0.upgrade() else { return };
-        let site = shared.site(site);
-        site.fill(claimed);
-        Shared::look(&shared, &site);
-    }
-
-    fn wake(&self, site: SiteId, due: Timestamp) {
-        let Some(shared) = self.0.upgrade() else { return };
-        let site = shared.at_site(site, |site| site.note(due));
-        Shared::look(&shared, &site);
-    }
-}
-
 impl Shared {
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
@@ -395,7 +346,7 @@ impl Shared {
             let settles = back.iter().map(|one| verdict::give_back(&one.delivery, now)).collect();
             let group = SettleGroup { settlements: settles, report: None };
             if let Err(error) = self.queue.settle(group).await {
-                tracing::warn!(%error, "leases could not be given back; they run out by themselves");
+                tracing::warn!(%error, "leases are not given back; they run out by themselves");
             }
         }
         let ids: Vec<DeliveryId> = back.iter().map(|one| one.delivery.id).collect();
@@ -414,7 +365,7 @@ impl Shared {
         let Some(first) = claimed.first() else { return };
         let domain = first.delivery.recipient.address.domain().clone();
         if let Err(error) = self.queue.store().assign_site(&domain, from.id, to).await {
-            tracing::warn!(%error, %domain, "a site cannot be written now; tried again in a minute");
+            tracing::warn!(%error, %domain, "a site cannot be written now; tried again soon");
             self.give_back(from, &claimed, now + POLL_EVERY).await;
             return;
         }
@@ -434,104 +385,5 @@ impl Shared {
             site.note(now);
         }
         Shared::look(self, &site);
-    }
-
-    /// Hands a settlement to the settler; waits while too many are under way.
-    async fn settle(&self, settlement: Settlement) {
-        let sender = self.settlements.lock().clone();
-        let Some(sender) = sender else {
-            tracing::warn!("an outcome came after the end; the outcome log keeps it");
-            return;
-        };
-        if sender.send(settlement).await.is_err() {
-            tracing::error!("the settler has ended; the outcome log keeps the outcome");
-        }
-    }
-
-    /// The end of an attempt: outcomes to their log, then what follows from them.
-    async fn conclude(
-        &self,
-        site: &Arc<Site>,
-        claimed: &[Claimed],
-        answered: Answered<'_>,
-    ) -> Settlement {
-        let at = self.clock.now();
-        let dialogue = self.keep_dialogue(&answered, at);
-        let records: Vec<Record> = claimed
-            .iter()
-            .zip(&answered.outcomes)
-            .map(|(one, outcome)| answered.record(&one.delivery, outcome, dialogue.as_deref(), at))
-            .collect();
-        let ticket = match self.queue.note(&records) {
-            Ok(ticket) => Some(ticket),
-            Err(error) => {
-                tracing::error!(%error, "an outcome is not logged: a crash now would send it again");
-                None
-            }
-        };
-        let rules = Rules { policy: &self.options.retry, now: at, stretch: self.clock.dice() };
-        let mut settles = Vec::with_capacity(claimed.len());
-        let mut notices = Vec::new();
-        for (one, record) in claimed.iter().zip(&records) {
-            let (settle, notice) = verdict::verdict(&rules, &one.delivery, record);
-            let told = |notice| Told {
-                notice,
-                claimed: one,
-                outcome: &record.outcome,
-                host: answered.facts.host.clone(),
-                at,
-            };
-            notices.extend(notice.map(told));
-            settles.push(settle);
-        }
-        let report = self.report(&notices).await;
-        Settlement::new(site.clone(), settles, ticket, report)
-    }
-
-    /// The dialogue of an attempt that did not succeed, kept; its place.
-    fn keep_dialogue(&self, answered: &Answered<'_>, at: Timestamp) -> Option<String> {
-        let succeeded = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. });
-        if answered.dialogue.is_empty() || answered.outcomes.iter().all(succeeded) {
-            return None;
-        }
-        match self.queue.keep_dialogue(at, &answered.dialogue) {
-            Ok(place) => Some(place.to_string()),
-            Err(error) => {
-                tracing::warn!(%error, "a dialogue cannot be kept");
-                None
-            }
-        }
-    }
-
-    /// The end of trying for what was not delivered in time.
-    async fn expire(&self, site: &Arc<Site>, claimed: &[Claimed]) -> Settlement {
-        let now = self.clock.now();
-        let outcome = Outcome::Failed {
-            reply: None,
-            blame: Blame::Host,
-            reason: "4.4.7 tried until its time was over".into(),
-        };
-        let mut settles = Vec::with_capacity(claimed.len());
-        let mut notices = Vec::new();
-        for one in claimed {
-            let (settle, notice) = verdict::expiry(&one.delivery, now);
-            let host = String::new();
-            let told = |notice| Told { notice, claimed: one, outcome: &outcome, host, at: now };
-            notices.extend(notice.map(told));
-            settles.push(settle);
-        }
-        let report = self.report(&notices).await;
-        Settlement::new(site.clone(), settles, None, report)
-    }
-
-    /// How many attempts of a message have ended in a fault of our own.
-    fn count_panic(&self, message: MessageId) -> u32 {
-        let mut panics = self.panics.lock();
-        if panics.len() >= PANICS_KEPT_MAX {
-            panics.clear();
-        }
-        let count = panics.entry(message).or_default();
-        *count += 1;
-        *count
     }
 }

@@ -142,7 +142,9 @@ impl Database {
             match self {
                 Database::Sqlite { options, .. } => {
                     let connection = SqliteConnection::connect_with(options).await;
-                    Ok(Connection::Sqlite(connection.map_err(unreachable)?))
+                    let mut connection = connection.map_err(unreachable)?;
+                    mark_moves(&mut connection).await?;
+                    Ok(Connection::Sqlite(connection))
                 }
                 Database::Postgres { options, .. } => {
                     let connection = PgConnection::connect_with(options).await;
@@ -236,6 +238,26 @@ impl Connection {
             tracing::debug!(reason = %error, "the database connection was not closed in order");
         }
     }
+}
+
+/// Marks each delivery that a transaction moves, for the crash tests: SQLite takes the whole
+/// transaction as one text, so nothing of ours runs in the middle of it but this.
+#[cfg(debug_assertions)]
+async fn mark_moves(connection: &mut SqliteConnection) -> Result<()> {
+    use sqlx::sqlite::SqliteOperation::Update;
+
+    let mut handle = connection.lock_handle().await.map_err(unreachable)?;
+    handle.set_update_hook(|change| {
+        if change.operation == Update && change.table == "deliveries" {
+            crate::model::moment::reached(c"deliveries_moving");
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(debug_assertions))]
+async fn mark_moves(_connection: &mut SqliteConnection) -> Result<()> {
+    Ok(())
 }
 
 /// A server that lets nobody in, for whatever reason, may do so again after a hand at the server.

@@ -129,10 +129,12 @@ impl Store {
 
     /// Waits for all that was handed in, then closes. Later writes answer `Unavailable`.
     pub async fn close(&self) {
+        // The readers go first: SQLite copies its log home when its last connection closes, and a
+        // reader's may not write.
+        self.0.database.close().await;
         if let Some(writer) = &self.0.writer {
             writer.close().await;
         }
-        self.0.database.close().await;
         drop(self.0.lock.lock().take());
     }
 

@@ -18,7 +18,11 @@ use super::jobs::Settled;
 use super::ledger::{self, BATCH, BEGIN, COMMIT, ROLLBACK};
 use super::plan::{self, Own, Plan, Standings};
 use super::writer::Job;
+use crate::model::moment;
 
+/// Where `Plan::parameters` and `BATCH` hold new messages, and deliveries that change their state.
+const MESSAGES: usize = 0;
+const MOVES: usize = 2;
 /// Event ids; only the writer takes them, so they rise in the order of commits on one node.
 const EVENT_BLOCK_IDS: i64 = 100_000;
 
@@ -76,6 +80,10 @@ pub async fn write(
     }
     let parameters = plan.parameters();
     answers.octets = parameters.iter().map(|(json, _)| json.len()).sum();
+    let (accepts, moves) = (parameters[MESSAGES].1 > 0, parameters[MOVES].1 > 0);
+    if accepts {
+        moment::reached(c"rows_writing");
+    }
     match dialect {
         // BEGIN, all statements and COMMIT in one text: one round trip to SQLite's thread. What
         // was read before it still holds, because nobody else writes.
@@ -85,6 +93,12 @@ pub async fn write(
         }
         Dialect::Postgres => write_one_by_one(connection, parameters).await?,
     }
+    if accepts {
+        moment::reached(c"rows_committed");
+    }
+    if moves {
+        moment::reached(c"settle_committed");
+    }
     Ok(answers)
 }
 
@@ -92,7 +106,8 @@ async fn write_one_by_one(
     connection: &mut Connection,
     parameters: [(String, usize); 7],
 ) -> Result<()> {
-    for (statement, (json, rows)) in BATCH.iter().zip(parameters) {
+    for (position, (json, rows)) in parameters.into_iter().enumerate() {
+        let statement = BATCH[position];
         if rows == 0 {
             continue;
         }
@@ -100,6 +115,9 @@ async fn write_one_by_one(
         if written != rows as u64 {
             // The rows were locked when they were read, so another writer cannot have moved them.
             return Err(StoreError::Refused(format!("{written} of {rows} rows were written")));
+        }
+        if position == MOVES {
+            moment::reached(c"deliveries_moving");
         }
     }
     connection.execute(&COMMIT, Vec::new()).await?;

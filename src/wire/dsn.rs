@@ -77,10 +77,14 @@ pub struct Fate {
 
 impl Fate {
     fn status(&self) -> Enhanced {
-        let class = self.action.status().0;
+        let usual = self.action.status();
         let told = self.status.or_else(|| self.reply.as_ref().and_then(Reply::enhanced));
-        // RFC 3463 §2: the class must fit the action, and an expired mail's last reply is a 4.x.x.
-        told.map_or(self.action.status(), |told| Enhanced(class, told.1, told.2))
+        // RFC 3463 §2: the class must fit the action. What was given up after many a 4.x.x keeps
+        // it (RFC 3464 appendix E.1), so that its reader does not take it for a bad address.
+        told.map_or(usual, |told| match (self.action, told.0) {
+            (Action::Failed, 4) => told,
+            _ => Enhanced(usual.0, told.1, told.2),
+        })
     }
 
     fn text(&self) -> String {
@@ -506,10 +510,10 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_mail_fails_with_a_permanent_status() {
+    fn an_expired_mail_keeps_the_transient_status_it_had() {
         let mut expired = fate("b@mx.example", Action::Failed);
         expired.reply = Reply::read("451 4.7.1 greylisted");
-        assert_eq!(expired.status(), Enhanced(5, 7, 1));
+        assert_eq!(expired.status(), Enhanced(4, 7, 1));
         expired.reply = None;
         assert_eq!(expired.status(), Enhanced(5, 0, 0));
     }

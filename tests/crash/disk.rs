@@ -1,8 +1,9 @@
 //! A disk that keeps only what was synced, rebuilt from a trace.
 //!
 //! The model is as strict as POSIX lets a file system be: what was written to a file is on disk
-//! once a sync of that file, begun after the write, has ended; a name is there, or gone, once a sync of
-//! its directory, begun after the change, has ended. `Survivors` says what becomes of the rest.
+//! once a sync of that file, begun after the write, has ended; a name is there, or gone,
+//! once a sync of its directory, begun after the change, has ended. `Survivors` says what
+//! becomes of the rest.
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::FileExt;

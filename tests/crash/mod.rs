@@ -14,9 +14,14 @@
 //!    stamped with `recording.written()` after it was seen.
 //! 3. `power_cut::survey(&trace, …)` with a check over the rebuilt directory.
 
+mod daemon;
+mod daemon_story;
 mod disk;
+mod kill_story;
 mod power_cut;
 mod recorder;
 mod spool_story;
 mod sqlite_story;
+mod start_story;
+mod stop_story;
 mod trace;

@@ -53,27 +53,34 @@ fn scratch() -> tempfile::TempDir {
 }
 
 /// All kinds of sync in the trace, with how many of each.
-pub fn sync_kinds(trace: &Trace, directory: &Path) -> BTreeMap<SyncKind, usize> {
+pub fn sync_kinds(
+    trace: &Trace,
+    directory: &Path,
+    image: Option<&Path>,
+) -> BTreeMap<SyncKind, usize> {
     let mut disk = Disk::new(trace, directory, None);
+    image.into_iter().for_each(|image| disk.load(image));
     disk.advance(trace.entries.len());
     disk.sync_kinds().clone()
 }
 
-/// Nothing breaks as it is; and each kind of sync, taken away alone, breaks something. `unmissed`
+/// Nothing breaks as it is; and each kind of sync, taken away alone, breaks something. `image` is
+/// what lay there before the recording began. `unmissed`
 /// are kinds (path, and what they are of) that no promise stands on; the caller says why.
 pub fn every_sync_is_needed(
     trace: &Trace,
     directory: &Path,
+    image: Option<&Path>,
     points: &[usize],
     unmissed: &[(&str, &str)],
     check: &mut Check<'_>,
 ) {
-    if let Err(broken) = survey(trace, directory, None, points, None, check) {
+    if let Err(broken) = survey(trace, directory, image, points, None, check) {
         panic!("{broken}");
     }
-    for (kind, count) in sync_kinds(trace, directory) {
+    for (kind, count) in sync_kinds(trace, directory, image) {
         let missed = !unmissed.contains(&(kind.path.as_str(), kind.of));
-        match survey(trace, directory, None, points, Some(&kind), check) {
+        match survey(trace, directory, image, points, Some(&kind), check) {
             Err(broken) => eprintln!("without {kind:?} (of which {count}): {broken}"),
             Ok(()) => assert!(!missed, "nobody misses {kind:?} (of which {count})"),
         }

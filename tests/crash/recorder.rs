@@ -37,7 +37,6 @@ impl Recording {
             .env("RECORDER_TRACE", self.trace_path());
     }
 
-    #[allow(dead_code, reason = "for stories whose acknowledgements are seen from outside")]
     /// Octets of trace so far. Whatever an outside client has seen by now was done by entries that
     /// end at or before this place.
     pub fn written(&self) -> u64 {

@@ -27,7 +27,8 @@ async fn open(directory: &Path) -> sqlx::Result<SqliteConnection> {
 #[tokio::test]
 #[ignore = "run by the other test of this file, in a process of its own"]
 async fn the_recorded_life() {
-    let directory = std::env::var("RECORDER_DIRECTORY").expect("told by the test");
+    // The nightly run includes ignored tests; without the recorder there is nothing to live for.
+    let Ok(directory) = std::env::var("RECORDER_DIRECTORY") else { return };
     assert!(mark("life"), "the recorder is loaded");
     let mut ledger = open(Path::new(&directory)).await.expect("opens");
     let table = "CREATE TABLE mails (id INTEGER PRIMARY KEY, body TEXT NOT NULL)";
@@ -76,5 +77,5 @@ fn committed_rows_survive_every_power_cut_and_the_recorder_notices_each_missing_
     // Both are of the empty file's change to WAL, and nothing was promised before.
     let unmissed = [("", "names made"), ("ledger.sqlite-journal", "data and inode")];
     let directory = recording.directory();
-    power_cut::every_sync_is_needed(&trace, &directory, &points, &unmissed, &mut check);
+    power_cut::every_sync_is_needed(&trace, &directory, None, &points, &unmissed, &mut check);
 }

@@ -59,7 +59,6 @@ impl Trace {
 
     /// The stamp (`Recording::written`) that the entries before `index` reach: what was seen from
     /// outside with this stamp or a smaller one was promised before a power cut there.
-    #[allow(dead_code, reason = "for stories whose acknowledgements are seen from outside")]
     pub fn stamp_before(&self, index: usize) -> u64 {
         index.checked_sub(1).map_or(0, |last| self.ends[last])
     }

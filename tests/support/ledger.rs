@@ -6,13 +6,14 @@
 //! its times, so that a story with kills can say which doubles were allowed.
 //!
 //! The number travels in the field `X-Ledger`, and what is compared is the body behind the header
-//! section, since every host on the way adds fields.
+//! section, since every host on the way adds fields. A recipient whose name begins with `refused`
+//! is refused by every sink, and the debt to him is paid by a report to the sender (RFC 3464).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -29,9 +30,14 @@ const MAIL_BYTES_MAX: usize = 40 * 1024 * 1024;
 /// A mail's number and the recipient: one delivery.
 pub type Debt = (u64, String);
 
+/// A row of the daemon's own ledger as a host sees it: its message's id, and the recipient.
+pub type Delivered = (i64, String);
+
 #[derive(Clone, Debug)]
 pub struct Arrival {
     pub at: Instant,
+    /// The message's id in the daemon's Received field.
+    pub message: Option<i64>,
     pub sender: String,
     pub whole: bool,
 }
@@ -48,15 +54,29 @@ pub enum Answer {
     NotSent,
 }
 
+/// What a `250` stands for.
+pub struct Promise {
+    /// The message's id, as the answer named it.
+    pub message: String,
+    pub recipients: usize,
+    pub body: Vec<u8>,
+}
+
 #[derive(Default)]
 struct Books {
     bodies: BTreeMap<u64, Vec<u8>>,
     recipients: BTreeMap<u64, Vec<String>>,
     answers: BTreeMap<u64, Answer>,
     arrivals: BTreeMap<Debt, Vec<Arrival>>,
+    /// The lives of the daemon in which each row's mail arrived, in order.
+    lives: BTreeMap<Delivered, Vec<usize>>,
+    life: usize,
+    /// Refusals that a report told the sender of.
+    reported: BTreeSet<Debt>,
+    /// Sessions that ended without a reply to what was asked, and without a 421.
+    cut_off: usize,
     /// Mails that bear no number of ours, or one that was never given.
     strangers: usize,
-    kills: Vec<Instant>,
 }
 
 #[derive(Clone, Default)]
@@ -80,7 +100,14 @@ pub struct Reckoning {
     pub arrived_unacknowledged: Vec<Debt>,
     /// Arrived although it was refused, or never sent whole: each one is a fault.
     pub arrived_refused: Vec<Debt>,
+    /// Numbers handed in again under one key, of which the daemon made two messages: faults.
+    pub split: Vec<u64>,
     pub refused: usize,
+    /// Debts to refused recipients, paid by a report.
+    pub reported: usize,
+    /// Handed in, and no answer was seen in the end.
+    pub unanswered: usize,
+    pub cut_off: usize,
     pub strangers: usize,
 }
 
@@ -100,23 +127,50 @@ impl Ledger {
         books.answers.iter().filter(|(_, answer)| by(answer)).map(|(number, _)| *number).collect()
     }
 
-    /// Books the moment of a kill; call it just before.
-    pub fn killed(&self) {
-        self.books.lock().kills.push(Instant::now());
+    /// What arrives from now on comes from the daemon's next life. Call it between two lives, when
+    /// all sinks are quiet.
+    pub fn next_life(&self) {
+        self.books.lock().life += 1;
     }
 
-    pub fn kills(&self) -> Vec<Instant> {
-        self.books.lock().kills.clone()
+    /// In which lives the mail of each row arrived, reports included.
+    pub fn lives(&self) -> BTreeMap<Delivered, Vec<usize>> {
+        self.books.lock().lives.clone()
+    }
+
+    /// The mails acknowledged with a stamp of at most `stamp`.
+    pub fn promises_by(&self, stamp: u64) -> Vec<Promise> {
+        let books = self.books.lock();
+        let by = |(number, answer): (&u64, &Answer)| match answer {
+            Answer::Acknowledged { text, stamp: at } if *at <= stamp => Some(Promise {
+                message: text.rsplit(' ').next().unwrap_or_default().to_owned(),
+                recipients: books.recipients[number].len(),
+                body: books.bodies[number].clone(),
+            }),
+            _ => None,
+        };
+        books.answers.iter().filter_map(by).collect()
     }
 
     pub fn reckon(&self) -> Reckoning {
         let books = self.books.lock();
-        let mut reckoning = Reckoning { strangers: books.strangers, ..Reckoning::default() };
+        let mut reckoning = Reckoning {
+            strangers: books.strangers,
+            cut_off: books.cut_off,
+            ..Reckoning::default()
+        };
         for (number, answer) in &books.answers {
+            reckoning.unanswered += usize::from(*answer == Answer::NotSeen);
+            let mut messages = BTreeSet::new();
             for recipient in &books.recipients[number] {
                 let debt = (*number, recipient.clone());
                 let arrivals = books.arrivals.get(&debt).map_or(&[][..], Vec::as_slice);
-                reckoning.count(debt, answer, arrivals);
+                messages.extend(arrivals.iter().filter_map(|arrival| arrival.message));
+                let reported = books.reported.contains(&debt);
+                reckoning.count(debt, answer, arrivals, reported);
+            }
+            if messages.len() > 1 {
+                reckoning.split.push(*number);
             }
         }
         reckoning
@@ -135,29 +189,43 @@ impl Ledger {
     }
 
     fn arrived(&self, sender: &str, recipients: &[String], mail: &[u8]) {
-        let mut books = self.books.lock();
-        let number = number_of(mail).filter(|number| books.bodies.contains_key(number));
+        let books = &mut *self.books.lock();
+        let message = message_of(mail);
+        for (message, recipient) in message.into_iter().flat_map(|message| {
+            recipients.iter().map(move |recipient| (message, recipient.clone()))
+        }) {
+            books.lives.entry((message, recipient)).or_default().push(books.life);
+        }
+        let header = header_of(mail);
+        let number = number_in(header).filter(|number| books.bodies.contains_key(number));
         let Some(number) = number else {
-            books.strangers += 1;
+            let reported = if sender.is_empty() { refusals_in(mail) } else { Vec::new() };
+            books.strangers += usize::from(reported.is_empty());
+            books.reported.extend(reported);
             return;
         };
         let whole = body_of(mail) == books.bodies[&number];
         for recipient in recipients {
-            let arrival = Arrival { at: Instant::now(), sender: sender.to_owned(), whole };
+            let arrival = Arrival { at: Instant::now(), message, sender: sender.to_owned(), whole };
             books.arrivals.entry((number, recipient.clone())).or_default().push(arrival);
         }
     }
 }
 
+pub fn is_refused(recipient: &str) -> bool {
+    recipient.starts_with("refused")
+}
+
 impl Reckoning {
-    fn count(&mut self, debt: Debt, answer: &Answer, arrivals: &[Arrival]) {
+    fn count(&mut self, debt: Debt, answer: &Answer, arrivals: &[Arrival], reported: bool) {
+        self.reported += usize::from(reported);
         match answer {
             Answer::Acknowledged { .. } => self.acknowledged += 1,
             Answer::Refused { .. } => self.refused += 1,
             Answer::NotSeen | Answer::NotSent => {}
         }
         if arrivals.is_empty() {
-            if matches!(answer, Answer::Acknowledged { .. }) {
+            if matches!(answer, Answer::Acknowledged { .. }) && !reported {
                 self.lost.push(debt);
             }
             return;
@@ -177,12 +245,34 @@ impl Reckoning {
     }
 }
 
-fn number_of(mail: &[u8]) -> Option<u64> {
-    let header = &mail[..memchr::memmem::find(mail, b"\r\n\r\n")?];
-    let at = memchr::memmem::find(header, FIELD.as_bytes())? + FIELD.len();
+fn header_of(mail: &[u8]) -> &[u8] {
+    &mail[..memchr::memmem::find(mail, b"\r\n\r\n").unwrap_or(mail.len())]
+}
+
+fn number_in(text: &[u8]) -> Option<u64> {
+    number_after(text, FIELD)
+}
+
+fn number_after(text: &[u8], words: &str) -> Option<u64> {
+    let at = memchr::memmem::find(text, words.as_bytes())? + words.len();
     let digits: String =
-        header[at..].iter().take_while(|b| b.is_ascii_digit()).map(|b| *b as char).collect();
+        text[at..].iter().take_while(|b| b.is_ascii_digit()).map(|b| *b as char).collect();
     digits.parse().ok()
+}
+
+/// The message's id: in our Received field, or in a report's Message-ID.
+fn message_of(mail: &[u8]) -> Option<i64> {
+    let header = header_of(mail);
+    let id = number_after(header, "SMTP id ").or_else(|| number_after(header, "<report."));
+    id.map(u64::cast_signed)
+}
+
+/// What a report tells of: the number in the returned header section, and whom it failed for.
+fn refusals_in(report: &[u8]) -> Vec<Debt> {
+    let Some(number) = number_in(report) else { return Vec::new() };
+    let text = String::from_utf8_lossy(report);
+    let failed = text.lines().filter_map(|line| line.strip_prefix("Final-Recipient: rfc822;"));
+    failed.map(|recipient| (number, recipient.trim().to_owned())).collect()
 }
 
 fn body_of(mail: &[u8]) -> &[u8] {
@@ -199,10 +289,17 @@ pub struct Submitter {
     pub credential: Option<(String, String)>,
     /// The recipients of the mail with this number.
     pub recipients: Arc<dyn Fn(u64) -> Vec<String> + Send + Sync>,
-    pub body_bytes: usize,
+    /// The octets of the body of the mail with this number.
+    pub body_bytes: Arc<dyn Fn(u64) -> usize + Send + Sync>,
+    /// Each mail bears an idempotency key, and is handed in again when no answer was seen.
+    pub keyed: bool,
+    /// Between two mails of a session.
+    pub pause: Duration,
     /// Asked after each acknowledgement; `Recording::written` makes a power cut comparable.
     pub stamp: Arc<dyn Fn() -> u64 + Send + Sync>,
     pub stop: Arc<AtomicBool>,
+    /// To be handed in again under the same key: no answer was seen.
+    again: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Submitter {
@@ -214,9 +311,12 @@ impl Submitter {
             sender: sender.to_owned(),
             credential: None,
             recipients: Arc::new(move |number| vec![format!("r{number}@{domain}")]),
-            body_bytes: 2000,
+            body_bytes: Arc::new(|_| 2000),
+            keyed: false,
+            pause: Duration::ZERO,
             stamp: Arc::new(|| 0),
             stop: Arc::default(),
+            again: Arc::default(),
         }
     }
 
@@ -234,8 +334,26 @@ impl Submitter {
         }
     }
 
+    /// A number for the next mail: one that is handed in again, or a new one.
+    fn next_number(&self, left: &AtomicU64) -> Option<u64> {
+        if let Some(number) = self.again.lock().pop() {
+            return Some(number);
+        }
+        let one_less = |left: u64| left.checked_sub(1);
+        let stopped = self.stop.load(Ordering::Relaxed);
+        if stopped || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            return None;
+        }
+        Some(self.ledger.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn is_done(&self, left: &AtomicU64) -> bool {
+        let stopped = self.stop.load(Ordering::Relaxed) || left.load(Ordering::Relaxed) == 0;
+        stopped && self.again.lock().is_empty()
+    }
+
     async fn session_after_session(&self, left: &AtomicU64) {
-        while !self.stop.load(Ordering::Relaxed) && left.load(Ordering::Relaxed) > 0 {
+        while !self.is_done(left) {
             if self.session(left).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -244,61 +362,92 @@ impl Submitter {
 
     async fn session(&self, left: &AtomicU64) -> io::Result<()> {
         let mut wire = Wire::new(TcpStream::connect(self.server).await?);
+        let ended = self.talk(&mut wire, left).await;
+        if ended.is_err() && !wire.was_closed_in_words {
+            self.ledger.books.lock().cut_off += 1;
+        }
+        ended
+    }
+
+    async fn talk(&self, wire: &mut Wire, left: &AtomicU64) -> io::Result<()> {
         wire.expect(None).await?;
         wire.expect(Some("EHLO client.test")).await?;
         if let Some((user, password)) = &self.credential {
             let secret = base64::prelude::BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
             wire.expect(Some(&format!("AUTH PLAIN {secret}"))).await?;
         }
-        while !self.stop.load(Ordering::Relaxed) {
-            let one_less = |left: u64| left.checked_sub(1);
-            if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
-                break;
-            }
-            self.submit(&mut wire).await?;
+        while let Some(number) = self.next_number(left) {
+            let booked = Booked { submitter: self, number };
+            self.submit(wire, number).await?;
+            drop(booked);
+            tokio::time::sleep(self.pause).await;
         }
         wire.expect(Some("QUIT")).await.map(drop)
     }
 
     /// One mail, booked whatever becomes of it.
-    async fn submit(&self, wire: &mut Wire) -> io::Result<()> {
-        let number = self.ledger.next.fetch_add(1, Ordering::Relaxed);
+    async fn submit(&self, wire: &mut Wire, number: u64) -> io::Result<()> {
         let recipients = (self.recipients)(number);
-        let body = body(number, self.body_bytes);
-        {
+        let body = body(number, (self.body_bytes)(number));
+        // What an earlier try of it had left open stays open, whatever is refused now.
+        let is_open = {
             let mut books = self.ledger.books.lock();
             books.bodies.insert(number, body.clone());
             books.recipients.insert(number, recipients.clone());
-            books.answers.insert(number, Answer::NotSent);
-        }
-        let book = |answer| drop(self.ledger.books.lock().answers.insert(number, answer));
+            *books.answers.entry(number).or_insert(Answer::NotSent) == Answer::NotSeen
+        };
         let commands = std::iter::once(format!("MAIL FROM:<{}>", self.sender))
             .chain(recipients.iter().map(|recipient| format!("RCPT TO:<{recipient}>")))
             .chain(["DATA".to_owned()]);
         for command in commands {
             let reply = wire.ask(Some(&command)).await?;
             if !reply.starts_with(['2', '3']) {
-                book(Answer::Refused { text: reply });
+                if !is_open {
+                    self.book(number, Answer::Refused { text: reply });
+                }
                 return wire.expect(Some("RSET")).await.map(drop);
             }
         }
         let mut mail = format!(
-            "From: <{}>\r\nTo: <{}>\r\nSubject: {number}\r\n{FIELD}{number}\r\n\r\n",
+            "From: <{}>\r\nTo: <{}>\r\nSubject: {number}\r\n{FIELD}{number}\r\n",
             self.sender, recipients[0]
-        )
-        .into_bytes();
+        );
+        if self.keyed {
+            mail.push_str(&format!("X-Postroad-Idempotency-Key: ledger-{number}\r\n"));
+        }
+        let mut mail = format!("{mail}\r\n").into_bytes();
         mail.extend(&body);
         // From here on the daemon may have it, whatever happens to the connection.
-        book(Answer::NotSeen);
+        self.book(number, Answer::NotSeen);
         mail.extend(b".\r\n");
         wire.stream.write_all(&mail).await?;
         let reply = wire.ask(None).await?;
         if reply.starts_with('2') {
-            book(Answer::Acknowledged { text: reply, stamp: (self.stamp)() });
-        } else {
-            book(Answer::Refused { text: reply });
+            self.book(number, Answer::Acknowledged { text: reply, stamp: (self.stamp)() });
+        } else if !is_open {
+            self.book(number, Answer::Refused { text: reply });
         }
         Ok(())
+    }
+
+    fn book(&self, number: u64, answer: Answer) {
+        self.ledger.books.lock().answers.insert(number, answer);
+    }
+}
+
+/// A mail under way: one with a key comes again when its answer was not seen.
+struct Booked<'a> {
+    submitter: &'a Submitter,
+    number: u64,
+}
+
+impl Drop for Booked<'_> {
+    fn drop(&mut self) {
+        let submitter = self.submitter;
+        let answer = submitter.ledger.books.lock().answers.get(&self.number).cloned();
+        if submitter.keyed && answer == Some(Answer::NotSeen) {
+            submitter.again.lock().push(self.number);
+        }
     }
 }
 
@@ -316,18 +465,22 @@ fn body(number: u64, length: usize) -> Vec<u8> {
 
 struct Wire {
     stream: BufReader<TcpStream>,
+    /// The last reply was a 421: the server said that it would close.
+    was_closed_in_words: bool,
 }
 
 impl Wire {
     fn new(stream: TcpStream) -> Wire {
-        Wire { stream: BufReader::new(stream) }
+        Wire { stream: BufReader::new(stream), was_closed_in_words: false }
     }
 
-    /// Sends the command, if there is one, and returns the last line of the reply.
+    /// Sends the command, if there is one, and returns the last line of the reply. A server that
+    /// has closed meanwhile may have said why: that is read all the same.
     async fn ask(&mut self, command: Option<&str>) -> io::Result<String> {
-        if let Some(command) = command {
-            self.stream.write_all(format!("{command}\r\n").as_bytes()).await?;
-        }
+        let sent = match command {
+            Some(command) => self.stream.write_all(format!("{command}\r\n").as_bytes()).await,
+            None => Ok(()),
+        };
         let reply = tokio::time::timeout(ANSWER_WAIT, async {
             loop {
                 let line = line_of(&mut self.stream).await?;
@@ -336,7 +489,12 @@ impl Wire {
                 }
             }
         });
-        reply.await.map_err(|_| io::ErrorKind::TimedOut)?
+        let reply = reply.await.map_err(|_| io::ErrorKind::TimedOut)??;
+        if reply.starts_with("421") {
+            self.was_closed_in_words = true;
+            return Err(io::Error::other(reply));
+        }
+        sent.map(|()| reply)
     }
 
     async fn expect(&mut self, command: Option<&str>) -> io::Result<String> {
@@ -366,10 +524,30 @@ pub enum Manner {
     VanishAfterDot,
 }
 
+/// What a sink does with all that comes.
+#[derive(Clone)]
+pub struct Habits {
+    /// Given the count of transactions so far, over all connections.
+    pub transaction: Arc<dyn Fn(u64) -> Manner + Send + Sync>,
+    /// Every so many recipients one is deferred by a `451`; 0 is never.
+    pub recipients_deferred_every: u64,
+    /// Between the booking of a mail and the answer.
+    pub delay: Duration,
+}
+
 /// A remote host that accepts mail; it ends with its handle.
 pub struct Sink {
     pub address: SocketAddr,
+    shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
+}
+
+struct Shared {
+    ledger: Ledger,
+    habits: Habits,
+    transactions: AtomicU64,
+    recipients: AtomicU64,
+    sessions: AtomicUsize,
 }
 
 impl Drop for Sink {
@@ -378,8 +556,6 @@ impl Drop for Sink {
     }
 }
 
-type Manners = Arc<dyn Fn(u64) -> Manner + Send + Sync>;
-
 impl Sink {
     /// `manners` is given the count of transactions so far, over all connections.
     pub async fn start(
@@ -387,29 +563,49 @@ impl Sink {
         address: SocketAddr,
         manners: impl Fn(u64) -> Manner + Send + Sync + 'static,
     ) -> io::Result<Sink> {
+        let transaction = Arc::new(manners);
+        let habits = Habits { transaction, recipients_deferred_every: 0, delay: Duration::ZERO };
+        Sink::with(ledger, address, habits).await
+    }
+
+    pub async fn with(ledger: &Ledger, address: SocketAddr, habits: Habits) -> io::Result<Sink> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let (ledger, manners): (_, Manners) = (ledger.clone(), Arc::new(manners));
-        let count = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(async move {
-            // Ends with the handle: the sessions are children of this task.
-            let mut sessions = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let (ledger, manners, count) = (ledger.clone(), manners.clone(), count.clone());
-                sessions.spawn(async move { serve(stream, &ledger, &manners, &count).await });
-                while sessions.try_join_next().is_some() {}
-            }
+        let shared = Arc::new(Shared {
+            ledger: ledger.clone(),
+            habits,
+            transactions: AtomicU64::new(0),
+            recipients: AtomicU64::new(0),
+            sessions: AtomicUsize::new(0),
         });
-        Ok(Sink { address, task })
+        let task = tokio::spawn(accept(listener, shared.clone()));
+        Ok(Sink { address, shared, task })
+    }
+
+    /// Returns once no session is open: all that was sent is booked.
+    pub async fn quiet(&self) {
+        while self.shared.sessions.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    ledger: &Ledger,
-    manners: &Manners,
-    count: &AtomicU64,
-) -> io::Result<()> {
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    // Ends with the handle: the sessions are children of this task.
+    let mut sessions = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = shared.clone();
+        shared.sessions.fetch_add(1, Ordering::AcqRel);
+        sessions.spawn(async move {
+            let ended = serve(stream, &shared).await;
+            shared.sessions.fetch_sub(1, Ordering::AcqRel);
+            ended
+        });
+        while sessions.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let (mut sender, mut recipients) = (String::new(), Vec::new());
     answer(&mut stream, "220 sink.test ESMTP").await?;
@@ -427,26 +623,59 @@ async fn serve(
                 (sender, recipients) = (path(), Vec::new());
                 answer(&mut stream, "250 2.1.0 ok").await?;
             }
-            "RCPT" => {
-                recipients.push(path());
-                answer(&mut stream, "250 2.1.5 ok").await?;
+            "RCPT" => match shared.about(&path()) {
+                "250" => {
+                    recipients.push(path());
+                    answer(&mut stream, "250 2.1.5 ok").await?;
+                }
+                words => answer(&mut stream, words).await?,
+            },
+            "DATA" if recipients.is_empty() => {
+                answer(&mut stream, "554 5.5.1 no recipients").await?;
             }
             "DATA" => {
                 answer(&mut stream, "354 go on").await?;
                 let mail = mail_of(&mut stream).await?;
-                let manner = manners(count.fetch_add(1, Ordering::Relaxed));
-                if manner != Manner::Defer {
-                    ledger.arrived(&sender, &recipients, &mail);
-                }
-                match manner {
-                    Manner::Accept => answer(&mut stream, "250 2.0.0 taken").await?,
-                    Manner::Defer => answer(&mut stream, "451 4.7.1 later").await?,
-                    Manner::VanishAfterDot => return Ok(()),
+                if !shared.take(&mut stream, &sender, &recipients, &mail).await? {
+                    return Ok(());
                 }
             }
             "QUIT" => return answer(&mut stream, "221 2.0.0 bye").await,
             _ => answer(&mut stream, "250 2.0.0 ok").await?,
         }
+    }
+}
+
+impl Shared {
+    fn about(&self, recipient: &str) -> &'static str {
+        let count = self.recipients.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.habits.recipients_deferred_every {
+            _ if is_refused(recipient) => "550 5.1.1 no such user",
+            every if every > 0 && count.is_multiple_of(every) => "451 4.2.1 not now",
+            _ => "250",
+        }
+    }
+
+    /// Books and answers one mail; false when the connection is to end.
+    async fn take(
+        &self,
+        stream: &mut BufReader<TcpStream>,
+        sender: &str,
+        recipients: &[String],
+        mail: &[u8],
+    ) -> io::Result<bool> {
+        let count = self.transactions.fetch_add(1, Ordering::Relaxed);
+        let manner = (self.habits.transaction)(count);
+        if manner != Manner::Defer {
+            self.ledger.arrived(sender, recipients, mail);
+        }
+        tokio::time::sleep(self.habits.delay).await;
+        match manner {
+            Manner::Accept => answer(stream, "250 2.0.0 taken").await?,
+            Manner::Defer => answer(stream, "451 4.7.1 later").await?,
+            Manner::VanishAfterDot => return Ok(false),
+        }
+        Ok(true)
     }
 }
 

@@ -1,0 +1,118 @@
+//! The end of an attempt: outcomes to their log, then what follows from them to the settler.
+//!
+//! Owns:       the order outcome log, report, settlement.
+//! Promises:   an outcome is safe from kill -9 before anything else is done with it.
+//! Knows not:  connections.
+
+use std::sync::Arc;
+
+use super::lane::Answered;
+use super::report::Told;
+use super::settler::Settlement;
+use super::site::Site;
+use super::verdict::{self, Rules};
+use super::{PANICS_KEPT_MAX, Shared};
+use crate::model::*;
+use crate::queue::Claimed;
+use crate::queue::outcome_log::Record;
+
+impl Shared {
+    /// Hands a settlement to the settler; waits while too many are under way.
+    pub(super) async fn settle(&self, settlement: Settlement) {
+        let sender = self.settlements.lock().clone();
+        let Some(sender) = sender else {
+            tracing::warn!("an outcome came after the end; the outcome log keeps it");
+            return;
+        };
+        if sender.send(settlement).await.is_err() {
+            tracing::error!("the settler has ended; the outcome log keeps the outcome");
+        }
+    }
+
+    /// The end of an attempt: outcomes to their log, then what follows from them.
+    pub(super) async fn conclude(
+        &self,
+        site: &Arc<Site>,
+        claimed: &[Claimed],
+        answered: Answered<'_>,
+    ) -> Settlement {
+        let at = self.clock.now();
+        let dialogue = self.keep_dialogue(&answered, at);
+        let records: Vec<Record> = claimed
+            .iter()
+            .zip(&answered.outcomes)
+            .map(|(one, outcome)| answered.record(&one.delivery, outcome, dialogue.as_deref(), at))
+            .collect();
+        let ticket = match self.queue.note(&records) {
+            Ok(ticket) => Some(ticket),
+            Err(error) => {
+                tracing::error!(%error, "no log takes the outcome: a crash now sends it again");
+                None
+            }
+        };
+        let rules = Rules { policy: &self.options.retry, now: at, stretch: self.clock.dice() };
+        let mut settles = Vec::with_capacity(claimed.len());
+        let mut notices = Vec::new();
+        for (one, record) in claimed.iter().zip(&records) {
+            let (settle, notice) = verdict::verdict(&rules, &one.delivery, record);
+            let told = |notice| Told {
+                notice,
+                claimed: one,
+                outcome: &record.outcome,
+                host: answered.facts.host.clone(),
+                at,
+            };
+            notices.extend(notice.map(told));
+            settles.push(settle);
+        }
+        let report = self.report(&notices).await;
+        Settlement::new(site.clone(), settles, ticket, report)
+    }
+
+    /// The dialogue of an attempt that did not succeed, kept; its place.
+    fn keep_dialogue(&self, answered: &Answered<'_>, at: Timestamp) -> Option<String> {
+        let succeeded = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. });
+        if answered.dialogue.is_empty() || answered.outcomes.iter().all(succeeded) {
+            return None;
+        }
+        match self.queue.keep_dialogue(at, &answered.dialogue) {
+            Ok(place) => Some(place.to_string()),
+            Err(error) => {
+                tracing::warn!(%error, "a dialogue cannot be kept");
+                None
+            }
+        }
+    }
+
+    /// The end of trying for what was not delivered in time.
+    pub(super) async fn expire(&self, site: &Arc<Site>, claimed: &[Claimed]) -> Settlement {
+        let now = self.clock.now();
+        let outcome = Outcome::Failed {
+            reply: None,
+            blame: Blame::Host,
+            reason: "4.4.7 tried until its time was over".into(),
+        };
+        let mut settles = Vec::with_capacity(claimed.len());
+        let mut notices = Vec::new();
+        for one in claimed {
+            let (settle, notice) = verdict::expiry(&one.delivery, now);
+            let host = String::new();
+            let told = |notice| Told { notice, claimed: one, outcome: &outcome, host, at: now };
+            notices.extend(notice.map(told));
+            settles.push(settle);
+        }
+        let report = self.report(&notices).await;
+        Settlement::new(site.clone(), settles, None, report)
+    }
+
+    /// How many attempts of a message have ended in a fault of our own.
+    pub(super) fn count_panic(&self, message: MessageId) -> u32 {
+        let mut panics = self.panics.lock();
+        if panics.len() >= PANICS_KEPT_MAX {
+            panics.clear();
+        }
+        let count = panics.entry(message).or_default();
+        *count += 1;
+        *count
+    }
+}

@@ -1,0 +1,62 @@
+//! How fresh mail reaches the schedule: the queue's side of the hand-over.
+//!
+//! Owns:       the answers to the queue's `Intake`.
+//! Promises:   a delivery that is handed over was reserved first, so no read of the ledger brings
+//!             it a second time.
+//! Knows not:  lanes, outcomes.
+
+use std::sync::Weak;
+use std::sync::atomic::Ordering;
+
+use super::Shared;
+use crate::model::limits::READY_MAX;
+use crate::model::*;
+use crate::queue::{Claimed, Intake};
+
+/// How the queue reaches the schedule; it does not keep it alive.
+pub struct Hand(pub Weak<Shared>);
+
+impl Intake for Hand {
+    fn site_of(&self, domain: &Domain) -> Option<SiteId> {
+        self.0.upgrade()?.router.known_site(domain)
+    }
+
+    fn reserve(&self, site: SiteId, deliveries: &[DeliveryId]) -> bool {
+        let Some(shared) = self.0.upgrade() else { return false };
+        let full = shared.held.load(Ordering::Relaxed) + deliveries.len() > READY_MAX;
+        if shared.is_stopping() || full {
+            return false;
+        }
+        let now = shared.clock.now();
+        let mut reserved = false;
+        shared.at_site(site, |site| {
+            let answer = site.reserve(deliveries, now);
+            reserved = answer == Some(true);
+            answer.is_some()
+        });
+        if reserved {
+            shared.held.fetch_add(deliveries.len(), Ordering::Relaxed);
+        }
+        reserved
+    }
+
+    fn unreserve(&self, site: SiteId, deliveries: &[DeliveryId]) {
+        let Some(shared) = self.0.upgrade() else { return };
+        // Whether the rows were committed is not known: a look at the ledger will tell.
+        let now = shared.clock.now();
+        shared.leave(&shared.site(site), deliveries, Some(now));
+    }
+
+    fn take(&self, site: SiteId, claimed: Vec<Claimed>) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let site = shared.site(site);
+        site.fill(claimed);
+        Shared::look(&shared, &site);
+    }
+
+    fn wake(&self, site: SiteId, due: Timestamp) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let site = shared.at_site(site, |site| site.note(due));
+        Shared::look(&shared, &site);
+    }
+}
