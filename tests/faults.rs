@@ -63,7 +63,7 @@ impl Story {
     fn clients(&self) -> Submitter {
         let mut clients =
             Submitter::new(&self.ledger, self.relay.submission(), SENDER, "books.test");
-        clients.body_bytes = std::sync::Arc::new(|_| 8000);
+        clients.body_bytes = Arc::new(|_| 8000);
         clients
     }
 
@@ -168,7 +168,8 @@ async fn a_full_disk_refuses_clients_delivers_what_is_owed_and_heals_by_itself()
 // The database.
 
 async fn postgres_fault(what: &str, server: &Server, fault: impl AsyncFnOnce(&Server)) {
-    let story = Story::begin(|settings| settings.store.url = Some(server.url("none"))).await;
+    let url = server.database(&what.to_lowercase().replace(' ', "_"), "none");
+    let story = Story::begin(|settings| settings.store.url = Some(url)).await;
     let clients = story.clients();
     let flow = tokio::spawn({
         let clients = clients.clone();

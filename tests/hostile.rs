@@ -1,1 +1,6 @@
+//! Peers that mean harm, before and behind the whole daemon: clients, hosts, name servers.
 
+mod clients;
+mod hosts;
+mod names;
+mod smuggling;

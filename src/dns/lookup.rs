@@ -26,7 +26,7 @@ use super::DnsFailure;
 const LOOKUP_WAIT: Duration = Duration::from_secs(10);
 /// One try with one server.
 const TRY_WAIT: Duration = Duration::from_secs(3);
-const LOOKUPS_MAX: usize = 256;
+const LOOKUPS_MAX: usize = 1024;
 /// Records of one answer that are looked at.
 const RECORDS_MAX: usize = 1000;
 

@@ -132,13 +132,21 @@ impl Lane {
                 return None;
             }
             self.site.lane_idles(true);
-            // True when mail came; the last look happens either way.
-            waited = tokio::select! {
-                () = self.site.work.notified() => false,
-                () = shared.wanted.notified() => true,
-                () = tokio::time::sleep(shared.options.idle_wait) => true,
-            };
+            // What came before this lane counted as idle has woken nobody.
+            let work = self.site.next(recipients_max, shared.clock.now());
+            if work.is_empty() {
+                // The last look happens whatever ends the wait.
+                waited = tokio::select! {
+                    () = self.site.work.notified() => false,
+                    () = shared.wanted.notified() => true,
+                    () = tokio::time::sleep(shared.options.idle_wait) => true,
+                };
+            }
             self.site.lane_idles(false);
+            if !work.is_empty() {
+                Shared::look(shared, &self.site);
+                return Some(work);
+            }
         }
     }
 
@@ -181,6 +189,7 @@ impl Lane {
             }
         }
         let (answer, facts) = answer;
+        self.site.answered(answer.outcomes.iter().any(|outcome| outcome.reply().is_some()));
         let answered = Answered {
             outcomes: answer.outcomes,
             facts: &facts,

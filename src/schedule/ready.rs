@@ -129,13 +129,13 @@ impl Flow {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::*;
     use crate::store::{ClaimedDelivery, MessageRow};
     use std::sync::Arc;
 
-    fn message(id: i64, organization: i64, rank: i64) -> Arc<MessageRow> {
+    pub fn message(id: i64, organization: i64, rank: i64) -> Arc<MessageRow> {
         Arc::new(MessageRow {
             id: MessageId(id),
             organization: OrganizationId(organization),
@@ -161,7 +161,7 @@ mod tests {
         })
     }
 
-    fn claimed(message: &Arc<MessageRow>, recipient: &str) -> Claimed {
+    pub fn claimed(message: &Arc<MessageRow>, recipient: &str) -> Claimed {
         let delivery = ClaimedDelivery {
             id: DeliveryId(0),
             recipient: Recipient::new(Address::parse(recipient).expect("lawful")),

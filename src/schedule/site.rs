@@ -46,6 +46,8 @@ struct Held {
     block: Option<Block>,
     /// Failures to connect since the last success.
     failures: u32,
+    /// The last transaction was answered by the host.
+    answers: bool,
 }
 
 /// Nobody tries this site before `until`.
@@ -237,6 +239,11 @@ impl Site {
         held.open += 1;
     }
 
+    /// A transaction has ended, with a word of the host or without one.
+    pub fn answered(&self, answers: bool) {
+        self.state.lock().answers = answers;
+    }
+
     pub fn closed(&self) {
         let mut held = self.state.lock();
         held.open = held.open.saturating_sub(1);
@@ -322,6 +329,9 @@ impl Held {
         // another one, so a few mails do not open as many connections.
         let opening = self.lanes.saturating_sub(self.open);
         let more = self.open.max(1).saturating_sub(opening);
+        // After a failure one lane asks whether the host is back; and a host that takes connections
+        // and then stalls must not take those of all the others too.
+        let cap = if self.failures > 0 || !self.answers { cap.min(1) } else { cap };
         let hungry = self.ready.len().saturating_sub(self.idle);
         hungry.min(more).min(cap.saturating_sub(self.lanes))
     }
@@ -330,6 +340,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::ready::tests::{claimed, message};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_seconds(seconds)
@@ -372,6 +383,19 @@ mod tests {
         site.connected();
         assert!(site.is_open_elsewhere(at(0)));
         assert!(site.block().is_none());
+    }
+
+    #[test]
+    fn one_lane_tries_a_host_before_many_do() {
+        let site = Site::new(SiteId(1));
+        let ids: Vec<DeliveryId> = (1..=9).map(DeliveryId).collect();
+        assert_eq!(site.reserve(&ids, at(0)), Some(true));
+        let mail = message(1, 1, 0);
+        site.fill(ids.iter().map(|_| claimed(&mail, "a@b.example")).collect());
+        assert_eq!(site.look(at(0), 5).lanes, 1);
+        assert_eq!(site.look(at(0), 5).lanes, 0);
+        site.answered(true);
+        assert_eq!(site.look(at(0), 5).lanes, 4);
     }
 
     #[test]

@@ -20,11 +20,13 @@ use crate::model::*;
 use crate::queue::Claimed;
 
 /// Domains that are asked for at the same time.
-const RESOLUTIONS_MAX: usize = 64;
+const RESOLUTIONS_MAX: usize = 512;
 
 /// Routes all that is ready at the site of the unrouted; it is the lane of that site.
 pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     let mut under_way = JoinSet::new();
+    // Idle throughout, so that each new mail wakes it while slow name servers are waited for.
+    site.lane_idles(true);
     loop {
         for (domain, claimed) in by_domain(&site, shared.clock.now()) {
             while under_way.len() >= RESOLUTIONS_MAX {
@@ -35,12 +37,16 @@ pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
         if under_way.is_empty() || shared.is_stopping() {
             break;
         }
-        noticed(under_way.join_next().await);
+        tokio::select! {
+            ended = under_way.join_next() => noticed(ended),
+            () = site.work.notified() => {}
+        }
         Shared::look(&shared, &site);
     }
     while !under_way.is_empty() {
         noticed(under_way.join_next().await);
     }
+    site.lane_idles(false);
     site.lane_ends();
     Shared::look(&shared, &site);
 }

@@ -89,7 +89,6 @@ async fn reply_of(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> 
 #[derive(Clone, Debug)]
 pub struct Probe {
     pub recipient: String,
-    pub at: Instant,
     pub took: Duration,
     /// None: no reply at all.
     pub reply: Option<String>,
@@ -135,7 +134,7 @@ async fn probe(
         let text = format!("probe {client} {}", seen.len());
         let reply = tokio::time::timeout(REPLY_WAIT, submit(address, &recipient, &text)).await;
         let reply = reply.ok().and_then(Result::ok);
-        seen.push(Probe { recipient, at, took: at.elapsed(), reply });
+        seen.push(Probe { recipient, took: at.elapsed(), reply });
         tokio::time::sleep(pause).await;
     }
     seen
@@ -296,8 +295,21 @@ impl Server {
         self.tool("pg_ctl", &["-D", data, "-m", "immediate", "-w", "stop"]);
     }
 
-    pub fn url(&self, password: &str) -> String {
-        format!("postgres://postgres:{password}@127.0.0.1:{}/postgres", self.port)
+    /// The URL of a new database.
+    pub fn database(&self, name: &str, password: &str) -> String {
+        let (port, place) = (self.port.to_string(), self.directory.path().to_str());
+        let place = place.expect("UTF-8");
+        self.tool("createdb", &["-h", place, "-p", &port, "-U", "postgres", name]);
+        format!("postgres://postgres:{password}@127.0.0.1:{port}/{name}")
+    }
+
+    /// All rows of a database as text, on its standard output.
+    pub fn dump(&self, name: &str) -> std::process::Child {
+        Command::new(self.tools.join("pg_dump"))
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string(), name])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("it runs")
     }
 
     /// Sends a signal to the postmaster and all its children.
