@@ -63,7 +63,7 @@ impl Story {
     fn clients(&self) -> Submitter {
         let mut clients =
             Submitter::new(&self.ledger, self.relay.submission(), SENDER, "books.test");
-        clients.body_bytes = Arc::new(|_| 8000);
+        clients.body_bytes = 8000;
         clients
     }
 
@@ -78,6 +78,10 @@ impl Story {
             reckoning.arrived_unacknowledged.len()
         );
         assert!(reckoning.acknowledged > 20, "{what}: {reckoning:#?}");
+        for delivery in self.relay.owed().await.iter().take(3) {
+            let (now, sites) = (self.relay.clock().now(), self.relay.sites());
+            eprintln!("{what}: owed at {now:?}: {delivery:#?}; {sites:#?}");
+        }
         assert_eq!(reckoning.lost, [], "{what}");
         assert_eq!(reckoning.damaged, [], "{what}");
         assert!(reckoning.doubled.is_empty(), "{what}: {:?}", reckoning.doubled);

@@ -86,8 +86,8 @@ async fn settle(shared: &Arc<Shared>, settlements: Vec<Settlement>) {
             }
             Err(error) => {
                 // Never sent again by this life: the row may be wrong, but the mail is out.
-                tracing::error!(%error, count = group.settlements.len(),
-                    "the ledger refuses outcomes; they stay in the outcome log: run postroad check");
+                tracing::error!(%error, count = group.settlements.len(), "the ledger refuses \
+                    outcomes; they stay in the outcome log: run postroad check");
             }
         }
     }
