@@ -24,6 +24,8 @@ use crate::support::until;
 use means::*;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// That send at the same time.
+const CLIENTS: usize = 4;
 /// Time for everything to arrive once the fault is over.
 const HEALING: Duration = Duration::from_secs(30);
 
@@ -67,25 +69,23 @@ impl Story {
         clients
     }
 
-    /// Nothing promised is missing, damaged or doubled; the ledger adds up.
-    async fn ends_well(&self, what: &str) {
+    /// Nothing promised is missing, damaged or doubled; the ledger adds up. `unsure`: mails that may
+    /// arrive although their client was told to come again, since a database that goes away in the
+    /// middle of a commit does not say whether it happened.
+    async fn ends_well(&self, what: &str, unsure: usize) {
         let reckoning = self.ledger.settled_within(HEALING).await;
         println!(
-            "{what}: {} acknowledged, {} arrived, {} refused, {} arrived unacknowledged",
+            "{what}: {} acknowledged, {} arrived, {} refused, {} of them arrived all the same",
             reckoning.acknowledged,
             reckoning.arrived,
             reckoning.refused,
-            reckoning.arrived_unacknowledged.len()
+            reckoning.arrived_refused.len()
         );
         assert!(reckoning.acknowledged > 20, "{what}: {reckoning:#?}");
-        for delivery in self.relay.owed().await.iter().take(3) {
-            let (now, sites) = (self.relay.clock().now(), self.relay.sites());
-            eprintln!("{what}: owed at {now:?}: {delivery:#?}; {sites:#?}");
-        }
         assert_eq!(reckoning.lost, [], "{what}");
         assert_eq!(reckoning.damaged, [], "{what}");
         assert!(reckoning.doubled.is_empty(), "{what}: {:?}", reckoning.doubled);
-        assert_eq!(reckoning.arrived_refused, [], "{what}");
+        assert!(reckoning.arrived_refused.len() <= unsure, "{what}: {reckoning:#?}");
         self.relay.adds_up().await;
         assert_eq!(wrong_with(self.relay.settings()).await, Vec::<String>::new(), "{what}");
     }
@@ -126,7 +126,7 @@ async fn a_full_disk_refuses_clients_delivers_what_is_owed_and_heals_by_itself()
     let clients = story.clients();
     let flow = tokio::spawn({
         let clients = clients.clone();
-        async move { clients.run(4, u64::MAX).await }
+        async move { clients.run(CLIENTS, u64::MAX).await }
     });
     for round in 0..3 {
         tokio::time::sleep(Duration::from_millis(300 + any_below(700))).await;
@@ -165,7 +165,7 @@ async fn a_full_disk_refuses_clients_delivers_what_is_owed_and_heals_by_itself()
     }
     clients.stop.store(true, Ordering::Relaxed);
     flow.await.expect("the clients end");
-    story.ends_well("disk full").await;
+    story.ends_well("disk full", 0).await;
     drop(story);
 }
 
@@ -177,7 +177,7 @@ async fn postgres_fault(what: &str, server: &Server, fault: impl AsyncFnOnce(&Se
     let clients = story.clients();
     let flow = tokio::spawn({
         let clients = clients.clone();
-        async move { clients.run(4, u64::MAX).await }
+        async move { clients.run(CLIENTS, u64::MAX).await }
     });
     tokio::time::sleep(Duration::from_millis(500 + any_below(500))).await;
     let probes = Probes::begin(story.relay.submission(), 12, Duration::from_millis(50));
@@ -197,7 +197,7 @@ async fn postgres_fault(what: &str, server: &Server, fault: impl AsyncFnOnce(&Se
     flow.await.expect("the clients end");
     let replies = all_heard_soon(what, &probes);
     assert!(replies.keys().any(|reply| reply.starts_with("451")), "{what}: {replies:?}");
-    story.ends_well(what).await;
+    story.ends_well(what, CLIENTS).await;
     story.relay.rest().await;
     for recipient in accepted(&probes).iter().take(50) {
         until_delivered(&story.relay, recipient).await;
@@ -238,7 +238,7 @@ async fn a_ledger_locked_by_another_process_costs_clients_seconds_and_no_mail() 
     let clients = story.clients();
     let flow = tokio::spawn({
         let clients = clients.clone();
-        async move { clients.run(4, u64::MAX).await }
+        async move { clients.run(CLIENTS, u64::MAX).await }
     });
     tokio::time::sleep(Duration::from_millis(300 + any_below(500))).await;
     let probes = Probes::begin(story.relay.submission(), 12, Duration::from_millis(50));
@@ -270,7 +270,7 @@ async fn a_ledger_locked_by_another_process_costs_clients_seconds_and_no_mail() 
     flow.await.expect("the clients end");
     let replies = all_heard_soon("ledger locked", &probes);
     assert!(replies.keys().any(|reply| reply.starts_with("451")), "{replies:?}");
-    story.ends_well("ledger locked").await;
+    story.ends_well("ledger locked", 0).await;
 }
 
 // Rows and bodies.
