@@ -102,7 +102,7 @@ pub static LEASE: Statement = Statement::new(
 
 pub static DELIVERIES_BY_ID: Statement = Statement::new(
     "SELECT d.id, d.state, d.message, d.site, d.tries, d.due_at, d.recipient, d.notify, \
-     d.original_recipient, d.delay_reported \
+     d.original_recipient, d.delay_reported, d.text \
      FROM {ids:1} AS wanted JOIN deliveries d ON d.id = wanted.id",
 );
 
@@ -382,6 +382,7 @@ fn delivery(
         tries: u32::try_from(row.int(4)?).map_err(StoreError::broken_row)?,
         due_at: Timestamp(row.int(5)?),
         delay_reported: row.flag(9)?,
+        last_text: row.text(10)?,
         message: Arc::clone(message),
     };
     Ok((row.parsed(1)?, delivery))
