@@ -25,3 +25,5 @@ mod sqlite_story;
 mod start_story;
 mod stop_story;
 mod trace;
+
+pub use daemon::new_database;
