@@ -63,7 +63,7 @@ impl Story {
     fn clients(&self) -> Submitter {
         let mut clients =
             Submitter::new(&self.ledger, self.relay.submission(), SENDER, "books.test");
-        clients.body_bytes = 8000;
+        clients.body_bytes = std::sync::Arc::new(|_| 8000);
         clients
     }
 

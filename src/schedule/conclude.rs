@@ -13,8 +13,8 @@ use super::site::Site;
 use super::verdict::{self, Rules};
 use super::{PANICS_KEPT_MAX, Shared};
 use crate::model::*;
-use crate::queue::Claimed;
 use crate::queue::outcome_log::Record;
+use crate::queue::{Claimed, Prepared};
 
 impl Shared {
     /// Hands a settlement to the settler; waits while too many are under way.
@@ -66,8 +66,16 @@ impl Shared {
             notices.extend(notice.map(told));
             settles.push(settle);
         }
-        let report = self.report(&notices).await;
+        let report = self.report_on(&notices).await;
         Settlement::new(site.clone(), settles, ticket, report)
+    }
+
+    /// Most attempts have nothing to report, and their lanes are not to be larger for it.
+    async fn report_on(&self, notices: &[Told<'_>]) -> Option<Prepared> {
+        if notices.is_empty() {
+            return None;
+        }
+        Box::pin(self.report(notices)).await
     }
 
     /// The dialogue of an attempt that did not succeed, kept; its place.
@@ -99,7 +107,7 @@ impl Shared {
             notices.extend(notice.map(told));
             settles.push(settle);
         }
-        let report = self.report(&notices).await;
+        let report = self.report_on(&notices).await;
         Settlement::new(site.clone(), settles, None, report)
     }
 

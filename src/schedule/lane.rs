@@ -6,10 +6,12 @@
 //! Knows not:  rows, the order of mail.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Shared;
 use super::route::Routed;
@@ -46,11 +48,13 @@ pub struct Lane {
 /// Runs until there is no work for as long as an idle connection is kept.
 pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     let seat = Seat { shared: shared.clone(), site: site.clone() };
-    let Ok(permit) = shared.connections.clone().acquire_owned().await else { return };
+    let Some(permit) = permit(&shared).await else { return };
     let source = shared.next_source();
     let mut lane = Lane { shared, site, source, connection: None, sent: 0 };
     while let Some(claimed) = lane.next_work().await {
-        match caught(lane.attempt(&claimed)).await {
+        // Pinned here and not moved into `caught`, which would keep it twice.
+        let attempt = caught(pin!(lane.attempt(&claimed))).await;
+        match attempt {
             Ok(Ended::Settled(settlement)) => lane.shared.settle(settlement).await,
             Ok(Ended::Moved(to)) => lane.shared.relocate(&lane.site, claimed, to).await,
             Ok(Ended::Untried) => {
@@ -70,6 +74,16 @@ pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     drop((permit, seat));
 }
 
+/// One of the connections that may be open in all. When there is none left, a lane that idles
+/// somewhere gives up its own.
+async fn permit(shared: &Arc<Shared>) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
+        return Some(permit);
+    }
+    shared.wanted.notify_one();
+    shared.connections.clone().acquire_owned().await.ok()
+}
+
 /// A lane's place at its site, given up however the lane ends.
 struct Seat {
     shared: Arc<Shared>,
@@ -86,8 +100,7 @@ impl Drop for Seat {
 struct Panicked;
 
 /// Runs a future and turns a panic in it into an error.
-async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
+async fn caught<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panicked> {
     std::future::poll_fn(|context| {
         let poll = AssertUnwindSafe(|| future.as_mut().poll(context));
         match std::panic::catch_unwind(poll) {
@@ -119,8 +132,11 @@ impl Lane {
             }
             self.site.lane_idles(true);
             // True when mail came; the last look happens either way.
-            let woken = tokio::time::timeout(shared.options.idle_wait, self.site.work.notified());
-            waited = woken.await.is_err();
+            waited = tokio::select! {
+                () = self.site.work.notified() => false,
+                () = shared.wanted.notified() => true,
+                () = tokio::time::sleep(shared.options.idle_wait) => true,
+            };
             self.site.lane_idles(false);
         }
     }
@@ -132,7 +148,7 @@ impl Lane {
         let started = shared.clock.wall();
         moment::attempted(&message.subject);
         if shared.clock.now() >= message.expires_at {
-            return Ended::Settled(shared.expire(&self.site, claimed).await);
+            return Ended::Settled(Box::pin(shared.expire(&self.site, claimed)).await);
         }
         if let Err(ended) = self.open_for(first.recipient.address.domain(), claimed).await {
             return ended;
@@ -140,18 +156,18 @@ impl Lane {
         let body = match shared.queue.body(&claimed[0]).await {
             Ok(body) => body,
             Err(error) if error.is_transient() => {
-                return self.ourselves(claimed, &error.to_string()).await;
+                return Box::pin(self.ourselves(claimed, &error.to_string())).await;
             }
             Err(error) => return self.set_aside(claimed, &error.to_string()),
         };
         let mail = match shared.composer.compose(message, body).await {
             Ok(mail) => mail,
-            Err(error) => return self.ourselves(claimed, &error.to_string()).await,
+            Err(error) => return Box::pin(self.ourselves(claimed, &error.to_string())).await,
         };
         let transaction = transaction_of(claimed);
         let mut answer = match self.send(&transaction, &mail).await {
             Some(sent) => sent,
-            None => return self.ourselves(claimed, "the connection is gone").await,
+            None => return Box::pin(self.ourselves(claimed, "the connection is gone")).await,
         };
         if answer.0.untouched {
             // An old connection had ended unseen: a new one may try at once.
@@ -196,6 +212,17 @@ impl Lane {
         if known && usable && !worn {
             return Ok(());
         }
+        // On the heap while it runs: a lane that only sends is to stay small.
+        Box::pin(self.open_anew(domain, claimed, usable && !worn)).await
+    }
+
+    /// Asks where the domain's mail goes now, and connects unless the connection may stay.
+    async fn open_anew(
+        &mut self,
+        domain: &Domain,
+        claimed: &[Claimed],
+        stays: bool,
+    ) -> Result<(), Ended> {
         let (key, target) = match self.shared.router.route(domain).await {
             Ok(Routed::To { key, target }) => (key, target),
             Ok(Routed::Never(outcome)) => return Err(self.without_host(claimed, outcome).await),
@@ -209,7 +236,7 @@ impl Lane {
             Ok(site) => return Err(Ended::Moved(site)),
             Err(error) => return Err(self.ourselves(claimed, &error.to_string()).await),
         }
-        if usable && !worn {
+        if stays {
             return Ok(());
         }
         if let Some(old) = self.take_connection() {
@@ -221,6 +248,8 @@ impl Lane {
                 self.shared.meters.connections.increment(1.0);
                 self.connection = Some(connection);
                 self.sent = 0;
+                // It answers: mail that waits may open further connections.
+                Shared::look(&self.shared, &self.site);
                 Ok(())
             }
             Err(failure) => Err(self.not_open(claimed, failure).await),
@@ -368,7 +397,7 @@ mod tests {
             tokio::task::yield_now().await;
             assert!(std::hint::black_box(false), "a fault");
         };
-        assert!(caught(faulty).await.is_err());
-        assert!(caught(async { 1 }).await.is_ok());
+        assert!(caught(pin!(faulty)).await.is_err());
+        assert!(caught(pin!(async { 1 })).await.is_ok());
     }
 }

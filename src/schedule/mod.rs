@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::clock::Clock;
 use crate::compose::Composer;
@@ -76,6 +76,8 @@ pub struct Shared {
     sites: DashMap<SiteId, Arc<Site>>,
     alarm: Alarm,
     connections: Arc<Semaphore>,
+    /// A lane waits for one of `connections`: who idles may give up his.
+    wanted: Notify,
     /// Deliveries in memory, of all sites.
     held: AtomicUsize,
     settlements: Mutex<Option<mpsc::Sender<Settlement>>>,
@@ -127,6 +129,7 @@ impl Schedule {
             sites: DashMap::new(),
             alarm: Alarm::default(),
             connections: Arc::new(Semaphore::new(options.connections_max)),
+            wanted: Notify::new(),
             options,
             held: AtomicUsize::new(0),
             settlements: Mutex::new(Some(sender)),

@@ -323,10 +323,12 @@ impl Held {
             self.lanes_cap = None;
         }
         let cap = self.lanes_cap.map_or(lanes_max, |(cap, _)| cap.min(lanes_max));
-        // After a failure one lane asks whether the host is back.
-        let cap = if self.failures > 0 { cap.min(1) } else { cap };
+        // One lane finds out whether the host answers; each connection that is open may bring
+        // another one, so a few mails do not open as many connections.
+        let opening = self.lanes.saturating_sub(self.open);
+        let more = self.open.max(1).saturating_sub(opening);
         let hungry = self.ready.len().saturating_sub(self.idle);
-        hungry.min(cap.saturating_sub(self.lanes))
+        hungry.min(more).min(cap.saturating_sub(self.lanes))
     }
 }
 

@@ -108,11 +108,18 @@ pub static ALL: &[&Statement] = &[
 
 /// Applies it and commits; `own` is the node and its epoch. The answer is an id where one was
 /// asked for, else the number of rows changed.
-pub async fn apply(connection: &mut Connection, change: &Change, own: (i64, i64)) -> Result<i64> {
+pub async fn apply(
+    connection: &mut Connection,
+    changes: &[Change],
+    own: (i64, i64),
+) -> Result<Vec<i64>> {
     connection.execute(&BEGIN, Vec::new()).await?;
-    let answer = write(connection, change, own).await?;
+    let mut answers = Vec::with_capacity(changes.len());
+    for change in changes {
+        answers.push(write(connection, change, own).await?);
+    }
     connection.execute(&COMMIT, Vec::new()).await?;
-    Ok(answer)
+    Ok(answers)
 }
 
 async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) -> Result<i64> {

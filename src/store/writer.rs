@@ -24,6 +24,8 @@ use super::jobs::{Enqueue, SettleGroup, Settled, SteerAction};
 use super::transaction::{self, Events};
 
 /// Jobs that wait for the writer; beyond it callers wait for room.
+/// Changes of one transaction.
+const CHANGES_MAX: usize = 64;
 const ACCEPTS_WAITING_MAX: usize = 1024;
 const SETTLES_WAITING_MAX: usize = 8192;
 const CONTROLS_WAITING_MAX: usize = 256;
@@ -120,6 +122,8 @@ struct Inbox {
     is_closed: bool,
     lingering: Vec<Job>,
     linger: Pin<Box<Sleep>>,
+    /// Taken from `controls` while changes were gathered, and next in turn.
+    control_aside: Option<Control>,
     /// How many accepts the batch before held.
     accepts_last: usize,
     control_was_last: bool,
@@ -127,7 +131,8 @@ struct Inbox {
 
 enum Work {
     Batch(Vec<Job>),
-    Change(Change, Reply<i64>),
+    /// In one transaction, since each is small and new sites come by the hundred.
+    Changes(Vec<(Change, Reply<i64>)>),
 }
 
 /// Starts the task with a connection that is open and migrated.
@@ -161,6 +166,7 @@ pub fn start(
             is_closed: false,
             lingering: Vec::new(),
             linger: Box::pin(sleep(Duration::ZERO)),
+            control_aside: None,
             accepts_last: 0,
             control_was_last: false,
         },
@@ -178,10 +184,10 @@ impl Inbox {
         loop {
             // One control job between two batches: a stream of mail must not starve it.
             if !self.control_was_last
-                && let Ok(control) = self.controls.try_recv()
+                && let Some(control) = self.next_control()
             {
                 self.control_was_last = true;
-                return Some(control.into_work());
+                return Some(self.work_of(control));
             }
             self.control_was_last = false;
             let is_lingering = !self.lingering.is_empty();
@@ -200,7 +206,7 @@ impl Inbox {
                     self.lingering.push(Job::Settle(group, reply));
                     self.linger.set(sleep(SETTLE_LINGER));
                 }
-                Some(control) = self.controls.recv() => return Some(control.into_work()),
+                Some(control) = self.controls.recv() => return Some(self.work_of(control)),
                 _ = self.closing.changed(), if !self.is_closed => self.close(),
                 else => return None,
             }
@@ -238,6 +244,30 @@ impl Inbox {
         batch
     }
 
+    fn next_control(&mut self) -> Option<Control> {
+        self.control_aside.take().or_else(|| self.controls.try_recv().ok())
+    }
+
+    /// A change takes the changes that wait behind it with it.
+    fn work_of(&mut self, control: Control) -> Work {
+        let mut changes = Vec::new();
+        let mut next = Some(control);
+        while let Some(control) = next {
+            match control {
+                Control::Change(change, reply) => changes.push((change, reply)),
+                Control::Steer(rows, reply) if changes.is_empty() => {
+                    return Work::Batch(vec![Job::Steer(rows, reply)]);
+                }
+                steer @ Control::Steer(..) => {
+                    self.control_aside = Some(steer);
+                    break;
+                }
+            }
+            next = if changes.len() < CHANGES_MAX { self.controls.try_recv().ok() } else { None };
+        }
+        Work::Changes(changes)
+    }
+
     fn add_settles(&mut self, batch: &mut Vec<Job>) {
         let mut settlements = 0;
         batch.append(&mut self.lingering);
@@ -249,20 +279,13 @@ impl Inbox {
     }
 }
 
-impl Control {
-    fn into_work(self) -> Work {
-        match self {
-            Control::Steer(rows, reply) => Work::Batch(vec![Job::Steer(rows, reply)]),
-            Control::Change(change, reply) => Work::Change(change, reply),
-        }
-    }
-}
-
 impl Work {
     fn refuse(self, error: &StoreError) {
         match self {
             Work::Batch(jobs) => jobs.into_iter().for_each(|job| job.refuse(error.clone())),
-            Work::Change(_, reply) => answer(reply, Err(error.clone())),
+            Work::Changes(changes) => {
+                changes.into_iter().for_each(|(_, reply)| answer(reply, Err(error.clone())));
+            }
         }
     }
 }
@@ -315,10 +338,7 @@ impl Writer {
             let Some(work) = self.inbox.next().await else { break };
             match work {
                 Work::Batch(jobs) => self.write(jobs).await,
-                Work::Change(change, reply) => {
-                    let changed = self.change(&change).await;
-                    answer(reply, changed);
-                }
+                Work::Changes(changes) => self.change_all(changes).await,
             }
         }
         if let Some(connection) = self.connection.take() {
@@ -385,9 +405,29 @@ impl Writer {
         self.keep_or_drop(connection, written).await
     }
 
-    async fn change(&mut self, change: &Change) -> Result<i64> {
+    /// Together, or each alone when one of them cannot be written.
+    async fn change_all(&mut self, changes: Vec<(Change, Reply<i64>)>) {
+        let (changes, replies): (Vec<Change>, Vec<Reply<i64>>) = changes.into_iter().unzip();
+        match self.change(&changes).await {
+            Ok(values) => {
+                replies.into_iter().zip(values).for_each(|(reply, value)| answer(reply, Ok(value)));
+            }
+            Err(error) if error.is_transient() => {
+                replies.into_iter().for_each(|reply| answer(reply, Err(error.clone())));
+            }
+            Err(_) => {
+                for (change, reply) in changes.iter().zip(replies) {
+                    let changed = self.change(std::slice::from_ref(change)).await;
+                    let value = changed.map(|values| values.first().copied().unwrap_or_default());
+                    answer(reply, value);
+                }
+            }
+        }
+    }
+
+    async fn change(&mut self, changes: &[Change]) -> Result<Vec<i64>> {
         let mut connection = self.connection.take().ok_or_else(|| self.trouble.clone())?;
-        let changing = changes::apply(&mut connection, change, (self.node, self.epoch));
+        let changing = changes::apply(&mut connection, changes, (self.node, self.epoch));
         let changed = within(TRANSACTION_DEADLINE, "writing", changing).await;
         self.keep_or_drop(connection, changed).await
     }
