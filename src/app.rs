@@ -206,7 +206,7 @@ impl App {
         // One that has ended was noticed by `died`, and must not be asked twice.
         for server in self.servers.into_iter().filter(|server| !server.is_finished()) {
             if let Err(error) = server.await {
-                tracing::error!(%error, "a server of HTTP or metrics had ended in a fault of our own");
+                tracing::error!(%error, "a server of HTTP or metrics ended in a fault of our own");
             }
         }
         self.spool.close().await;

@@ -28,15 +28,16 @@ pub async fn replay(shared: &Arc<Shared>, records: Vec<Record>) -> Result<(), Qu
             .collect();
         for record in chunk {
             let Some((state, claimed)) = rows.get(&record.delivery) else { continue };
-            if claimed.delivery.tries == record.tries && !is_settled(*state) {
-                match settle(shared, claimed, record).await {
-                    Ok(()) => applied += 1,
-                    Err(error) if error.is_transient() => return Err(error),
-                    // One damaged row must not keep the daemon from starting.
-                    Err(error) => {
-                        refused += 1;
-                        leave_out(shared, record.delivery, &error);
-                    }
+            if claimed.delivery.tries != record.tries || is_settled(*state) {
+                continue;
+            }
+            match settle(shared, claimed, record).await {
+                Ok(()) => applied += 1,
+                Err(error) if error.is_transient() => return Err(error),
+                // One damaged row must not keep the daemon from starting.
+                Err(error) => {
+                    refused += 1;
+                    leave_out(shared, record.delivery, &error);
                 }
             }
         }

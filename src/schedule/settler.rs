@@ -87,7 +87,7 @@ async fn settle(shared: &Arc<Shared>, settlements: Vec<Settlement>) {
             Err(error) => {
                 // Never sent again by this life: the row may be wrong, but the mail is out.
                 tracing::error!(%error, count = group.settlements.len(),
-                    "the ledger refuses outcomes; they stay in the outcome log: run postroad check");
+                    "the ledger refuses outcomes; the outcome log keeps them: run postroad check");
             }
         }
     }

@@ -274,7 +274,8 @@ impl Store {
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
         let read = self.deliveries_in(&ids).await?;
         for row in &read.unreadable {
-            tracing::error!(delivery = %row.delivery, reason = row.why, "a delivery cannot be read");
+            let (delivery, reason) = (row.delivery, &row.why);
+            tracing::error!(%delivery, reason, "a delivery cannot be read");
         }
         Ok(read.deliveries)
     }

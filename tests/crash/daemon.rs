@@ -156,11 +156,6 @@ impl Daemon {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
-    /// How often the daemon has said this in its log.
-    pub fn said(&self, words: &str) -> usize {
-        std::fs::read_to_string(&self.log).unwrap_or_default().matches(words).count()
-    }
-
     pub async fn rows(&self) -> HashMap<DeliveryId, Row> {
         let sql = "SELECT id, message, recipient, state FROM deliveries";
         let row = |id: i64, message: i64, recipient: String, state: String| {

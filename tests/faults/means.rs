@@ -46,13 +46,6 @@ pub fn skipped(what: &str) {
     eprintln!("\n*** SKIPPED: {what} ***\n");
 }
 
-/// The middle one and the one that 99 of 100 stay below.
-pub fn middle_and_p99(spans: &mut [Duration]) -> (Duration, Duration) {
-    spans.sort_unstable();
-    let at = |part: f64| spans[((spans.len() - 1) as f64 * part) as usize];
-    (at(0.5), at(0.99))
-}
-
 /// One mail by a connection of its own: the last reply, which is the first that refuses.
 pub async fn submit(address: SocketAddr, recipient: &str, text: &str) -> std::io::Result<String> {
     let mut stream = BufReader::new(TcpStream::connect(address).await?);
@@ -89,7 +82,6 @@ async fn reply_of(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> 
 #[derive(Clone, Debug)]
 pub struct Probe {
     pub recipient: String,
-    pub at: Instant,
     pub took: Duration,
     /// None: no reply at all.
     pub reply: Option<String>,
@@ -135,7 +127,7 @@ async fn probe(
         let text = format!("probe {client} {}", seen.len());
         let reply = tokio::time::timeout(REPLY_WAIT, submit(address, &recipient, &text)).await;
         let reply = reply.ok().and_then(Result::ok);
-        seen.push(Probe { recipient, at, took: at.elapsed(), reply });
+        seen.push(Probe { recipient, took: at.elapsed(), reply });
         tokio::time::sleep(pause).await;
     }
     seen

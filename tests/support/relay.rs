@@ -91,10 +91,6 @@ impl TestRelay {
         TestRelay { app: Some(app), settings, clock, reader, _directory: directory }
     }
 
-    pub fn app(&self) -> &App {
-        self.app.as_ref().expect("runs")
-    }
-
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
