@@ -1,4 +1,5 @@
-//! Things that break around the whole daemon while mail flows: disk, database, clock, rows, ourselves.
+//! Things that break around the whole daemon while mail flows: disk, database, clock, rows, and
+//! ourselves.
 //!
 //! Each story counts what clients were promised and what arrived: nothing promised may be missing,
 //! and the daemon heals by itself once the fault is over.
@@ -63,7 +64,7 @@ impl Story {
     fn clients(&self) -> Submitter {
         let mut clients =
             Submitter::new(&self.ledger, self.relay.submission(), SENDER, "books.test");
-        clients.body_bytes = Arc::new(|_| 8000);
+        clients.body_bytes = 8000;
         clients
     }
 
@@ -349,7 +350,8 @@ async fn an_outcome_that_the_ledger_refuses_harms_no_other_and_is_not_sent_again
     change_rows(
         &relay,
         "CREATE TRIGGER refusing BEFORE UPDATE ON deliveries \
-         WHEN OLD.recipient LIKE 'poison%' AND OLD.state <> NEW.state BEGIN SELECT RAISE(ABORT, 'poison'); END",
+         WHEN OLD.recipient LIKE 'poison%' AND OLD.state <> NEW.state \
+         BEGIN SELECT RAISE(ABORT, 'poison'); END",
     )
     .await;
     let recipients: Vec<String> = (0..20).map(|number| format!("r{number}@example.test")).collect();

@@ -273,6 +273,11 @@ impl Site {
         until
     }
 
+    /// A person wants it tried now; how long it waits after the next failure is not forgotten.
+    pub fn lift_block(&self) {
+        self.state.lock().block = None;
+    }
+
     pub fn block(&self) -> Option<Block> {
         self.state.lock().block.clone()
     }
