@@ -211,8 +211,9 @@ mod service {
 pub(crate) mod running_daemon {
     //! What the commands and the HTTP port say beside `postroad serve`.
 
+    use crate::support::ports::free_address;
     use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::net::{SocketAddr, TcpStream};
     use std::process::Child;
     use std::time::{Duration, Instant};
 
@@ -226,12 +227,6 @@ pub(crate) mod running_daemon {
         pub(crate) child: Child,
         pub(crate) submission: SocketAddr,
         http: SocketAddr,
-    }
-
-    /// A port that was free a moment ago.
-    pub(crate) fn free_port() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("an address")
     }
 
     pub(crate) fn serve(desk: &Desk, environment: &[(&str, &str)]) -> Child {
@@ -250,7 +245,7 @@ pub(crate) mod running_daemon {
 
         pub(crate) fn start_with(settings: &str, environment: &[(&str, &str)]) -> Daemon {
             let desk = Desk::new();
-            let (submission, http, nobody) = (free_port(), free_port(), free_port());
+            let (submission, http, nobody) = (free_address(), free_address(), free_address());
             desk.write(
                 "postroad.toml",
                 &format!(

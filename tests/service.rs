@@ -8,8 +8,9 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cli::running_daemon::{Daemon, free_port};
+use crate::cli::running_daemon::Daemon;
 use crate::cli::{Desk, told};
+use crate::support::ports::free_address;
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -122,7 +123,7 @@ fn a_second_daemon_on_the_same_directory_says_who_holds_it_and_ends() {
 
 /// With ports of its own, so that nothing but the directory stands against it.
 fn second_is_refused(desk: &Desk, holder: &str) {
-    let ports = [free_port(), free_port()].map(|port| format!("[\"{port}\"]"));
+    let ports = [free_address(), free_address()].map(|port| format!("[\"{port}\"]"));
     let output = Command::new(env!("CARGO_BIN_EXE_postroad"))
         .arg("serve")
         .current_dir(desk.path())
