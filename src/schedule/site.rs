@@ -399,8 +399,12 @@ mod tests {
         site.fill(ids.iter().map(|_| claimed(&mail, "a@b.example")).collect());
         assert_eq!(site.look(at(0), 5).lanes, 1);
         assert_eq!(site.look(at(0), 5).lanes, 0);
+        site.connected();
+        assert_eq!(site.look(at(0), 9).lanes, 0, "it greets and has answered nothing yet");
         site.answered(true);
-        assert_eq!(site.look(at(0), 5).lanes, 4);
+        assert_eq!(site.look(at(0), 9).lanes, 1, "one connection is open and brings another");
+        site.connected();
+        assert_eq!(site.look(at(0), 9).lanes, 2);
     }
 
     #[test]
