@@ -79,6 +79,10 @@ impl Story {
             reckoning.arrived_unacknowledged.len()
         );
         assert!(reckoning.acknowledged > 20, "{what}: {reckoning:#?}");
+        for delivery in self.relay.owed().await.iter().take(3) {
+            let (now, sites) = (self.relay.clock().now(), self.relay.sites());
+            eprintln!("{what}: owed at {now:?}: {delivery:#?}; {sites:#?}");
+        }
         assert_eq!(reckoning.lost, [], "{what}");
         assert_eq!(reckoning.damaged, [], "{what}");
         assert!(reckoning.doubled.is_empty(), "{what}: {:?}", reckoning.doubled);

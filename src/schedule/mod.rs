@@ -59,6 +59,8 @@ pub struct ScheduleOptions {
 
 /// How often the ledger is asked for waiting mail that no wake-up told of.
 const POLL_EVERY: Duration = Duration::from_secs(60);
+/// Before a ledger that would not write a site is tried again.
+const RELOCATE_AGAIN: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Messages whose faults are counted; beyond it the counts begin anew.
 const PANICS_KEPT_MAX: usize = 10_000;
@@ -371,27 +373,32 @@ impl Shared {
         self.give_back(site, &ready, due).await;
     }
 
-    /// Mail whose domain belongs to another site now.
+    /// Mail whose domain belongs to another site now. Its new site holds it before its rows are
+    /// there, so that no load can bring it a second time.
     async fn relocate(self: &Arc<Shared>, from: &Arc<Site>, claimed: Vec<Claimed>, to: SiteId) {
         let now = self.clock.now();
-        let Some(first) = claimed.first() else { return };
-        let domain = first.delivery.recipient.address.domain().clone();
-        if let Err(error) = self.queue.store().assign_site(&domain, from.id, to).await {
-            tracing::warn!(%error, %domain, "a site cannot be written now; tried again soon");
-            self.give_back(from, &claimed, now + POLL_EVERY).await;
+        let ids: Vec<DeliveryId> = claimed.iter().map(|one| one.delivery.id).collect();
+        let mut fits = Vec::new();
+        let site = self.at_site(to, |site| {
+            let adopted = site.adopt(&claimed, now);
+            let is_fresh = adopted.is_some();
+            fits = adopted.unwrap_or_default();
+            is_fresh
+        });
+        let moved: Vec<DeliveryId> =
+            ids.iter().zip(&fits).filter(|(_, fits)| **fits).map(|(id, _)| *id).collect();
+        self.held.fetch_add(moved.len(), Ordering::Relaxed);
+        if let Err(error) = self.queue.store().assign_site(&ids, from.id, to).await {
+            tracing::warn!(%error, site = %to, "a site cannot be written now; tried again soon");
+            self.leave(&site, &moved, None);
+            self.give_back(from, &claimed, now + RELOCATE_AGAIN).await;
             return;
         }
-        let ids: Vec<DeliveryId> = claimed.iter().map(|one| one.delivery.id).collect();
-        let mut rest = Vec::new();
-        let site = self.at_site(to, |site| {
-            rest = site.adopt(claimed.clone(), now);
-            true
-        });
-        let adopted = ids.len() - rest.len();
-        self.held.fetch_add(adopted, Ordering::Relaxed);
-        let kept: Vec<DeliveryId> =
-            ids.into_iter().filter(|id| rest.iter().all(|one| one.delivery.id != *id)).collect();
-        self.leave(from, &kept, None);
+        let mut fits = fits.into_iter();
+        let (adopted, rest): (Vec<Claimed>, Vec<Claimed>) =
+            claimed.into_iter().partition(|_| fits.next() == Some(true));
+        site.fill(adopted);
+        self.leave(from, &moved, None);
         self.give_back(from, &rest, now).await;
         if !rest.is_empty() {
             site.note(now);

@@ -103,21 +103,22 @@ impl Site {
         }
     }
 
-    /// Mail that was claimed under another site and has been routed here. What does not fit is
-    /// returned.
-    pub fn adopt(&self, claimed: Vec<Claimed>, now: Timestamp) -> Vec<Claimed> {
-        let mut rest = Vec::new();
+    /// Notes mail as held here that another site holds and gives up; `fill` brings it. True for
+    /// each that fits and is not here already. None when the handle is stale.
+    pub fn adopt(&self, claimed: &[Claimed], now: Timestamp) -> Option<Vec<bool>> {
         let mut held = self.state.lock();
-        let blocked = held.block.as_ref().is_some_and(|block| block.until > now);
-        for one in claimed {
-            let full = held.gone || blocked || held.ready.len() >= self.ready_max;
-            if full || !held.taken.insert(one.delivery.id) {
-                rest.push(one);
-            } else {
-                held.ready.push(one);
-            }
+        if held.gone {
+            return None;
         }
-        rest
+        let blocked = held.block.as_ref().is_some_and(|block| block.until > now);
+        let mut room = self.ready_max.saturating_sub(held.ready.len());
+        let mut adopted = Vec::with_capacity(claimed.len());
+        for one in claimed {
+            let fits = !blocked && room > 0 && held.taken.insert(one.delivery.id);
+            room -= usize::from(fits);
+            adopted.push(fits);
+        }
+        Some(adopted)
     }
 
     /// These are held no longer; `due` is when the earliest of them waits again.

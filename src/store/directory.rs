@@ -8,8 +8,14 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use super::error::{Result, StoreError};
+
+/// A daemon that is just ending is waited for, and so is a child of this process that holds our old
+/// handle between its fork and its exec.
+const LOCK_TRIES_MAX: u32 = 25;
+const LOCK_WAIT: Duration = Duration::from_millis(20);
 
 /// Makes the directory when there is none, readable by its owner alone.
 pub fn lock(directory: &Path) -> Result<File> {
@@ -26,10 +32,15 @@ pub fn lock(directory: &Path) -> Result<File> {
         .mode(0o600)
         .open(directory.join("lock"))
         .map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(taken(directory, &mut file)),
-        Err(TryLockError::Error(error)) => return Err(unusable(error)),
+    for tries in 1.. {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if tries < LOCK_TRIES_MAX => {
+                std::thread::sleep(LOCK_WAIT)
+            }
+            Err(TryLockError::WouldBlock) => return Err(taken(directory, &mut file)),
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        }
     }
     file.set_len(0)
         .and_then(|()| file.seek(SeekFrom::Start(0)))

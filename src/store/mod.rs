@@ -413,8 +413,6 @@ mod tests {
             &messages::MESSAGES_BY_ID,
             &messages::BY_IDEMPOTENCY_KEY,
             &messages::EVENTS_OF_MESSAGE,
-            &sites::UNROUTED,
-            &sites::ROUTED,
             &sites::OWED_BODIES,
             &changes::ASSIGN_SITE,
         ];

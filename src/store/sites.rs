@@ -13,25 +13,9 @@ use super::rows::{Census, SegmentRow, SiteRow};
 use super::{Store, collect};
 
 /// Deliveries that one transaction gives their site.
-const ASSIGN_MAX: i64 = 500;
+const ASSIGN_MAX: usize = 500;
 
 pub static SITES: Statement = Statement::new("SELECT id, key, operator FROM sites ORDER BY id");
-
-/// By the index of what has no site yet, and the few that are under way.
-pub static UNROUTED: Statement = Statement::new(
-    "SELECT id FROM deliveries WHERE state = 'waiting' AND site = 0 AND recipient_domain = $1 \
-     AND site = $2 \
-     UNION ALL \
-     SELECT id FROM deliveries WHERE state = 'leased' AND site = $2 AND recipient_domain = $1 \
-     LIMIT $3",
-);
-
-pub static ROUTED: Statement = Statement::new(
-    "SELECT id FROM deliveries WHERE state = 'waiting' AND site = $2 AND recipient_domain = $1 \
-     UNION ALL \
-     SELECT id FROM deliveries WHERE state = 'leased' AND site = $2 AND recipient_domain = $1 \
-     LIMIT $3",
-);
 
 pub static SEGMENTS: Statement =
     Statement::new("SELECT id, live_bytes, live_bodies FROM segments WHERE node = $1 ORDER BY id");
@@ -54,7 +38,7 @@ pub static CENSUS: Statement = Statement::new(
 );
 
 #[cfg(test)]
-pub static ALL: &[&Statement] = &[&SITES, &UNROUTED, &ROUTED, &SEGMENTS, &OWED_BODIES, &CENSUS];
+pub static ALL: &[&Statement] = &[&SITES, &SEGMENTS, &OWED_BODIES, &CENSUS];
 
 impl Store {
     /// The site with this key, made when there is none.
@@ -76,32 +60,20 @@ impl Store {
         })
     }
 
-    /// Gives waiting deliveries of a recipient domain their site, those under way included.
-    /// Returns how many. The rows are looked for by a reader and changed in small transactions,
-    /// so that a million of them do not stand before a `250`.
-    pub async fn assign_site(&self, domain: &Domain, from: SiteId, to: SiteId) -> Result<u64> {
-        if from == to {
-            return Ok(0);
-        }
-        let statement = if from == SiteId::UNROUTED { &UNROUTED } else { &ROUTED };
+    /// Moves these to another site, those under way included. Returns how many were moved. Only who
+    /// holds them may: a row that another reads at its new site meanwhile would be sent twice.
+    pub async fn assign_site(
+        &self,
+        deliveries: &[DeliveryId],
+        from: SiteId,
+        to: SiteId,
+    ) -> Result<u64> {
         let mut assigned = 0;
-        loop {
-            let values = vec![domain.as_str().into(), from.0.into(), ASSIGN_MAX.into()];
-            let deliveries =
-                collect(self.read(statement, values).await?, |row| Ok(DeliveryId(row.int(0)?)))?;
-            let is_last = deliveries.len() < ASSIGN_MAX as usize;
-            if !deliveries.is_empty() {
-                let moved = self.change(Change::AssignSite { deliveries, from, to }).await?;
-                assigned += moved.unsigned_abs();
-                // All of them moved on in between: whoever moved them goes on doing so.
-                if moved == 0 {
-                    return Ok(assigned);
-                }
-            }
-            if is_last {
-                return Ok(assigned);
-            }
+        for part in deliveries.chunks(ASSIGN_MAX) {
+            let change = Change::AssignSite { deliveries: part.to_vec(), from, to };
+            assigned += self.change(change).await?.unsigned_abs();
         }
+        Ok(assigned)
     }
 
     /// Those of this node's spool.

@@ -9,6 +9,7 @@ use postroad::auth;
 use postroad::clock::Clock;
 use postroad::config::{Settings, SourceSettings, Trusted};
 use postroad::model::{Address, DeliveryId, Domain, MessageId, OrganizationId, State};
+use postroad::schedule::SiteStatus;
 use postroad::store::{DeliveryFilter, DeliveryView, EventRow, Location, Store};
 use postroad::wire::network::Network;
 use sqlx::{Connection, Executor};
@@ -89,6 +90,10 @@ impl TestRelay {
         let app = App::start(settings.clone(), clock.clone()).await.expect("starts");
         let reader = Store::open_to_read(&location).await.expect("reads");
         TestRelay { app: Some(app), settings, clock, reader, _directory: directory }
+    }
+
+    pub fn sites(&self) -> Vec<SiteStatus> {
+        self.app.as_ref().expect("runs").schedule().sites()
     }
 
     pub fn settings(&self) -> &Settings {
