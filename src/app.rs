@@ -9,6 +9,7 @@
 mod files;
 mod signals;
 
+use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +34,12 @@ use crate::schedule::retry::RetryPolicy;
 use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
 use crate::schedule::{Parts, Schedule, ScheduleOptions, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
-use crate::store::{Location, Store, StoreError};
-use crate::telemetry::Logs;
+use crate::store::{self, Location, Store, StoreError};
+use crate::telemetry::{Logs, metrics};
 
 pub use signals::serve;
+
+const METRICS_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -99,6 +102,7 @@ pub struct App {
     tasks: Tasks,
     servers: Vec<JoinHandle<()>>,
     servers_stop: watch::Sender<bool>,
+    _lock: Option<File>,
 }
 
 impl App {
@@ -154,7 +158,8 @@ impl App {
         let audit = Audit::new(store.clone(), spool.clone());
         let router = api::router(api_state(&live, &store, (queue, audit), &clock, reread));
         let servers = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
-        Ok(App { live, store, spool, addresses, stop_wait, tasks, servers, servers_stop })
+        let _lock = kept.lock;
+        Ok(App { live, store, spool, addresses, stop_wait, tasks, servers, servers_stop, _lock })
     }
 
     pub fn addresses(&self) -> &Addresses {
@@ -186,7 +191,7 @@ impl App {
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
-            () = any_ended(&mut self.servers) => "an HTTP server",
+            () = any_ended(&mut self.servers) => "a server of HTTP or metrics",
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
         };
@@ -201,7 +206,7 @@ impl App {
         // One that has ended was noticed by `died`, and must not be asked twice.
         for server in self.servers.into_iter().filter(|server| !server.is_finished()) {
             if let Err(error) = server.await {
-                tracing::error!(%error, "an HTTP server had ended in a fault of our own");
+                tracing::error!(%error, "a server of HTTP or metrics ended in a fault of our own");
             }
         }
         self.spool.close().await;
@@ -225,12 +230,21 @@ struct Kept {
     spool: Spool,
     queue: Queue,
     left_over: Vec<crate::queue::outcome_log::Record>,
+    /// Of the data directory, where the store has none of its own.
+    lock: Option<File>,
 }
 
 impl Kept {
     async fn open(settings: &Settings, clock: &Clock) -> Result<Kept, AppError> {
         let directory = &settings.node.data_dir;
-        let store = Store::open(&location(settings), settings.node.id, clock.clone()).await?;
+        let location = location(settings);
+        // On SQLite opening the ledger takes this lock. On PostgreSQL a second daemon of this
+        // directory would count up the node's epoch, and take the first one's leases from it.
+        let lock = match &location {
+            Location::Postgres(_) => Some(store::lock(directory)?),
+            Location::Sqlite(_) => None,
+        };
+        let store = Store::open(&location, settings.node.id, clock.clone()).await?;
         let options = SpoolOptions {
             segment_bytes: settings.spool.segment_bytes,
             free_bytes_min: settings.spool.free_bytes_min,
@@ -243,7 +257,7 @@ impl Kept {
         };
         let (queue, left_over) =
             Queue::open(store.clone(), spool.clone(), directory, options, clock.clone())?;
-        Ok(Kept { store, spool, queue, left_over })
+        Ok(Kept { store, spool, queue, left_over, lock })
     }
 }
 
@@ -368,7 +382,10 @@ fn serve_http(
         tls: Some(live.certificates.server_config(&["http/1.1"])?),
         proxies: live.settings.load().http.proxies.clone(),
     };
-    let mut servers = vec![tokio::spawn(api::serve_unix(socket, router.clone(), stop.clone()))];
+    let mut servers = vec![
+        tokio::spawn(api::serve_unix(socket, router.clone(), stop.clone())),
+        tokio::spawn(keep_up_metrics(stop.clone())),
+    ];
     for listener in listeners {
         let address = listener
             .local_addr()
@@ -378,6 +395,14 @@ fn serve_http(
         servers.push(tokio::spawn(serve));
     }
     Ok(servers)
+}
+
+/// Until the end: what histograms gather is folded together, scraped or not.
+async fn keep_up_metrics(mut stop: watch::Receiver<bool>) {
+    let exposition = metrics();
+    while tokio::time::timeout(METRICS_EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
+        exposition.keep_up();
+    }
 }
 
 fn api_state(
@@ -451,6 +476,8 @@ impl Live {
         note("rows", self.reload_rows().await.map_err(text));
         self.listener.retune(&new.smtp);
         self.settings.store(Arc::new(new));
+        // What waits because its old route was dead goes the new one at once.
+        self.schedule.reread().await;
         change.taken.retain(|taken| !failed.iter().any(|failed| taken.starts_with(failed)));
         tracing::info!(
             taken = change.taken.join(","),

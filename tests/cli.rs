@@ -4,26 +4,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A directory to run commands in, without settings of the surrounding machine.
-struct Desk {
-    directory: tempfile::TempDir,
+pub(crate) struct Desk {
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new() -> Desk {
+    pub(crate) fn new() -> Desk {
         Desk { directory: tempfile::tempdir().expect("a directory") }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
         std::fs::write(&path, text).expect("written");
         path
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
@@ -35,7 +35,7 @@ impl Desk {
     }
 }
 
-fn told(output: &Output) -> String {
+pub(crate) fn told(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
     format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
 }
@@ -208,11 +208,12 @@ mod service {
     }
 }
 
-mod running_daemon {
+pub(crate) mod running_daemon {
     //! What the commands and the HTTP port say beside `postroad serve`.
 
+    use crate::support::ports::free_address;
     use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::net::{SocketAddr, TcpStream};
     use std::process::Child;
     use std::time::{Duration, Instant};
 
@@ -221,35 +222,34 @@ mod running_daemon {
     const WAIT: Duration = Duration::from_secs(30);
 
     /// A daemon with one trusted client and a relay that nobody runs, so that all mail waits.
-    struct Daemon {
-        desk: Desk,
-        child: Child,
-        submission: SocketAddr,
+    pub(crate) struct Daemon {
+        pub(crate) desk: Desk,
+        pub(crate) child: Child,
+        pub(crate) submission: SocketAddr,
         http: SocketAddr,
     }
 
-    /// A port that was free a moment ago.
-    fn free_port() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("an address")
-    }
-
-    fn serve(desk: &Desk) -> Child {
+    pub(crate) fn serve(desk: &Desk, environment: &[(&str, &str)]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
         command.arg("serve").current_dir(desk.path()).stdin(Stdio::null());
+        command.envs(environment.iter().copied());
         command.stdout(Stdio::null());
         let log = std::fs::File::create(desk.path().join("log")).expect("a log");
         command.stderr(log).spawn().expect("postroad runs")
     }
 
     impl Daemon {
-        fn start() -> Daemon {
+        pub(crate) fn start() -> Daemon {
+            Daemon::start_with("", &[])
+        }
+
+        pub(crate) fn start_with(settings: &str, environment: &[(&str, &str)]) -> Daemon {
             let desk = Desk::new();
-            let (submission, http, nobody) = (free_port(), free_port(), free_port());
+            let (submission, http, nobody) = (free_address(), free_address(), free_address());
             desk.write(
                 "postroad.toml",
                 &format!(
-                    "[smtp]\nsubmission = [\"{submission}\"]\nsubmissions = []\n\
+                    "{settings}[smtp]\nsubmission = [\"{submission}\"]\nsubmissions = []\n\
                      [http]\nlisten = [\"{http}\"]\n\
                      [spool]\nsegment_bytes = \"1 MiB\"\nfree_bytes_min = \"1 MiB\"\n\
                      [[trusted]]\nnetwork = \"127.0.0.0/8\"\ncredential = \"app\"\n\
@@ -260,17 +260,17 @@ mod running_daemon {
             );
             assert!(desk.run(&["credential", "add", "app"]).status.success());
             assert!(desk.run(&["domain", "add", "shop.example"]).status.success());
-            let child = serve(&desk);
+            let child = serve(&desk, environment);
             let mut daemon = Daemon { desk, child, submission, http };
             daemon.wait_until_up();
             daemon
         }
 
-        fn log(&self) -> String {
+        pub(crate) fn log(&self) -> String {
             std::fs::read_to_string(self.desk.path().join("log")).unwrap_or_default()
         }
 
-        fn wait_until_up(&mut self) {
+        pub(crate) fn wait_until_up(&mut self) {
             let begun = Instant::now();
             while TcpStream::connect(self.http).is_err()
                 || TcpStream::connect(self.submission).is_err()
@@ -281,18 +281,18 @@ mod running_daemon {
             }
         }
 
-        fn told(&self, arguments: &[&str]) -> String {
+        pub(crate) fn told(&self, arguments: &[&str]) -> String {
             let output = self.desk.run(arguments);
             assert!(output.status.success(), "{arguments:?}: {}{}", told(&output), self.log());
             told(&output)
         }
 
-        fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
             serde_json::from_str(&self.told(arguments)).expect("JSON")
         }
 
         /// Status, headers and body of a GET.
-        fn get(&self, path: &str, header: &str) -> String {
+        pub(crate) fn get(&self, path: &str, header: &str) -> String {
             let mut stream = TcpStream::connect(self.http).expect("connected");
             stream.set_read_timeout(Some(WAIT)).expect("a deadline");
             let request =
@@ -304,7 +304,7 @@ mod running_daemon {
         }
 
         /// Submits a mail to each recipient, as the trusted client.
-        fn submit(&self, recipients: &[&str]) {
+        pub(crate) fn submit(&self, recipients: &[&str]) {
             let mut stream = TcpStream::connect(self.submission).expect("connected");
             stream.set_read_timeout(Some(WAIT)).expect("a deadline");
             let mut replies = BufReader::new(stream.try_clone().expect("cloned"));
@@ -328,13 +328,13 @@ mod running_daemon {
             say("QUIT\r\n", "221");
         }
 
-        fn count(&self, filter: &[&str]) -> u64 {
+        pub(crate) fn count(&self, filter: &[&str]) -> u64 {
             let mut arguments = vec!["queue", "list", "--count", "--json"];
             arguments.extend(filter);
             self.json(&arguments)["count"].as_u64().expect("a count")
         }
 
-        fn stop(&mut self) -> Option<i32> {
+        pub(crate) fn stop(&mut self) -> Option<i32> {
             let pid = i32::try_from(self.child.id()).expect("a pid");
             assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
             let begun = Instant::now();

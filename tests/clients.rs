@@ -105,6 +105,39 @@ fn smtplib(job: &Job<'_>) {
     run(command, &job.mail);
 }
 
+fn curl(job: &Job<'_>) {
+    let mut command = Command::new("curl");
+    let scheme = if job.tls == Tls::Starttls { "smtp" } else { "smtps" };
+    command.arg(format!("{scheme}://127.0.0.1:{}/client.test", job.port));
+    command.args(["--ssl-reqd", "--insecure", "--silent", "--show-error", "--max-time", "20"]);
+    command.args(["--mail-from", job.from, "--mail-rcpt", &job.to, "--upload-file", "-"]);
+    // From a file: a password among the arguments could be seen by everybody.
+    let mut settings = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(settings, "user = \"{}:{}\"", job.user, job.password).expect("written");
+    command.arg("--config").arg(settings.path());
+    run(command, &job.mail);
+}
+
+const AIOSMTPLIB: &str = r#"
+import aiosmtplib, asyncio, os, ssl, sys
+port, tls, user, sender, recipient = sys.argv[1:]
+context = ssl._create_unverified_context()
+mail = sys.stdin.buffer.read()
+sending = aiosmtplib.send(
+    mail, sender=sender, recipients=[recipient], hostname="127.0.0.1", port=int(port),
+    username=user, password=os.environ["SECRET"], tls_context=context, timeout=20,
+    start_tls=tls == "Starttls", use_tls=tls != "Starttls", mail_options=["BODY=8BITMIME"])
+asyncio.run(sending)
+"#;
+
+fn aiosmtplib(job: &Job<'_>) {
+    let mut command = Command::new("python3");
+    command.args(["-c", AIOSMTPLIB, job.port, &format!("{:?}", job.tls)]);
+    command.args([job.user, job.from, &job.to]);
+    command.env("SECRET", job.password).env("PYTHONPATH", installed_below("python"));
+    run(command, &job.mail);
+}
+
 const NODEMAILER: &str = r#"
 const [port, tls, user, from, to] = process.argv.slice(1);
 const transport = require("nodemailer").createTransport({
@@ -118,17 +151,18 @@ transport.sendMail({ envelope: { from, to }, raw }).then(() => process.exit(0), 
 });
 "#;
 
-fn node_modules() -> PathBuf {
+/// A folder of what `scripts/test-tools` has installed for these tests.
+fn installed_below(folder: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let target = root.join(target.unwrap_or_else(|| "target".into()));
-    target.join("test-tools/clients/node_modules")
+    target.join("test-tools/clients").join(folder)
 }
 
 fn nodemailer(job: &Job<'_>) {
     let mut command = Command::new("node");
     command.args(["-e", NODEMAILER, "--", job.port, &format!("{:?}", job.tls), job.user]);
-    command.args([job.from, &job.to]).env("NODE_PATH", node_modules());
+    command.args([job.from, &job.to]).env("NODE_PATH", installed_below("node_modules"));
     command.env("SECRET", job.password);
     run(command, &job.mail);
 }
@@ -186,12 +220,31 @@ fn smtplib_submits_over_both_ports() {
 
 #[test]
 fn nodemailer_submits_over_both_ports() {
-    let modules = node_modules();
+    let modules = installed_below("node_modules");
     if !modules.join("nodemailer").is_dir() {
         eprintln!("SKIPPED: no nodemailer in {}", modules.display());
         return;
     }
     if installed("node") {
         submits_over_both_ports("nodemailer", nodemailer);
+    }
+}
+
+#[test]
+fn curl_submits_over_both_ports() {
+    if installed("curl") {
+        submits_over_both_ports("curl", curl);
+    }
+}
+
+#[test]
+fn aiosmtplib_submits_over_both_ports() {
+    let modules = installed_below("python");
+    if !modules.join("aiosmtplib").is_dir() {
+        eprintln!("SKIPPED: no aiosmtplib in {}", modules.display());
+        return;
+    }
+    if installed("python3") {
+        submits_over_both_ports("aiosmtplib", aiosmtplib);
     }
 }

@@ -4,8 +4,9 @@
 //! Promises:   a mail submitted to the daemon stands whole in the peer's maildir.
 //! Knows not:  the simulated internet.
 
+use crate::support::ports::free_port;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -254,11 +255,6 @@ fn settings_for(peer: &Peer, folder: &Path, port: u16) -> String {
         tls = "opportunistic"
         "#
     )
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 /// A plain SMTP client, one command at a time.

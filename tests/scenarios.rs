@@ -148,6 +148,8 @@ async fn what_stays_deferred_for_four_days_expires_and_its_sender_is_told() {
     assert_eq!(relay.state_of("bob@example.test").await, State::Expired);
     let spent = relay.clock().now().since(started);
     assert!((minutes(4 * 24 * 60)..minutes(5 * 24 * 60)).contains(&spent), "{spent:?}");
+    let kept = relay.text_of("bob@example.test").await;
+    assert!(kept.ends_with("451 4.2.1 come back later"), "the last answer stays: {kept}");
     let report = mx.mail_to(SENDER);
     assert_eq!(report.envelope.sender, "", "a report has the null sender");
     let report = text(&report.body);
@@ -157,6 +159,7 @@ async fn what_stays_deferred_for_four_days_expires_and_its_sender_is_told() {
         "Final-Recipient: rfc822;bob@example.test",
         "Action: failed",
         "Status: 4.4.7",
+        "Diagnostic-Code: smtp; 451 4.2.1 come back later",
         "Auto-Submitted: auto-replied",
     ] {
         assert!(report.replace("rfc822; ", "rfc822;").contains(part), "no {part} in\n{report}");

@@ -9,12 +9,15 @@ use super::problem::Problem;
 use super::{Api, ApiState, Page};
 use crate::events;
 use crate::model::{DeliveryId, State as DeliveryState};
+use crate::queue::dialogue_log::Dialogue;
 use crate::store::{DeliveryFilter, DeliveryView, EventRow, Steer, SteerAction};
 
 const LIST_MAX: u32 = 1000;
 const LIST_USUAL: u32 = 100;
 const SAMPLE: u32 = 10;
 const EVENTS_MAX: u32 = 1000;
+/// Dialogues of one story; each has at most 100 lines.
+const DIALOGUES_MAX: usize = 5;
 /// Rows a statement may change, and statements a request may run: a bulk change stays far below
 /// the time an answer may take, and its caller asks again while there is `more`.
 const STEER_ROWS: u32 = 1000;
@@ -92,6 +95,17 @@ pub struct Story {
     #[serde(flatten)]
     pub delivery: DeliveryView,
     pub events: Vec<EventRow>,
+    /// What was said in the last attempts that did not succeed, oldest first, by the place that
+    /// stands in their events.
+    pub dialogues: Vec<Said>,
+}
+
+/// The dialogue of one attempt.
+#[derive(Serialize, Deserialize)]
+pub struct Said {
+    pub place: String,
+    #[serde(flatten)]
+    pub dialogue: Dialogue,
 }
 
 pub(super) async fn show(
@@ -105,7 +119,25 @@ pub(super) async fn show(
     let filter = DeliveryFilter { organization, delivery, ..DeliveryFilter::default() };
     let delivery = api.store.list_deliveries(&filter, 1).await?.pop().ok_or_else(none)?;
     let events = events::of_delivery(&api.store, delivery.message, delivery.id, EVENTS_MAX).await?;
-    Ok(axum::Json(Story { delivery, events }))
+    let dialogues = dialogues(&api, &events).await;
+    Ok(axum::Json(Story { delivery, events, dialogues }))
+}
+
+/// Those of the last attempts; one that is gone for its age, or cannot be read, is left out.
+async fn dialogues(api: &ApiState, events: &[EventRow]) -> Vec<Said> {
+    let Some(queue) = &api.queue else { return Vec::new() };
+    let place = |event: &EventRow| Some(event.fields.get("dialogue")?.as_str()?.to_owned());
+    let places: Vec<String> = events.iter().rev().filter_map(place).take(DIALOGUES_MAX).collect();
+    let mut said = Vec::with_capacity(places.len());
+    for place in places.into_iter().rev() {
+        let Ok(wanted) = place.parse() else { continue };
+        match queue.dialogue(wanted).await {
+            Ok(Some(dialogue)) => said.push(Said { place, dialogue }),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, place, "a dialogue cannot be read"),
+        }
+    }
+    said
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

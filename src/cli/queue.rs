@@ -216,6 +216,13 @@ async fn show(desk: &Desk, delivery: &str, json: bool) -> Result<(), CliError> {
     for event in &story.events {
         text.push_str(&format!("{}\n", harmless(&events::tell(event))));
     }
+    for said in &story.dialogues {
+        let place = harmless(&said.place);
+        text.push_str(&format!("\ndialogue {place}, ended {}\n", said.dialogue.at));
+        for line in &said.dialogue.lines {
+            text.push_str(&format!("  {}\n", harmless(line)));
+        }
+    }
     screen::print(&text)
 }
 

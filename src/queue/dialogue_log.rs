@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
+use crate::model::Timestamp;
+
 /// Together at most 1 GiB.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 const FILES_MAX: u64 = 16;
@@ -38,6 +40,14 @@ impl std::str::FromStr for DialogueRef {
         let mut part = || parts.next().unwrap_or_default();
         Ok(DialogueRef { file: part().parse()?, offset: part().parse()?, length: part().parse()? })
     }
+}
+
+/// What was said in one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Dialogue {
+    pub at: Timestamp,
+    /// `>` ours, `<` theirs, `!` what happened between. Theirs hold whatever octets a host sent.
+    pub lines: Vec<String>,
 }
 
 pub struct DialogueLog {
@@ -86,7 +96,7 @@ impl DialogueLog {
     }
 
     /// None when it was removed for its age.
-    pub fn read(&self, place: DialogueRef) -> std::io::Result<Option<serde_json::Value>> {
+    pub fn read(&self, place: DialogueRef) -> std::io::Result<Option<Dialogue>> {
         let file = match File::open(path_of(&self.directory, place.file)) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -129,9 +139,9 @@ mod tests {
         let log = DialogueLog::open(directory.path()).expect("opens");
         let second = log.append(2, &["< 550 no".into()]).expect("written");
         let place = second.to_string().parse().expect("a place");
-        let lines = |place| log.read(place).expect("readable").expect("there")["lines"].clone();
-        assert_eq!(lines(first), serde_json::json!(["> EHLO a"]));
-        assert_eq!(lines(place), serde_json::json!(["< 550 no"]));
+        let lines = |place| log.read(place).expect("readable").expect("there").lines;
+        assert_eq!(lines(first), ["> EHLO a"]);
+        assert_eq!(lines(place), ["< 550 no"]);
         let gone = DialogueRef { file: 99, ..place };
         assert_eq!(log.read(gone).expect("no error"), None);
     }

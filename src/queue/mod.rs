@@ -24,7 +24,7 @@ use crate::spool::{Spool, SpoolError};
 use crate::store::{
     ClaimedDelivery, Enqueue, MessageRow, NewDelivery, SettleGroup, Settled, Store, StoreError,
 };
-use dialogue_log::{DialogueLog, DialogueRef};
+use dialogue_log::{Dialogue, DialogueLog, DialogueRef};
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
@@ -301,8 +301,10 @@ impl Queue {
     }
 
     /// None when it was removed for its age.
-    pub fn dialogue(&self, place: DialogueRef) -> Result<Option<serde_json::Value>, QueueError> {
-        Ok(self.0.dialogues.read(place)?)
+    pub async fn dialogue(&self, place: DialogueRef) -> Result<Option<Dialogue>, QueueError> {
+        let queue = self.clone();
+        let read = tokio::task::spawn_blocking(move || queue.0.dialogues.read(place)).await;
+        Ok(read.map_err(std::io::Error::other)??)
     }
 
     /// The outcomes that `open` returned are in the ledger.
@@ -417,6 +419,7 @@ impl<'a> Places<'a> {
                 tries: 0,
                 due_at: message.due_at,
                 delay_reported: false,
+                last_text: String::new(),
                 message: message.clone(),
             };
             Claimed { delivery, body: body.clone() }

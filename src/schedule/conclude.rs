@@ -50,6 +50,7 @@ impl Shared {
                 None
             }
         };
+        answered.outcomes.iter().for_each(|outcome| self.meters.attempted(outcome));
         let rules = Rules { policy: &self.options.retry, now: at, stretch: self.clock.dice() };
         let mut settles = Vec::with_capacity(claimed.len());
         let mut notices = Vec::new();
@@ -95,17 +96,14 @@ impl Shared {
     /// The end of trying for what was not delivered in time.
     pub(super) async fn expire(&self, site: &Arc<Site>, claimed: &[Claimed]) -> Settlement {
         let now = self.clock.now();
-        let outcome = Outcome::Failed {
-            reply: None,
-            blame: Blame::Host,
-            reason: "4.4.7 tried until its time was over".into(),
-        };
         let mut settles = Vec::with_capacity(claimed.len());
         let mut notices = Vec::new();
-        for one in claimed {
+        let outcomes: Vec<Outcome> =
+            claimed.iter().map(|one| verdict::outcome_of_expiry(&one.delivery)).collect();
+        for (one, outcome) in claimed.iter().zip(&outcomes) {
             let (settle, notice) = verdict::expiry(&one.delivery, now);
             let host = String::new();
-            let told = |notice| Told { notice, claimed: one, outcome: &outcome, host, at: now };
+            let told = |notice| Told { notice, claimed: one, outcome, host, at: now };
             notices.extend(notice.map(told));
             settles.push(settle);
         }

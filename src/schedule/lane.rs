@@ -68,8 +68,7 @@ pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
             }
         }
     }
-    if let Some(connection) = lane.connection.take() {
-        lane.site.closed();
+    if let Some(connection) = lane.take_connection() {
         connection.quit().await;
     }
     drop((permit, seat));
@@ -190,12 +189,14 @@ impl Lane {
         }
         let (answer, facts) = answer;
         self.site.answered(answer.outcomes.iter().any(|outcome| outcome.reply().is_some()));
+        let spent = shared.clock.wall().since(started);
+        shared.meters.attempt_seconds.record(spent.as_secs_f64());
         let answered = Answered {
             outcomes: answer.outcomes,
             facts: &facts,
             dsn_passed_on: answer.dsn_passed_on,
             dialogue: answer.dialogue.lines,
-            spent: shared.clock.wall().since(started),
+            spent,
         };
         Ended::Settled(shared.conclude(&self.site, claimed, answered).await)
     }
@@ -247,13 +248,13 @@ impl Lane {
         if stays {
             return Ok(());
         }
-        if let Some(old) = self.connection.take() {
-            self.site.closed();
+        if let Some(old) = self.take_connection() {
             old.quit().await;
         }
         match self.shared.dialer.open(&target, &self.source).await {
             Ok(connection) => {
                 self.site.connected();
+                self.shared.meters.connections.increment(1.0);
                 self.connection = Some(connection);
                 self.sent = 0;
                 // It answers: mail that waits may open further connections.
@@ -264,10 +265,15 @@ impl Lane {
         }
     }
 
+    fn take_connection(&mut self) -> Option<Connection> {
+        let connection = self.connection.take()?;
+        self.site.closed();
+        self.shared.meters.connections.decrement(1.0);
+        Some(connection)
+    }
+
     fn drop_connection(&mut self) {
-        if self.connection.take().is_some() {
-            self.site.closed();
-        }
+        drop(self.take_connection());
     }
 
     async fn not_open(&mut self, claimed: &[Claimed], failure: OpenFailure) -> Ended {
@@ -320,6 +326,7 @@ impl Lane {
     }
 
     async fn panicked(&self, claimed: &[Claimed]) {
+        self.shared.meters.panics.increment(1);
         let count = self.shared.count_panic(claimed[0].delivery.message.id);
         let reason = "a fault of our own ended the attempt";
         let ended = if count >= PANICS_MAX {

@@ -10,6 +10,7 @@ mod conclude;
 mod hand;
 mod lane;
 mod load;
+mod meters;
 mod ready;
 mod replay;
 mod report;
@@ -38,6 +39,7 @@ use crate::queue::{Claimed, Queue, QueueError};
 use crate::store::SettleGroup;
 use alarm::Alarm;
 use hand::Hand;
+use meters::Meters;
 use retry::RetryPolicy;
 use route::Router;
 use settler::Settlement;
@@ -85,6 +87,7 @@ pub struct Shared {
     panics: Mutex<HashMap<MessageId, u32>>,
     stopping: AtomicBool,
     cut: AtomicBool,
+    meters: Meters,
 }
 
 /// What the schedule is built from.
@@ -135,6 +138,7 @@ impl Schedule {
             panics: Mutex::default(),
             stopping: AtomicBool::new(false),
             cut: AtomicBool::new(false),
+            meters: Meters::new(),
         });
         shared.queue.store().free_own_leases().await?;
         replay::replay(&shared, left_over).await?;
@@ -149,10 +153,12 @@ impl Schedule {
         Ok((Schedule(shared), tasks))
     }
 
-    /// A person changed rows: what is in memory ahead of its turn is read anew.
+    /// A person changed rows or routes: what is in memory ahead of its turn is read anew, and hosts
+    /// that gave no connection are asked again.
     pub async fn reread(&self) {
         let sites: Vec<Arc<Site>> = self.0.sites.iter().map(|entry| entry.clone()).collect();
         for site in sites {
+            site.lift_block();
             self.0.empty(&site, self.0.clock.now()).await;
         }
         if let Err(error) = self.0.poll().await {

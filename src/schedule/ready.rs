@@ -169,6 +169,7 @@ pub(super) mod tests {
             tries: 0,
             due_at: Timestamp(0),
             delay_reported: false,
+            last_text: String::new(),
             message: message.clone(),
         };
         Claimed { delivery, body: None }

@@ -105,8 +105,12 @@ fn fate_of(told: &Told<'_>) -> Fate {
         Notice::Delayed => Action::Delayed,
         Notice::Relayed => Action::Relayed,
     };
-    let reason = told.outcome.text();
-    let status = if told.outcome.reply().is_none() { status_in(&reason) } else { None };
+    let reason = match told.outcome {
+        Outcome::Failed { reason, .. } | Outcome::Deferred { reason, .. } => reason.clone(),
+        Outcome::Delivered { .. } | Outcome::AnswerNotSeen { .. } => told.outcome.text(),
+    };
+    // Our reason stands above the host's: what expired did so whatever was answered last.
+    let status = status_in(&reason);
     Fate {
         recipient: delivery.recipient.clone(),
         action,

@@ -73,7 +73,7 @@ async fn settle(shared: &Arc<Shared>, settlements: Vec<Settlement>) {
         let mut group = group_of(&mut part);
         match commit(shared, &group).await {
             Ok(settled) => {
-                count(&group.settlements, &settled);
+                count(shared, &group.settlements, &settled);
                 part.into_iter().for_each(|settlement| finish(shared, settlement));
             }
             Err(error) if part.len() > 1 && !error.is_transient() => {
@@ -86,8 +86,8 @@ async fn settle(shared: &Arc<Shared>, settlements: Vec<Settlement>) {
             }
             Err(error) => {
                 // Never sent again by this life: the row may be wrong, but the mail is out.
-                tracing::error!(%error, count = group.settlements.len(), "the ledger refuses \
-                    outcomes; they stay in the outcome log: run postroad check");
+                tracing::error!(%error, count = group.settlements.len(),
+                    "the ledger refuses outcomes; the outcome log keeps them: run postroad check");
             }
         }
     }
@@ -131,14 +131,11 @@ async fn commit(shared: &Shared, group: &SettleGroup) -> Result<Vec<Settled>, Qu
     }
 }
 
-fn count(settles: &[Settle], settled: &[Settled]) {
+fn count(shared: &Shared, settles: &[Settle], settled: &[Settled]) {
     for (settle, settled) in settles.iter().zip(settled) {
         match settled {
             Settled::Moved(_) if settle.step == Step::LoseLease => {}
-            Settled::Moved(_) => {
-                metrics::counter!("postroad_deliveries_total", "step" => settle.step.word())
-                    .increment(1);
-            }
+            Settled::Moved(_) => shared.meters.stepped(settle.step),
             Settled::Stale => tracing::debug!(delivery = %settle.delivery, step = %settle.step,
                 "the row had moved on already"),
         }

@@ -274,6 +274,11 @@ impl Site {
         until
     }
 
+    /// A person wants it tried now; how long it waits after the next failure is not forgotten.
+    pub fn lift_block(&self) {
+        self.state.lock().block = None;
+    }
+
     pub fn block(&self) -> Option<Block> {
         self.state.lock().block.clone()
     }
@@ -396,9 +401,11 @@ mod tests {
         assert_eq!(site.look(at(0), 5).lanes, 1);
         assert_eq!(site.look(at(0), 5).lanes, 0);
         site.connected();
-        assert_eq!(site.look(at(0), 5).lanes, 0);
+        assert_eq!(site.look(at(0), 9).lanes, 0, "it greets and has answered nothing yet");
         site.answered(true);
-        assert_eq!(site.look(at(0), 5).lanes, 1);
+        assert_eq!(site.look(at(0), 9).lanes, 1, "one connection is open and brings another");
+        site.connected();
+        assert_eq!(site.look(at(0), 9).lanes, 2);
     }
 
     #[test]

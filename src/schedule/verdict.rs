@@ -14,6 +14,9 @@ use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::store::{ClaimedDelivery, Settle};
 
+/// RFC 3463 §3.5: X.4.7, delivery time expired.
+const EXPIRED: &str = "4.4.7 tried until its time was over";
+
 /// What the sender is told of a delivery (RFC 3464 §2.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -86,19 +89,36 @@ const fn blame_of(outcome: &Outcome) -> Blame {
     }
 }
 
-/// The end of trying: expired, with the last answer kept as the reason.
+/// What is told of a delivery whose time is over: the host's last reply when there was one, or the
+/// last reason of our own beside the status.
+pub fn outcome_of_expiry(delivery: &ClaimedDelivery) -> Outcome {
+    let last = &delivery.last_text;
+    let reply = Reply::read(last).filter(|reply| reply.is_transient() || reply.is_permanent());
+    let reason = match last.as_str() {
+        "" => EXPIRED.to_owned(),
+        _ if reply.is_some() => EXPIRED.to_owned(),
+        last => format!("{EXPIRED}; at last: {last}"),
+    };
+    Outcome::Failed { reply, blame: Blame::Host, reason }
+}
+
+/// The end of trying: expired; the row's text keeps what was answered last.
 pub fn expiry(delivery: &ClaimedDelivery, now: Timestamp) -> (Settle, Option<Notice>) {
+    let text = match delivery.last_text.as_str() {
+        "" => EXPIRED.to_owned(),
+        last => format!("{EXPIRED}; at last: {last}"),
+    };
     let settle = Settle {
         delivery: delivery.id,
         step: Step::Expire,
         tries: delivery.tries,
         counted: false,
         due: now,
-        text: "4.4.7 tried until its time was over".into(),
+        text: clipped(text),
         blame: None,
         answer_not_seen: false,
         delay_reported: delivery.delay_reported,
-        fields: json!({ "tries": delivery.tries }),
+        fields: json!({ "tries": delivery.tries, "reason": delivery.last_text }),
         at: now,
     };
     let reportable = delivery.message.sender.0.is_some() && delivery.recipient.notify.failure;
@@ -218,6 +238,7 @@ mod tests {
             tries: 2,
             due_at: Timestamp(0),
             delay_reported: false,
+            last_text: String::new(),
             message: Arc::new(message),
         }
     }
@@ -265,6 +286,19 @@ mod tests {
         assert!(settle.delay_reported);
         let (_, notice) = judge(&delivery("a@y.example", Notify::default()), deferred(), 5);
         assert_eq!(notice, None);
+    }
+
+    #[test]
+    fn what_expires_keeps_the_last_answer_and_tells_it() {
+        let mut expired = delivery("a@y.example", Notify::default());
+        let outcome = |delivery: &ClaimedDelivery| outcome_of_expiry(delivery).text();
+        assert_eq!(outcome(&expired), EXPIRED);
+        expired.last_text = "451 4.2.1 come back later".into();
+        assert_eq!(outcome(&expired), "451 4.2.1 come back later");
+        let (settle, _) = expiry(&expired, Timestamp(0));
+        assert_eq!(settle.text, format!("{EXPIRED}; at last: 451 4.2.1 come back later"));
+        expired.last_text = "no connection".into();
+        assert_eq!(outcome(&expired), format!("{EXPIRED}; at last: no connection"));
     }
 
     #[test]

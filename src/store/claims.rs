@@ -102,7 +102,7 @@ pub static LEASE: Statement = Statement::new(
 
 pub static DELIVERIES_BY_ID: Statement = Statement::new(
     "SELECT d.id, d.state, d.message, d.site, d.tries, d.due_at, d.recipient, d.notify, \
-     d.original_recipient, d.delay_reported \
+     d.original_recipient, d.delay_reported, d.text \
      FROM {ids:1} AS wanted JOIN deliveries d ON d.id = wanted.id",
 );
 
@@ -274,7 +274,8 @@ impl Store {
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
         let read = self.deliveries_in(&ids).await?;
         for row in &read.unreadable {
-            tracing::error!(delivery = %row.delivery, reason = row.why, "a delivery cannot be read");
+            let (delivery, reason) = (row.delivery, &row.why);
+            tracing::error!(%delivery, reason, "a delivery cannot be read");
         }
         Ok(read.deliveries)
     }
@@ -382,6 +383,7 @@ fn delivery(
         tries: u32::try_from(row.int(4)?).map_err(StoreError::broken_row)?,
         due_at: Timestamp(row.int(5)?),
         delay_reported: row.flag(9)?,
+        last_text: row.text(10)?,
         message: Arc::clone(message),
     };
     Ok((row.parsed(1)?, delivery))

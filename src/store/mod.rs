@@ -26,6 +26,7 @@ mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
 mod writer; // the one task that writes
 
+pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
 pub use rows::*;

@@ -47,6 +47,8 @@ pub struct ClaimedDelivery {
     pub due_at: Timestamp,
     /// The report on delay was sent already.
     pub delay_reported: bool,
+    /// The last answer or reason that was written down; empty before the first try.
+    pub last_text: String,
     pub message: std::sync::Arc<MessageRow>,
 }
 

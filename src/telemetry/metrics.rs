@@ -11,6 +11,8 @@ pub enum Kind {
     Counter,
     /// What is now.
     Gauge,
+    /// How values are spread, in the buckets of `BUCKETS`.
+    Histogram,
 }
 
 /// A metric as it is declared.
@@ -51,6 +53,11 @@ impl Metric {
 
     pub fn set_with(&self, labels: &[(&'static str, &'static str)], value: f64) {
         metrics::gauge!(self.name, Metric::labels(labels)).set(value);
+    }
+
+    /// The handle of a histogram, for a place that measures each mail.
+    pub fn histogram(&self) -> metrics::Histogram {
+        metrics::histogram!(self.name)
     }
 
     /// The handle of a gauge that goes up and down.
@@ -112,6 +119,18 @@ declare_metrics! {
     DELIVERY_STEPS: Counter, Count, "postroad_deliveries_total",
         "Deliveries whose try was settled, by step: deliver, defer, fail, expire and so on.",
         "step=\"fail\" above a twentieth of all: a bad list or a block.";
+    ATTEMPTS: Counter, Count, "postroad_attempts_total",
+        "Attempts at a delivery, by outcome: delivered, deferred, failed, answer_not_seen.",
+        "outcome=\"deferred\" far above outcome=\"delivered\" for an hour: hosts refuse us.";
+    ATTEMPT_SECONDS: Histogram, Seconds, "postroad_attempt_seconds",
+        "Wall time of a transaction with a host, its connection's opening included.",
+        "Its median rises: hosts or our DNS have become slow.";
+    CONNECTIONS_OUT: Gauge, Count, "postroad_connections_out",
+        "Connections to hosts and relays that are open.",
+        "Close to delivery.connections_max: mail waits for a connection.";
+    PANICS: Counter, Count, "postroad_panics_total",
+        "Attempts that ended in a fault of our own.",
+        "Above zero: a bug; the log has its place, please report it.";
     HTTP_REQUESTS: Counter, Count, "postroad_http_requests_total",
         "HTTP requests that were answered, by class of status.",
         "class=\"5xx\" grows.";
@@ -129,6 +148,12 @@ impl Exposition {
     pub fn render(&self) -> String {
         self.0.render()
     }
+
+    /// Folds the values of histograms into their buckets; without it they pile up until somebody
+    /// scrapes.
+    pub fn keep_up(&self) {
+        self.0.run_upkeep();
+    }
 }
 
 /// The one recorder of the process, installed by the first who asks: the `metrics` facade knows
@@ -136,7 +161,7 @@ impl Exposition {
 pub fn metrics() -> &'static Exposition {
     static EXPOSITION: OnceLock<Exposition> = OnceLock::new();
     EXPOSITION.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let recorder = builder().build_recorder();
         let exposition = Exposition(recorder.handle());
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another recorder of metrics was installed first: /metrics stays empty");
@@ -146,11 +171,25 @@ pub fn metrics() -> &'static Exposition {
     })
 }
 
+/// Upper bounds in seconds: from a host on this machine to one that delays on purpose.
+const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0];
+
+fn builder() -> PrometheusBuilder {
+    match PrometheusBuilder::new().set_buckets(&BUCKETS) {
+        Ok(builder) => builder,
+        Err(error) => {
+            tracing::error!(%error, "the buckets of histograms are left out");
+            PrometheusBuilder::new()
+        }
+    }
+}
+
 fn describe() {
     for metric in METRICS {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
         }
     }
 }
@@ -216,7 +255,12 @@ mod tests {
     fn whatever_is_declared_is_measured_somewhere() {
         let texts = all_sources();
         let constants = [
+            ("ATTEMPTS", names::ATTEMPTS.name),
+            ("ATTEMPT_SECONDS", names::ATTEMPT_SECONDS.name),
+            ("CONNECTIONS_OUT", names::CONNECTIONS_OUT.name),
             ("DELIVERIES", names::DELIVERIES.name),
+            ("DELIVERY_STEPS", names::DELIVERY_STEPS.name),
+            ("PANICS", names::PANICS.name),
             ("HTTP_REQUESTS", names::HTTP_REQUESTS.name),
             ("LOG_LINES_LOST", names::LOG_LINES_LOST.name),
         ];

@@ -277,7 +277,8 @@ fn settings_text(
 }
 
 /// A database of its own on the server that the tests were told of.
-async fn new_database() -> Option<String> {
+/// An empty database on the tests' server; None, loudly, without one.
+pub async fn new_database() -> Option<String> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let Ok(server) = std::env::var("POSTROAD_TEST_POSTGRES") else {
         eprintln!("\n*** SKIPPED ON POSTGRESQL: POSTROAD_TEST_POSTGRES is not set ***\n");

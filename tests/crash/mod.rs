@@ -29,3 +29,5 @@ mod sqlite_story;
 mod start_story;
 mod stop_story;
 mod trace;
+
+pub use daemon::new_database;

@@ -1,5 +1,6 @@
 //! G23, B15: secrets given to the daemon stand nowhere but where they must.
 
+use crate::support::ports::free_port;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -113,11 +114,6 @@ impl Drop for Daemon {
         unsafe { libc::kill(self.0.id() as libc::pid_t, libc::SIGTERM) };
         self.0.wait().expect("it ends");
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 fn settings(desk: &Path, ports: [u16; 3], relay: u16, store: &str) -> String {

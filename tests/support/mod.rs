@@ -8,6 +8,7 @@ pub mod demo;
 #[allow(dead_code, reason = "each story uses a part of it")]
 pub mod ledger;
 pub mod mx;
+pub mod ports;
 pub mod relay;
 pub mod talk;
 
