@@ -71,9 +71,9 @@ impl Story {
         clients
     }
 
-    /// Nothing promised is missing, damaged or doubled; the ledger adds up. `unsure`: mails that may
-    /// arrive although their client was told to come again, since a database that goes away in the
-    /// middle of a commit does not say whether it happened.
+    /// Nothing promised is missing, damaged or doubled; the ledger adds up. `unsure`: mails that
+    /// may arrive although their client was told to come again, since a database that goes away in
+    /// the middle of a commit does not say whether it happened.
     async fn ends_well(&self, what: &str, unsure: usize) {
         let reckoning = self.ledger.settled_within(HEALING).await;
         println!(
