@@ -6,13 +6,12 @@
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordVerifier, Version};
 use aws_lc_rs::rand;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
-const SECRET_BYTES: usize = 20;
+/// Five bits each.
+const SECRET_LETTERS: usize = 32;
 const SALT_BYTES: usize = 16;
 
 /// A hash that no secret has, in which an unknown user's secret is looked for, so that it takes
@@ -20,9 +19,15 @@ const SALT_BYTES: usize = 16;
 pub(super) const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$cG9zdHJvYWQtbm9ib2R5IQ$\
                                  AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A new secret (URL-safe, 160 bits) and its argon2 hash as a PHC string.
+/// Letters and digits without l, o, 0 and 1. A secret that began with `-` was an option to the
+/// clients that take it as an argument, and one of signs is hard to read out.
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// A new secret (160 bits in letters and digits) and its argon2 hash as a PHC string.
 pub fn new_secret() -> (String, String) {
-    let secret = URL_SAFE_NO_PAD.encode(random::<SECRET_BYTES>());
+    let octets = random::<SECRET_LETTERS>();
+    let secret: String =
+        octets.iter().map(|octet| char::from(LETTERS[usize::from(octet % 32)])).collect();
     let hash = hash_secret(&secret);
     (secret, hash)
 }
@@ -59,7 +64,8 @@ mod tests {
     fn a_new_secret_matches_its_own_hash_and_no_other() {
         let (secret, hash) = new_secret();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(secret.len() == 27 && matches(&secret, &hash));
+        assert!(secret.len() == 32 && matches(&secret, &hash));
+        assert!(secret.bytes().all(|letter| letter.is_ascii_alphanumeric()));
         assert!(!matches("", &hash) && !matches(&secret, &hash_secret("other")));
     }
 
