@@ -41,6 +41,16 @@ ids! {
     SiteId
     /// Who runs a site.
     OperatorId
+    /// Where mail leaves from: one of our addresses with its EHLO name, or a relay.
+    SourceId
+    /// Sources chosen together.
+    PoolId
+    /// One row of the table of limits.
+    LimitId
+    /// Mail to many contacts, planned and reported together.
+    CampaignId
+    /// A person who signs in.
+    UserId
     /// One row of the event table.
     EventId
     /// One file of the body spool.

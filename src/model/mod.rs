@@ -1,13 +1,15 @@
 //! The words of the trade, as types: what every other module speaks in.
 //!
-//! Owns:       identifiers, addresses, envelopes, replies, outcomes, states, events.
+//! Owns:       identifiers, addresses, envelopes, replies, classes, outcomes, states, limits, events.
 //! Promises:   each type can only hold a lawful value; printing and parsing are inverse.
 //! Knows not:  time sources, files, sockets, SQL.
 
 pub mod address;
+pub mod class;
 pub mod envelope;
 pub mod event;
 pub mod ids;
+pub mod limit;
 pub mod limits;
 pub mod moment;
 pub mod outcome;
@@ -17,9 +19,13 @@ pub mod time;
 pub mod transport;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
+pub use class::{Category, Class, Signal};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use ids::*;
+pub use limit::{
+    Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, StreamClass, ToScope, WhoScope,
+};
 pub use outcome::{Blame, Outcome};
 pub use reply::{Enhanced, Reply};
 pub use state::{State, Step, next};
