@@ -49,6 +49,18 @@ ids! {
     LimitId
     /// Mail to many contacts, planned and reported together.
     CampaignId
+    /// A person whom an organization writes to.
+    ContactId
+    /// A field that an organization gave its contacts.
+    FieldId
+    /// Contacts who subscribe to the same thing.
+    ListId
+    /// A word on contacts.
+    TagId
+    /// A saved question about contacts.
+    SavedSegmentId
+    /// A row of the record of who agreed to what.
+    ConsentId
     /// A person who signs in.
     UserId
     /// One row of the event table.

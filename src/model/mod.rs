@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod class;
+pub mod contact;
 pub mod envelope;
 pub mod event;
 pub mod ids;
@@ -20,6 +21,10 @@ pub mod transport;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
 pub use class::{Category, Class, Signal};
+pub use contact::{
+    ConsentAction, ContactStatus, DateOrder, Field, FieldKind, FieldValue, ListVisibility,
+    MembershipStatus, OptIn, Slot, Stored,
+};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use ids::*;

@@ -6,6 +6,7 @@
 
 use crate::model::*;
 
+use super::contact_definitions::{self, ContactChange};
 use super::database::{Connection, Value};
 use super::dialect::{Statement, json_ids};
 use super::error::Result;
@@ -48,6 +49,7 @@ pub enum Change {
     RemoveSegment(SegmentId),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
+    Contacts(ContactChange),
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
@@ -167,10 +169,11 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)
         }
+        Change::Contacts(change) => contact_definitions::write(connection, change).await,
     }
 }
 
-async fn insert_with_id(
+pub async fn insert_with_id(
     connection: &mut Connection,
     name: &str,
     statement: &Statement,
@@ -194,6 +197,6 @@ async fn site(connection: &mut Connection, key: &str) -> Result<i64> {
     made.first().map_or(Ok(id), |row| row.int(0))
 }
 
-fn rows(changed: u64) -> Result<i64> {
+pub fn rows(changed: u64) -> Result<i64> {
     Ok(i64::try_from(changed).unwrap_or(i64::MAX))
 }

@@ -8,10 +8,15 @@
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
+mod contact_batch; // contacts written, many at once
+mod contact_definitions; // fields, lists, tags, saved segments
+mod contact_facts; // the columns of fields
+mod contacts; // contacts read
 mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
 mod error;
+pub mod filter; // a question about contacts, compiled
 mod ids; // blocks of ids
 mod jobs;
 mod ledger; // the statements of a batch
@@ -26,6 +31,10 @@ mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
 mod writer; // the one task that writes
 
+pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
+pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
+pub use contact_facts::Slots;
+pub use contacts::{ConsentRow, ContactRow, MembershipRow};
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
@@ -71,6 +80,7 @@ struct Inner {
     epoch: i64,
     message_ids: Block,
     delivery_ids: Block,
+    contact_ids: Block,
     /// One refill at a time, so that a block is not wasted for each waiting caller.
     refilling: tokio::sync::Mutex<()>,
     left_out: LeftOut,
@@ -122,6 +132,7 @@ impl Store {
             epoch,
             message_ids: Block::default(),
             delivery_ids: Block::default(),
+            contact_ids: Block::default(),
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
             lock: Mutex::new(lock),
@@ -170,6 +181,12 @@ impl Store {
         Ok(DeliveryId(self.take_ids(&self.0.delivery_ids, "delivery", count).await?))
     }
 
+    /// `count` consecutive ids; the first is returned.
+    pub async fn contact_ids(&self, count: usize) -> Result<ContactId> {
+        let count = i64::try_from(count).map_err(StoreError::broken_row)?;
+        Ok(ContactId(self.take_ids(&self.0.contact_ids, "contact", count).await?))
+    }
+
     async fn take_ids(&self, block: &Block, name: &'static str, count: i64) -> Result<i64> {
         if let Some(first) = block.take(count) {
             return Ok(first);
@@ -202,6 +219,11 @@ impl Store {
             return Err(StoreError::Refused("a report without deliveries".to_owned()));
         }
         self.ask(&self.writer()?.settles, |reply| (group, reply)).await
+    }
+
+    /// One answer for each row, in their order; all are written or none.
+    pub async fn write_contacts(&self, batch: ContactBatch) -> Result<Vec<Written>> {
+        self.ask(&self.writer()?.bulks, |reply| (Box::new(batch), reply)).await
     }
 
     async fn change(&self, change: Change) -> Result<i64> {
@@ -284,6 +306,9 @@ fn statements() -> Vec<&'static Statement> {
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
+    all.extend(contact_batch::ALL);
+    all.extend(contact_definitions::ALL);
+    all.extend(contacts::ALL);
     all.push(&unreadable::OWED_AFTER);
     all.extend(messages::ALL);
     all.extend(organizations::ALL);

@@ -1,6 +1,6 @@
 //! The one task that writes.
 //!
-//! Owns:       the writing connection, the order of jobs (accept > settle > control), batches.
+//! Owns:       the writing connection, the order of jobs (accept > settle > control > bulk), batches.
 //! Promises:   a caller is answered after the commit of his job; a job that cannot be written
 //!             harms no other; when the database is gone every caller hears so within seconds, and
 //!             the task comes back by itself.
@@ -10,25 +10,29 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::clock::Clock;
 use crate::model::limits::LEASE_DURATION;
 use crate::model::*;
 
 use super::changes::{self, Change};
+use super::contact_batch::{self, ContactBatch, Written};
 use super::checkpoint::{self, Growth};
 use super::database::{Connection, Database, within};
 use super::error::{Result, StoreError};
 use super::jobs::{Enqueue, SettleGroup, Settled, SteerAction};
 use super::transaction::{self, Events};
 
-/// Jobs that wait for the writer; beyond it callers wait for room.
 /// Changes of one transaction.
 const CHANGES_MAX: usize = 64;
+/// Jobs that wait for the writer; beyond it callers wait for room.
 const ACCEPTS_WAITING_MAX: usize = 1024;
 const SETTLES_WAITING_MAX: usize = 8192;
 const CONTROLS_WAITING_MAX: usize = 256;
+const BULKS_WAITING_MAX: usize = 4;
+/// Imports come when nobody else does, and once in this time even if somebody always does.
+const BULK_PAUSE: Duration = Duration::from_millis(100);
 /// A transaction stays below ten milliseconds: rows it may insert for accepted mail …
 const ACCEPT_ROWS_MAX: usize = 800;
 /// … the text it may carry (long subjects, metadata) …
@@ -71,12 +75,16 @@ pub enum Control {
     Change(Change, Reply<i64>),
 }
 
+/// Rows of an import or of a person's hand; small enough for a transaction of ten milliseconds.
+pub type Bulk = (Box<ContactBatch>, Reply<Vec<Written>>);
+
 /// The callers' side; one channel a class.
 #[derive(Debug)]
 pub struct Handle {
     pub accepts: mpsc::Sender<(Box<Enqueue>, Reply<()>)>,
     pub settles: mpsc::Sender<(SettleGroup, Reply<Vec<Settled>>)>,
     pub controls: mpsc::Sender<Control>,
+    pub bulks: mpsc::Sender<Bulk>,
     closing: watch::Sender<bool>,
     ended: watch::Receiver<bool>,
 }
@@ -118,6 +126,8 @@ struct Inbox {
     accepts: mpsc::Receiver<(Box<Enqueue>, Reply<()>)>,
     settles: mpsc::Receiver<(SettleGroup, Reply<Vec<Settled>>)>,
     controls: mpsc::Receiver<Control>,
+    bulks: mpsc::Receiver<Bulk>,
+    bulk_last: Instant,
     closing: watch::Receiver<bool>,
     is_closed: bool,
     lingering: Vec<Job>,
@@ -133,6 +143,7 @@ enum Work {
     Batch(Vec<Job>),
     /// In one transaction, since each is small and new sites come by the hundred.
     Changes(Vec<(Change, Reply<i64>)>),
+    Bulk(Bulk),
 }
 
 /// Starts the task with a connection that is open and migrated.
@@ -146,6 +157,7 @@ pub fn start(
     let (accepts, accepts_inbox) = mpsc::channel(ACCEPTS_WAITING_MAX);
     let (settles, settles_inbox) = mpsc::channel(SETTLES_WAITING_MAX);
     let (controls, controls_inbox) = mpsc::channel(CONTROLS_WAITING_MAX);
+    let (bulks, bulks_inbox) = mpsc::channel(BULKS_WAITING_MAX);
     let (closing, closing_inbox) = watch::channel(false);
     let (ending, ended) = watch::channel(false);
     let writer = Writer {
@@ -162,6 +174,8 @@ pub fn start(
             accepts: accepts_inbox,
             settles: settles_inbox,
             controls: controls_inbox,
+            bulks: bulks_inbox,
+            bulk_last: Instant::now(),
             closing: closing_inbox,
             is_closed: false,
             lingering: Vec::new(),
@@ -175,7 +189,7 @@ pub fn start(
         writer.run().await;
         ending.send_replace(true);
     });
-    Handle { accepts, settles, controls, closing, ended }
+    Handle { accepts, settles, controls, bulks, closing, ended }
 }
 
 impl Inbox {
@@ -190,6 +204,11 @@ impl Inbox {
                 return Some(self.work_of(control));
             }
             self.control_was_last = false;
+            if self.bulk_last.elapsed() > BULK_PAUSE
+                && let Ok(bulk) = self.bulks.try_recv()
+            {
+                return Some(self.bulk_of(bulk));
+            }
             let is_lingering = !self.lingering.is_empty();
             tokio::select! {
                 biased;
@@ -207,10 +226,16 @@ impl Inbox {
                     self.linger.set(sleep(SETTLE_LINGER));
                 }
                 Some(control) = self.controls.recv() => return Some(self.work_of(control)),
+                Some(bulk) = self.bulks.recv() => return Some(self.bulk_of(bulk)),
                 _ = self.closing.changed(), if !self.is_closed => self.close(),
                 else => return None,
             }
         }
+    }
+
+    fn bulk_of(&mut self, bulk: Bulk) -> Work {
+        self.bulk_last = Instant::now();
+        Work::Bulk(bulk)
     }
 
     fn close(&mut self) {
@@ -218,6 +243,7 @@ impl Inbox {
         self.accepts.close();
         self.settles.close();
         self.controls.close();
+        self.bulks.close();
     }
 
     /// The accepts that wait, and the settlements if they have lingered or there are many.
@@ -286,6 +312,7 @@ impl Work {
             Work::Changes(changes) => {
                 changes.into_iter().for_each(|(_, reply)| answer(reply, Err(error.clone())));
             }
+            Work::Bulk((_, reply)) => answer(reply, Err(error.clone())),
         }
     }
 }
@@ -339,6 +366,7 @@ impl Writer {
             match work {
                 Work::Batch(jobs) => self.write(jobs).await,
                 Work::Changes(changes) => self.change_all(changes).await,
+                Work::Bulk((batch, reply)) => answer(reply, self.write_bulk(&batch).await),
             }
         }
         if let Some(connection) = self.connection.take() {
@@ -430,6 +458,15 @@ impl Writer {
         let changing = changes::apply(&mut connection, changes, (self.node, self.epoch));
         let changed = within(TRANSACTION_DEADLINE, "writing", changing).await;
         self.keep_or_drop(connection, changed).await
+    }
+
+    async fn write_bulk(&mut self, batch: &ContactBatch) -> Result<Vec<Written>> {
+        let mut connection = self.connection.take().ok_or_else(|| self.trouble.clone())?;
+        let writing = contact_batch::write(&mut connection, batch);
+        let written = within(TRANSACTION_DEADLINE, "writing", writing).await;
+        let (octets, written) = self.keep_or_drop(connection, written).await?;
+        self.log_growth.add(octets);
+        Ok(written)
     }
 
     /// A connection is kept only when it is known to be outside any transaction.
