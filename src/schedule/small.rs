@@ -1,6 +1,6 @@
 //! Who is too small to be an operator of his own: the tail.
 //!
-//! Owns:       which recipient domains were seen at hosts that the table of operators does not know.
+//! Owns:       which recipient domains were seen at hosts that are not in the table of operators.
 //! Promises:   hosts that serve a few domains share the tail; bounded memory.
 //! Knows not:  the ledger, which remembers who was once large enough.
 
