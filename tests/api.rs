@@ -36,3 +36,18 @@ async fn a_caller_without_the_permission_that_the_document_names_is_refused() {
         assert_eq!(answer.status == 403, need != "messages_read", "{told}");
     }
 }
+
+#[tokio::test]
+async fn an_operator_who_names_an_organization_sees_its_rows_alone() {
+    let api = TestApi::new().await;
+    api.key("app").await;
+    let here = api.ask(&As::Operator, "GET", "/v1/credentials", None).await;
+    assert_eq!(here.body["items"][0]["name"], "app");
+    assert_eq!(here.headers["cache-control"], "no-store");
+    let other = [("postroad-organization", "7")];
+    let there = api.ask_with(&As::Operator, "GET", "/v1/credentials", &other, None).await;
+    assert_eq!(there.body["items"], serde_json::json!([]));
+    let wrong = [("postroad-organization", "mine")];
+    let refused = api.ask_with(&As::Operator, "GET", "/v1/credentials", &wrong, None).await;
+    assert_eq!((refused.status.as_u16(), &refused.body["field"]), (422, &wrong[0].0.into()));
+}

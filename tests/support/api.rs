@@ -23,7 +23,7 @@ pub struct TestApi {
     pub auth: Auth,
     pub clock: Clock,
     router: Router,
-    directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 /// What was answered.
@@ -61,7 +61,7 @@ impl TestApi {
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
         };
-        TestApi { store, auth, clock, router: api::router(state), directory }
+        TestApi { store, auth, clock, router: api::router(state), _directory: directory }
     }
 
     /// A credential of the first organization, as `Bearer` takes it.
@@ -124,10 +124,6 @@ impl TestApi {
             }
         }
         operations
-    }
-
-    pub fn directory(&self) -> &std::path::Path {
-        self.directory.path()
     }
 }
 
