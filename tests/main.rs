@@ -13,6 +13,7 @@ mod dkim;
 mod dns;
 mod dsn;
 mod faults;
+mod fetch;
 mod layers;
 mod listener;
 mod peers;

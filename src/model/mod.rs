@@ -1,6 +1,7 @@
 //! The words of the trade, as types: what every other module speaks in.
 //!
-//! Owns:       identifiers, addresses, envelopes, replies, classes, outcomes, states, limits, events.
+//! Owns:       identifiers, addresses, envelopes, replies, classes, outcomes, states, limits,
+//!             events.
 //! Promises:   each type can only hold a lawful value; printing and parsing are inverse.
 //! Knows not:  time sources, files, sockets, SQL.
 

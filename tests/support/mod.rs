@@ -7,6 +7,8 @@
 pub mod api;
 pub mod demo;
 #[allow(dead_code, reason = "each story uses a part of it")]
+pub mod http;
+#[allow(dead_code, reason = "each story uses a part of it")]
 pub mod ledger;
 pub mod mx;
 pub mod ports;
