@@ -21,7 +21,6 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 pub struct TestApi {
     pub store: Store,
     pub auth: Auth,
-    pub clock: Clock,
     router: Router,
     _directory: tempfile::TempDir,
 }
@@ -57,11 +56,11 @@ impl TestApi {
             queue: None,
             audit: None,
             reload: None,
-            clock: clock.clone(),
+            clock,
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
         };
-        TestApi { store, auth, clock, router: api::router(state), _directory: directory }
+        TestApi { store, auth, router: api::router(state), _directory: directory }
     }
 
     /// A credential of the first organization, as `Bearer` takes it.
