@@ -6,6 +6,7 @@
 //!             ends the daemon.
 //! Knows not:  what any of its parts does.
 
+mod campaigns;
 mod files;
 mod signals;
 
@@ -156,8 +157,11 @@ impl App {
         });
         let (servers_stop, stopped) = watch::channel(false);
         let audit = Audit::new(store.clone(), spool.clone());
-        let router = api::router(api_state(&live, &store, (queue, audit), &clock, reread));
-        let servers = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
+        let (imports, running) = campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
+        let state = api_state(&live, &store, (queue, audit), &clock, reread);
+        let router = api::router(ApiState { imports: Some(imports), ..state });
+        let mut servers = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
+        servers.push(running);
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, servers, servers_stop, _lock })
     }
@@ -191,7 +195,7 @@ impl App {
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
-            () = any_ended(&mut self.servers) => "a server of HTTP or metrics",
+            () = any_ended(&mut self.servers) => "a server of HTTP, metrics or imports",
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
         };
@@ -438,6 +442,7 @@ fn api_state(
         composer: Some(live.composer.clone()),
         queue: Some(queue),
         audit: Some(audit),
+        imports: None,
         reload,
         clock: clock.clone(),
         dkim_dir: live.settings.load().node.dkim_dir.clone(),

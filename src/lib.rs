@@ -17,6 +17,7 @@ pub mod store; // rows; the only place with SQL
 
 // Rank 3: what looks up.
 pub mod auth; // passwords, keys, who is it
+pub mod contacts; // who: fields, lists, tags
 pub mod dns; // MX hosts of a domain
 pub mod events; // record and read
 
@@ -31,6 +32,7 @@ pub mod accept; // the only door
 pub mod schedule; // sites, lanes, retries
 
 // Rank 6: who comes to the door.
+pub mod campaign; // fields, segments
 pub mod listener; // SMTP sessions
 
 // Rank 7: who steers.

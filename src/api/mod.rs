@@ -8,6 +8,8 @@
 pub mod access;
 mod body;
 mod caller;
+mod contact_fields;
+mod contacts;
 pub mod credentials;
 mod daemon;
 pub mod deliveries;
@@ -15,10 +17,14 @@ mod dkim;
 mod domains;
 mod extract;
 mod health;
+mod imports;
+mod lists;
 mod messages;
 mod openapi;
 mod problem;
+mod segments;
 mod serve;
+mod streamed;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -38,6 +44,7 @@ pub use problem::Problem;
 pub use serve::{OperatorSocket, ServeError, TcpOptions, serve_tcp, serve_unix};
 
 use crate::auth::Auth;
+use crate::campaign::import::Imports;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
@@ -51,7 +58,7 @@ use access::Shared;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long an answer may take, the reading of its request included.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-/// Where every body of the spool is read.
+/// Where every body of the spool is read, or a large file comes in.
 const CHECK_WAIT: Duration = Duration::from_secs(3600);
 
 /// Reads the settings again and takes up what can change live.
@@ -66,6 +73,7 @@ pub struct ApiState {
     pub composer: Option<Composer>,
     pub queue: Option<Queue>,
     pub audit: Option<Audit>,
+    pub imports: Option<Imports>,
     pub reload: Option<Reloading>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
@@ -105,9 +113,27 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
         .routes(routes!(daemon::reload))
+        .routes(routes!(contacts::list, contacts::add))
+        .routes(routes!(contacts::count))
+        .routes(routes!(contacts::export))
+        .routes(routes!(contacts::show, contacts::change, contacts::remove))
+        .routes(routes!(contact_fields::list, contact_fields::add))
+        .routes(routes!(contact_fields::change))
+        .routes(routes!(lists::list, lists::add))
+        .routes(routes!(lists::change))
+        .routes(routes!(lists::tags))
+        .routes(routes!(segments::list, segments::add))
+        .routes(routes!(segments::change, segments::remove))
+        .routes(routes!(segments::count))
+        .routes(routes!(imports::list))
+        .routes(routes!(imports::show, imports::remove))
+        .routes(routes!(imports::start))
+        .routes(routes!(imports::cancel))
+        .routes(routes!(imports::failed))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))
+        .routes(routes!(imports::upload))
         .layer(from_fn(|request, next| answered_within(CHECK_WAIT, request, next)));
     quick.merge(slow)
 }

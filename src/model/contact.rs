@@ -66,6 +66,33 @@ words! {
 }
 
 words! {
+    ImportState {
+        /// The file is here; what is to be done with it is not yet said.
+        Uploaded = "uploaded",
+        Running = "running",
+        Done = "done",
+        Cancelled = "cancelled",
+        Failed = "failed",
+    }
+}
+
+words! {
+    /// What an import does with the contacts it names.
+    ImportMode {
+        /// Those that are there already stay as they are.
+        Add = "add",
+        /// Those that are not there are passed over.
+        Update = "update",
+        /// They are made or changed, and subscribed to the lists named.
+        Subscribe = "subscribe",
+        /// Those that are there leave the lists named.
+        Unsubscribe = "unsubscribe",
+        /// They are blocked, and made for it if they are not there.
+        Suppress = "suppress",
+    }
+}
+
+words! {
     FieldKind {
         Text = "text",
         /// With at most six decimals.
@@ -128,7 +155,7 @@ pub struct Field {
 }
 
 /// In which order day and month stand in `03/04/2024`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DateOrder {
     #[default]
@@ -364,10 +391,7 @@ fn choice(field: &Field, text: &str) -> Result<usize, String> {
     place.ok_or_else(|| format!("'{}' is none of the field's choices", short(text)))
 }
 
-fn choices<'a>(
-    field: &Field,
-    texts: impl Iterator<Item = &'a str>,
-) -> Result<FieldValue, String> {
+fn choices<'a>(field: &Field, texts: impl Iterator<Item = &'a str>) -> Result<FieldValue, String> {
     let mut bits = 0;
     for text in texts.filter(|text| !text.trim().is_empty()) {
         bits |= 1 << choice(field, text)?;

@@ -62,6 +62,8 @@ ids! {
     TagId
     /// A saved question about contacts.
     SavedSegmentId
+    /// A file of contacts on its way in.
+    ImportId
     /// A row of the record of who agreed to what.
     ConsentId
     /// A person who signs in.

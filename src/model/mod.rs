@@ -24,8 +24,8 @@ pub mod transport;
 pub use address::{Address, AddressError, Domain, ReversePath};
 pub use class::{Category, Class, Signal};
 pub use contact::{
-    ConsentAction, ContactStatus, DateOrder, Field, FieldKind, FieldValue, ListVisibility,
-    MembershipStatus, OptIn, Slot, Stored,
+    ConsentAction, ContactStatus, DateOrder, Field, FieldKind, FieldValue, ImportMode, ImportState,
+    ListVisibility, MembershipStatus, OptIn, Slot, Stored,
 };
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;

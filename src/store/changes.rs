@@ -11,6 +11,7 @@ use super::database::{Connection, Value};
 use super::dialect::{Statement, json_ids};
 use super::error::Result;
 use super::ids;
+use super::imports::{self, ImportChange};
 use super::ledger::{BEGIN, COMMIT};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
@@ -56,6 +57,7 @@ pub enum Change {
     /// Those of this node's earlier lives.
     FreeOwnLeases,
     Contacts(ContactChange),
+    Import(ImportChange),
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
@@ -170,6 +172,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)
         }
         Change::Contacts(change) => contact_definitions::write(connection, change).await,
+        Change::Import(change) => imports::write(connection, change, own.0).await,
     }
 }
 

@@ -12,18 +12,19 @@ use serde_json::{Map, Value as Json};
 
 use crate::model::*;
 
-use super::contact_facts::{
-    FACTS_COLUMNS, INSERT_FACTS, Slots, UPDATE_FACTS, contact_columns,
-};
+use super::contact_facts::{FACTS_COLUMNS, INSERT_FACTS, Slots, UPDATE_FACTS, contact_columns};
 use super::contacts::{ContactRow, contact};
 use super::database::Connection;
 use super::dialect::{Column, Rows, Statement, int, text};
 use super::error::Result;
 use super::ids;
+use super::imports::{self, ImportProgress};
 use super::ledger::{BEGIN, COMMIT};
 
 /// What becomes of addresses that are there already, or are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum UpsertMode {
     /// Those that are there stay as they are.
@@ -51,6 +52,8 @@ pub struct ContactBatch {
     /// The persons asked anew: those who had unsubscribed are subscribed again.
     pub resubscribe: bool,
     pub rows: Vec<ContactWrite>,
+    /// Of the import that the rows are from.
+    pub progress: Option<ImportProgress>,
 }
 
 /// What is said about one contact. What is `None` or not named stays as it was.
@@ -136,9 +139,9 @@ pub static PUT_MEMBERSHIPS: Statement = Statement::with_rows(
 );
 
 pub static INSERT_CONSENTS: Statement = Statement::with_rows(
-    &[int("id"), int("contact"), int("list")],
+    &[int("id"), int("contact"), int("list"), text("action")],
     "INSERT INTO consents (id, organization, contact, list, action, at, source, address, wording) \
-     SELECT id, $2, contact, list, $3, $4, $5, $6, $7 FROM {rows} AS r",
+     SELECT id, $2, contact, list, action, $3, $4, $5, $6 FROM {rows} AS r",
 );
 
 pub static PUT_TAGS: Statement = Statement::with_rows(
@@ -176,8 +179,11 @@ pub async fn write(
     connection.execute(&BEGIN, Vec::new()).await?;
     let mut plan = Plan::default();
     plan.read(connection, batch).await?;
-    let written = batch.rows.iter().map(|row| plan.take(batch, row)).collect();
+    let written: Vec<Written> = batch.rows.iter().map(|row| plan.take(batch, row)).collect();
     let octets = plan.put(connection, batch).await?;
+    if let Some(progress) = &batch.progress {
+        imports::advance(connection, progress, &written).await?;
+    }
     connection.execute(&COMMIT, Vec::new()).await?;
     Ok((octets, written))
 }
@@ -240,10 +246,9 @@ impl Plan {
 
     async fn put(&self, connection: &mut Connection, batch: &ContactBatch) -> Result<usize> {
         let mut octets = 0;
-        for (is_new, contacts, facts) in [
-            (true, &INSERT_CONTACTS, &INSERT_FACTS),
-            (false, &UPDATE_CONTACTS, &UPDATE_FACTS),
-        ] {
+        for (is_new, contacts, facts) in
+            [(true, &INSERT_CONTACTS, &INSERT_FACTS), (false, &UPDATE_CONTACTS, &UPDATE_FACTS)]
+        {
             let wanted: Vec<&ContactRow> = self
                 .contacts
                 .iter()
@@ -331,13 +336,17 @@ async fn put_consents(
     let count = i64::try_from(memberships.len()).unwrap_or(i64::MAX);
     let first = ids::reserve(connection, "consent", count).await?;
     let mut rows = Rows::new(connection.dialect(), INSERT_CONSENTS.rows);
-    for (((list, contact), _), id) in memberships.iter().zip(first..) {
-        rows.int(id).int(contact.0).int(list.0);
+    for (((list, contact), status), id) in memberships.iter().zip(first..) {
+        let action = match status {
+            MembershipStatus::Unsubscribed => ConsentAction::Unsubscribed,
+            MembershipStatus::Unconfirmed => ConsentAction::Requested,
+            MembershipStatus::Subscribed => *action,
+        };
+        rows.int(id).int(contact.0).int(list.0).text(action.word());
     }
     let values = vec![
         rows.finish().into(),
         batch.organization.0.into(),
-        action.word().into(),
         batch.at.0.into(),
         source.as_str().into(),
         address.clone().into(),

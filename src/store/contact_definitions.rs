@@ -12,7 +12,7 @@ use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
 use super::{Store, collect, ids};
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct ListRow {
     pub id: ListId,
     pub organization: OrganizationId,
@@ -23,13 +23,13 @@ pub struct ListRow {
     pub created_at: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct TagRow {
     pub id: TagId,
     pub name: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct SavedSegmentRow {
     pub id: SavedSegmentId,
     pub organization: OrganizationId,

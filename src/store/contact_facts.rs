@@ -11,7 +11,6 @@ use super::database::Row;
 use super::dialect::{Column, Rows, Statement, int, text};
 use super::error::Result;
 
-
 /// A contact's values by their columns: numbers first, texts behind them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Slots {

@@ -33,7 +33,7 @@ pub struct ContactRow {
     pub slots: Slots,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct MembershipRow {
     pub list: ListId,
     pub contact: ContactId,
@@ -41,7 +41,7 @@ pub struct MembershipRow {
     pub since: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct ConsentRow {
     pub id: ConsentId,
     pub list: Option<ListId>,
@@ -161,8 +161,7 @@ impl Store {
         organization: OrganizationId,
         filter: &Filter,
     ) -> Result<u64> {
-        let (sql, values) =
-            filter.compile(self.database().dialect(), vec![organization.0.into()]);
+        let (sql, values) = filter.compile(self.database().dialect(), vec![organization.0.into()]);
         let rows = self.database().fetch_text(fixed(format!("{COUNT_HEAD}{sql}")), values).await?;
         rows.first().map_or(Ok(0), |row| row.unsigned(0))
     }

@@ -42,24 +42,58 @@ pub enum Place {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
-    Number { place: Place, compare: Compare, value: i64 },
-    NumberIn { place: Place, values: Vec<i64> },
+    Number {
+        place: Place,
+        compare: Compare,
+        value: i64,
+    },
+    NumberIn {
+        place: Place,
+        values: Vec<i64>,
+    },
     /// Both ends belong to it.
-    Between { place: Place, low: i64, high: i64 },
+    Between {
+        place: Place,
+        low: i64,
+        high: i64,
+    },
     /// At least one of these bits is set.
-    Bits { place: Place, mask: i64 },
+    Bits {
+        place: Place,
+        mask: i64,
+    },
     /// A day since 1970 whose month and day lie between these, over the end of the year when the
     /// first is the later one. Each is the month times a hundred, and the day.
-    Anniversary { place: Place, from: i64, to: i64 },
+    Anniversary {
+        place: Place,
+        from: i64,
+        to: i64,
+    },
     /// As `Anniversary`, of a value that is a day of the year already.
-    DayOfYear { place: Place, from: i64, to: i64 },
+    DayOfYear {
+        place: Place,
+        from: i64,
+        to: i64,
+    },
     /// Without regard to the case of A to Z; other letters are compared as they stand, since the
     /// two databases do not agree on theirs.
-    Text { place: Place, compare: TextCompare, value: String },
-    TextIn { place: Place, values: Vec<String> },
-    Empty { place: Place },
+    Text {
+        place: Place,
+        compare: TextCompare,
+        value: String,
+    },
+    TextIn {
+        place: Place,
+        values: Vec<String>,
+    },
+    Empty {
+        place: Place,
+    },
     Tag(TagId),
-    Member { list: ListId, status: MembershipStatus },
+    Member {
+        list: ListId,
+        status: MembershipStatus,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,8 +218,7 @@ impl Text {
             Place::Beside { field, numeric } => {
                 // The field's id is a number of ours, not a text of a person's.
                 let value = self.dialect.json_text("c.more", &format!("f{}", field.0));
-                let value =
-                    if numeric { format!("CAST({value} AS BIGINT)") } else { value };
+                let value = if numeric { format!("CAST({value} AS BIGINT)") } else { value };
                 return (value, true);
             }
         };

@@ -33,6 +33,7 @@ migrations! {
     (1, "0001_ledger"),
     (4, "0004_sources"),
     (10, "0010_contacts"),
+    (11, "0011_imports"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

@@ -18,6 +18,7 @@ mod directory; // the lock on the data directory
 mod error;
 pub mod filter; // a question about contacts, compiled
 mod ids; // blocks of ids
+mod imports; // how far imports have come
 mod jobs;
 mod ledger; // the statements of a batch
 mod lists; // lists, counts, bulk changes
@@ -38,6 +39,7 @@ pub use contact_facts::Slots;
 pub use contacts::{ConsentRow, ContactRow, MembershipRow};
 pub use directory::lock;
 pub use error::{Result, StoreError};
+pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use operators::{OperatorWish, SiteAt};
 pub use rows::*;
@@ -311,6 +313,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contact_batch::ALL);
     all.extend(contact_definitions::ALL);
     all.extend(contacts::ALL);
+    all.extend(imports::ALL);
     all.push(&unreadable::OWED_AFTER);
     all.extend(messages::ALL);
     all.extend(operators::ALL);

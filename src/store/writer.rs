@@ -17,8 +17,8 @@ use crate::model::limits::LEASE_DURATION;
 use crate::model::*;
 
 use super::changes::{self, Change};
-use super::contact_batch::{self, ContactBatch, Written};
 use super::checkpoint::{self, Growth};
+use super::contact_batch::{self, ContactBatch, Written};
 use super::database::{Connection, Database, within};
 use super::error::{Result, StoreError};
 use super::jobs::{Enqueue, SettleGroup, Settled, SteerAction};
