@@ -2,6 +2,7 @@
 
 mod accept;
 mod benches;
+mod classify;
 mod cli;
 mod clients;
 mod config;
