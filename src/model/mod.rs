@@ -24,7 +24,8 @@ pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use ids::*;
 pub use limit::{
-    Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, StreamClass, ToScope, WhoScope,
+    Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
+    WhoScope,
 };
 pub use outcome::{Blame, Outcome};
 pub use reply::{Enhanced, Reply};

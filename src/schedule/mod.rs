@@ -9,6 +9,7 @@ mod alarm;
 mod conclude;
 mod hand;
 mod lane;
+pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meters;
 mod ready;
