@@ -158,22 +158,22 @@ impl Limits {
         attempt: &Attempt,
         recipients: u64,
         now: Timestamp,
-    ) -> Result<Permit, Denial> {
+    ) -> Result<Permit, Box<Denial>> {
         self.take(Wish::Messages, attempt, recipients.max(1), now)
     }
 
     /// Takes a connection: its place while it is open, its beginning for good.
-    pub fn open(&self, attempt: &Attempt, now: Timestamp) -> Result<Permit, Denial> {
+    pub fn open(&self, attempt: &Attempt, now: Timestamp) -> Result<Permit, Box<Denial>> {
         self.take(Wish::Connection, attempt, 1, now)
     }
 
     /// Would one message be granted at this moment?
-    pub fn would_grant(&self, attempt: &Attempt, now: Timestamp) -> Result<(), Denial> {
+    pub fn would_grant(&self, attempt: &Attempt, now: Timestamp) -> Result<(), Box<Denial>> {
         self.ask(Wish::Messages, attempt, now)
     }
 
     /// Would one more connection be granted at this moment?
-    pub fn would_open(&self, attempt: &Attempt, now: Timestamp) -> Result<(), Denial> {
+    pub fn would_open(&self, attempt: &Attempt, now: Timestamp) -> Result<(), Box<Denial>> {
         self.ask(Wish::Connection, attempt, now)
     }
 
@@ -182,7 +182,7 @@ impl Limits {
         let mut denials = Vec::new();
         self.0.each_bound(attempt, now, |row, rule| {
             if let Err(denial) = self.0.look(row, rule, attempt, now) {
-                denials.push(denial);
+                denials.push(*denial);
             }
             ControlFlow::<()>::Continue(())
         });
@@ -269,7 +269,7 @@ impl Limits {
         attempt: &Attempt,
         n: u64,
         now: Timestamp,
-    ) -> Result<Permit, Denial> {
+    ) -> Result<Permit, Box<Denial>> {
         let mut permit = Permit::new(self.0.clone(), n);
         let denied = self.0.table.covering(attempt, |row| {
             let Some((rule, binds)) = self.0.applies(row, wish, attempt.class, now) else {
@@ -300,7 +300,7 @@ impl Limits {
         }
     }
 
-    fn ask(&self, wish: Wish, attempt: &Attempt, now: Timestamp) -> Result<(), Denial> {
+    fn ask(&self, wish: Wish, attempt: &Attempt, now: Timestamp) -> Result<(), Box<Denial>> {
         let denied = self.0.each_bound(attempt, now, |row, rule| {
             if !wish.is_for(row.limit.metric) {
                 return ControlFlow::Continue(());
@@ -350,7 +350,7 @@ impl Inner {
         rule: &Rule,
         attempt: &Attempt,
         now: Timestamp,
-    ) -> Result<(), Denial> {
+    ) -> Result<(), Box<Denial>> {
         let known = match &row.cell {
             Some(cell) => Some(cell.clone()),
             None => self.cells.get(&self.key_of(row, Some(attempt))).map(|cell| cell.clone()),
@@ -400,10 +400,10 @@ fn is_over(limit: &Limit, now: Timestamp) -> bool {
     limit.expires_at.is_some_and(|end| end <= now)
 }
 
-fn denial(row: &Row, until: Option<Timestamp>) -> Denial {
+fn denial(row: &Row, until: Option<Timestamp>) -> Box<Denial> {
     let limit = &row.limit;
     let until = until.into_iter().chain(limit.expires_at).min();
-    Denial {
+    Box::new(Denial {
         limit: limit.id,
         scope: limit.scope.clone(),
         metric: limit.metric,
@@ -411,7 +411,7 @@ fn denial(row: &Row, until: Option<Timestamp>) -> Denial {
         origin: limit.origin,
         reason: limit.reason.clone(),
         until,
-    }
+    })
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ fn exhaust(limits: &Limits, attempt: &Attempt, now: Timestamp) -> (u64, Denial) 
                 permit.offer();
                 sent += permit.count();
             }
-            Err(denial) => return (sent, denial),
+            Err(denial) => return (sent, *denial),
         }
         assert!(sent < 1_000_000, "nothing stops it");
     }
