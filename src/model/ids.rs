@@ -65,6 +65,11 @@ impl SiteId {
     pub const UNROUTED: SiteId = SiteId(0);
 }
 
+impl OperatorId {
+    /// Everybody without a name of his own.
+    pub const TAIL: OperatorId = OperatorId(1);
+}
+
 impl OrganizationId {
     /// The organization that the first migration seeds.
     pub const FIRST: OrganizationId = OrganizationId(1);
