@@ -16,6 +16,7 @@ pub mod moment;
 pub mod outcome;
 pub mod permission;
 pub mod reply;
+pub mod scope;
 pub mod state;
 pub mod time;
 pub mod transport;

@@ -89,6 +89,15 @@ pub struct Bucket {
     pub offered: u64,
     /// Of `used`, what was beyond the value, by mail that the limit does not bind.
     pub overdrawn: u64,
+    /// Of `offered`, what the ledger knows of, and up to where it allows for more.
+    pub written: u64,
+    pub reserved: u64,
+}
+
+impl Bucket {
+    pub fn new(begins: Timestamp) -> Bucket {
+        Bucket { begins, used: 0, offered: 0, overdrawn: 0, written: 0, reserved: 0 }
+    }
 }
 
 /// The state of one limit for one of those it counts.
@@ -189,6 +198,20 @@ impl Count {
         Some(*bucket)
     }
 
+    /// The ledger allows for `n` more in the bucket `at`. One that is gone needs nobody's leave.
+    pub fn is_reserved(&self, n: u64, at: Timestamp) -> bool {
+        let bucket = self.buckets.iter().find(|one| one.begins == at);
+        bucket.is_none_or(|bucket| bucket.offered + n <= bucket.reserved)
+    }
+
+    /// Puts a bucket of an earlier life in its place.
+    pub fn restore(&mut self, bucket: Bucket) {
+        let place = self.buckets.partition_point(|one| one.begins < bucket.begins);
+        if self.buckets.get(place).is_none_or(|one| one.begins != bucket.begins) {
+            self.buckets.insert(place, bucket);
+        }
+    }
+
     /// Used and overdrawn in the present window.
     pub fn usage(&self, rule: &Rule, calendar: &Calendar, now: Timestamp) -> (u64, u64) {
         match rule {
@@ -267,7 +290,7 @@ impl Count {
         // A clock that was set back goes on with the latest.
         let is_new = self.buckets.back().is_none_or(|latest| latest.begins < begins);
         if is_new {
-            self.buckets.push_back(Bucket { begins, used: 0, offered: 0, overdrawn: 0 });
+            self.buckets.push_back(Bucket::new(begins));
         }
         let last = self.buckets.len() - 1;
         &mut self.buckets[last]

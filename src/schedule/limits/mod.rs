@@ -6,8 +6,11 @@
 //!             limit, whom it stops, and until when.
 //! Knows not:  clocks (`now` is handed in), the ledger, who sends.
 
+pub mod budgets; // long windows outlive the daemon
 pub mod calendar; // where windows begin
 pub mod count; // the arithmetic
+mod journal; // what was offered since the ledger heard of it
+pub mod pack; // shipped rows
 mod permit; // what was granted
 mod table; // which rows cover an attempt
 mod waiting; // who waits for a connection to close
@@ -20,8 +23,9 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use crate::model::*;
+use crate::store::BudgetRow;
 use calendar::Calendar;
-use count::{Count, Room, Rule};
+use count::{Bucket, Count, Room, Rule};
 use permit::Charge;
 pub use permit::Permit;
 use table::{Row, Table};
@@ -232,6 +236,47 @@ impl Limits {
 
     pub fn calendar(&self) -> &Calendar {
         &self.0.calendar
+    }
+
+    /// Puts back what an earlier life offered in a window. False when no limit counts it any more.
+    fn restore(&self, key: CellKey, begins: Timestamp, offered: u64, overdrawn: u64) -> bool {
+        let durable = |row: &Arc<Row>| row.rule.as_ref().is_some_and(Rule::is_durable);
+        if !self.0.table.get(key.limit).is_some_and(|row| durable(&row)) {
+            return false;
+        }
+        let bucket = Bucket { used: offered, offered, overdrawn, ..Bucket::new(begins) };
+        self.0.cell_at(key).count.lock().restore(bucket);
+        true
+    }
+
+    fn durable_cells(&self) -> Vec<CellKey> {
+        let durable = |row: &Arc<Row>| row.rule.as_ref().is_some_and(Rule::is_durable);
+        let is_durable =
+            |key: &CellKey| self.0.table.get(key.limit).is_some_and(|row| durable(&row));
+        self.0.cells.iter().map(|cell| *cell.key()).filter(is_durable).collect()
+    }
+
+    /// The buckets of a count that the ledger does not know as they are, with the limit's value.
+    fn unwritten(&self, key: CellKey, all: bool) -> Vec<(Bucket, u64)> {
+        let Some(row) = self.0.table.get(key.limit) else { return Vec::new() };
+        let Some(cell) = self.0.cells.get(&key).map(|cell| cell.clone()) else { return Vec::new() };
+        let count = cell.count.lock();
+        let is_due = |bucket: &&Bucket| {
+            all || bucket.offered != bucket.written
+                || bucket.offered.max(bucket.used) >= bucket.reserved
+        };
+        count.buckets.iter().filter(is_due).map(|bucket| (*bucket, row.limit.value)).collect()
+    }
+
+    fn written(&self, row: &BudgetRow) {
+        let key = CellKey { limit: row.limit, source: row.source, site: row.site };
+        let Some(cell) = self.0.cells.get(&key).map(|cell| cell.clone()) else { return };
+        let mut count = cell.count.lock();
+        let mut buckets = count.buckets.iter_mut();
+        if let Some(bucket) = buckets.find(|bucket| bucket.begins == row.begins_at) {
+            bucket.written = row.offered;
+            bucket.reserved = row.reserved;
+        }
     }
 
     /// Notes that a site waits for what only a release opens. False when it has opened meanwhile.

@@ -65,6 +65,15 @@ impl Permit {
         }
     }
 
+    pub(super) fn is_offered(&self) -> bool {
+        self.offered
+    }
+
+    /// For who notes it himself.
+    pub(super) fn set_offered(&mut self, offered: bool) {
+        self.offered = offered;
+    }
+
     fn note_offered(&self, sign: i64) {
         for charge in &self.charges {
             let n = i64::try_from(charge.n).unwrap_or(i64::MAX);
