@@ -132,11 +132,7 @@ impl Count {
                     Pace::Fixed => free_or(value.saturating_sub(used), Some(window.end)),
                     Pace::Sliding => self.sliding_room(*value, *length, &window),
                     Pace::Spread { begins, ends } => {
-                        let spread = Spread::new(*value, *begins, *ends, window);
-                        match spread.allowed(now).saturating_sub(used) {
-                            0 => Room::Full(Some(spread.opens(used, now))),
-                            free => Room::Free(free),
-                        }
+                        Spread::new(*value, *begins, *ends, window).room(used, now)
                     }
                 }
             }
@@ -337,6 +333,11 @@ impl Spread {
             end: window.end,
             offset: begins,
         }
+    }
+
+    fn room(&self, used: u64, now: Timestamp) -> Room {
+        let free = self.allowed(now).saturating_sub(used);
+        free_or(free, Some(self.opens(used, now)))
     }
 
     fn allowed(&self, now: Timestamp) -> u64 {
