@@ -4,11 +4,13 @@
 //! Promises:   a change is whole or not at all; a name that is taken is a `Duplicate`.
 //! Knows not:  mail under way; `plan` moves that.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::model::*;
 
 use super::database::{Connection, Value};
-use super::dialect::{Statement, json_ids};
-use super::error::Result;
+use super::dialect::{Column, Rows, Statement, int, text};
+use super::error::{Result, StoreError};
 use super::ids;
 use super::ledger::{BEGIN, COMMIT};
 use super::rows::DkimKeyRow;
@@ -40,11 +42,6 @@ pub enum Change {
     Site {
         key: String,
     },
-    AssignSite {
-        deliveries: Vec<DeliveryId>,
-        from: SiteId,
-        to: SiteId,
-    },
     RemoveSegment(SegmentId),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
@@ -67,14 +64,17 @@ pub static INSERT_DKIM_KEY: Statement = Statement::new(
      VALUES ($1, $2, $3, $4, $5)",
 );
 
-pub static INSERT_SITE: Statement =
-    Statement::new("INSERT INTO sites (id, key) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING");
+/// `WHERE true` tells SQLite's parser that ON CONFLICT is no join.
+pub static INSERT_SITES: Statement = Statement::with_rows(
+    SITE_COLUMNS,
+    "INSERT INTO sites (id, key) SELECT id, key FROM {rows} AS r WHERE true \
+     ON CONFLICT (key) DO NOTHING",
+);
+const SITE_COLUMNS: &[Column] = &[int("id"), text("key")];
 
-pub static SITE_BY_KEY: Statement = Statement::new("SELECT id FROM sites WHERE key = $1");
-
-pub static ASSIGN_SITE: Statement = Statement::new(
-    "UPDATE deliveries SET site = $3 WHERE id IN (SELECT id FROM {ids:1} AS wanted) \
-     AND site = $2 AND state IN ('waiting', 'leased')",
+pub static SITES_BY_KEY: Statement = Statement::with_rows(
+    &[text("key")],
+    "SELECT s.id, s.key FROM {rows} AS r JOIN sites s ON s.key = r.key",
 );
 
 pub static DELETE_SEGMENT: Statement =
@@ -97,9 +97,8 @@ pub static ALL: &[&Statement] = &[
     &INSERT_CREDENTIAL,
     &REVOKE_CREDENTIAL,
     &INSERT_DKIM_KEY,
-    &INSERT_SITE,
-    &SITE_BY_KEY,
-    &ASSIGN_SITE,
+    &INSERT_SITES,
+    &SITES_BY_KEY,
     &DELETE_SEGMENT,
     &FREE_OWN_LEASES,
     &START_NODE,
@@ -114,9 +113,17 @@ pub async fn apply(
     own: (i64, i64),
 ) -> Result<Vec<i64>> {
     connection.execute(&BEGIN, Vec::new()).await?;
+    let sites = sites(connection, changes).await?;
     let mut answers = Vec::with_capacity(changes.len());
     for change in changes {
-        answers.push(write(connection, change, own).await?);
+        let known = match change {
+            Change::Site { key } => sites.get(key.as_str()).copied(),
+            _ => None,
+        };
+        answers.push(match known {
+            Some(site) => site,
+            None => write(connection, change, own).await?,
+        });
     }
     connection.execute(&COMMIT, Vec::new()).await?;
     Ok(answers)
@@ -153,12 +160,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             ];
             rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
         }
-        Change::Site { key } => site(connection, key).await,
-        Change::AssignSite { deliveries, from, to } => {
-            let ids = json_ids(deliveries.iter().map(|id| id.0));
-            let values = vec![ids.into(), from.0.into(), to.0.into()];
-            rows(connection.execute(&ASSIGN_SITE, values).await?)
-        }
+        Change::Site { key } => Err(StoreError::Refused(format!("no site could be made: {key}"))),
         Change::RemoveSegment(segment) => {
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
@@ -182,16 +184,49 @@ async fn insert_with_id(
     Ok(id)
 }
 
-/// Another node may make the same site at the same moment: both are told the same id.
-async fn site(connection: &mut Connection, key: &str) -> Result<i64> {
-    let known = connection.fetch(&SITE_BY_KEY, vec![key.into()]).await?;
-    if let Some(row) = known.first() {
-        return row.int(0);
+/// The ids of all sites that the changes ask for, made where there are none: a burst to many new
+/// domains asks for hundreds at once. Another node may make the same site at the same moment: both
+/// are told the same id.
+async fn sites(connection: &mut Connection, changes: &[Change]) -> Result<HashMap<String, i64>> {
+    let wanted = |change: &Change| match change {
+        Change::Site { key } => Some(key.clone()),
+        _ => None,
+    };
+    let wanted: BTreeSet<String> = changes.iter().filter_map(wanted).collect();
+    let mut sites = HashMap::new();
+    if wanted.is_empty() {
+        return Ok(sites);
     }
-    let id = ids::reserve(connection, "site", 1).await?;
-    connection.execute(&INSERT_SITE, vec![id.into(), key.into()]).await?;
-    let made = connection.fetch(&SITE_BY_KEY, vec![key.into()]).await?;
-    made.first().map_or(Ok(id), |row| row.int(0))
+    find_sites(connection, &wanted, &mut sites).await?;
+    let missing: BTreeSet<String> =
+        wanted.into_iter().filter(|key| !sites.contains_key(key)).collect();
+    if missing.is_empty() {
+        return Ok(sites);
+    }
+    let count = i64::try_from(missing.len()).map_err(StoreError::broken_row)?;
+    let first = ids::reserve(connection, "site", count).await?;
+    let mut rows = Rows::new(connection.dialect(), SITE_COLUMNS);
+    for (id, key) in (first..).zip(&missing) {
+        rows.int(id).text(key);
+    }
+    connection.execute(&INSERT_SITES, vec![rows.finish().into()]).await?;
+    find_sites(connection, &missing, &mut sites).await?;
+    Ok(sites)
+}
+
+async fn find_sites(
+    connection: &mut Connection,
+    keys: &BTreeSet<String>,
+    found: &mut HashMap<String, i64>,
+) -> Result<()> {
+    let mut rows = Rows::new(connection.dialect(), SITES_BY_KEY.rows);
+    keys.iter().for_each(|key| {
+        rows.text(key);
+    });
+    for row in connection.fetch(&SITES_BY_KEY, vec![rows.finish().into()]).await? {
+        found.insert(row.text(1)?, row.int(0)?);
+    }
+    Ok(())
 }
 
 fn rows(changed: u64) -> Result<i64> {

@@ -6,14 +6,11 @@
 
 use crate::model::*;
 
-use super::changes::{Change, SITE_BY_KEY};
+use super::changes::Change;
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
 use super::rows::{Census, SegmentRow, SiteRow};
 use super::{Store, collect};
-
-/// Deliveries that one transaction gives their site.
-const ASSIGN_MAX: usize = 500;
 
 pub static SITES: Statement = Statement::new("SELECT id, key, operator FROM sites ORDER BY id");
 
@@ -41,13 +38,10 @@ pub static CENSUS: Statement = Statement::new(
 pub static ALL: &[&Statement] = &[&SITES, &SEGMENTS, &OWED_BODIES, &CENSUS];
 
 impl Store {
-    /// The site with this key, made when there is none.
+    /// The site with this key, made when there is none; those asked for at once in one transaction,
+    /// which writes nothing when it knows them all.
     pub async fn site(&self, key: &str) -> Result<SiteId> {
-        let known = self.read(&SITE_BY_KEY, vec![key.into()]).await?;
-        match known.first() {
-            Some(row) => Ok(SiteId(row.int(0)?)),
-            None => Ok(SiteId(self.change(Change::Site { key: key.to_owned() }).await?)),
-        }
+        Ok(SiteId(self.change(Change::Site { key: key.to_owned() }).await?))
     }
 
     pub async fn sites(&self) -> Result<Vec<SiteRow>> {
@@ -58,22 +52,6 @@ impl Store {
                 operator: row.maybe_int(2)?.map(OperatorId),
             })
         })
-    }
-
-    /// Moves these to another site, those under way included. Returns how many were moved. Only who
-    /// holds them may: a row that another reads at its new site meanwhile would be sent twice.
-    pub async fn assign_site(
-        &self,
-        deliveries: &[DeliveryId],
-        from: SiteId,
-        to: SiteId,
-    ) -> Result<u64> {
-        let mut assigned = 0;
-        for part in deliveries.chunks(ASSIGN_MAX) {
-            let change = Change::AssignSite { deliveries: part.to_vec(), from, to };
-            assigned += self.change(change).await?.unsigned_abs();
-        }
-        Ok(assigned)
     }
 
     /// Those of this node's spool.
