@@ -54,6 +54,13 @@ impl Ledger {
             Store::open(&self.location, 1, self.clock.clone()).await.expect("it opens again");
     }
 
+    /// A site of this key, and whose it is.
+    async fn site(&self, key: &str, operator: &str, make: bool) -> (SiteId, OperatorId) {
+        let wish = OperatorWish { name: operator.to_owned(), make };
+        let at = self.store.site(key, &wish).await.expect("a site");
+        (at.site, at.operator)
+    }
+
     /// A message to these recipients, waiting at site 7, not taken by anybody.
     async fn mail(&self, recipients: &[&str]) -> Enqueue {
         let id = self.store.message_id().await.expect("an id");
@@ -462,20 +469,47 @@ on_both! {
     }
 
     async fn sites_asked_for_at_once_are_made_once(ledger) {
-        let ask = |key: &'static str| {
+        let ask = |(key, operator): (&'static str, &'static str)| {
             let store = ledger.store.clone();
-            tokio::spawn(async move { store.site(key).await.expect("a site") })
+            let wish = OperatorWish { name: operator.to_owned(), make: operator != "x.example" };
+            tokio::spawn(async move { store.site(key, &wish).await.expect("a site") })
         };
-        let asked = ["mx:a.example", "mx:b.example", "mx:a.example", "unrouted"].map(ask);
+        let asked = [
+            ("mx:a.example", "a.example"),
+            ("mx:b.example", "x.example"),
+            ("mx:a.example", "a.example"),
+            ("mx:c.example", "a.example"),
+            ("unrouted", "x.example"),
+        ];
         let mut sites = Vec::new();
-        for site in asked {
+        for site in asked.map(ask) {
             sites.push(site.await.expect("no panic"));
         }
         assert_eq!(sites[0], sites[2]);
-        assert_ne!(sites[0], sites[1]);
-        assert_eq!(sites[3], SiteId::UNROUTED);
-        assert_eq!(ledger.store.site("mx:b.example").await.expect("a site"), sites[1]);
-        assert_eq!(ledger.store.sites().await.expect("sites").len(), 3);
+        assert_ne!(sites[0].site, sites[1].site);
+        assert_eq!(sites[0].operator, sites[3].operator);
+        assert_ne!(sites[0].operator, OperatorId::TAIL);
+        assert_eq!(sites[1].operator, OperatorId::TAIL);
+        assert_eq!(sites[4].site, SiteId::UNROUTED);
+        assert_eq!(ledger.site("mx:b.example", "x.example", false).await.0, sites[1].site);
+        assert_eq!(ledger.store.sites().await.expect("sites").len(), 4);
+    }
+
+    async fn a_site_leaves_the_tail_once_its_operator_has_a_name_and_never_falls_back(ledger) {
+        ledger.store.ensure_operators(["google"].into_iter()).await.expect("made");
+        let names = ledger.store.operators().await.expect("operators");
+        let google = names.iter().find(|row| row.name == "google").expect("made").id;
+        assert_eq!(ledger.site("mx:g.example", "google", false).await.1, google);
+        let (first, operator) = ledger.site("mx:a.example", "a.example", false).await;
+        assert_eq!(operator, OperatorId::TAIL);
+        let (site, named) = ledger.site("mx:a.example", "a.example", true).await;
+        assert!(site == first && named != OperatorId::TAIL && named != google);
+        assert_eq!(ledger.site("mx:b.a.example", "a.example", false).await.1, named);
+        assert_eq!(ledger.site("mx:a.example", "tail", true).await.1, named);
+        assert_eq!(ledger.site("mx:a.example", "other.example", false).await.1, named);
+        assert_eq!(ledger.store.operator_of_site(first).await.expect("known"), named);
+        let unrouted = ledger.store.operator_of_site(SiteId::UNROUTED).await;
+        assert_eq!(unrouted.expect("known"), OperatorId::TAIL);
     }
 
     async fn ids_are_given_once_also_after_a_restart(mut_ledger) {

@@ -4,15 +4,16 @@
 //! Promises:   a change is whole or not at all; a name that is taken is a `Duplicate`.
 //! Knows not:  mail under way; `plan` moves that.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 use crate::model::*;
 
 use super::database::{Connection, Value};
-use super::dialect::{Column, Rows, Statement, int, text};
+use super::dialect::Statement;
 use super::error::{Result, StoreError};
 use super::ids;
 use super::ledger::{BEGIN, COMMIT};
+use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 
 #[derive(Clone, Debug)]
@@ -41,6 +42,11 @@ pub enum Change {
     /// Made when there is none; the answer is its id in both cases.
     Site {
         key: String,
+        operator: OperatorWish,
+    },
+    /// Each made when there is none of its name.
+    Operators {
+        names: Vec<String>,
     },
     RemoveSegment(SegmentId),
     /// Those of this node's earlier lives.
@@ -64,19 +70,6 @@ pub static INSERT_DKIM_KEY: Statement = Statement::new(
      VALUES ($1, $2, $3, $4, $5)",
 );
 
-/// `WHERE true` tells SQLite's parser that ON CONFLICT is no join.
-pub static INSERT_SITES: Statement = Statement::with_rows(
-    SITE_COLUMNS,
-    "INSERT INTO sites (id, key) SELECT id, key FROM {rows} AS r WHERE true \
-     ON CONFLICT (key) DO NOTHING",
-);
-const SITE_COLUMNS: &[Column] = &[int("id"), text("key")];
-
-pub static SITES_BY_KEY: Statement = Statement::with_rows(
-    &[text("key")],
-    "SELECT s.id, s.key FROM {rows} AS r JOIN sites s ON s.key = r.key",
-);
-
 pub static DELETE_SEGMENT: Statement =
     Statement::new("DELETE FROM segments WHERE node = $1 AND id = $2");
 
@@ -97,8 +90,6 @@ pub static ALL: &[&Statement] = &[
     &INSERT_CREDENTIAL,
     &REVOKE_CREDENTIAL,
     &INSERT_DKIM_KEY,
-    &INSERT_SITES,
-    &SITES_BY_KEY,
     &DELETE_SEGMENT,
     &FREE_OWN_LEASES,
     &START_NODE,
@@ -113,11 +104,11 @@ pub async fn apply(
     own: (i64, i64),
 ) -> Result<Vec<i64>> {
     connection.execute(&BEGIN, Vec::new()).await?;
-    let sites = sites(connection, changes).await?;
+    let sites = operators::sites(connection, &wishes(changes)).await?;
     let mut answers = Vec::with_capacity(changes.len());
     for change in changes {
         let known = match change {
-            Change::Site { key } => sites.get(key.as_str()).copied(),
+            Change::Site { key, .. } => sites.get(key.as_str()).copied(),
             _ => None,
         };
         answers.push(match known {
@@ -160,7 +151,10 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             ];
             rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
         }
-        Change::Site { key } => Err(StoreError::Refused(format!("no site could be made: {key}"))),
+        Change::Site { key, .. } => {
+            Err(StoreError::Refused(format!("no site could be made: {key}")))
+        }
+        Change::Operators { names } => operators::make(connection, names).await,
         Change::RemoveSegment(segment) => {
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
@@ -184,51 +178,17 @@ async fn insert_with_id(
     Ok(id)
 }
 
-/// The ids of all sites that the changes ask for, made where there are none: a burst to many new
-/// domains asks for hundreds at once. Another node may make the same site at the same moment: both
-/// are told the same id.
-async fn sites(connection: &mut Connection, changes: &[Change]) -> Result<HashMap<String, i64>> {
-    let wanted = |change: &Change| match change {
-        Change::Site { key } => Some(key.clone()),
-        _ => None,
-    };
-    let wanted: BTreeSet<String> = changes.iter().filter_map(wanted).collect();
-    let mut sites = HashMap::new();
-    if wanted.is_empty() {
-        return Ok(sites);
-    }
-    find_sites(connection, &wanted, &mut sites).await?;
-    let missing: BTreeSet<String> =
-        wanted.into_iter().filter(|key| !sites.contains_key(key)).collect();
-    if missing.is_empty() {
-        return Ok(sites);
-    }
-    let count = i64::try_from(missing.len()).map_err(StoreError::broken_row)?;
-    let first = ids::reserve(connection, "site", count).await?;
-    let mut rows = Rows::new(connection.dialect(), SITE_COLUMNS);
-    for (id, key) in (first..).zip(&missing) {
-        rows.int(id).text(key);
-    }
-    connection.execute(&INSERT_SITES, vec![rows.finish().into()]).await?;
-    find_sites(connection, &missing, &mut sites).await?;
-    Ok(sites)
-}
-
-async fn find_sites(
-    connection: &mut Connection,
-    keys: &BTreeSet<String>,
-    found: &mut HashMap<String, i64>,
-) -> Result<()> {
-    let mut rows = Rows::new(connection.dialect(), SITES_BY_KEY.rows);
-    keys.iter().for_each(|key| {
-        rows.text(key);
-    });
-    for row in connection.fetch(&SITES_BY_KEY, vec![rows.finish().into()]).await? {
-        found.insert(row.text(1)?, row.int(0)?);
-    }
-    Ok(())
-}
-
 fn rows(changed: u64) -> Result<i64> {
     Ok(i64::try_from(changed).unwrap_or(i64::MAX))
+}
+
+/// Of all the sites that are asked for at once.
+fn wishes(changes: &[Change]) -> BTreeMap<&str, &OperatorWish> {
+    let mut wishes = BTreeMap::new();
+    for change in changes {
+        if let Change::Site { key, operator } = change {
+            wishes.insert(key.as_str(), operator);
+        }
+    }
+    wishes
 }

@@ -1,6 +1,6 @@
 //! Sites, the spool's segments, and what is still owed in them.
 //!
-//! Owns:       the tables `sites` and `segments`, and the census for `postroad check`.
+//! Owns:       the table `segments`, the list of `sites`, and the census for `postroad check`.
 //! Promises:   a segment's owed bodies are found by the range of its messages, not by a scan.
 //! Knows not:  files.
 
@@ -38,12 +38,6 @@ pub static CENSUS: Statement = Statement::new(
 pub static ALL: &[&Statement] = &[&SITES, &SEGMENTS, &OWED_BODIES, &CENSUS];
 
 impl Store {
-    /// The site with this key, made when there is none; those asked for at once in one transaction,
-    /// which writes nothing when it knows them all.
-    pub async fn site(&self, key: &str) -> Result<SiteId> {
-        Ok(SiteId(self.change(Change::Site { key: key.to_owned() }).await?))
-    }
-
     pub async fn sites(&self) -> Result<Vec<SiteRow>> {
         collect(self.read(&SITES, vec![]).await?, |row| {
             Ok(SiteRow {
