@@ -118,7 +118,8 @@ impl Site {
         }
     }
 
-    /// Notes mail as held here that another site brings; `fill` follows. True for each that fits and is not here already. None when the handle is stale.
+    /// Notes mail as held here that another site brings; `fill` follows. True for each that fits
+    /// and is not here already. None when the handle is stale.
     pub fn adopt(&self, claimed: &[Claimed], now: Timestamp) -> Option<Vec<bool>> {
         let mut held = self.state.lock();
         if held.gone {
