@@ -19,6 +19,7 @@ mod listener;
 mod peers;
 mod scenarios;
 mod service;
+mod sites;
 mod sources;
 mod spool;
 mod store;

@@ -420,7 +420,6 @@ mod tests {
             &messages::BY_IDEMPOTENCY_KEY,
             &messages::EVENTS_OF_MESSAGE,
             &sites::OWED_BODIES,
-            &changes::ASSIGN_SITE,
         ];
         for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
             walked.extend(&source.all()[1..]);
