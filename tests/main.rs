@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
 
 mod accept;
+mod api;
 mod benches;
 mod classify;
 mod cli;
@@ -13,11 +14,13 @@ mod dkim;
 mod dns;
 mod dsn;
 mod faults;
+mod fetch;
 mod layers;
 mod listener;
 mod peers;
 mod scenarios;
 mod service;
+mod sites;
 mod sources;
 mod spool;
 mod store;

@@ -1,6 +1,7 @@
 //! The words of the trade, as types: what every other module speaks in.
 //!
-//! Owns:       identifiers, addresses, envelopes, replies, classes, outcomes, states, limits, events.
+//! Owns:       identifiers, addresses, envelopes, replies, classes, outcomes, states, limits,
+//!             events.
 //! Promises:   each type can only hold a lawful value; printing and parsing are inverse.
 //! Knows not:  time sources, files, sockets, SQL.
 
@@ -13,7 +14,9 @@ pub mod limit;
 pub mod limits;
 pub mod moment;
 pub mod outcome;
+pub mod permission;
 pub mod reply;
+pub mod scope;
 pub mod state;
 pub mod time;
 pub mod transport;
@@ -26,9 +29,11 @@ pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use ids::*;
 pub use limit::{
-    Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, StreamClass, ToScope, WhoScope,
+    Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
+    WhoScope,
 };
 pub use outcome::{Blame, Outcome};
+pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
 pub use state::{State, Step, next};
 pub use time::Timestamp;

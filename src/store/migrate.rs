@@ -31,6 +31,8 @@ macro_rules! migrations {
 
 migrations! {
     (1, "0001_ledger"),
+    (3, "0003_limits"),
+    (4, "0004_sources"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

@@ -1,19 +1,16 @@
 //! Sites, the spool's segments, and what is still owed in them.
 //!
-//! Owns:       the tables `sites` and `segments`, and the census for `postroad check`.
+//! Owns:       the table `segments`, the list of `sites`, and the census for `postroad check`.
 //! Promises:   a segment's owed bodies are found by the range of its messages, not by a scan.
 //! Knows not:  files.
 
 use crate::model::*;
 
-use super::changes::{Change, SITE_BY_KEY};
+use super::changes::Change;
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
 use super::rows::{Census, SegmentRow, SiteRow};
 use super::{Store, collect};
-
-/// Deliveries that one transaction gives their site.
-const ASSIGN_MAX: usize = 500;
 
 pub static SITES: Statement = Statement::new("SELECT id, key, operator FROM sites ORDER BY id");
 
@@ -41,15 +38,6 @@ pub static CENSUS: Statement = Statement::new(
 pub static ALL: &[&Statement] = &[&SITES, &SEGMENTS, &OWED_BODIES, &CENSUS];
 
 impl Store {
-    /// The site with this key, made when there is none.
-    pub async fn site(&self, key: &str) -> Result<SiteId> {
-        let known = self.read(&SITE_BY_KEY, vec![key.into()]).await?;
-        match known.first() {
-            Some(row) => Ok(SiteId(row.int(0)?)),
-            None => Ok(SiteId(self.change(Change::Site { key: key.to_owned() }).await?)),
-        }
-    }
-
     pub async fn sites(&self) -> Result<Vec<SiteRow>> {
         collect(self.read(&SITES, vec![]).await?, |row| {
             Ok(SiteRow {
@@ -58,22 +46,6 @@ impl Store {
                 operator: row.maybe_int(2)?.map(OperatorId),
             })
         })
-    }
-
-    /// Moves these to another site, those under way included. Returns how many were moved. Only who
-    /// holds them may: a row that another reads at its new site meanwhile would be sent twice.
-    pub async fn assign_site(
-        &self,
-        deliveries: &[DeliveryId],
-        from: SiteId,
-        to: SiteId,
-    ) -> Result<u64> {
-        let mut assigned = 0;
-        for part in deliveries.chunks(ASSIGN_MAX) {
-            let change = Change::AssignSite { deliveries: part.to_vec(), from, to };
-            assigned += self.change(change).await?.unsigned_abs();
-        }
-        Ok(assigned)
     }
 
     /// Those of this node's spool.
