@@ -24,7 +24,9 @@ pub const OPERATORS: [(&str, &[&str]); 68] = [
     ("yahoo", &["yahoo_japan", "ymail", "rocketmail", "sky"]),
     ("aol", &["aim", "netscape", "compuserve"]),
     ("apple", &["icloud", "mac", "me", "apple_icloud"]),
-    ("gmx", &["mail_com", "webde", "web.de", "1und1", "1and1", "ionos", "mail.com", "united_internet"]),
+    ("gmx", &[
+        "mail_com", "webde", "web.de", "1und1", "1and1", "ionos", "mail.com", "united_internet",
+    ]),
     ("tonline", &["t-online", "t_online", "telekom"]),
     ("freenet", &[]),
     ("orange", &["wanadoo"]),
