@@ -30,6 +30,7 @@ pub mod accept; // the only door
 pub mod schedule; // sites, lanes, retries
 
 // Rank 6: who comes to the door.
+pub mod feedback; // what comes back, and what it means
 pub mod listener; // SMTP sessions
 
 // Rank 7: who steers.

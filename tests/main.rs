@@ -15,6 +15,7 @@ mod faults;
 mod layers;
 mod listener;
 mod peers;
+mod report;
 mod scenarios;
 mod service;
 mod sources;

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod moment;
 pub mod outcome;
 pub mod reply;
+mod report;
 pub mod state;
 pub mod time;
 pub mod transport;
@@ -28,6 +29,7 @@ pub use limit::{
 };
 pub use outcome::{Blame, Outcome};
 pub use reply::{Enhanced, Reply};
+pub use report::{FeedbackType, ReportKind};
 pub use state::{State, Step, next};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
