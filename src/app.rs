@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
 use crate::deliver::{DeliverOptions, Dialer, Source};
-use crate::dns::{DnsFailure, DnsOptions, Resolver};
+use crate::dns::{self, DnsFailure, DnsOptions, Resolver};
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
@@ -245,6 +245,8 @@ impl Kept {
             Location::Sqlite(_) => None,
         };
         let store = Store::open(&location, settings.node.id, clock.clone()).await?;
+        let listed = dns::listed_operators().iter();
+        store.ensure_operators(listed.map(|operator| operator.name.as_str())).await?;
         let options = SpoolOptions {
             segment_bytes: settings.spool.segment_bytes,
             free_bytes_min: settings.spool.free_bytes_min,

@@ -23,6 +23,7 @@ pub mod events; // record and read
 // Rank 4: the debt, the mail, the wire.
 pub mod compose; // a body becomes the bytes for one transaction
 pub mod deliver; // one attempt over the network
+pub mod fetch; // an HTTP client that reaches only whom it may
 pub mod queue; // what is owed, durable
 
 // Rank 5: in and out.

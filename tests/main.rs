@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
 
 mod accept;
+mod api;
 mod benches;
 mod cli;
 mod clients;
@@ -12,6 +13,7 @@ mod dkim;
 mod dns;
 mod dsn;
 mod faults;
+mod fetch;
 mod layers;
 mod listener;
 mod peers;

@@ -129,6 +129,6 @@ pub struct Denial {
     pub value: u64,
     pub origin: Origin,
     pub reason: String,
-    /// When it opens; None when nothing but a release opens it (a connection that closes, a person).
+    /// When it opens; None when only a release opens it (a connection that closes, a person).
     pub until: Option<Timestamp>,
 }

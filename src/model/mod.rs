@@ -1,6 +1,7 @@
 //! The words of the trade, as types: what every other module speaks in.
 //!
-//! Owns:       identifiers, addresses, envelopes, replies, classes, outcomes, states, limits, events.
+//! Owns:       identifiers, addresses, envelopes, replies, classes, outcomes, states, limits,
+//!             events.
 //! Promises:   each type can only hold a lawful value; printing and parsing are inverse.
 //! Knows not:  time sources, files, sockets, SQL.
 
@@ -13,6 +14,7 @@ pub mod limit;
 pub mod limits;
 pub mod moment;
 pub mod outcome;
+pub mod permission;
 pub mod reply;
 mod report;
 pub mod state;
@@ -28,6 +30,7 @@ pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, StreamClass, ToScope, WhoScope,
 };
 pub use outcome::{Blame, Outcome};
+pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
 pub use report::{FeedbackType, ReportKind};
 pub use state::{State, Step, next};
