@@ -8,6 +8,7 @@ pub mod model; // ids, addresses, envelopes, replies, outcomes, states, events
 // Rank 1: pure bytes and declarations.
 pub mod config; // each setting declared once
 pub mod telemetry; // logs and metric declarations
+pub mod token; // signed links and return paths
 pub mod wire; // commands, replies, dot-stuffing, headers, delivery status notifications
 
 // Rank 2: what keeps.

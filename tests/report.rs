@@ -7,9 +7,10 @@
 use postroad::feedback::judge;
 use postroad::wire::report::{Report, read};
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("dsn", include_str!("report/dsn.txt")),
     ("words", include_str!("report/words.txt")),
+    ("more", include_str!("report/more.txt")),
     ("answers", include_str!("report/answers.txt")),
     ("complaints", include_str!("report/complaints.txt")),
 ];

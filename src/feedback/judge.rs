@@ -40,9 +40,12 @@ fn class(finding: &Finding) -> Class {
     let coded = told.and_then(phrases::class_of_code);
     let mut first = None;
     for text in &finding.texts {
-        match phrases::class_of(text) {
-            Some(class) if !is_vague(class) => return weighed(class, told),
-            found => first = first.or(found),
+        // What the host itself said comes before what the reporter says around it.
+        for words in [said(text), Some(text.as_str())].into_iter().flatten() {
+            match phrases::class_of(words) {
+                Some(class) if !is_vague(class) => return weighed(class, told),
+                found => first = first.or(found),
+            }
         }
         // A code that names its subject is worth more than the boilerplate further down.
         if let Some(coded) = coded.filter(|class| !is_vague(*class)) {
@@ -50,6 +53,14 @@ fn class(finding: &Finding) -> Class {
         }
     }
     first.filter(|class| *class != Class::Unknown).or(coded).unwrap_or(Class::Unknown)
+}
+
+/// The words of a host that are quoted in a report.
+fn said(text: &str) -> Option<&str> {
+    let marks = ["said:", "responded:", "responded as follows:", "returned:", "<<<"];
+    let after = |mark: &&str| text.rfind(*mark).map(|at| &text[at + mark.len()..]);
+    let quoted = marks.iter().find_map(after)?;
+    (quoted.trim().len() > 8).then_some(quoted)
 }
 
 /// Words win over codes, but for the words that hosts use for everything.

@@ -127,7 +127,7 @@ fn word(text: &str) -> Option<(String, usize)> {
         return None;
     }
     let octets = match encoding {
-        "b" | "B" => base64(after[..end].as_bytes()),
+        "b" | "B" => base64(&after.as_bytes()[..end]),
         "q" | "Q" => quoted_printable(after[..end].replace('_', " ").as_bytes()),
         _ => return None,
     };
