@@ -20,6 +20,7 @@ mod peers;
 mod report;
 mod scenarios;
 mod service;
+mod sites;
 mod sources;
 mod spool;
 mod store;

@@ -16,7 +16,8 @@ pub mod moment;
 pub mod outcome;
 pub mod permission;
 pub mod reply;
-mod report;
+pub mod report;
+pub mod scope;
 pub mod state;
 pub mod time;
 pub mod transport;
@@ -27,7 +28,8 @@ pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use ids::*;
 pub use limit::{
-    Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, StreamClass, ToScope, WhoScope,
+    Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
+    WhoScope,
 };
 pub use outcome::{Blame, Outcome};
 pub use permission::{Permission, Role, Scope};
