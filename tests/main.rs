@@ -18,6 +18,7 @@ mod fetch;
 mod layers;
 mod listener;
 mod peers;
+mod report;
 mod scenarios;
 mod service;
 mod sites;

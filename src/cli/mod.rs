@@ -16,6 +16,7 @@ mod dkim;
 mod domain;
 mod migrate;
 mod queue;
+mod report;
 mod screen;
 mod serve;
 
@@ -60,6 +61,9 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Read mails that came back: bounces, auto-replies, complaints.
+    #[command(subcommand)]
+    Report(report::Report),
     /// The settings file.
     #[command(subcommand)]
     Config(config::Config),
@@ -146,6 +150,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
         Command::Classify(classify) => classify::run(&classify),

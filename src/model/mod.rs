@@ -16,6 +16,7 @@ pub mod moment;
 pub mod outcome;
 pub mod permission;
 pub mod reply;
+pub mod report;
 pub mod scope;
 pub mod state;
 pub mod time;
@@ -35,6 +36,7 @@ pub use limit::{
 pub use outcome::{Blame, Outcome};
 pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
+pub use report::{FeedbackType, ReportKind};
 pub use state::{State, Step, next};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
