@@ -21,6 +21,7 @@ mod ids; // blocks of ids
 mod imports; // how far imports have come
 mod jobs;
 mod ledger; // the statements of a batch
+mod limits; // limits and budgets
 mod lists; // lists, counts, bulk changes
 mod messages; // messages and their events
 mod migrate;
@@ -41,6 +42,7 @@ pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
+pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorWish, SiteAt};
 pub use rows::*;
 pub use unreadable::Unreadable;
@@ -315,6 +317,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
     all.push(&unreadable::OWED_AFTER);
+    all.extend(limits::ALL);
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
@@ -445,7 +448,6 @@ mod tests {
             &messages::BY_IDEMPOTENCY_KEY,
             &messages::EVENTS_OF_MESSAGE,
             &sites::OWED_BODIES,
-            &changes::ASSIGN_SITE,
         ];
         for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
             walked.extend(&source.all()[1..]);
