@@ -25,6 +25,7 @@ mod problem;
 mod segments;
 mod serve;
 mod streamed;
+mod templates;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -56,6 +57,8 @@ use access::Shared;
 
 /// No request to /v1 carries more.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// But those that hold a template: body, text and subject, each escaped in JSON.
+const TEMPLATE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long an answer may take, the reading of its request included.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// Where every body of the spool is read, or a large file comes in.
@@ -130,12 +133,24 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(imports::start))
         .routes(routes!(imports::cancel))
         .routes(routes!(imports::failed))
+        .merge(campaign_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))
         .routes(routes!(imports::upload))
         .layer(from_fn(|request, next| answered_within(CHECK_WAIT, request, next)));
     quick.merge(slow)
+}
+
+/// Templates are longer than other requests.
+fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(templates::list, templates::add))
+        .routes(routes!(templates::preview))
+        .routes(routes!(templates::show, templates::change, templates::remove))
+        .routes(routes!(templates::layouts, templates::add_layout))
+        .routes(routes!(templates::change_layout, templates::remove_layout))
+        .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 
 pub fn router(state: ApiState) -> Router {

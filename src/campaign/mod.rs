@@ -9,6 +9,7 @@ pub mod export; // contacts as CSV
 pub mod fields; // making fields, giving them columns
 pub mod import; // files of contacts
 pub mod segment; // an expression becomes a filter
+pub mod templates; // templates with an organization's fields
 
 use crate::model::*;
 use crate::store::{ListRow, Result, Store, TagRow};

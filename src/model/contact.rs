@@ -93,6 +93,15 @@ words! {
 }
 
 words! {
+    /// What the body of a template is written in.
+    TemplateKind {
+        Html = "html",
+        Markdown = "markdown",
+        Mjml = "mjml",
+    }
+}
+
+words! {
     FieldKind {
         Text = "text",
         /// With at most six decimals.

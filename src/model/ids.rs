@@ -64,6 +64,10 @@ ids! {
     SavedSegmentId
     /// A file of contacts on its way in.
     ImportId
+    /// What mails are made of.
+    TemplateId
+    /// What stands around the bodies of templates.
+    LayoutId
     /// A row of the record of who agreed to what.
     ConsentId
     /// A person who signs in.

@@ -29,7 +29,7 @@ pub use class::{
 };
 pub use contact::{
     ConsentAction, ContactStatus, DateOrder, Field, FieldKind, FieldValue, ImportMode, ImportState,
-    ListVisibility, MembershipStatus, OptIn, Slot, Stored,
+    ListVisibility, MembershipStatus, OptIn, Slot, Stored, TemplateKind,
 };
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;

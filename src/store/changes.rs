@@ -18,6 +18,7 @@ use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
+use super::templates::{self, TemplateChange};
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -57,6 +58,7 @@ pub enum Change {
     FreeOwnLeases,
     Contacts(ContactChange),
     Import(ImportChange),
+    Template(TemplateChange),
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
@@ -172,6 +174,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
         }
         Change::Contacts(change) => contact_definitions::write(connection, change).await,
         Change::Import(change) => imports::write(connection, change, own.0).await,
+        Change::Template(change) => templates::write(connection, change).await,
     }
 }
 

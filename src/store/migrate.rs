@@ -35,6 +35,7 @@ migrations! {
     (4, "0004_sources"),
     (10, "0010_contacts"),
     (11, "0011_imports"),
+    (12, "0012_templates"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

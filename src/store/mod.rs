@@ -17,6 +17,7 @@ mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
 mod error;
 pub mod filter; // a question about contacts, compiled
+mod handle; // the callers' side of the writer
 mod ids; // blocks of ids
 mod imports; // how far imports have come
 mod jobs;
@@ -30,6 +31,7 @@ mod organizations; // organizations, streams, domains, keys, credentials
 mod plan; // what a batch writes, decided before it is written
 mod rows;
 mod sites; // sites, segments, census
+mod templates; // templates and layouts
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
 mod writer; // the one task that writes
@@ -45,6 +47,7 @@ pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorWish, SiteAt};
 pub use rows::*;
+pub use templates::{LayoutRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
 
 use std::fs::File;
@@ -60,9 +63,9 @@ use crate::model::*;
 use changes::Change;
 use database::{Database, Row, Value};
 use dialect::{Dialect, Statement};
+use handle::{Control, Handle, Reply};
 use ids::{BLOCK_IDS, Block};
 use unreadable::LeftOut;
-use writer::{Control, Handle, Reply};
 
 /// Where the ledger lies.
 #[derive(Clone, Debug)]
@@ -316,6 +319,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contact_definitions::ALL);
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
+    all.extend(templates::ALL);
     all.push(&unreadable::OWED_AFTER);
     all.extend(limits::ALL);
     all.extend(messages::ALL);

@@ -1,6 +1,7 @@
 //! The one task that writes.
 //!
-//! Owns:       the writing connection, the order of jobs (accept > settle > control > bulk), batches.
+//! Owns:       the writing connection, batches, the order of jobs (accept > settle > control >
+//!             bulk).
 //! Promises:   a caller is answered after the commit of his job; a job that cannot be written
 //!             harms no other; when the database is gone every caller hears so within seconds, and
 //!             the task comes back by itself.
@@ -9,19 +10,19 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Sleep, sleep};
 
 use crate::clock::Clock;
 use crate::model::limits::LEASE_DURATION;
-use crate::model::*;
 
 use super::changes::{self, Change};
 use super::checkpoint::{self, Growth};
 use super::contact_batch::{self, ContactBatch, Written};
 use super::database::{Connection, Database, within};
 use super::error::{Result, StoreError};
-use super::jobs::{Enqueue, SettleGroup, Settled, SteerAction};
+use super::handle::{Bulk, Control, Handle, Reply, SteerRows};
+use super::jobs::{Enqueue, SettleGroup, Settled};
 use super::transaction::{self, Events};
 
 /// Changes of one transaction.
@@ -50,62 +51,12 @@ const TRANSACTION_DEADLINE: Duration = Duration::from_secs(6);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-pub type Reply<T> = oneshot::Sender<Result<T>>;
-
 /// What goes into one transaction with others of its kind.
 #[derive(Debug)]
 pub enum Job {
     Accept(Box<Enqueue>, Reply<()>),
     Settle(SettleGroup, Reply<Vec<Settled>>),
     Steer(SteerRows, Reply<u64>),
-}
-
-/// Rows that a person's filter found; each is looked at again before it is changed.
-#[derive(Clone, Debug)]
-pub struct SteerRows {
-    pub deliveries: Vec<DeliveryId>,
-    pub action: SteerAction,
-    pub reason: String,
-    pub at: Timestamp,
-}
-
-#[derive(Debug)]
-pub enum Control {
-    Steer(SteerRows, Reply<u64>),
-    Change(Change, Reply<i64>),
-}
-
-/// Rows of an import or of a person's hand; small enough for a transaction of ten milliseconds.
-pub type Bulk = (Box<ContactBatch>, Reply<Vec<Written>>);
-
-/// The callers' side; one channel a class.
-#[derive(Debug)]
-pub struct Handle {
-    pub accepts: mpsc::Sender<(Box<Enqueue>, Reply<()>)>,
-    pub settles: mpsc::Sender<(SettleGroup, Reply<Vec<Settled>>)>,
-    pub controls: mpsc::Sender<Control>,
-    pub bulks: mpsc::Sender<Bulk>,
-    closing: watch::Sender<bool>,
-    ended: watch::Receiver<bool>,
-}
-
-impl Handle {
-    /// Returns once the task is gone, in order or not.
-    pub async fn ended(&self) {
-        let mut ended = self.ended.clone();
-        if ended.wait_for(|ended| *ended).await.is_err() {
-            tracing::error!("the ledger's writer ended by a fault of our own");
-        }
-    }
-
-    /// Returns once all that was handed in has been written.
-    pub async fn close(&self) {
-        self.closing.send_replace(true);
-        let mut ended = self.ended.clone();
-        if ended.wait_for(|ended| *ended).await.is_err() {
-            tracing::error!("the ledger's writer ended before it was asked to");
-        }
-    }
 }
 
 pub struct Writer {
@@ -127,7 +78,8 @@ struct Inbox {
     settles: mpsc::Receiver<(SettleGroup, Reply<Vec<Settled>>)>,
     controls: mpsc::Receiver<Control>,
     bulks: mpsc::Receiver<Bulk>,
-    bulk_last: Instant,
+    bulk_pause: Pin<Box<Sleep>>,
+    bulk_waits: bool,
     closing: watch::Receiver<bool>,
     is_closed: bool,
     lingering: Vec<Job>,
@@ -175,7 +127,8 @@ pub fn start(
             settles: settles_inbox,
             controls: controls_inbox,
             bulks: bulks_inbox,
-            bulk_last: Instant::now(),
+            bulk_pause: Box::pin(sleep(BULK_PAUSE)),
+            bulk_waits: true,
             closing: closing_inbox,
             is_closed: false,
             lingering: Vec::new(),
@@ -204,7 +157,7 @@ impl Inbox {
                 return Some(self.work_of(control));
             }
             self.control_was_last = false;
-            if self.bulk_last.elapsed() > BULK_PAUSE
+            if !self.bulk_waits
                 && let Ok(bulk) = self.bulks.try_recv()
             {
                 return Some(self.bulk_of(bulk));
@@ -212,6 +165,9 @@ impl Inbox {
             let is_lingering = !self.lingering.is_empty();
             tokio::select! {
                 biased;
+                () = &mut self.bulk_pause, if self.bulk_waits && !self.is_closed => {
+                    self.bulk_waits = false;
+                }
                 Some((job, reply)) = self.accepts.recv() => {
                     return Some(Work::Batch(self.gather(Job::Accept(job, reply)).await));
                 }
@@ -234,7 +190,8 @@ impl Inbox {
     }
 
     fn bulk_of(&mut self, bulk: Bulk) -> Work {
-        self.bulk_last = Instant::now();
+        self.bulk_pause.set(sleep(BULK_PAUSE));
+        self.bulk_waits = true;
         Work::Bulk(bulk)
     }
 

@@ -58,11 +58,11 @@ impl Parser {
         is
     }
 
-    fn expect(&mut self, sign: &str) -> Result<(), Fault> {
+    fn demand(&mut self, sign: &str) -> Result<(), Fault> {
         if self.sign(sign) { Ok(()) } else { Err(self.fault(&format!("expected '{sign}'"))) }
     }
 
-    fn expect_word(&mut self, word: &str) -> Result<(), Fault> {
+    fn demand_word(&mut self, word: &str) -> Result<(), Fault> {
         if self.word(word) { Ok(()) } else { Err(self.fault(&format!("expected '{word}'"))) }
     }
 
@@ -91,7 +91,7 @@ impl Parser {
         }
         if self.sign("(") {
             let inner = self.either(depth + 1)?;
-            self.expect(")")?;
+            self.demand(")")?;
             return Ok(inner);
         }
         self.test()
@@ -138,7 +138,7 @@ impl Parser {
         }
         if self.word("is") {
             let is_negated = self.word("not");
-            self.expect_word("empty")?;
+            self.demand_word("empty")?;
             let test = asked(spot, name, Operator::Empty, Vec::new());
             return Ok(if is_negated { negated(test) } else { test });
         }
@@ -155,7 +155,7 @@ impl Parser {
         }
         if self.word("between") {
             let low = self.literal()?;
-            self.expect_word("and")?;
+            self.demand_word("and")?;
             return Ok((Operator::Between, vec![low, self.literal()?]));
         }
         if self.word("contains") {
@@ -169,7 +169,7 @@ impl Parser {
         }
         for (word, operator) in [("starts", Operator::StartsWith), ("ends", Operator::EndsWith)] {
             if self.word(word) {
-                self.expect_word("with")?;
+                self.demand_word("with")?;
                 return Ok((operator, vec![self.literal()?]));
             }
         }
@@ -188,8 +188,8 @@ impl Parser {
                 let values = vec![literal("0"), literal("days")];
                 return Ok((Operator::AnniversaryWithinNext, values));
             }
-            self.expect_word("within")?;
-            self.expect_word("next")?;
+            self.demand_word("within")?;
+            self.demand_word("next")?;
             let values = vec![self.literal()?, self.literal()?];
             return Ok((Operator::AnniversaryWithinNext, values));
         }
@@ -200,7 +200,7 @@ impl Parser {
     }
 
     fn list(&mut self) -> Result<Vec<Literal>, Fault> {
-        self.expect("(")?;
+        self.demand("(")?;
         let mut values = vec![self.literal()?];
         while self.sign(",") {
             if values.len() >= VALUES_MAX {
@@ -208,7 +208,7 @@ impl Parser {
             }
             values.push(self.literal()?);
         }
-        self.expect(")")?;
+        self.demand(")")?;
         Ok(values)
     }
 

@@ -128,7 +128,7 @@ fn a_mistake_is_told_with_its_line_and_column() {
         ("tag gone", "line 1, column 5", "there is no such tag"),
         ("opened within last 90 moons", "line 1, column 23", "is no unit of time"),
         ("city = x; drop", "line 1, column 9", "';' means nothing here; texts stand in quotes"),
-        ("ä", "line 1, column 1", "expected = != <"),
+        ("ä", "line 1, column 2", "expected = != <"),
         (r#"{"all": [{"tag": "vip"}, {"tga": "x"}]}"#, "$.all[1].tga", "is not known here"),
         (r#"{"not": {"tag": "gone"}}"#, "$.not.tag", "there is no such tag"),
     ] {

@@ -13,7 +13,8 @@ use lol_html::{HtmlRewriter, Settings, element};
 
 use super::language::is_link;
 use super::scan::{PieceKind, pieces};
-use super::{Part, Source, TemplateError, TemplateKind, place};
+use super::{Part, Source, TemplateError, place};
+use crate::model::TemplateKind;
 
 /// Longer than any HTML that a template of 256 KiB reasonably makes.
 const HTML_BYTES_MAX: usize = 2 * 1024 * 1024;

@@ -26,19 +26,11 @@ use serde_json::Value;
 
 pub use check::{Check, Weight, checks};
 
+use crate::model::TemplateKind;
 use crate::model::state::words;
 
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 const SUBJECT_BYTES_MAX: usize = 1000;
-
-words! {
-    /// What a body is written in.
-    TemplateKind {
-        Html = "html",
-        Markdown = "markdown",
-        Mjml = "mjml",
-    }
-}
 
 words! {
     /// The parts of a template, as errors name them.

@@ -72,29 +72,20 @@ fn end(text: &str, close: &str) -> Option<usize> {
 
 /// The inner text with what stands in quotes blanked, octet for octet.
 pub fn unquoted(inner: &str) -> String {
-    let mut blanked = Vec::with_capacity(inner.len());
     let (mut quote, mut is_escaped) = (None, false);
-    for octet in inner.bytes() {
-        match quote {
-            Some(open) => {
-                if octet == open && !is_escaped {
-                    quote = None;
-                }
-                is_escaped = octet == b'\\' && !is_escaped;
-                blanked.push(b' ');
-            }
-            None => {
-                if octet == b'"' || octet == b'\'' {
-                    quote = Some(octet);
-                    blanked.push(b' ');
-                } else {
-                    blanked.push(if octet.is_ascii() { octet } else { b'_' });
-                }
-            }
+    let blanked = inner.bytes().map(|octet| match quote {
+        Some(open) => {
+            quote = if octet == open && !is_escaped { None } else { quote };
+            is_escaped = octet == b'\\' && !is_escaped;
+            ' '
         }
-    }
-    // Only ASCII was put in.
-    String::from_utf8(blanked).unwrap_or_default()
+        None if octet == b'"' || octet == b'\'' => {
+            quote = Some(octet);
+            ' '
+        }
+        None => char::from(if octet.is_ascii() { octet } else { b'_' }),
+    });
+    blanked.collect()
 }
 
 /// The words of an unquoted text with their places.
