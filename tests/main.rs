@@ -28,5 +28,6 @@ mod sources;
 mod spool;
 mod store;
 mod support;
+mod templates;
 mod tidy;
 mod world;

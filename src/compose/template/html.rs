@@ -123,8 +123,9 @@ pub fn make(source: &Source) -> Result<Made, TemplateError> {
         .resolver(Arc::new(NoSheets))
         .build();
     let html = inliner.inline(&html).map_err(|why| wrong(format!("styles: {why}")))?;
-    let html = with_links(&html, source)?;
-    Ok(Made { html, pieces: marked.pieces })
+    let mut made = Made { html, pieces: marked.pieces };
+    made.html = with_links(&made, source)?;
+    Ok(made)
 }
 
 /// A `<link>` to a style sheet brings nothing in.
@@ -197,6 +198,9 @@ fn mjml(marked: &str, source: &str) -> Result<String, TemplateError> {
     if depth(marked) > DEPTH_MAX {
         return Err(wrong("it is nested too deeply".to_owned()));
     }
+    if let Some((at, name)) = unknown_component(source) {
+        return Err(place(Part::Body, source, at, format!("MJML: there is no <{name}>")));
+    }
     // Includes find nothing: the usual loader has no file to give.
     let parsed = mrml::parse_with_options(marked, &ParserOptions::default());
     let parsed = parsed.map_err(|why| {
@@ -207,6 +211,50 @@ fn mjml(marked: &str, source: &str) -> Result<String, TemplateError> {
     let options =
         RenderOptions { fonts: std::collections::HashMap::new(), ..RenderOptions::default() };
     parsed.element.render(&options).map_err(|why| wrong(why.to_string()))
+}
+
+/// The parser takes what it does not know for HTML, and an include for nothing.
+fn unknown_component(source: &str) -> Option<(usize, String)> {
+    const COMPONENTS: [&str; 32] = [
+        "accordion",
+        "accordion-element",
+        "accordion-text",
+        "accordion-title",
+        "all",
+        "attributes",
+        "body",
+        "breakpoint",
+        "button",
+        "carousel",
+        "carousel-image",
+        "class",
+        "column",
+        "divider",
+        "font",
+        "group",
+        "head",
+        "hero",
+        "image",
+        "navbar",
+        "navbar-link",
+        "preview",
+        "raw",
+        "section",
+        "social",
+        "social-element",
+        "spacer",
+        "style",
+        "table",
+        "text",
+        "title",
+        "wrapper",
+    ];
+    source.match_indices("<mj-").find_map(|(at, open)| {
+        let rest = &source[at + open.len()..];
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let name = &rest[..end.unwrap_or(rest.len())];
+        (!COMPONENTS.contains(&name)).then(|| (at, format!("mj-{name}")))
+    })
 }
 
 /// The parser names a span of octets, `12..34`, of the marked text. Marks do not change lines.
@@ -259,7 +307,8 @@ fn depth(html: &str) -> usize {
 }
 
 /// Looks at every link, marks those that begin with a value, refuses what runs.
-fn with_links(html: &str, source: &Source) -> Result<String, TemplateError> {
+fn with_links(made: &Made, source: &Source) -> Result<String, TemplateError> {
+    let html = made.html.as_str();
     let wrong: Rc<RefCell<Option<(String, String)>>> = Rc::default();
     let told = wrong.clone();
     let handler = element!("*", move |element| {
@@ -294,6 +343,7 @@ fn with_links(html: &str, source: &Source) -> Result<String, TemplateError> {
     rewriter.write(html.as_bytes()).map_err(unread)?;
     rewriter.end().map_err(unread)?;
     if let Some((what, why)) = wrong.borrow_mut().take() {
+        let what = made.restored(&what);
         let found =
             source.body.find(&what).map(|at| place(Part::Body, &source.body, at, why.as_str()));
         let layout = source.layout.as_deref().unwrap_or_default();

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value, filters, tests};
+use minijinja::{
+    AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value, filters, tests,
+};
 
 use super::scan::{Piece, PieceKind, pieces, unquoted, words};
 use super::{BODY_BYTES_MAX, NAMES, Part, SUBJECT_BYTES_MAX, TemplateError, place};
@@ -60,6 +62,7 @@ fn environment() -> Environment<'static> {
     environment.set_auto_escape_callback(|name| {
         if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
     });
+    environment.set_formatter(format_value);
     environment.add_filter("abs", filters::abs);
     environment.add_filter("capitalize", filters::capitalize);
     environment.add_filter("count", filters::length);
@@ -98,6 +101,37 @@ fn environment() -> Environment<'static> {
     environment.add_test("startingwith", tests::is_startingwith);
     environment.add_test("endingwith", tests::is_endingwith);
     environment
+}
+
+/// What is missing shows as nothing. In HTML only what has a meaning there is escaped: the usual
+/// escape of `/` would stand in every link and date.
+fn format_value(
+    output: &mut Output,
+    state: &mut State,
+    value: &Value,
+) -> Result<(), minijinja::Error> {
+    if value.is_undefined() || value.is_none() {
+        return Ok(());
+    }
+    let text = value.to_string();
+    let is_plain = *state.auto_escape() == AutoEscape::None || value.is_safe();
+    let text = if is_plain { text } else { escaped(&text) };
+    output.write_str(&text).map_err(|_| minijinja::Error::from(ErrorKind::WriteFailure))
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
 }
 
 /// Refuses what cannot be rendered safely, or names what there is not.

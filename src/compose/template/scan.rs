@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_stands_in_quotes_is_blanked() {
-        assert_eq!(unquoted("a ~ \"x ~ \\\" y\" ~ b"), "a ~              ~ b");
+        assert_eq!(unquoted("a ~ \"x ~ \\\" y\" ~ b"), "a ~            ~ b");
         let found: Vec<_> = words("for x_1 in y.z").map(|(_, word)| word).collect();
         assert_eq!(found, ["for", "x_1", "in", "y", "z"]);
     }
