@@ -7,10 +7,11 @@
 //! Knows not:  what any of its parts does.
 
 mod files;
+mod options;
 mod signals;
 
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,17 +26,18 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
-use crate::deliver::{DeliverOptions, Dialer, Source};
-use crate::dns::{DnsFailure, DnsOptions, Resolver};
+use crate::dns::DnsFailure;
+use crate::fetch::Fetcher;
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
-use crate::schedule::retry::RetryPolicy;
-use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
-use crate::schedule::{Parts, Schedule, ScheduleOptions, Tasks};
+use crate::schedule::route::{RouteError, Routes};
+use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
+use crate::webhooks::Webhooks;
+use options::{fetch_options, parts, resolver, schedule_options};
 
 pub use signals::serve;
 
@@ -86,6 +88,7 @@ struct Live {
     composer: Composer,
     certificates: Certificates,
     listener: Listener,
+    webhooks: Webhooks,
     logs: Option<Logs>,
 }
 
@@ -100,6 +103,7 @@ pub struct App {
     addresses: Addresses,
     stop_wait: Duration,
     tasks: Tasks,
+    webhooks_task: JoinHandle<()>,
     servers: Vec<JoinHandle<()>>,
     servers_stop: watch::Sender<bool>,
     _lock: Option<File>,
@@ -128,7 +132,10 @@ impl App {
         let auth = Auth::open(store.clone(), trusted.collect(), clock.clone()).await?;
         let composer =
             Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone()).await?;
-        let parts = parts(&settings, &kept, &composer, &clock)?;
+        let resolver = resolver(&settings, &clock)?;
+        let fetcher = Fetcher::new(resolver.clone(), fetch_options(&settings));
+        let (webhooks, webhooks_task) = Webhooks::start(store.clone(), fetcher, clock.clone());
+        let parts = parts(&settings, &kept, &composer, &clock, resolver)?;
         let queue = kept.queue.clone();
         let options = schedule_options(&settings);
         let (schedule, tasks) =
@@ -152,6 +159,7 @@ impl App {
             composer,
             certificates,
             listener,
+            webhooks,
             logs,
         });
         let (servers_stop, stopped) = watch::channel(false);
@@ -159,7 +167,18 @@ impl App {
         let router = api::router(api_state(&live, &store, (queue, audit), &clock, reread));
         let servers = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         let _lock = kept.lock;
-        Ok(App { live, store, spool, addresses, stop_wait, tasks, servers, servers_stop, _lock })
+        Ok(App {
+            live,
+            store,
+            spool,
+            addresses,
+            stop_wait,
+            tasks,
+            webhooks_task,
+            servers,
+            servers_stop,
+            _lock,
+        })
     }
 
     pub fn addresses(&self) -> &Addresses {
@@ -191,6 +210,7 @@ impl App {
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
+            _ = &mut self.webhooks_task => "the feed of webhooks",
             () = any_ended(&mut self.servers) => "a server of HTTP or metrics",
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
@@ -202,6 +222,7 @@ impl App {
     pub async fn stop(self) -> Result<(), AppError> {
         self.live.listener.drain(self.stop_wait).await;
         self.live.schedule.stop(self.tasks, self.stop_wait).await;
+        self.live.webhooks.stop(self.webhooks_task).await;
         self.servers_stop.send_replace(true);
         // One that has ended was noticed by `died`, and must not be asked twice.
         for server in self.servers.into_iter().filter(|server| !server.is_finished()) {
@@ -266,95 +287,6 @@ pub fn location(settings: &Settings) -> Location {
     match &settings.store.url {
         Some(url) => Location::Postgres(url.clone()),
         None => Location::Sqlite(settings.node.data_dir.clone()),
-    }
-}
-
-fn parts(
-    settings: &Settings,
-    kept: &Kept,
-    composer: &Composer,
-    clock: &Clock,
-) -> Result<Parts, AppError> {
-    let sources = sources(settings);
-    let mut own_names: Vec<String> = sources.iter().map(|source| source.ehlo.clone()).collect();
-    own_names.push(settings.node.host_name.clone());
-    let addresses = settings.source.iter().flat_map(|source| source.address.iter().copied());
-    let own_addresses: Vec<IpAddr> = addresses.collect();
-    let resolver = Resolver::new(
-        DnsOptions {
-            servers: settings.dns.servers.clone(),
-            allowed_networks: settings.delivery.allowed_networks.clone(),
-            own_names,
-            own_addresses,
-        },
-        clock.clone(),
-    )?;
-    let preference = settings.delivery.preference;
-    let routes = Routes::read(&settings.route, preference)?;
-    let options = RouterOptions { mx_port: settings.delivery.mx_port, preference };
-    Ok(Parts {
-        queue: kept.queue.clone(),
-        router: Router::new(routes, resolver, kept.store.clone(), options),
-        dialer: Dialer::new(deliver_options(settings), clock.clone()),
-        composer: composer.clone(),
-        sources,
-    })
-}
-
-/// Without any in the settings mail leaves from whatever address the system picks.
-fn sources(settings: &Settings) -> Vec<Source> {
-    let host_name = &settings.node.host_name;
-    if settings.source.is_empty() {
-        return vec![Source {
-            name: "default".into(),
-            bind_v4: None,
-            bind_v6: None,
-            ehlo: host_name.clone(),
-        }];
-    }
-    let source = |setting: &config::SourceSettings| Source {
-        name: setting.name.clone(),
-        bind_v4: setting.address.iter().find_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        }),
-        bind_v6: setting.address.iter().find_map(|address| match address {
-            IpAddr::V6(address) => Some(*address),
-            IpAddr::V4(_) => None,
-        }),
-        ehlo: setting.ehlo.clone().unwrap_or_else(|| host_name.clone()),
-    };
-    settings.source.iter().map(source).collect()
-}
-
-fn deliver_options(settings: &Settings) -> DeliverOptions {
-    let delivery = &settings.delivery;
-    DeliverOptions {
-        connect_wait: delivery.connect_wait,
-        greeting_wait: delivery.greeting_wait,
-        command_wait: delivery.command_wait,
-        data_start_wait: delivery.data_start_wait,
-        data_block_wait: delivery.data_block_wait,
-        data_end_wait: delivery.data_end_wait,
-        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
-        chunking: true,
-        extra_roots: None,
-    }
-}
-
-fn schedule_options(settings: &Settings) -> ScheduleOptions {
-    let delivery = &settings.delivery;
-    ScheduleOptions {
-        host_name: settings.node.host_name.clone(),
-        connections_per_site_max: delivery.connections_per_site_max,
-        connections_max: delivery.connections_max,
-        messages_per_connection_max: delivery.messages_per_connection_max,
-        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
-        idle_wait: delivery.idle_wait,
-        retry: RetryPolicy {
-            wait_first: settings.retry.wait_first,
-            wait_max: settings.retry.wait_max,
-        },
     }
 }
 

@@ -18,6 +18,7 @@ pub mod reply;
 pub mod state;
 pub mod time;
 pub mod transport;
+pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
 pub use class::{Category, Class, Signal};
@@ -32,3 +33,4 @@ pub use reply::{Enhanced, Reply};
 pub use state::{State, Step, next};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
+pub use webhook::{CallState, WebhookFormat};

@@ -12,6 +12,7 @@ use super::error::Result;
 use super::ids;
 use super::ledger::{BEGIN, COMMIT};
 use super::rows::DkimKeyRow;
+use super::webhooks::{self, WebhookChange};
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -48,6 +49,7 @@ pub enum Change {
     RemoveSegment(SegmentId),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
+    Webhook(Box<WebhookChange>),
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
@@ -167,6 +169,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)
         }
+        Change::Webhook(change) => webhooks::write(connection, change).await,
     }
 }
 

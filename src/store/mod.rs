@@ -24,6 +24,7 @@ mod rows;
 mod sites; // sites, segments, census
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
+mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use directory::lock;
@@ -31,6 +32,7 @@ pub use error::{Result, StoreError};
 pub use jobs::*;
 pub use rows::*;
 pub use unreadable::Unreadable;
+pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -288,6 +290,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(messages::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
+    all.extend(webhooks::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
         all.extend(source.all());
     }
