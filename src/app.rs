@@ -26,7 +26,7 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
-use crate::dns::DnsFailure;
+use crate::dns::{self, DnsFailure};
 use crate::fetch::Fetcher;
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
@@ -266,6 +266,8 @@ impl Kept {
             Location::Sqlite(_) => None,
         };
         let store = Store::open(&location, settings.node.id, clock.clone()).await?;
+        let listed = dns::listed_operators().iter();
+        store.ensure_operators(listed.map(|operator| operator.name.as_str())).await?;
         let options = SpoolOptions {
             segment_bytes: settings.spool.segment_bytes,
             free_bytes_min: settings.spool.free_bytes_min,

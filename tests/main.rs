@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
 
 mod accept;
+mod api;
 mod benches;
 mod cli;
 mod clients;

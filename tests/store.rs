@@ -54,6 +54,13 @@ impl Ledger {
             Store::open(&self.location, 1, self.clock.clone()).await.expect("it opens again");
     }
 
+    /// A site of this key, and whose it is.
+    async fn site(&self, key: &str, operator: &str, make: bool) -> (SiteId, OperatorId) {
+        let wish = OperatorWish { name: operator.to_owned(), make };
+        let at = self.store.site(key, &wish).await.expect("a site");
+        (at.site, at.operator)
+    }
+
     /// A message to these recipients, waiting at site 7, not taken by anybody.
     async fn mail(&self, recipients: &[&str]) -> Enqueue {
         let id = self.store.message_id().await.expect("an id");
@@ -428,15 +435,32 @@ on_both! {
         }
         let ids = [mail.deliveries[0].id, mail.deliveries[2].id];
         ledger.store.enqueue(mail).await.expect("accepted");
-        let site = ledger.store.site("mx:a.example,b.example").await.expect("a site");
-        assert_eq!(ledger.store.site("mx:a.example,b.example").await.expect("a site"), site);
-        assert_ne!(ledger.store.site("mx:c.example").await.expect("a site"), site);
+        let site = ledger.site("mx:a.example,b.example", "a.example", false).await.0;
+        assert_eq!(ledger.site("mx:a.example,b.example", "a.example", false).await.0, site);
+        assert_ne!(ledger.site("mx:c.example", "c.example", true).await.0, site);
         assert_eq!(ledger.store.sites().await.expect("sites").len(), 3);
 
         let assign = |from, to| ledger.store.assign_site(&ids, from, to);
         assert_eq!(assign(SiteId::UNROUTED, site).await.expect("assigned"), 2);
         assert_eq!(assign(SiteId::UNROUTED, site).await.expect("assigned"), 0);
         assert_eq!(assign(site, SiteId(7)).await.expect("assigned"), 2);
+    }
+
+    async fn a_site_leaves_the_tail_once_its_operator_has_a_name_and_never_falls_back(ledger) {
+        ledger.store.ensure_operators(["google"].into_iter()).await.expect("made");
+        let names = ledger.store.operators().await.expect("operators");
+        let google = names.iter().find(|row| row.name == "google").expect("made").id;
+        assert_eq!(ledger.site("mx:g.example", "google", false).await.1, google);
+        let (first, operator) = ledger.site("mx:a.example", "a.example", false).await;
+        assert_eq!(operator, OperatorId::TAIL);
+        let (site, named) = ledger.site("mx:a.example", "a.example", true).await;
+        assert!(site == first && named != OperatorId::TAIL && named != google);
+        assert_eq!(ledger.site("mx:b.a.example", "a.example", false).await.1, named);
+        assert_eq!(ledger.site("mx:a.example", "tail", true).await.1, named);
+        assert_eq!(ledger.site("mx:a.example", "other.example", false).await.1, named);
+        assert_eq!(ledger.store.operator_of_site(first).await.expect("known"), named);
+        let unrouted = ledger.store.operator_of_site(SiteId::UNROUTED).await;
+        assert_eq!(unrouted.expect("known"), OperatorId::TAIL);
     }
 
     async fn ids_are_given_once_also_after_a_restart(mut_ledger) {

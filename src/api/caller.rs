@@ -9,10 +9,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Shared;
+use super::access::Shared;
 use super::problem::Problem;
 use crate::auth::{AuthError, Identity};
-use crate::model::OrganizationId;
+use crate::model::{Permission, Scope};
 
 /// Where a request came from; put beside it by what accepted the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +52,17 @@ pub enum Caller {
 
 impl Caller {
     /// The organization to whose rows the caller is confined.
-    pub fn scope(&self) -> Option<OrganizationId> {
+    pub fn scope(&self) -> Scope {
         match self {
-            Caller::Operator => None,
-            Caller::Credential(identity) => Some(identity.organization),
+            Caller::Operator => Scope::INSTALLATION,
+            Caller::Credential(identity) => Scope::of(identity.organization),
+        }
+    }
+
+    pub fn permits(&self, permission: Permission) -> bool {
+        match self {
+            Caller::Operator => true,
+            Caller::Credential(_) => permission == Permission::MessagesRead,
         }
     }
 }
@@ -73,7 +80,7 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             None => return Err(unknown_caller()),
         };
         let (user, secret) = credentials(&parts.headers).ok_or_else(unknown_caller)?;
-        let auth = api.auth.as_ref().ok_or_else(unknown_caller)?;
+        let auth = api.auth().ok_or_else(unknown_caller)?;
         match auth.verify(&user, &secret, address).await {
             Ok(identity) => Ok(Caller::Credential(identity)),
             Err(AuthError::Refused) => Err(unknown_caller()),
@@ -113,23 +120,6 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
 fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
     let value = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
     value.rsplit(',').next()?.trim().parse().ok()
-}
-
-/// Only the operator: a request over the network is refused whoever signs it.
-pub struct Operator;
-
-impl FromRequestParts<Arc<Shared>> for Operator {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Shared>) -> Result<Operator, Problem> {
-        match Caller::from_request_parts(parts, api).await? {
-            Caller::Operator => Ok(Operator),
-            Caller::Credential(_) => {
-                let detail = "a credential may not do this; use the operator's command";
-                Err(Problem::new(StatusCode::FORBIDDEN, detail))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

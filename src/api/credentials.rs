@@ -1,37 +1,39 @@
 //! /v1/credentials: what applications sign in with.
 
-use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 
+use super::access::{Call, needs};
 use super::body::Json;
-use super::caller::Operator;
+use super::extract::Path;
 use super::problem::Problem;
-use super::{Api, ApiState, Page};
+use super::{ApiState, Page};
 use crate::auth;
 use crate::model::OrganizationId;
 use crate::store::CredentialRow;
 
 const NAME_BYTES_MAX: usize = 64;
 
+/// List credentials, revoked ones too.
+#[utoipa::path(get, path = "/v1/credentials", tag = "credentials",
+    responses((status = 200, body = Page<CredentialRow>)),
+    security(("key" = ["credentials_read"])))]
 pub(super) async fn list(
-    State(api): Api,
-    _: Operator,
+    call: Call<needs::CredentialsRead>,
 ) -> Result<axum::Json<Page<CredentialRow>>, Problem> {
-    Ok(Page::whole(api.store.credentials().await?))
+    let mut rows = call.store.credentials().await?;
+    rows.retain(|row| call.scope().covers(row.organization));
+    Ok(Page::whole(rows))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewCredential {
     name: String,
-    #[serde(default = "first_organization")]
-    organization: OrganizationId,
+    /// The caller's own, when it is missing.
+    #[serde(default)]
+    organization: Option<OrganizationId>,
     #[serde(default = "transactional")]
     stream: String,
-}
-
-const fn first_organization() -> OrganizationId {
-    OrganizationId::FIRST
 }
 
 fn transactional() -> String {
@@ -39,27 +41,30 @@ fn transactional() -> String {
 }
 
 /// The only answer that ever holds the secret.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Made {
     pub credential: CredentialRow,
     pub secret: String,
 }
 
+/// Make a credential; its secret is in this answer and nowhere else.
+#[utoipa::path(post, path = "/v1/credentials", tag = "credentials",
+    responses((status = 200, body = Made)), security(("key" = ["credentials_write"])))]
 pub(super) async fn add(
-    State(api): Api,
-    _: Operator,
+    call: Call<needs::CredentialsWrite>,
     Json(new): Json<NewCredential>,
 ) -> Result<axum::Json<Made>, Problem> {
     lawful_name(&new.name)?;
-    let streams = api.store.streams().await?;
+    let organization = call.organization_or(new.organization)?;
+    let streams = call.store.streams().await?;
     let stream = streams
         .iter()
-        .find(|stream| stream.organization == new.organization && stream.name == new.stream)
+        .find(|stream| stream.organization == organization && stream.name == new.stream)
         .ok_or_else(|| Problem::of_field("stream", "the organization has no such stream"))?;
     // Hashing is slow by intent, so it must not stand in the way of others.
     let (secret, hash) =
         tokio::task::spawn_blocking(auth::new_secret).await.map_err(Problem::ours)?;
-    let made = api.store.add_credential(new.organization, &new.name, &hash, stream.id).await;
+    let made = call.store.add_credential(organization, &new.name, &hash, stream.id).await;
     let credential = made.map_err(|error| match error {
         crate::store::StoreError::Duplicate(_) => {
             let problem = Problem::conflict("there is a credential of this name");
@@ -67,7 +72,7 @@ pub(super) async fn add(
         }
         other => other.into(),
     })?;
-    reload(&api).await?;
+    reload(&call).await?;
     tracing::info!(credential = %credential.name, "a credential was made");
     Ok(axum::Json(Made { credential, secret }))
 }
@@ -90,20 +95,25 @@ pub(super) async fn reload(api: &ApiState) -> Result<(), Problem> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Revoked {
     name: String,
 }
 
+/// Refuse a credential from now on.
+#[utoipa::path(delete, path = "/v1/credentials/{name}", tag = "credentials",
+    params(("name" = String, Path, description = "The credential's name")),
+    responses((status = 200, body = Revoked)), security(("key" = ["credentials_write"])))]
 pub(super) async fn revoke(
-    State(api): Api,
-    _: Operator,
+    call: Call<needs::CredentialsWrite>,
     Path(name): Path<String>,
 ) -> Result<axum::Json<Revoked>, Problem> {
-    if !api.store.revoke_credential(&name).await? {
+    let rows = call.store.credentials().await?;
+    let own = rows.iter().any(|row| row.name == name && call.scope().covers(row.organization));
+    if !own || !call.store.revoke_credential(&name).await? {
         return Err(Problem::not_found("there is no such credential, or it was revoked before"));
     }
-    reload(&api).await?;
+    reload(&call).await?;
     tracing::info!(credential = %name, "a credential was revoked");
     Ok(axum::Json(Revoked { name }))
 }

@@ -1,14 +1,14 @@
 //! /v1/deliveries: what is owed, its story, and how a person steers it.
 
-use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
 
+use super::access::{Call, needs};
 use super::body::Json;
-use super::caller::{Caller, Operator};
+use super::extract::{Path, Query};
 use super::problem::Problem;
-use super::{Api, ApiState, Page};
+use super::{ApiState, Page};
 use crate::events;
-use crate::model::{DeliveryId, State as DeliveryState};
+use crate::model::{DeliveryId, Domain, MessageId, OrganizationId, Scope, State as DeliveryState};
 use crate::queue::dialogue_log::Dialogue;
 use crate::store::{DeliveryFilter, DeliveryView, EventRow, Steer, SteerAction};
 
@@ -24,73 +24,79 @@ const STEER_ROWS: u32 = 1000;
 const STEER_ROUNDS: u32 = 50;
 const REASON_BYTES_MAX: usize = 500;
 
-type Pairs = Query<Vec<(String, String)>>;
-
-/// What a query string asks for; each unknown name is refused.
-struct Asked {
-    filter: DeliveryFilter,
-    limit: u32,
+/// Which deliveries: all that is given must hold.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    organization: Option<OrganizationId>,
+    message: Option<MessageId>,
+    delivery: Option<DeliveryId>,
+    state: Option<DeliveryState>,
+    /// The recipient's domain.
+    #[param(value_type = Option<String>)]
+    domain: Option<Domain>,
+    /// The envelope sender: a whole address, or a domain when it holds no `@`.
+    sender: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<DeliveryId>,
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
 }
 
-fn asked(pairs: Vec<(String, String)>, caller: &Caller) -> Result<Asked, Problem> {
-    fn read<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, Problem>
-    where
-        T::Err: std::fmt::Display,
-    {
-        text.parse().map(Some).map_err(|why| Problem::of_field(name, format!("{why}")))
-    }
-    let mut filter = DeliveryFilter::default();
-    let mut limit = LIST_USUAL;
-    for (name, text) in pairs {
-        match name.as_str() {
-            "organization" => filter.organization = read(&name, &text)?,
-            "message" => filter.message = read(&name, &text)?,
-            "delivery" => filter.delivery = read(&name, &text)?,
-            "state" => filter.state = read(&name, &text)?,
-            "domain" => filter.domain = read(&name, &text)?,
-            "sender" => filter.sender = Some(text),
-            "cursor" => filter.before = read(&name, &text)?,
-            "limit" => limit = read(&name, &text)?.unwrap_or(LIST_USUAL),
-            _ => return Err(Problem::of_field(name, "unknown parameter")),
+impl Asked {
+    /// Who is confined sees his own rows, whatever he asks for.
+    fn filter(self, scope: Scope) -> Result<(DeliveryFilter, u32), Problem> {
+        let limit = self.limit.unwrap_or(LIST_USUAL);
+        if !(1..=LIST_MAX).contains(&limit) {
+            return Err(Problem::of_field("limit", format!("must be between 1 and {LIST_MAX}")));
         }
+        let filter = DeliveryFilter {
+            organization: scope.organization().or(self.organization),
+            message: self.message,
+            delivery: self.delivery,
+            state: self.state,
+            domain: self.domain,
+            sender: self.sender,
+            before: self.cursor,
+        };
+        Ok((filter, limit))
     }
-    if !(1..=LIST_MAX).contains(&limit) {
-        return Err(Problem::of_field("limit", format!("must be between 1 and {LIST_MAX}")));
-    }
-    if let Some(own) = caller.scope() {
-        filter.organization = Some(own);
-    }
-    Ok(Asked { filter, limit })
 }
 
+/// List deliveries, newest first.
+#[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries", params(Asked),
+    responses((status = 200, body = Page<DeliveryView>)),
+    security(("key" = ["messages_read"])))]
 pub(super) async fn list(
-    State(api): Api,
-    caller: Caller,
-    Query(pairs): Pairs,
+    call: Call<needs::MessagesRead>,
+    Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Page<DeliveryView>>, Problem> {
-    let Asked { filter, limit } = asked(pairs, &caller)?;
-    let items = api.store.list_deliveries(&filter, limit).await?;
+    let (filter, limit) = asked.filter(call.scope())?;
+    let items = call.store.list_deliveries(&filter, limit).await?;
     let full = items.len() >= limit as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Count {
     pub count: u64,
 }
 
+/// Count deliveries; of final states the newest million is looked at.
+#[utoipa::path(get, path = "/v1/deliveries/count", tag = "deliveries", params(Asked),
+    responses((status = 200, body = Count)), security(("key" = ["messages_read"])))]
 pub(super) async fn count(
-    State(api): Api,
-    caller: Caller,
-    Query(pairs): Pairs,
+    call: Call<needs::MessagesRead>,
+    Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Count>, Problem> {
-    let Asked { filter, .. } = asked(pairs, &caller)?;
-    Ok(axum::Json(Count { count: api.store.count_deliveries(&filter).await? }))
+    let (filter, _) = asked.filter(call.scope())?;
+    Ok(axum::Json(Count { count: call.store.count_deliveries(&filter).await? }))
 }
 
 /// A delivery with its story, oldest event first.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Story {
     #[serde(flatten)]
     pub delivery: DeliveryView,
@@ -101,25 +107,28 @@ pub struct Story {
 }
 
 /// The dialogue of one attempt.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Said {
     pub place: String,
     #[serde(flatten)]
     pub dialogue: Dialogue,
 }
 
+/// A delivery with its whole story.
+#[utoipa::path(get, path = "/v1/deliveries/{id}", tag = "deliveries",
+    params(("id" = DeliveryId, Path, description = "The delivery")),
+    responses((status = 200, body = Story)), security(("key" = ["messages_read"])))]
 pub(super) async fn show(
-    State(api): Api,
-    caller: Caller,
-    Path(id): Path<String>,
+    call: Call<needs::MessagesRead>,
+    Path(id): Path<DeliveryId>,
 ) -> Result<axum::Json<Story>, Problem> {
     let none = || Problem::not_found("there is no such delivery");
-    let delivery: DeliveryId = id.parse().map_err(|_| none())?;
-    let (organization, delivery) = (caller.scope(), Some(delivery));
+    let (organization, delivery) = (call.scope().organization(), Some(id));
     let filter = DeliveryFilter { organization, delivery, ..DeliveryFilter::default() };
-    let delivery = api.store.list_deliveries(&filter, 1).await?.pop().ok_or_else(none)?;
-    let events = events::of_delivery(&api.store, delivery.message, delivery.id, EVENTS_MAX).await?;
-    let dialogues = dialogues(&api, &events).await;
+    let delivery = call.store.list_deliveries(&filter, 1).await?.pop().ok_or_else(none)?;
+    let events =
+        events::of_delivery(&call.store, delivery.message, delivery.id, EVENTS_MAX).await?;
+    let dialogues = dialogues(&call, &events).await;
     Ok(axum::Json(Story { delivery, events, dialogues }))
 }
 
@@ -140,7 +149,7 @@ async fn dialogues(api: &ApiState, events: &[EventRow]) -> Vec<Said> {
     said
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Action {
     Hold,
@@ -169,7 +178,7 @@ impl Action {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SteerOrder {
     action: Action,
@@ -185,7 +194,7 @@ pub struct SteerOrder {
     preview: bool,
 }
 
-#[derive(Serialize, Deserialize, Default)]
+#[derive(Serialize, Deserialize, Default, utoipa::ToSchema)]
 pub struct Steered {
     /// Deliveries the order applied to before it ran.
     pub count: u64,
@@ -221,20 +230,24 @@ fn filters(order: &SteerOrder) -> Result<Vec<DeliveryFilter>, Problem> {
     }
 }
 
+/// Hold, release, retry or cancel all deliveries of a filter; `preview` only counts and shows.
+#[utoipa::path(post, path = "/v1/deliveries/steer", tag = "deliveries",
+    responses((status = 200, body = Steered)), security(("key" = ["messages_steer"])))]
 pub(super) async fn steer(
-    State(api): Api,
-    _: Operator,
+    call: Call<needs::MessagesSteer>,
     Json(order): Json<SteerOrder>,
 ) -> Result<axum::Json<Steered>, Problem> {
+    let confined = call.scope().organization();
     let mut steered = Steered::default();
-    for filter in filters(&order)? {
-        let count = api.store.count_deliveries(&filter).await?;
+    for mut filter in filters(&order)? {
+        filter.organization = confined.or(filter.organization);
+        let count = call.store.count_deliveries(&filter).await?;
         steered.count += count;
         if order.preview {
-            let sample = api.store.list_deliveries(&filter, SAMPLE).await?;
+            let sample = call.store.list_deliveries(&filter, SAMPLE).await?;
             steered.sample.extend(sample);
         } else if count > 0 {
-            let (changed, more) = apply(&api, &order, filter, count).await?;
+            let (changed, more) = apply(&call, &order, filter, count).await?;
             steered.changed += changed;
             steered.more |= more;
         }
@@ -243,7 +256,7 @@ pub(super) async fn steer(
     if steered.changed > 0 {
         tracing::info!(action = ?order.action, count = steered.changed, reason = %order.reason,
             "deliveries were steered");
-        (api.nudge)();
+        (call.nudge)();
     }
     Ok(axum::Json(steered))
 }
@@ -318,12 +331,21 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_parameter_is_named() {
-        let pairs = vec![("sttae".to_owned(), "held".to_owned())];
-        let refused = asked(pairs, &Caller::Operator).err().expect("refused");
-        assert_eq!(refused.field.as_deref(), Some("sttae"));
-        let pairs = vec![("state".to_owned(), "hold".to_owned())];
-        let refused = asked(pairs, &Caller::Operator).err().expect("refused");
-        assert_eq!(refused.field.as_deref(), Some("state"));
+    fn who_is_confined_asks_for_his_own_rows_whatever_he_names() {
+        let asked = |organization| Asked {
+            organization: Some(OrganizationId(organization)),
+            message: None,
+            delivery: None,
+            state: None,
+            domain: None,
+            sender: None,
+            cursor: None,
+            limit: None,
+        };
+        let own = Scope::of(OrganizationId(2));
+        let (filter, _) = asked(3).filter(own).expect("lawful");
+        assert_eq!(filter.organization, Some(OrganizationId(2)));
+        let (filter, _) = asked(3).filter(Scope::INSTALLATION).expect("lawful");
+        assert_eq!(filter.organization, Some(OrganizationId(3)));
     }
 }

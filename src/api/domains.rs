@@ -1,40 +1,43 @@
 //! /v1/domains: the domains an organization may send from.
 
-use axum::extract::State;
 use serde::Deserialize;
 
+use super::access::{Call, needs};
 use super::body::Json;
-use super::caller::Operator;
 use super::problem::Problem;
-use super::{Api, Page, credentials};
+use super::{Page, credentials};
 use crate::model::{Domain, OrganizationId};
 use crate::store::{DomainRow, StoreError};
 
+/// List the domains that may be sent from.
+#[utoipa::path(get, path = "/v1/domains", tag = "domains",
+    responses((status = 200, body = Page<DomainRow>)), security(("key" = ["domains_read"])))]
 pub(super) async fn list(
-    State(api): Api,
-    _: Operator,
+    call: Call<needs::DomainsRead>,
 ) -> Result<axum::Json<Page<DomainRow>>, Problem> {
-    Ok(Page::whole(api.store.domains().await?))
+    let mut rows = call.store.domains().await?;
+    rows.retain(|row| call.scope().covers(row.organization));
+    Ok(Page::whole(rows))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDomain {
     name: Domain,
-    #[serde(default = "first_organization")]
-    organization: OrganizationId,
+    /// The caller's own, when it is missing.
+    #[serde(default)]
+    organization: Option<OrganizationId>,
 }
 
-const fn first_organization() -> OrganizationId {
-    OrganizationId::FIRST
-}
-
+/// Let an organization send from a domain and what lies below it.
+#[utoipa::path(post, path = "/v1/domains", tag = "domains",
+    responses((status = 200, body = DomainRow)), security(("key" = ["domains_write"])))]
 pub(super) async fn add(
-    State(api): Api,
-    _: Operator,
+    call: Call<needs::DomainsWrite>,
     Json(new): Json<NewDomain>,
 ) -> Result<axum::Json<DomainRow>, Problem> {
-    let made = api.store.add_domain(new.organization, &new.name).await;
+    let organization = call.organization_or(new.organization)?;
+    let made = call.store.add_domain(organization, &new.name).await;
     let row = made.map_err(|error| match error {
         StoreError::Duplicate(_) => {
             let problem = Problem::conflict("this domain belongs to an organization already");
@@ -42,7 +45,7 @@ pub(super) async fn add(
         }
         other => other.into(),
     })?;
-    credentials::reload(&api).await?;
+    credentials::reload(&call).await?;
     tracing::info!(domain = %row.name, "a sending domain was added");
     Ok(axum::Json(row))
 }

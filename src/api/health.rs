@@ -1,15 +1,12 @@
 //! Is it alive, can it take mail, how much of what.
 
-use axum::extract::{FromRequestParts, State};
-use axum::http::header;
-use axum::http::request::Parts;
-use axum::response::IntoResponse;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::caller::{Caller, Peer};
+use axum::http::header;
+use axum::response::IntoResponse;
+
+use super::access::{Call, needs};
 use super::problem::Problem;
-use super::{Api, Shared};
 use crate::model::State as DeliveryState;
 use crate::telemetry::{metrics as exposition, names};
 
@@ -21,57 +18,48 @@ const COUNT_AGE: Duration = Duration::from_secs(60);
 /// A count of a large ledger takes its time.
 const COUNT_WAIT: Duration = Duration::from_secs(10);
 
-/// On this host everybody may ask; from elsewhere a credential is needed.
-pub struct Onlooker;
-
-impl FromRequestParts<Arc<Shared>> for Onlooker {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Shared>) -> Result<Onlooker, Problem> {
-        let local =
-            parts.extensions.get::<Peer>().is_some_and(|peer| peer.is_local(&parts.headers));
-        if !local {
-            Caller::from_request_parts(parts, api).await?;
-        }
-        Ok(Onlooker)
-    }
-}
-
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, utoipa::ToSchema)]
 pub struct Health {
     status: &'static str,
 }
 
 /// The process answers.
-pub(super) async fn live(_: Onlooker) -> axum::Json<Health> {
+#[utoipa::path(get, path = "/health/live", tag = "health",
+    responses((status = 200, body = Health)))]
+pub(super) async fn live(_: Call<needs::Onlooking>) -> axum::Json<Health> {
     axum::Json(Health { status: "live" })
 }
 
 /// Mail can be taken: the database answers and the disk has room.
-pub(super) async fn ready(State(api): Api, _: Onlooker) -> Result<axum::Json<Health>, Problem> {
-    match tokio::time::timeout(PING_WAIT, api.store.ping()).await {
+#[utoipa::path(get, path = "/health/ready", tag = "health",
+    responses((status = 200, body = Health)))]
+pub(super) async fn ready(call: Call<needs::Onlooking>) -> Result<axum::Json<Health>, Problem> {
+    match tokio::time::timeout(PING_WAIT, call.store.ping()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(error.into()),
         Err(_) => return Err(Problem::unavailable("the database does not answer")),
     }
-    if api.queue.as_ref().is_some_and(|queue| !queue.has_room(ROOM_BYTES)) {
+    if call.queue.as_ref().is_some_and(|queue| !queue.has_room(ROOM_BYTES)) {
         return Err(Problem::unavailable("the spool's disk has no room"));
     }
     Ok(axum::Json(Health { status: "ready" }))
 }
 
-pub(super) async fn metrics(State(api): Api, _: Onlooker) -> impl IntoResponse {
-    if is_count_due(&api) {
-        count_deliveries(&api).await;
+/// All metrics, as Prometheus reads them.
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, body = String, content_type = "text/plain")))]
+pub(super) async fn metrics(call: Call<needs::Onlooking>) -> impl IntoResponse {
+    if is_count_due(&call) {
+        count_deliveries(&call).await;
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], exposition().render())
 }
 
 /// Counting reads every row of the deliveries, so it is not done for each scrape.
-fn is_count_due(api: &Shared) -> bool {
+fn is_count_due(api: &Call<needs::Onlooking>) -> bool {
     let now = api.clock.wall();
-    let mut counted_at = api.counted_at.lock();
+    let mut counted_at = api.counted_at().lock();
     let due = counted_at.is_none_or(|at| now.since(at) >= COUNT_AGE);
     if due {
         *counted_at = Some(now);
@@ -79,7 +67,7 @@ fn is_count_due(api: &Shared) -> bool {
     due
 }
 
-async fn count_deliveries(api: &Shared) {
+async fn count_deliveries(api: &Call<needs::Onlooking>) {
     match tokio::time::timeout(COUNT_WAIT, api.store.census()).await {
         Ok(Ok(census)) => {
             for state in DeliveryState::ALL {

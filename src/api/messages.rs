@@ -1,10 +1,9 @@
 //! /v1/messages: a message with its deliveries and its story.
 
-use axum::extract::{Path, State};
 use serde::Serialize;
 
-use super::Api;
-use super::caller::Caller;
+use super::access::{Call, needs};
+use super::extract::Path;
 use super::problem::Problem;
 use crate::model::{MessageId, OrganizationId, ReversePath, StreamId, Timestamp};
 use crate::store::{DeliveryFilter, DeliveryView, EventRow, MessageRow};
@@ -13,7 +12,7 @@ const DELIVERIES_MAX: u32 = 1000;
 const EVENTS_MAX: u32 = 1000;
 
 /// The body and what only concerns its storage stay inside.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct MessageView {
     id: MessageId,
     organization: OrganizationId,
@@ -30,20 +29,22 @@ pub struct MessageView {
     events: Vec<EventRow>,
 }
 
+/// A message with its deliveries and its story.
+#[utoipa::path(get, path = "/v1/messages/{id}", tag = "messages",
+    params(("id" = MessageId, Path, description = "What `queued as` named")),
+    responses((status = 200, body = MessageView)), security(("key" = ["messages_read"])))]
 pub(super) async fn show(
-    State(api): Api,
-    caller: Caller,
-    Path(id): Path<String>,
+    call: Call<needs::MessagesRead>,
+    Path(id): Path<MessageId>,
 ) -> Result<axum::Json<MessageView>, Problem> {
     let none = || Problem::not_found("there is no such message");
-    let id: MessageId = id.parse().map_err(|_| none())?;
-    let row = api.store.message(id).await?.ok_or_else(none)?;
-    if caller.scope().is_some_and(|own| own != row.organization) {
+    let row = call.store.message(id).await?.ok_or_else(none)?;
+    if !call.scope().covers(row.organization) {
         return Err(none());
     }
     let filter = DeliveryFilter { message: Some(id), ..DeliveryFilter::default() };
-    let deliveries = api.store.list_deliveries(&filter, DELIVERIES_MAX).await?;
-    let events = api.store.events_of_message(id, EVENTS_MAX).await?;
+    let deliveries = call.store.list_deliveries(&filter, DELIVERIES_MAX).await?;
+    let events = call.store.events_of_message(id, EVENTS_MAX).await?;
     Ok(axum::Json(view(row, deliveries, events)))
 }
 

@@ -5,15 +5,18 @@
 //!             error is `application/problem+json` (RFC 9457); lists run by cursors.
 //! Knows not:  SQL, SMTP, how anything is decided.
 
+pub mod access;
 mod body;
 mod caller;
-mod check;
 pub mod credentials;
+mod daemon;
 pub mod deliveries;
 mod dkim;
 mod domains;
+mod extract;
 mod health;
 mod messages;
+mod openapi;
 mod problem;
 mod serve;
 
@@ -23,11 +26,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use caller::Peer;
 pub use problem::Problem;
@@ -37,12 +41,11 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
-use crate::model::Timestamp;
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::store::Store;
 use crate::telemetry::names;
-use caller::Operator;
+use access::Shared;
 
 /// No request to /v1 carries more.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -71,24 +74,8 @@ pub struct ApiState {
     pub nudge: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// What the handlers share.
-struct Shared {
-    given: ApiState,
-    /// When the deliveries were last counted for the metrics.
-    counted_at: parking_lot::Mutex<Option<Timestamp>>,
-}
-
-impl std::ops::Deref for Shared {
-    type Target = ApiState;
-    fn deref(&self) -> &ApiState {
-        &self.given
-    }
-}
-
-type Api = State<Arc<Shared>>;
-
 /// A list and where it goes on.
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
     /// To be given as `cursor` for what follows; null at the end.
@@ -101,34 +88,41 @@ impl<T> Page<T> {
     }
 }
 
-pub fn router(state: ApiState) -> Router {
-    let quick = Router::new()
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/v1/deliveries", get(deliveries::list))
-        .route("/v1/deliveries/count", get(deliveries::count))
-        .route("/v1/deliveries/steer", post(deliveries::steer))
-        .route("/v1/deliveries/{id}", get(deliveries::show))
-        .route("/v1/messages/{id}", get(messages::show))
-        .route("/v1/credentials", get(credentials::list).post(credentials::add))
-        .route("/v1/credentials/{name}", delete(credentials::revoke))
-        .route("/v1/domains", get(domains::list).post(domains::add))
-        .route("/v1/dkim", get(dkim::list).post(dkim::create))
-        .route("/v1/reload", post(reload))
+/// Every route there is; the document is made of the same rows.
+fn routes() -> OpenApiRouter<Arc<Shared>> {
+    let quick = OpenApiRouter::with_openapi(openapi::head())
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(openapi::show))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::count))
+        .routes(routes!(deliveries::steer))
+        .routes(routes!(deliveries::show))
+        .routes(routes!(messages::show))
+        .routes(routes!(credentials::list, credentials::add))
+        .routes(routes!(credentials::revoke))
+        .routes(routes!(domains::list, domains::add))
+        .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(daemon::reload))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
-    let slow = Router::new()
-        .route("/v1/check", get(check::show))
+    let slow = OpenApiRouter::new()
+        .routes(routes!(daemon::check))
         .layer(from_fn(|request, next| answered_within(CHECK_WAIT, request, next)));
-    quick
-        .merge(slow)
+    quick.merge(slow)
+}
+
+pub fn router(state: ApiState) -> Router {
+    let (router, document) = routes().split_for_parts();
+    let document = openapi::finish(document);
+    router
         .fallback(|| async { Problem::not_found("nothing is served at this path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(counted))
-        .with_state(Arc::new(Shared { given: state, counted_at: Default::default() }))
+        .with_state(Arc::new(Shared::new(state, document)))
 }
 
 async fn answered_within(wait: Duration, request: Request, next: Next) -> Response {
@@ -152,10 +146,4 @@ async fn counted(request: Request, next: Next) -> Response {
     };
     names::HTTP_REQUESTS.add_with(&[("class", class)], 1);
     response
-}
-
-async fn reload(State(api): Api, _: Operator) -> Result<axum::Json<Reload>, Problem> {
-    let reload = api.reload.as_ref().ok_or_else(|| Problem::conflict("no daemon is running"))?;
-    let taken = reload().await.map_err(|mistakes| Problem::unprocessable(mistakes.to_string()))?;
-    Ok(axum::Json(taken))
 }

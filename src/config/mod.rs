@@ -276,7 +276,9 @@ settings! {
 }
 
 /// What a reload changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 pub struct Reload {
     /// Settings whose new value takes effect now.
     pub taken: Vec<String>,

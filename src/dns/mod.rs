@@ -1,6 +1,6 @@
 //! MX hosts of a domain, with a cache.
 //!
-//! Owns:       the resolver and what it remembers.
+//! Owns:       the resolver and what it remembers; the table of operators.
 //! Promises:   at most 10 hosts and 20 addresses an answer; a name server that fails defers, only a
 //!             definite answer fails; addresses that nobody may be sent to are left out (A20).
 //! Knows not:  SMTP, sources, the store.
@@ -8,6 +8,7 @@
 mod cache;
 mod lookup;
 mod mail_hosts;
+mod operators;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,6 +17,9 @@ use std::time::Duration;
 use self::cache::{Cache, Fresh};
 use self::lookup::{Answer, Asker};
 use self::mail_hosts::Exchanges;
+pub use self::operators::{
+    ListedOperator, OperatorName, TableError, listed_operators, operator_of,
+};
 use crate::clock::Clock;
 use crate::model::Domain;
 

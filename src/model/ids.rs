@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+            utoipa::ToSchema,
+        )]
         #[serde(transparent)]
         pub struct $name(pub i64);
 
@@ -64,6 +67,11 @@ ids! {
 impl SiteId {
     /// The place of deliveries whose domain has not been routed yet.
     pub const UNROUTED: SiteId = SiteId(0);
+}
+
+impl OperatorId {
+    /// Everybody without a name of his own.
+    pub const TAIL: OperatorId = OperatorId(1);
 }
 
 impl OrganizationId {

@@ -14,6 +14,7 @@ pub mod limit;
 pub mod limits;
 pub mod moment;
 pub mod outcome;
+pub mod permission;
 pub mod reply;
 pub mod state;
 pub mod time;
@@ -29,6 +30,7 @@ pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, StreamClass, ToScope, WhoScope,
 };
 pub use outcome::{Blame, Outcome};
+pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
 pub use state::{State, Step, next};
 pub use time::Timestamp;

@@ -13,7 +13,7 @@ const LOOKS: u32 = 4;
 const WRONG_MAX: usize = 1000;
 
 /// What was counted, and what is wrong; nothing is wrong when the list is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Findings {
     pub census: Census,
     pub segments: u64,

@@ -43,7 +43,7 @@ impl std::str::FromStr for DialogueRef {
 }
 
 /// What was said in one attempt.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Dialogue {
     pub at: Timestamp,
     /// `>` ours, `<` theirs, `!` what happened between. Theirs hold whatever octets a host sent.

@@ -232,15 +232,15 @@ impl Lane {
         claimed: &[Claimed],
         stays: bool,
     ) -> Result<(), Ended> {
-        let (key, target) = match self.shared.router.route(domain).await {
-            Ok(Routed::To { key, target }) => (key, target),
+        let (key, operator, target) = match self.shared.router.route(domain).await {
+            Ok(Routed::To { key, operator, target }) => (key, operator, target),
             Ok(Routed::Never(outcome)) => return Err(self.without_host(claimed, outcome).await),
             Err(failure) => {
                 let outcome = deferred(Blame::Host, failure.to_string());
                 return Err(self.without_host(claimed, outcome).await);
             }
         };
-        match self.shared.router.site(domain, &key).await {
+        match self.shared.router.site(domain, &key, &operator).await {
             Ok(site) if site == self.site.id => {}
             Ok(site) => return Err(Ended::Moved(site)),
             Err(error) => return Err(self.ourselves(claimed, &error.to_string()).await),

@@ -18,6 +18,7 @@ pub mod retry;
 pub mod route;
 mod settler;
 mod site;
+mod small;
 mod unrouted;
 mod verdict;
 

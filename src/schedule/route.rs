@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::small::Small;
 use crate::config;
 use crate::deliver::{RelayAuth, Target, TargetHost};
-use crate::dns::{DnsFailure, MailHosts, MxHost, Resolver, site_key};
+use crate::dns::{DnsFailure, MailHosts, MxHost, OperatorName, Resolver, operator_of, site_key};
 use crate::model::*;
-use crate::store::{Store, StoreError};
+use crate::store::{OperatorWish, SiteAt, Store, StoreError};
 
 /// Domains remembered with their site, and for how long before DNS is looked at again.
 const KNOWN_MAX: u64 = 200_000;
@@ -154,6 +155,7 @@ fn route_of(setting: &config::Route, preference: IpPreference) -> Route {
 pub enum Routed {
     To {
         key: String,
+        operator: OperatorName,
         target: Target,
     },
     /// DNS says for good that there is nobody.
@@ -174,6 +176,8 @@ pub struct Router {
     options: RouterOptions,
     known: moka::sync::Cache<Domain, SiteId>,
     keys: moka::sync::Cache<String, SiteId>,
+    operators: moka::sync::Cache<SiteId, OperatorId>,
+    small: Small,
 }
 
 impl Router {
@@ -181,7 +185,9 @@ impl Router {
         let known =
             moka::sync::Cache::builder().max_capacity(KNOWN_MAX).time_to_live(KNOWN_FOR).build();
         let keys = moka::sync::Cache::new(KNOWN_MAX);
-        Router { routes: ArcSwap::from_pointee(routes), resolver, store, options, known, keys }
+        let operators = moka::sync::Cache::new(KNOWN_MAX);
+        let (routes, small) = (ArcSwap::from_pointee(routes), Small::default());
+        Router { routes, resolver, store, options, known, keys, operators, small }
     }
 
     /// Takes new static routes; sites are found anew.
@@ -206,7 +212,7 @@ impl Router {
             MailHosts::Hosts(hosts) => hosts,
             other => return Ok(Routed::Never(failure_of(other))),
         };
-        let mut key = site_key(&hosts);
+        let (mut key, operator) = (site_key(&hosts), operator_of(&hosts));
         if let Some(route) = &route {
             key = format!("{key};route={}", route.name);
         }
@@ -221,7 +227,7 @@ impl Router {
             preference: route.as_ref().map_or(self.options.preference, |route| route.preference),
             auth: None,
         };
-        Ok(Routed::To { key, target })
+        Ok(Routed::To { key, operator, target })
     }
 
     async fn to_host(&self, route: &Route, host: &str, port: u16) -> Result<Routed, DnsFailure> {
@@ -232,6 +238,8 @@ impl Router {
         if addresses.is_empty() {
             return Err(DnsFailure(format!("the route's host {host} has no address")));
         }
+        let named = MxHost { name: host.to_owned(), preference: 0, addresses: Vec::new() };
+        let operator = operator_of(&[named]);
         let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         let target = Target {
             hosts: vec![TargetHost { name: host.to_owned(), addresses }],
@@ -239,21 +247,49 @@ impl Router {
             preference: route.preference,
             auth: route.auth.clone(),
         };
-        Ok(Routed::To { key: format!("route:{}", route.name), target })
+        Ok(Routed::To { key: format!("route:{}", route.name), operator, target })
     }
 
     /// The site with this key, which the domain belongs to from now on.
-    pub async fn site(&self, domain: &Domain, key: &str) -> Result<SiteId, StoreError> {
+    pub async fn site(
+        &self,
+        domain: &Domain,
+        key: &str,
+        operator: &OperatorName,
+    ) -> Result<SiteId, StoreError> {
+        let small = self.small.judge(operator, domain);
+        if small.has_grown {
+            // Its other sites leave the tail when they are routed to again.
+            self.keys.invalidate_all();
+        }
         let site = match self.keys.get(key) {
             Some(site) => site,
             None => {
-                let site = self.store.site(key).await?;
+                let name = operator.as_str().to_owned();
+                let wish = OperatorWish { name, make: !small.is_small };
+                let SiteAt { site, operator } = self.store.site(key, &wish).await?;
+                self.operators.insert(site, operator);
                 self.keys.insert(key.to_owned(), site);
                 site
             }
         };
         self.known.insert(domain.clone(), site);
         Ok(site)
+    }
+
+    /// Who runs a site; from memory in the usual case.
+    pub async fn operator(&self, site: SiteId) -> Result<OperatorId, StoreError> {
+        if let Some(operator) = self.operators.get(&site) {
+            return Ok(operator);
+        }
+        let operator = self.store.operator_of_site(site).await?;
+        self.operators.insert(site, operator);
+        Ok(operator)
+    }
+
+    /// Without asking the ledger; None while nobody has asked for the site in this life.
+    pub fn known_operator(&self, site: SiteId) -> Option<OperatorId> {
+        self.operators.get(&site)
     }
 }
 

@@ -69,14 +69,16 @@ fn by_domain(site: &Site, now: Timestamp) -> HashMap<Domain, Vec<Claimed>> {
 
 async fn route(shared: Arc<Shared>, site: Arc<Site>, domain: Domain, claimed: Vec<Claimed>) {
     let outcome = match shared.router.route(&domain).await {
-        Ok(Routed::To { key, .. }) => match shared.router.site(&domain, &key).await {
-            Ok(to) => return shared.relocate(&site, claimed, to).await,
-            Err(error) => {
-                tracing::warn!(%error, %domain, "a site cannot be written now");
-                let later = shared.clock.now() + Duration::from_secs(5);
-                return shared.give_back(&site, &claimed, later).await;
+        Ok(Routed::To { key, operator, .. }) => {
+            match shared.router.site(&domain, &key, &operator).await {
+                Ok(to) => return shared.relocate(&site, claimed, to).await,
+                Err(error) => {
+                    tracing::warn!(%error, %domain, "a site cannot be written now");
+                    let later = shared.clock.now() + Duration::from_secs(5);
+                    return shared.give_back(&site, &claimed, later).await;
+                }
             }
-        },
+        }
         Ok(Routed::Never(outcome)) => outcome,
         Err(failure) => {
             Outcome::Deferred { reply: None, blame: Blame::Host, reason: failure.to_string() }

@@ -11,6 +11,7 @@ use super::dialect::{Statement, json_ids};
 use super::error::Result;
 use super::ids;
 use super::ledger::{BEGIN, COMMIT};
+use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::webhooks::{self, WebhookChange};
 
@@ -40,6 +41,11 @@ pub enum Change {
     /// Made when there is none; the answer is its id in both cases.
     Site {
         key: String,
+        operator: OperatorWish,
+    },
+    /// Each made when there is none of its name.
+    Operators {
+        names: Vec<String>,
     },
     AssignSite {
         deliveries: Vec<DeliveryId>,
@@ -69,11 +75,6 @@ pub static INSERT_DKIM_KEY: Statement = Statement::new(
      VALUES ($1, $2, $3, $4, $5)",
 );
 
-pub static INSERT_SITE: Statement =
-    Statement::new("INSERT INTO sites (id, key) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING");
-
-pub static SITE_BY_KEY: Statement = Statement::new("SELECT id FROM sites WHERE key = $1");
-
 pub static ASSIGN_SITE: Statement = Statement::new(
     "UPDATE deliveries SET site = $3 WHERE id IN (SELECT id FROM {ids:1} AS wanted) \
      AND site = $2 AND state IN ('waiting', 'leased')",
@@ -99,8 +100,6 @@ pub static ALL: &[&Statement] = &[
     &INSERT_CREDENTIAL,
     &REVOKE_CREDENTIAL,
     &INSERT_DKIM_KEY,
-    &INSERT_SITE,
-    &SITE_BY_KEY,
     &ASSIGN_SITE,
     &DELETE_SEGMENT,
     &FREE_OWN_LEASES,
@@ -155,7 +154,8 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             ];
             rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
         }
-        Change::Site { key } => site(connection, key).await,
+        Change::Site { key, operator } => operators::site(connection, key, operator).await,
+        Change::Operators { names } => operators::make(connection, names).await,
         Change::AssignSite { deliveries, from, to } => {
             let ids = json_ids(deliveries.iter().map(|id| id.0));
             let values = vec![ids.into(), from.0.into(), to.0.into()];
@@ -183,18 +183,6 @@ async fn insert_with_id(
     values.insert(0, id.into());
     connection.execute(statement, values).await?;
     Ok(id)
-}
-
-/// Another node may make the same site at the same moment: both are told the same id.
-async fn site(connection: &mut Connection, key: &str) -> Result<i64> {
-    let known = connection.fetch(&SITE_BY_KEY, vec![key.into()]).await?;
-    if let Some(row) = known.first() {
-        return row.int(0);
-    }
-    let id = ids::reserve(connection, "site", 1).await?;
-    connection.execute(&INSERT_SITE, vec![id.into(), key.into()]).await?;
-    let made = connection.fetch(&SITE_BY_KEY, vec![key.into()]).await?;
-    made.first().map_or(Ok(id), |row| row.int(0))
 }
 
 fn rows(changed: u64) -> Result<i64> {

@@ -81,7 +81,9 @@ pub enum SteerAction {
 }
 
 /// Which deliveries: all conditions must hold; `None` does not limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeliveryFilter {
     pub organization: Option<OrganizationId>,

@@ -18,6 +18,7 @@ mod ledger; // the statements of a batch
 mod lists; // lists, counts, bulk changes
 mod messages; // messages and their events
 mod migrate;
+mod operators; // operators, and which site is whose
 mod organizations; // organizations, streams, domains, keys, credentials
 mod plan; // what a batch writes, decided before it is written
 mod rows;
@@ -30,6 +31,7 @@ mod writer; // the one task that writes
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
+pub use operators::{OperatorWish, SiteAt};
 pub use rows::*;
 pub use unreadable::Unreadable;
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
@@ -288,6 +290,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(claims::ALL);
     all.push(&unreadable::OWED_AFTER);
     all.extend(messages::ALL);
+    all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
     all.extend(webhooks::ALL);

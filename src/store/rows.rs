@@ -53,7 +53,7 @@ pub struct ClaimedDelivery {
 }
 
 /// A delivery as lists and `queue show` tell it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeliveryView {
     pub id: DeliveryId,
     pub message: MessageId,
@@ -73,7 +73,7 @@ pub struct DeliveryView {
 }
 
 /// One row of the event table.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EventRow {
     pub id: EventId,
     pub at: Timestamp,
@@ -92,13 +92,13 @@ pub struct Backlog {
     pub due_at: Timestamp,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OrganizationRow {
     pub id: OrganizationId,
     pub name: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StreamRow {
     pub id: StreamId,
     pub organization: OrganizationId,
@@ -107,7 +107,7 @@ pub struct StreamRow {
     pub class: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DomainRow {
     pub id: DomainId,
     pub organization: OrganizationId,
@@ -115,7 +115,7 @@ pub struct DomainRow {
     pub created_at: Timestamp,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CredentialRow {
     pub id: CredentialId,
     pub organization: OrganizationId,
@@ -130,7 +130,7 @@ pub struct CredentialRow {
 }
 
 /// The public half of a DKIM key; the private half is a file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DkimKeyRow {
     pub domain: Domain,
     pub selector: String,
@@ -142,7 +142,7 @@ pub struct DkimKeyRow {
 }
 
 /// MX hosts that domains share, or a static route.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SiteRow {
     pub id: SiteId,
     /// Unique; `mx:` and the sorted host names, or `route:` and the route's name.
@@ -160,7 +160,7 @@ pub struct SegmentRow {
 }
 
 /// How many deliveries stand where; the left side of `postroad check`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Census {
     pub accepted: u64,
     pub by_state: std::collections::BTreeMap<State, u64>,

@@ -1,12 +1,12 @@
 //! Sites, the spool's segments, and what is still owed in them.
 //!
-//! Owns:       the tables `sites` and `segments`, and the census for `postroad check`.
+//! Owns:       the table `segments`, the list of `sites`, and the census for `postroad check`.
 //! Promises:   a segment's owed bodies are found by the range of its messages, not by a scan.
 //! Knows not:  files.
 
 use crate::model::*;
 
-use super::changes::{Change, SITE_BY_KEY};
+use super::changes::Change;
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
 use super::rows::{Census, SegmentRow, SiteRow};
@@ -41,15 +41,6 @@ pub static CENSUS: Statement = Statement::new(
 pub static ALL: &[&Statement] = &[&SITES, &SEGMENTS, &OWED_BODIES, &CENSUS];
 
 impl Store {
-    /// The site with this key, made when there is none.
-    pub async fn site(&self, key: &str) -> Result<SiteId> {
-        let known = self.read(&SITE_BY_KEY, vec![key.into()]).await?;
-        match known.first() {
-            Some(row) => Ok(SiteId(row.int(0)?)),
-            None => Ok(SiteId(self.change(Change::Site { key: key.to_owned() }).await?)),
-        }
-    }
-
     pub async fn sites(&self) -> Result<Vec<SiteRow>> {
         collect(self.read(&SITES, vec![]).await?, |row| {
             Ok(SiteRow {

@@ -1,0 +1,139 @@
+//! The API over a store of its own, without a daemon and without sockets.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use postroad::api::{self, ApiState, Peer};
+use postroad::auth::{self, Auth};
+use postroad::clock::Clock;
+use postroad::model::OrganizationId;
+use postroad::store::{Location, Store};
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// Somebody else's address: nothing is open to him.
+const AFAR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+pub struct TestApi {
+    pub store: Store,
+    pub auth: Auth,
+    router: Router,
+    _directory: tempfile::TempDir,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: axum::http::HeaderMap,
+    pub body: Value,
+}
+
+/// As whom one asks.
+#[derive(Clone, Debug)]
+pub enum As {
+    Operator,
+    Nobody,
+    /// What follows `Bearer`.
+    Key(String),
+}
+
+impl TestApi {
+    pub async fn new() -> TestApi {
+        let directory = tempfile::tempdir().expect("a directory");
+        let clock = Clock::standing(1_800_000_000);
+        let location = Location::Sqlite(directory.path().to_owned());
+        let store = Store::open(&location, 1, clock.clone()).await.expect("opens");
+        let auth = Auth::open(store.clone(), vec![], clock.clone()).await.expect("reads");
+        let state = ApiState {
+            store: store.clone(),
+            auth: Some(auth.clone()),
+            composer: None,
+            queue: None,
+            audit: None,
+            reload: None,
+            clock,
+            dkim_dir: directory.path().join("dkim-keys"),
+            nudge: Arc::new(|| {}),
+        };
+        TestApi { store, auth, router: api::router(state), _directory: directory }
+    }
+
+    /// A credential of the first organization, as `Bearer` takes it.
+    pub async fn key(&self, name: &str) -> As {
+        let stream = self.store.streams().await.expect("streams")[0].id;
+        let hash = auth::hash_secret("secret");
+        let added = self.store.add_credential(OrganizationId::FIRST, name, &hash, stream).await;
+        added.expect("a credential");
+        self.auth.reload().await.expect("reloads");
+        As::Key(format!("{name}:secret"))
+    }
+
+    pub async fn ask(&self, who: &As, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.ask_with(who, method, path, &[], body).await
+    }
+
+    pub async fn ask_with(
+        &self,
+        who: &As,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
+        let method: Method = method.to_uppercase().parse().expect("a method");
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = match who {
+            As::Operator => request.extension(Peer::Operator),
+            As::Nobody => request.extension(Peer::Network { address: AFAR, proxy: false }),
+            As::Key(key) => request
+                .extension(Peer::Network { address: AFAR, proxy: false })
+                .header(header::AUTHORIZATION, format!("Bearer {key}")),
+        };
+        let request = match body {
+            Some(body) => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(body.to_string())),
+            None => request.body(Body::empty()),
+        };
+        let answered = self.router.clone().oneshot(request.expect("a request")).await;
+        let (head, body) = answered.unwrap_or_else(|never| match never {}).into_parts();
+        let bytes = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await.expect("read");
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// Every operation of the document: method, path, and the permission it needs, if one.
+    pub async fn operations(&self) -> Vec<(String, String, Option<String>)> {
+        let document = self.ask(&As::Nobody, "GET", "/v1/openapi.json", None).await.body;
+        let paths = document["paths"].as_object().expect("paths").clone();
+        let mut operations = Vec::new();
+        for (path, item) in paths {
+            for (method, operation) in item.as_object().expect("an item") {
+                let need = operation["security"][0]["key"][0].as_str().map(str::to_owned);
+                operations.push((method.clone(), path.clone(), need));
+            }
+        }
+        operations
+    }
+}
+
+/// A path of the document with something in the place of each parameter.
+pub fn filled(path: &str, with: &str) -> String {
+    let mut filled = String::new();
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        filled.push_str(with);
+        rest = after.split_once('}').map_or("", |(_, after)| after);
+    }
+    filled + rest
+}
