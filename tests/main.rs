@@ -24,4 +24,5 @@ mod spool;
 mod store;
 mod support;
 mod tidy;
+mod webhooks;
 mod world;

@@ -6,9 +6,8 @@
 
 use std::net::IpAddr;
 
-use super::{AppError, Kept};
+use super::{AppError, Kept, Known};
 use crate::clock::Clock;
-use crate::compose::Composer;
 use crate::config::{self, Settings};
 use crate::deliver::{DeliverOptions, Dialer, Source};
 use crate::dns::{DnsFailure, DnsOptions, Resolver};
@@ -42,18 +41,17 @@ pub(super) fn fetch_options(settings: &Settings) -> FetchOptions {
 pub(super) fn parts(
     settings: &Settings,
     kept: &Kept,
-    composer: &Composer,
+    known: &Known,
     clock: &Clock,
-    resolver: Resolver,
 ) -> Result<Parts, AppError> {
     let preference = settings.delivery.preference;
     let routes = Routes::read(&settings.route, preference)?;
     let options = RouterOptions { mx_port: settings.delivery.mx_port, preference };
     Ok(Parts {
         queue: kept.queue.clone(),
-        router: Router::new(routes, resolver, kept.store.clone(), options),
+        router: Router::new(routes, known.resolver.clone(), kept.store.clone(), options),
         dialer: Dialer::new(deliver_options(settings), clock.clone()),
-        composer: composer.clone(),
+        composer: known.composer.clone(),
         sources: sources(settings),
     })
 }

@@ -17,6 +17,7 @@ mod migrate;
 mod queue;
 mod screen;
 mod serve;
+mod webhook;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -59,6 +60,9 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Endpoints that are told of events.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// The settings file.
     #[command(subcommand)]
     Config(config::Config),
@@ -143,6 +147,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
         Command::Version => screen::print(concat!("postroad ", env!("CARGO_PKG_VERSION"), "\n")),

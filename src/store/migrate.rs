@@ -32,6 +32,7 @@ macro_rules! migrations {
 migrations! {
     (1, "0001_ledger"),
     (4, "0004_sources"),
+    (9, "0009_webhooks"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

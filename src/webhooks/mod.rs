@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -60,7 +60,6 @@ struct Shared {
     wake: Notify,
     /// Endpoints were changed: read them anew.
     is_stale: AtomicBool,
-    stopping: AtomicBool,
     seats: Arc<Semaphore>,
     state: Mutex<State>,
 }
@@ -74,19 +73,23 @@ struct State {
 }
 
 impl Webhooks {
-    /// Begins to tell; the task serves everybody and ends by `stop` only.
-    pub fn start(store: Store, fetcher: Fetcher, clock: Clock) -> (Webhooks, JoinHandle<()>) {
+    /// Begins to tell; the task serves everybody and ends once `stopped` says so.
+    pub fn start(
+        store: Store,
+        fetcher: Fetcher,
+        clock: Clock,
+        stopped: watch::Receiver<bool>,
+    ) -> (Webhooks, JoinHandle<()>) {
         let shared = Arc::new(Shared {
             store,
             fetcher,
             clock,
             wake: Notify::new(),
             is_stale: AtomicBool::new(true),
-            stopping: AtomicBool::new(false),
             seats: Arc::new(Semaphore::new(CALLS_MAX)),
             state: Mutex::default(),
         });
-        let task = tokio::spawn(run(shared.clone()));
+        let task = tokio::spawn(run(shared.clone(), stopped));
         (Webhooks(shared), task)
     }
 
@@ -94,17 +97,6 @@ impl Webhooks {
     pub fn changed(&self) {
         self.0.is_stale.store(true, Ordering::Relaxed);
         self.0.wake.notify_one();
-    }
-
-    /// Begins no more calls, and waits a while for those under way; what is cut off is tried again.
-    pub async fn stop(&self, task: JoinHandle<()>) {
-        self.0.stopping.store(true, Ordering::Relaxed);
-        task.abort();
-        let seats = u32::try_from(CALLS_MAX).unwrap_or(u32::MAX);
-        let all = self.0.seats.acquire_many(seats);
-        if tokio::time::timeout(STOP_WAIT, all).await.is_err() {
-            tracing::warn!("calls to webhooks were cut off; they are made again");
-        }
     }
 
     /// Makes a call without events; its end stands in the log of calls.
@@ -149,9 +141,9 @@ impl Webhooks {
     }
 }
 
-async fn run(shared: Arc<Shared>) {
+async fn run(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let mut forget_at = shared.clock.now();
-    loop {
+    while !*stopped.borrow() {
         let is_more = match shared.round(&mut forget_at).await {
             Ok(is_more) => is_more,
             Err(error) => {
@@ -164,8 +156,14 @@ async fn run(shared: Arc<Shared>) {
             tokio::select! {
                 () = shared.wake.notified() => {}
                 () = tokio::time::sleep(POLL_EVERY) => {}
+                // An error says that the daemon is gone: then the loop ends too.
+                _ = stopped.wait_for(|stopped| *stopped) => break,
             }
         }
+    }
+    let seats = u32::try_from(CALLS_MAX).unwrap_or(u32::MAX);
+    if tokio::time::timeout(STOP_WAIT, shared.seats.acquire_many(seats)).await.is_err() {
+        tracing::warn!("calls to webhooks were cut off; they are made again");
     }
 }
 

@@ -42,7 +42,7 @@ pub fn told(event: &EventRow, facts: &Facts) -> Value {
         "id": event.id,
         "kind": event.kind,
         "version": VERSION,
-        "at": event.at.to_string(),
+        "at": event.at,
         "organization": event.organization,
         "message": message.map(told_message),
         "delivery": delivery,
@@ -61,7 +61,7 @@ fn told_message(message: &MessageRow) -> Value {
         "stream": message.stream,
         "tag": message.tag,
         "metadata": metadata,
-        "accepted_at": message.accepted_at.to_string(),
+        "accepted_at": message.accepted_at,
     })
 }
 
@@ -85,6 +85,6 @@ mod tests {
         assert_eq!(told["delivery"]["recipient"], "bob@b.example");
         assert_eq!(told["fields"]["code"], 250);
         assert_eq!(told["message"], Value::Null);
-        assert_eq!(told["at"], "1970-01-01T00:00:07Z");
+        assert_eq!(told["at"], 7_000_000);
     }
 }
