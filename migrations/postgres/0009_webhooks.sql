@@ -17,6 +17,8 @@ CREATE TABLE webhooks (
     -- Why it is not enabled, when the daemon switched it off.
     disabled_reason TEXT,
     created_at BIGINT NOT NULL,
+    -- The newest event when it was made: it is told of later ones.
+    event_after BIGINT NOT NULL,
     failing_since BIGINT,
     succeeded_at BIGINT,
     failed_at BIGINT,

@@ -17,6 +17,8 @@ CREATE TABLE webhooks (
     -- Why it is not enabled, when the daemon switched it off.
     disabled_reason TEXT,
     created_at INTEGER NOT NULL,
+    -- The newest event when it was made: it is told of later ones.
+    event_after INTEGER NOT NULL,
     failing_since INTEGER,
     succeeded_at INTEGER,
     failed_at INTEGER,

@@ -34,6 +34,8 @@ pub struct WebhookRow {
     pub succeeded_at: Option<Timestamp>,
     pub failed_at: Option<Timestamp>,
     pub last_text: String,
+    /// It is told of events after this one.
+    pub event_after: EventId,
 }
 
 /// What must not show in a log.
@@ -138,7 +140,7 @@ macro_rules! webhooks {
         Statement::new(concat!(
             "SELECT id, organization, name, url, kinds, format, secret, secret_before, \
              secret_before_until, enabled, disabled_reason, created_at, failing_since, \
-             succeeded_at, failed_at, last_text FROM webhooks ",
+             succeeded_at, failed_at, last_text, event_after FROM webhooks ",
             $tail
         ))
     };
@@ -179,7 +181,8 @@ pub static RECIPIENTS_BY_ID: Statement = Statement::new(
 
 pub static INSERT_WEBHOOK: Statement = Statement::new(
     "INSERT INTO webhooks (id, organization, name, url, kinds, format, secret, enabled, \
-     created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+     created_at, event_after) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+     (SELECT COALESCE(MAX(id), 0) FROM events))",
 );
 pub static UPDATE_WEBHOOK: Statement = Statement::new(
     "UPDATE webhooks SET name = $3, url = $4, kinds = $5, format = $6, enabled = $7, \
@@ -494,6 +497,7 @@ fn webhook(row: &Row) -> Result<WebhookRow> {
         succeeded_at: row.maybe_int(13)?.map(Timestamp),
         failed_at: row.maybe_int(14)?.map(Timestamp),
         last_text: row.text(15)?,
+        event_after: EventId(row.int(16)?),
     })
 }
 

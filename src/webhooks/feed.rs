@@ -6,13 +6,14 @@ use crate::store::{EventRow, NewCall, WebhookRow};
 /// Events of one call; Postal's format knows one.
 pub const EVENTS_PER_CALL_MAX: usize = 100;
 
-/// Calls for a run of events, in the order of the endpoints.
+/// Calls for a run of events, in the order of the endpoints. What happened before an endpoint was
+/// made it is told only by a replay.
 pub fn calls_for(events: &[EventRow], webhooks: &[WebhookRow]) -> Vec<NewCall> {
-    webhooks
-        .iter()
-        .filter(|webhook| webhook.enabled)
-        .flat_map(|one| calls_of(events, one))
-        .collect()
+    let calls = |webhook: &WebhookRow| {
+        let first = events.partition_point(|event| event.id <= webhook.event_after);
+        calls_of(&events[first..], webhook)
+    };
+    webhooks.iter().filter(|webhook| webhook.enabled).flat_map(calls).collect()
 }
 
 /// As if the endpoint were enabled: a replay asks for it by name.
@@ -59,6 +60,7 @@ pub mod tests {
             succeeded_at: None,
             failed_at: None,
             last_text: String::new(),
+            event_after: EventId(0),
         }
     }
 
@@ -88,6 +90,15 @@ pub mod tests {
         let told: Vec<_> = calls.iter().map(|call| (call.webhook.0, call.events.len())).collect();
         assert_eq!(told, [(1, 1), (2, 2)]);
         assert_eq!(calls[0].events, [EventId(3)]);
+    }
+
+    #[test]
+    fn what_was_before_an_endpoint_is_told_by_a_replay_alone() {
+        let events = [event(1, 1, EventKind::Accepted), event(2, 1, EventKind::Accepted)];
+        let mut hook = webhook(1, 1, &[]);
+        hook.event_after = EventId(1);
+        assert_eq!(calls_for(&events, &[hook.clone()])[0].events, [EventId(2)]);
+        assert_eq!(calls_of(&events, &hook)[0].events.len(), 2);
     }
 
     #[test]
