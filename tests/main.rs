@@ -5,6 +5,7 @@ mod api;
 mod benches;
 mod cli;
 mod clients;
+mod commits;
 mod config;
 mod crash;
 mod deliver;
