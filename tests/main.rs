@@ -3,6 +3,7 @@
 mod accept;
 mod api;
 mod benches;
+mod classify;
 mod cli;
 mod clients;
 mod commits;
@@ -18,6 +19,7 @@ mod fetch;
 mod layers;
 mod listener;
 mod peers;
+mod report;
 mod scenarios;
 mod service;
 mod sites;

@@ -7,6 +7,7 @@
 //! Knows not:  rows, sockets of mail, how anything is decided.
 
 mod check;
+mod classify;
 mod client;
 mod config;
 mod credential;
@@ -15,6 +16,7 @@ mod dkim;
 mod domain;
 mod migrate;
 mod queue;
+mod report;
 mod screen;
 mod serve;
 
@@ -59,11 +61,16 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Read mails that came back: bounces, auto-replies, complaints.
+    #[command(subcommand)]
+    Report(report::Report),
     /// The settings file.
     #[command(subcommand)]
     Config(config::Config),
     /// Bring the database to this version's form.
     Migrate,
+    /// Say what replies of mail hosts mean.
+    Classify(classify::Classify),
     /// Print the version.
     Version,
 }
@@ -143,8 +150,10 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
+        Command::Classify(classify) => classify::run(&classify),
         Command::Version => screen::print(concat!("postroad ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }

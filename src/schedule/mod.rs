@@ -10,6 +10,7 @@ mod conclude;
 mod custody;
 mod hand;
 mod lane;
+pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meters;
 mod overdue;

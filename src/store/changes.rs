@@ -13,6 +13,7 @@ use super::dialect::Statement;
 use super::error::{Result, StoreError};
 use super::ids;
 use super::ledger::{BEGIN, COMMIT};
+use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 
@@ -49,6 +50,7 @@ pub enum Change {
         names: Vec<String>,
     },
     RemoveSegment(SegmentId),
+    Limits(LimitChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
 }
@@ -159,6 +161,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
+        Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)

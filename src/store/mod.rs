@@ -15,6 +15,7 @@ mod error;
 mod ids; // blocks of ids
 mod jobs;
 mod ledger; // the statements of a batch
+mod limits; // limits and budgets
 mod lists; // lists, counts, bulk changes
 mod messages; // messages and their events
 mod migrate;
@@ -30,6 +31,7 @@ mod writer; // the one task that writes
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
+pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorWish, SiteAt};
 pub use rows::*;
 pub use unreadable::Unreadable;
@@ -287,6 +289,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(changes::ALL);
     all.extend(claims::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
+    all.extend(limits::ALL);
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
