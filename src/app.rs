@@ -7,6 +7,7 @@
 //! Knows not:  what any of its parts does.
 
 mod files;
+mod memory;
 mod options;
 mod signals;
 
@@ -125,6 +126,7 @@ impl App {
         reread: Option<Reread>,
     ) -> Result<App, AppError> {
         files::allow_for(&settings);
+        memory::small_pages();
         let http = bind_http(&settings).await?;
         let kept = Kept::open(&settings, &clock).await?;
         let (store, spool, queue) = (kept.store.clone(), kept.spool.clone(), kept.queue.clone());
