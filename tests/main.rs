@@ -25,5 +25,6 @@ mod sources;
 mod spool;
 mod store;
 mod support;
+mod suppression;
 mod tidy;
 mod world;
