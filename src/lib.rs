@@ -6,6 +6,7 @@ pub mod clock; // now, sleep, dice
 pub mod model; // ids, addresses, envelopes, replies, outcomes, states, events
 
 // Rank 1: pure bytes and declarations.
+pub mod classify; // reply text to class, rules as data
 pub mod config; // each setting declared once
 pub mod telemetry; // logs and metric declarations
 pub mod token; // signed links and return paths

@@ -3,6 +3,7 @@
 mod accept;
 mod api;
 mod benches;
+mod classify;
 mod cli;
 mod clients;
 mod config;

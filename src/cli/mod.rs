@@ -7,6 +7,7 @@
 //! Knows not:  rows, sockets of mail, how anything is decided.
 
 mod check;
+mod classify;
 mod client;
 mod config;
 mod credential;
@@ -72,6 +73,8 @@ enum Command {
     Config(config::Config),
     /// Bring the database to this version's form.
     Migrate,
+    /// Say what replies of mail hosts mean.
+    Classify(classify::Classify),
     /// Print the version.
     Version,
 }
@@ -155,6 +158,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
+        Command::Classify(classify) => classify::run(&classify),
         Command::Version => screen::print(concat!("postroad ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }

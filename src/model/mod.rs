@@ -24,7 +24,9 @@ pub mod time;
 pub mod transport;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
-pub use class::{Category, Class, Signal};
+pub use class::{
+    Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,
+};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use ids::*;
