@@ -7,6 +7,7 @@
 //! Knows not:  what any of its parts does.
 
 mod files;
+mod memory;
 mod signals;
 
 use std::fs::File;
@@ -119,6 +120,7 @@ impl App {
         reread: Option<Reread>,
     ) -> Result<App, AppError> {
         files::allow_for(&settings);
+        memory::small_pages();
         let certificates = Certificates::open(&settings.tls, &settings.node.host_name)?;
         let http = bind_http(&settings).await?;
         let socket_path = settings.control_socket();
