@@ -19,6 +19,7 @@ mod messages;
 mod openapi;
 mod problem;
 mod serve;
+pub mod suppressions;
 pub mod webhooks;
 
 use std::path::PathBuf;
@@ -113,6 +114,9 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(webhooks::test))
         .routes(routes!(webhooks::calls))
         .routes(routes!(webhooks::replay))
+        .routes(routes!(suppressions::list, suppressions::add))
+        .routes(routes!(suppressions::remove))
+        .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
