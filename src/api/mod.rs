@@ -25,7 +25,9 @@ mod problem;
 mod segments;
 mod serve;
 mod streamed;
+pub mod suppressions;
 mod templates;
+pub mod webhooks;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -53,6 +55,7 @@ use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::store::Store;
 use crate::telemetry::names;
+use crate::webhooks::Webhooks;
 use access::Shared;
 
 /// No request to /v1 carries more.
@@ -78,6 +81,7 @@ pub struct ApiState {
     pub audit: Option<Audit>,
     pub imports: Option<Imports>,
     pub reload: Option<Reloading>,
+    pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -115,6 +119,15 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::show, webhooks::update, webhooks::remove))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::calls))
+        .routes(routes!(webhooks::replay))
+        .routes(routes!(suppressions::list, suppressions::add))
+        .routes(routes!(suppressions::remove))
+        .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
         .routes(routes!(contacts::list, contacts::add))
         .routes(routes!(contacts::count))

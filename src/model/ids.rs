@@ -48,6 +48,8 @@ ids! {
     SourceId
     /// Sources chosen together.
     PoolId
+    /// An address that is not written to.
+    SuppressionId
     /// One row of the table of limits.
     LimitId
     /// Mail to many contacts, planned and reported together.
@@ -70,6 +72,10 @@ ids! {
     LayoutId
     /// A row of the record of who agreed to what.
     ConsentId
+    /// A customer's endpoint that is told of events.
+    WebhookId
+    /// One call to such an endpoint, with all its tries.
+    WebhookCallId
     /// A person who signs in.
     UserId
     /// One row of the event table.

@@ -20,8 +20,10 @@ pub mod reply;
 pub mod report;
 pub mod scope;
 pub mod state;
+pub mod suppression;
 pub mod time;
 pub mod transport;
+pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
 pub use class::{
@@ -43,5 +45,7 @@ pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
 pub use report::{FeedbackType, ReportKind};
 pub use state::{State, Step, next};
+pub use suppression::{SuppressionReason, SuppressionScope};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
+pub use webhook::{CallState, WebhookFormat};

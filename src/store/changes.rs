@@ -18,7 +18,9 @@ use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
+use super::suppressions::{self, SuppressionChange};
 use super::templates::{self, TemplateChange};
+use super::webhooks::{self, WebhookChange};
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -54,11 +56,13 @@ pub enum Change {
     },
     RemoveSegment(SegmentId),
     Limits(LimitChange),
+    Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
     Contacts(ContactChange),
     Import(ImportChange),
     Template(TemplateChange),
+    Webhook(Box<WebhookChange>),
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
@@ -167,6 +171,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
+        Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
@@ -175,6 +180,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
         Change::Contacts(change) => contact_definitions::write(connection, change).await,
         Change::Import(change) => imports::write(connection, change, own.0).await,
         Change::Template(change) => templates::write(connection, change).await,
+        Change::Webhook(change) => webhooks::write(connection, change).await,
     }
 }
 

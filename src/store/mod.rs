@@ -31,9 +31,11 @@ mod organizations; // organizations, streams, domains, keys, credentials
 mod plan; // what a batch writes, decided before it is written
 mod rows;
 mod sites; // sites, segments, census
+mod suppressions; // addresses that are not written to
 mod templates; // templates and layouts
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
+mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
@@ -47,12 +49,18 @@ pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorWish, SiteAt};
 pub use rows::*;
+pub use suppressions::{
+    AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
+    SuppressionRow,
+};
 pub use templates::{LayoutRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
+pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -93,6 +101,8 @@ struct Inner {
     /// One refill at a time, so that a block is not wasted for each waiting caller.
     refilling: tokio::sync::Mutex<()>,
     left_out: LeftOut,
+    /// How often this process has made suppressions.
+    suppressions: AtomicU64,
     lock: Mutex<Option<File>>,
 }
 
@@ -144,6 +154,7 @@ impl Store {
             contact_ids: Block::default(),
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
+            suppressions: AtomicU64::new(0),
             lock: Mutex::new(lock),
         }))
     }
@@ -320,12 +331,14 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
     all.extend(templates::ALL);
-    all.push(&unreadable::OWED_AFTER);
+    all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
+    all.extend(webhooks::ALL);
+    all.extend(suppressions::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
         all.extend(source.all());
     }
@@ -447,6 +460,7 @@ mod tests {
             &claims::DUE_IN_FLOW,
             &claims::NEXT_IN_FLOW,
             &claims::NEXT_LEASE_END,
+            &claims::HELD_PAST,
             &claims::DELIVERIES_BY_ID,
             &messages::MESSAGES_BY_ID,
             &messages::BY_IDEMPOTENCY_KEY,

@@ -70,6 +70,7 @@ impl TestApi {
             audit: None,
             imports: Some(imports.clone()),
             reload: None,
+            webhooks: None,
             clock: clock.clone(),
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
