@@ -364,7 +364,11 @@ enum Judged {
 }
 
 fn judged(tag: &str, attribute: &str, value: &str) -> Judged {
-    if let Some((before, mark, _)) = next_mark(value) {
+    if let Some((before, mark, behind)) = next_mark(value) {
+        // The value may be empty: then what stands behind it must not be a scheme.
+        if before.is_empty() && !(behind.is_empty() || behind.starts_with(['/', '?', '#', '&'])) {
+            return Judged::Wrong("behind a value at its beginning a link goes on with / ? # or &");
+        }
         if before.is_empty() {
             let plain = word_of(mark.number);
             let guarded = format!("{WORD}{}l", mark.number);
