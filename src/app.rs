@@ -7,6 +7,8 @@
 //! Knows not:  what any of its parts does.
 
 mod files;
+mod limits;
+mod options;
 mod signals;
 
 use std::fs::File;
@@ -25,14 +27,16 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
-use crate::deliver::{DeliverOptions, Dialer, Source};
+use crate::deliver::{Dialer, Source};
 use crate::dns::{self, DnsFailure, DnsOptions, Resolver};
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
-use crate::schedule::retry::RetryPolicy;
+use crate::schedule::limits::Limits;
+use crate::schedule::limits::budgets::{BudgetError, Budgets};
+use crate::schedule::limits::pack::PackError;
 use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
-use crate::schedule::{Parts, Schedule, ScheduleOptions, Tasks};
+use crate::schedule::{Parts, Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
@@ -55,6 +59,12 @@ pub enum AppError {
     Dns(#[from] DnsFailure),
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error(transparent)]
+    Limit(#[from] PackError),
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    #[error("limits.day_zone '{0}' is no time zone: use a name such as Europe/Berlin")]
+    Zone(String),
     #[error(transparent)]
     Listener(#[from] ListenerError),
     #[error(transparent)]
@@ -128,9 +138,10 @@ impl App {
         let auth = Auth::open(store.clone(), trusted.collect(), clock.clone()).await?;
         let composer =
             Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone()).await?;
-        let parts = parts(&settings, &kept, &composer, &clock)?;
+        let (limits, budgets) = limits::open(&settings, &kept.store, &clock).await?;
+        let parts = parts(&settings, &kept, &composer, (limits, budgets), &clock)?;
         let queue = kept.queue.clone();
-        let options = schedule_options(&settings);
+        let options = options::of_schedule(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let host_name = &settings.node.host_name;
@@ -185,12 +196,14 @@ impl App {
 
     /// Returns when a task that serves everybody has ended.
     pub async fn died(&mut self) -> AppError {
-        let Tasks { alarm, polls, sweeps, settler } = &mut self.tasks;
+        let Tasks { alarm, polls, sweeps, settler, releases, budgets } = &mut self.tasks;
         let what = tokio::select! {
             _ = alarm => "the alarm of the schedule",
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
+            _ = releases => "the hand-over of connections",
+            _ = budgets => "the writer of budgets",
             () = any_ended(&mut self.servers) => "a server of HTTP or metrics",
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
@@ -275,6 +288,7 @@ fn parts(
     settings: &Settings,
     kept: &Kept,
     composer: &Composer,
+    (limits, budgets): (Limits, Budgets),
     clock: &Clock,
 ) -> Result<Parts, AppError> {
     let sources = sources(settings);
@@ -297,8 +311,10 @@ fn parts(
     Ok(Parts {
         queue: kept.queue.clone(),
         router: Router::new(routes, resolver, kept.store.clone(), options),
-        dialer: Dialer::new(deliver_options(settings), clock.clone()),
+        dialer: Dialer::new(options::of_deliver(settings), clock.clone()),
         composer: composer.clone(),
+        limits,
+        budgets,
         sources,
     })
 }
@@ -327,37 +343,6 @@ fn sources(settings: &Settings) -> Vec<Source> {
         ehlo: setting.ehlo.clone().unwrap_or_else(|| host_name.clone()),
     };
     settings.source.iter().map(source).collect()
-}
-
-fn deliver_options(settings: &Settings) -> DeliverOptions {
-    let delivery = &settings.delivery;
-    DeliverOptions {
-        connect_wait: delivery.connect_wait,
-        greeting_wait: delivery.greeting_wait,
-        command_wait: delivery.command_wait,
-        data_start_wait: delivery.data_start_wait,
-        data_block_wait: delivery.data_block_wait,
-        data_end_wait: delivery.data_end_wait,
-        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
-        chunking: true,
-        extra_roots: None,
-    }
-}
-
-fn schedule_options(settings: &Settings) -> ScheduleOptions {
-    let delivery = &settings.delivery;
-    ScheduleOptions {
-        host_name: settings.node.host_name.clone(),
-        connections_per_site_max: delivery.connections_per_site_max,
-        connections_max: delivery.connections_max,
-        messages_per_connection_max: delivery.messages_per_connection_max,
-        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
-        idle_wait: delivery.idle_wait,
-        retry: RetryPolicy {
-            wait_first: settings.retry.wait_first,
-            wait_max: settings.retry.wait_max,
-        },
-    }
 }
 
 async fn bind_http(settings: &Settings) -> Result<Vec<TcpListener>, AppError> {
@@ -438,6 +423,7 @@ fn api_state(
         composer: Some(live.composer.clone()),
         queue: Some(queue),
         audit: Some(audit),
+        schedule: Some(live.schedule.clone()),
         reload,
         clock: clock.clone(),
         dkim_dir: live.settings.load().node.dkim_dir.clone(),

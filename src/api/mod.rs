@@ -15,10 +15,12 @@ mod dkim;
 mod domains;
 mod extract;
 mod health;
+mod limits;
 mod messages;
 mod openapi;
 mod problem;
 mod serve;
+mod why;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -34,8 +36,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use caller::Peer;
+pub use limits::LimitView;
 pub use problem::Problem;
 pub use serve::{OperatorSocket, ServeError, TcpOptions, serve_tcp, serve_unix};
+pub use why::{LaneView, Why};
 
 use crate::auth::Auth;
 use crate::clock::Clock;
@@ -43,6 +47,7 @@ use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
 use crate::queue::Queue;
 use crate::queue::check::Audit;
+use crate::schedule::Schedule;
 use crate::store::Store;
 use crate::telemetry::names;
 use access::Shared;
@@ -66,6 +71,7 @@ pub struct ApiState {
     pub composer: Option<Composer>,
     pub queue: Option<Queue>,
     pub audit: Option<Audit>,
+    pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
@@ -104,6 +110,11 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(limits::list, limits::add))
+        .routes(routes!(limits::remove))
+        .routes(routes!(limits::pin))
+        .routes(routes!(why::show))
+        .routes(routes!(why::lanes))
         .routes(routes!(daemon::reload))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()

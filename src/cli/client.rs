@@ -62,6 +62,7 @@ impl Desk {
             composer: None,
             queue: None,
             audit: None,
+            schedule: None,
             reload: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),

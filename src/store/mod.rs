@@ -28,11 +28,12 @@ mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
 mod writer; // the one task that writes
 
+pub use claims::{Claims, Skip};
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
-pub use operators::{OperatorWish, SiteAt};
+pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use rows::*;
 pub use unreadable::Unreadable;
 

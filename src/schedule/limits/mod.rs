@@ -282,7 +282,8 @@ impl Limits {
     /// Notes that a site waits for what only a release opens. False when it has opened meanwhile.
     pub fn wait_for_release(&self, attempt: &Attempt, denial: &Denial, now: Timestamp) -> bool {
         let Some(row) = self.0.table.get(denial.limit) else { return false };
-        self.0.waiting.add(self.0.key_of(&row, Some(attempt)), attempt.site);
+        let is_urgent = attempt.class == StreamClass::Transactional;
+        self.0.waiting.add(self.0.key_of(&row, Some(attempt)), attempt.site, is_urgent);
         let Some(rule) = row.rule else { return false };
         self.0.look(&row, &rule, attempt, now).is_err()
     }
