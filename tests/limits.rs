@@ -128,10 +128,16 @@ async fn a_rate_is_kept_second_by_second() {
     let mx = FakeMx::accepting().await;
     let relay = TestRelay::sending_to(&mx).await;
     relay.set_limit(limit(everywhere(), Metric::Messages, 6, MINUTE)).await;
-    submit_many(&relay, "transactional", 10).await;
+    submit_many(&relay, "marketing", 10).await;
     relay.rest().await;
     assert_eq!(mx.received().len(), 1);
-    for sent in 2..=10 {
+    submit(&relay, "transactional", "urgent@example.test").await;
+    relay.rest().await;
+    assert_eq!(mx.received(), ["marketing0@example.test", "urgent@example.test"]);
+    // Marketing waits for both.
+    relay.clock().advance(10 * SECOND);
+    relay.rest().await;
+    for sent in 3..=11 {
         relay.clock().advance(10 * SECOND);
         relay.rest().await;
         assert_eq!(mx.received().len(), sent);

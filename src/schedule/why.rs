@@ -73,12 +73,16 @@ impl Reason {
         Reason { kind, text: text.into(), limit: None, origin: None, source: None, until }
     }
 
-    fn of_limit(denial: &Denial, source: &str) -> Reason {
+    fn of_limit(denial: &Denial, source: &str, operator: &str) -> Reason {
         let Denial { scope, metric, value, .. } = denial;
+        let to = match &scope.to {
+            ToScope::Operator(_) => format!("operator:{operator}"),
+            to => to.to_string(),
+        };
         let class = scope.class.map_or(String::new(), |class| format!(", {class} mail"));
         let text = format!(
             "limit {}: {value} {metric} from {} to {} for {}{class} ({}: {})",
-            denial.limit, scope.from, scope.to, scope.who, denial.origin, denial.reason
+            denial.limit, scope.from, to, scope.who, denial.origin, denial.reason
         );
         let of_source = matches!(scope.from, FromScope::Source(_) | FromScope::EachSource);
         Reason {
@@ -151,6 +155,7 @@ impl Schedule {
         // A name that is nobody's (RFC 2606): limits of one domain are no limits of the lane.
         let Ok(nobodys) = Domain::parse("lane.invalid") else { return Ok(None) };
         let operator = shared.router.operator(site).await.map_err(QueueError::from)?;
+        let name = shared.name_of_operator(operator).await?;
         let mut reasons = shared.reasons_at(site);
         for class in StreamClass::ALL {
             let attempt = Attempt {
@@ -165,7 +170,7 @@ impl Schedule {
                 sending_domain: None,
             };
             for denial in shared.limits.explain(&attempt, shared.clock.now()) {
-                reasons.push(Reason::of_limit(&denial, source));
+                reasons.push(Reason::of_limit(&denial, source, &name));
             }
         }
         reasons.sort();
@@ -207,7 +212,7 @@ impl Shared {
         reasons.extend(self.reasons_at(site));
         let operator = self.router.operator(site).await.map_err(QueueError::from)?;
         let claimed = Claimed { delivery, body: None };
-        reasons.extend(self.limits_for(&claimed, site, operator));
+        reasons.extend(self.limits_for(&claimed, site, operator).await?);
         if reasons.is_empty() {
             reasons.push(of_turn(handle.as_deref()));
         }
@@ -235,21 +240,35 @@ impl Shared {
     }
 
     /// What limits say, if no source is free of them.
-    fn limits_for(&self, claimed: &Claimed, site: SiteId, operator: OperatorId) -> Vec<Reason> {
+    async fn limits_for(
+        &self,
+        claimed: &Claimed,
+        site: SiteId,
+        operator: OperatorId,
+    ) -> Result<Vec<Reason>, QueueError> {
         let now = self.clock.now();
+        let operator_name = self.name_of_operator(operator).await?;
         let mut reasons = Vec::new();
         for origin in &self.sources {
             let attempt = self.attempt_of(claimed, site, operator, origin.id);
             let denials = self.limits.explain(&attempt, now);
             if denials.is_empty() {
-                return Vec::new();
+                return Ok(Vec::new());
             }
             let name = &origin.source.name;
-            reasons.extend(denials.iter().map(|denial| Reason::of_limit(denial, name)));
+            reasons.extend(
+                denials.iter().map(|denial| Reason::of_limit(denial, name, &operator_name)),
+            );
         }
         reasons.sort();
         reasons.dedup();
-        reasons
+        Ok(reasons)
+    }
+
+    async fn name_of_operator(&self, id: OperatorId) -> Result<String, QueueError> {
+        let rows = self.queue.store().operators().await.map_err(QueueError::from)?;
+        let found = rows.into_iter().find(|row| row.id == id);
+        Ok(found.map_or_else(|| id.to_string(), |row| row.name))
     }
 }
 

@@ -325,7 +325,7 @@ impl Limits {
             let mut count = cell.count.lock();
             let mut granted = permit.count;
             if binds {
-                match count.room(rule, &self.0.calendar, now) {
+                match count.room(&rule.for_class(attempt.class), &self.0.calendar, now) {
                     Room::Free(free) => granted = granted.min(free),
                     Room::Full(until) => return ControlFlow::Break(denial(row, until)),
                 }
@@ -401,9 +401,10 @@ impl Inner {
             Some(cell) => Some(cell.clone()),
             None => self.cells.get(&self.key_of(row, Some(attempt))).map(|cell| cell.clone()),
         };
+        let rule = rule.for_class(attempt.class);
         let room = match known {
-            Some(cell) => cell.count.lock().room(rule, &self.calendar, now),
-            None => Count::default().room(rule, &self.calendar, now),
+            Some(cell) => cell.count.lock().room(&rule, &self.calendar, now),
+            None => Count::default().room(&rule, &self.calendar, now),
         };
         match room {
             Room::Free(_) => Ok(()),
