@@ -8,6 +8,7 @@
 
 mod files;
 mod limits;
+mod memory;
 mod options;
 mod signals;
 
@@ -129,6 +130,7 @@ impl App {
         reread: Option<Reread>,
     ) -> Result<App, AppError> {
         files::allow_for(&settings);
+        memory::small_pages();
         let certificates = Certificates::open(&settings.tls, &settings.node.host_name)?;
         let http = bind_http(&settings).await?;
         let socket_path = settings.control_socket();

@@ -20,6 +20,7 @@ mod messages;
 mod openapi;
 mod problem;
 mod serve;
+pub mod suppressions;
 mod why;
 
 use std::path::PathBuf;
@@ -115,6 +116,9 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(limits::pin))
         .routes(routes!(why::show))
         .routes(routes!(why::lanes))
+        .routes(routes!(suppressions::list, suppressions::add))
+        .routes(routes!(suppressions::remove))
+        .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()

@@ -20,6 +20,7 @@ mod queue;
 mod report;
 mod screen;
 mod serve;
+mod suppression;
 mod why;
 
 use std::ffi::OsString;
@@ -76,6 +77,9 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Addresses that are not written to.
+    #[command(subcommand)]
+    Suppression(suppression::Suppression),
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
@@ -168,6 +172,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Why { whom, json } => why::run(whom, json, load()?),
         Command::Lane(lane) => why::run_lane(lane, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),

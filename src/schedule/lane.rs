@@ -71,7 +71,11 @@ pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     let seat = Seat { shared: shared.clone(), site: site.clone() };
     let Some(permit) = permit(&shared).await else { return };
     let Some(mut lane) = Lane::at(shared, site).await else { return };
-    while let Some(claimed) = lane.next_work().await {
+    while let Some(work) = lane.next_work().await {
+        let claimed = lane.allowed(work).await;
+        if claimed.is_empty() {
+            continue;
+        }
         let Some(mut granted) = Box::pin(lane.granted(claimed)).await else {
             if lane.connection.is_none() {
                 // Whether there is other mail to begin a lane for is the site's to see.
@@ -235,6 +239,24 @@ impl Lane {
             if !work.is_empty() {
                 Shared::look(shared, &self.site);
                 return Some(work);
+            }
+        }
+    }
+
+    /// Without those whose addresses are not written to.
+    async fn allowed(&self, work: Vec<Claimed>) -> Vec<Claimed> {
+        if self.shared.suppressions.is_clear() {
+            return work;
+        }
+        // On the heap while it runs: a lane that only sends is to stay small.
+        match Box::pin(self.shared.without_suppressed(&self.site, work)).await {
+            Ok(allowed) => allowed,
+            Err((error, work)) => {
+                let reason = format!("suppressions cannot be read: {error}");
+                if let Ended::Settled(settlement) = Box::pin(self.ourselves(&work, &reason)).await {
+                    self.shared.settle(settlement).await;
+                }
+                Vec::new()
             }
         }
     }

@@ -16,6 +16,7 @@ pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meters;
 mod outlook; // what a look at a site says
+mod overdue;
 mod park; // what limits stop
 mod ready;
 mod replay;
@@ -26,6 +27,7 @@ mod seat; // a lane's place
 mod settler;
 mod site;
 mod small;
+mod suppressed;
 mod unrouted;
 mod verdict;
 pub mod why; // why mail is still here
@@ -44,6 +46,7 @@ use crate::compose::Composer;
 use crate::deliver::{Dialer, Source};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
+use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
 use alarm::Alarm;
 use grant::Origin;
@@ -78,6 +81,7 @@ const PANICS_KEPT_MAX: usize = 10_000;
 /// Everything the tasks of the schedule share.
 pub struct Shared {
     queue: Queue,
+    suppressions: Suppressions,
     router: Router,
     dialer: Dialer,
     composer: Composer,
@@ -139,8 +143,10 @@ impl Schedule {
         clock: Clock,
     ) -> Result<(Schedule, Tasks), QueueError> {
         let (sender, receiver) = mpsc::channel(settler::SETTLEMENTS_MAX);
+        let suppressions = Suppressions::new(parts.queue.store().clone(), clock.clone());
         let shared = Arc::new(Shared {
             queue: parts.queue,
+            suppressions,
             router: parts.router,
             dialer: parts.dialer,
             composer: parts.composer,
@@ -205,6 +211,11 @@ impl Schedule {
 
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// Ends what was held beyond its time; returns how many. The sweep does so by itself.
+    pub async fn expire_held(&self) -> Result<usize, QueueError> {
+        overdue::expire_held(&self.0).await
     }
 
     /// Takes new static routes.
@@ -367,6 +378,11 @@ async fn run_sweeps(shared: Arc<Shared>) {
             Ok(0) => {}
             Ok(removed) => tracing::debug!(removed, "spool segments removed"),
             Err(error) => tracing::warn!(%error, "the spool cannot be swept now"),
+        }
+        match overdue::expire_held(&shared).await {
+            Ok(0) => {}
+            Ok(expired) => tracing::info!(expired, "held deliveries have expired"),
+            Err(error) => tracing::warn!(%error, "held deliveries cannot expire now"),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
+use super::suppressions::{self, SuppressionChange};
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -51,6 +52,7 @@ pub enum Change {
     },
     RemoveSegment(SegmentId),
     Limits(LimitChange),
+    Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
 }
@@ -161,6 +163,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
+        Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
