@@ -14,6 +14,8 @@ use crate::clock::Clock;
 use crate::model::Timestamp;
 
 const DAY: i64 = 86_400;
+/// Of the first tolerance: nobody's falls below.
+const FLOOR_SHARE: f64 = 0.3;
 /// Blocks that follow each other within it are longer each time.
 const BLOCKS_REMEMBERED: i64 = 10 * DAY;
 
@@ -235,7 +237,8 @@ impl Trust {
         let doubled = operator.block_hours * f64::from(2u32.saturating_pow(self.blocks));
         let hours = doubled.min(operator.block_hours_max);
         self.blocked_until = at + Duration::from_secs_f64(hours * 3600.0);
-        self.tolerance *= operator.block_shrink;
+        let floor = operator.tolerance_first * FLOOR_SHARE;
+        self.tolerance = (self.tolerance * operator.block_shrink).max(floor);
         self.today.blocked = true;
         self.today.pushed_in_block = 0;
         self.today.pushed = 0;
@@ -263,7 +266,7 @@ impl Trust {
             let forgotten = self.tolerance * 0.5f64.powf(halves);
             self.tolerance = forgotten.max(operator.tolerance_first.min(self.tolerance));
         }
-        let floor = operator.tolerance_first * 0.3;
+        let floor = operator.tolerance_first * FLOOR_SHARE;
         self.tolerance = self.tolerance.clamp(floor, operator.tolerance_max);
         self.day = day;
         let limit = self.tolerance * spread(operator.noise, dice);
@@ -387,9 +390,10 @@ mod tests {
     fn an_idle_source_is_forgotten() {
         let (operator, dice) = (operator(), Clock::standing(1));
         let mut trust = Trust::new(&operator, &dice);
-        for day in 0..12 {
+        for day in 0..12i32 {
+            let count = (5.0 * 1.4f64.powi(day)) as u64;
             for hour in 0..24 {
-                trust.offer(&operator, at(day, hour), offer(4 << day), &dice);
+                trust.offer(&operator, at(day.into(), hour), offer(count), &dice);
             }
         }
         let known = trust.tolerance();
