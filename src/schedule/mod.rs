@@ -9,6 +9,7 @@ pub mod adaptive; // what a host says about the pace
 mod alarm;
 mod conclude;
 mod custody;
+pub mod forecast; // when will it be done?
 pub mod governor; // from what was answered to limits, with a decision for each change
 mod hand;
 mod lane;
