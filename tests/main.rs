@@ -30,4 +30,5 @@ mod store;
 mod support;
 mod suppression;
 mod tidy;
+mod webhooks;
 mod world;

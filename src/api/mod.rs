@@ -21,6 +21,7 @@ mod openapi;
 mod problem;
 mod serve;
 pub mod suppressions;
+pub mod webhooks;
 mod why;
 
 use std::path::PathBuf;
@@ -51,6 +52,7 @@ use crate::queue::check::Audit;
 use crate::schedule::Schedule;
 use crate::store::Store;
 use crate::telemetry::names;
+use crate::webhooks::Webhooks;
 use access::Shared;
 
 /// No request to /v1 carries more.
@@ -74,6 +76,7 @@ pub struct ApiState {
     pub audit: Option<Audit>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
+    pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -116,6 +119,12 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(limits::pin))
         .routes(routes!(why::show))
         .routes(routes!(why::lanes))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::show, webhooks::update, webhooks::remove))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::calls))
+        .routes(routes!(webhooks::replay))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))

@@ -21,6 +21,7 @@ mod report;
 mod screen;
 mod serve;
 mod suppression;
+mod webhook;
 mod why;
 
 use std::ffi::OsString;
@@ -77,6 +78,9 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Endpoints that are told of events.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Addresses that are not written to.
     #[command(subcommand)]
     Suppression(suppression::Suppression),
@@ -172,6 +176,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Why { whom, json } => why::run(whom, json, load()?),
         Command::Lane(lane) => why::run_lane(lane, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),

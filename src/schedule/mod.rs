@@ -5,10 +5,13 @@
 //!             memory does not grow with the queue.
 //! Knows not:  who calls for it, HTTP, SQL.
 
+pub mod adaptive; // what a host says about the pace
 mod alarm;
 mod answered; // what an attempt brought
 mod conclude;
 mod custody;
+pub mod forecast; // when will it be done?
+pub mod governor; // from what was answered to limits, with a decision for each change
 mod grant; // limits are asked
 mod hand;
 mod lane;
@@ -30,6 +33,7 @@ mod small;
 mod suppressed;
 mod unrouted;
 mod verdict;
+pub mod warmup; // plans and results write day limits
 pub mod why; // why mail is still here
 
 use std::collections::HashMap;
