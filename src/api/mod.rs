@@ -20,6 +20,7 @@ mod openapi;
 mod problem;
 mod serve;
 pub mod suppressions;
+pub mod webhooks;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -46,6 +47,7 @@ use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::store::Store;
 use crate::telemetry::names;
+use crate::webhooks::Webhooks;
 use access::Shared;
 
 /// No request to /v1 carries more.
@@ -68,6 +70,7 @@ pub struct ApiState {
     pub queue: Option<Queue>,
     pub audit: Option<Audit>,
     pub reload: Option<Reloading>,
+    pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -105,6 +108,12 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::show, webhooks::update, webhooks::remove))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::calls))
+        .routes(routes!(webhooks::replay))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))

@@ -27,6 +27,8 @@ mod sites; // sites, segments, census
 mod suppressions; // addresses that are not written to
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
+mod warmups; // warm-ups, what was answered, what was decided
+mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use directory::lock;
@@ -40,6 +42,8 @@ pub use suppressions::{
     SuppressionRow,
 };
 pub use unreadable::Unreadable;
+pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
+pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -303,6 +307,8 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
+    all.extend(warmups::ALL);
+    all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
         all.extend(source.all());
