@@ -19,6 +19,7 @@ mod faults;
 mod fetch;
 mod imports;
 mod layers;
+mod limits;
 mod listener;
 mod peers;
 mod report;

@@ -18,6 +18,7 @@ mod domains;
 mod extract;
 mod health;
 mod imports;
+mod limits;
 mod lists;
 mod messages;
 mod openapi;
@@ -28,6 +29,7 @@ mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod webhooks;
+mod why;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -43,8 +45,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use caller::Peer;
+pub use limits::LimitView;
 pub use problem::Problem;
 pub use serve::{OperatorSocket, ServeError, TcpOptions, serve_tcp, serve_unix};
+pub use why::{LaneView, Why};
 
 use crate::auth::Auth;
 use crate::campaign::import::Imports;
@@ -53,6 +57,7 @@ use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
 use crate::queue::Queue;
 use crate::queue::check::Audit;
+use crate::schedule::Schedule;
 use crate::store::Store;
 use crate::telemetry::names;
 use crate::webhooks::Webhooks;
@@ -80,6 +85,7 @@ pub struct ApiState {
     pub queue: Option<Queue>,
     pub audit: Option<Audit>,
     pub imports: Option<Imports>,
+    pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub webhooks: Option<Webhooks>,
     pub clock: Clock,
@@ -119,6 +125,11 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(limits::list, limits::add))
+        .routes(routes!(limits::remove))
+        .routes(routes!(limits::pin))
+        .routes(routes!(why::show))
+        .routes(routes!(why::lanes))
         .routes(routes!(webhooks::list, webhooks::add))
         .routes(routes!(webhooks::show, webhooks::update, webhooks::remove))
         .routes(routes!(webhooks::rotate))

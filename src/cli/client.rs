@@ -63,6 +63,7 @@ impl Desk {
             queue: None,
             audit: None,
             imports: None,
+            schedule: None,
             reload: None,
             webhooks: None,
             clock,

@@ -10,6 +10,7 @@ pub mod class;
 pub mod contact;
 pub mod envelope;
 pub mod event;
+pub mod flow;
 pub mod ids;
 pub mod limit;
 pub mod limits;
@@ -23,6 +24,7 @@ pub mod state;
 pub mod suppression;
 pub mod time;
 pub mod transport;
+pub mod warmup;
 pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
@@ -35,6 +37,7 @@ pub use contact::{
 };
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
+pub use flow::Flow;
 pub use ids::*;
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
@@ -48,4 +51,8 @@ pub use state::{State, Step, next};
 pub use suppression::{SuppressionReason, SuppressionScope};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
+pub use warmup::{
+    DECISION_SAMPLES_MAX, Decision, DecisionRule, DecisionState, Marks, WarmSubject, WarmupState,
+    WarmupVerdict,
+};
 pub use webhook::{CallState, WebhookFormat};

@@ -20,6 +20,7 @@ use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::suppressions::{self, SuppressionChange};
 use super::templates::{self, TemplateChange};
+use super::warmups;
 use super::webhooks::{self, WebhookChange};
 
 #[derive(Clone, Debug)]
@@ -62,6 +63,13 @@ pub enum Change {
     Contacts(ContactChange),
     Import(ImportChange),
     Template(TemplateChange),
+    Learnt {
+        learnt: Box<warmups::Learnt>,
+        at: Timestamp,
+    },
+    ForgetSourceHours {
+        before: Timestamp,
+    },
     Webhook(Box<WebhookChange>),
 }
 
@@ -173,6 +181,8 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
         }
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
+        Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,
+        Change::ForgetSourceHours { before } => warmups::forget_hours(connection, *before).await,
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)

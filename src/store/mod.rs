@@ -35,9 +35,11 @@ mod suppressions; // addresses that are not written to
 mod templates; // templates and layouts
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
+mod warmups; // warm-ups, what was answered, what was decided
 mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
+pub use claims::{Claims, Skip};
 pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
 pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
 pub use contact_facts::Slots;
@@ -47,7 +49,7 @@ pub use error::{Result, StoreError};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
-pub use operators::{OperatorWish, SiteAt};
+pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use rows::*;
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
@@ -55,6 +57,7 @@ pub use suppressions::{
 };
 pub use templates::{LayoutRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
+pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
@@ -337,6 +340,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
+    all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {

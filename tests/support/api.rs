@@ -69,6 +69,7 @@ impl TestApi {
             queue: None,
             audit: None,
             imports: Some(imports.clone()),
+            schedule: None,
             reload: None,
             webhooks: None,
             clock: clock.clone(),
