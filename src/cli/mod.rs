@@ -14,11 +14,15 @@ mod credential;
 mod demo;
 mod dkim;
 mod domain;
+mod limit;
 mod migrate;
 mod queue;
 mod report;
 mod screen;
 mod serve;
+mod suppression;
+mod webhook;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -58,9 +62,28 @@ enum Command {
     /// Domains that may be sent from.
     #[command(subcommand)]
     Domain(domain::Domain),
+    /// What may be sent where, by whom, in which time.
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    /// Tell why mail is still here: which limit, who set it, when it opens.
+    Why {
+        #[command(flatten)]
+        whom: why::WhyCommand,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Who works on what.
+    #[command(subcommand)]
+    Lane(why::Lane),
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Endpoints that are told of events.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
+    /// Addresses that are not written to.
+    #[command(subcommand)]
+    Suppression(suppression::Suppression),
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
@@ -149,7 +172,12 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Queue(queue) => queue::run(queue, load()?),
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
+        Command::Limit(limit) => limit::run(limit, load()?),
+        Command::Why { whom, json } => why::run(whom, json, load()?),
+        Command::Lane(lane) => why::run_lane(lane, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Webhook(webhook) => webhook::run(webhook, load()?),
+        Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),

@@ -48,10 +48,20 @@ ids! {
     SourceId
     /// Sources chosen together.
     PoolId
+    /// An address that is not written to.
+    SuppressionId
     /// One row of the table of limits.
     LimitId
+    /// One source at one operator, or one sending domain there, on its way to full volume.
+    WarmupId
+    /// One automatic change of a limit.
+    DecisionId
     /// Mail to many contacts, planned and reported together.
     CampaignId
+    /// A customer's endpoint that is told of events.
+    WebhookId
+    /// One call to such an endpoint, with all its tries.
+    WebhookCallId
     /// A person who signs in.
     UserId
     /// One row of the event table.

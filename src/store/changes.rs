@@ -17,6 +17,9 @@ use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
+use super::suppressions::{self, SuppressionChange};
+use super::warmups;
+use super::webhooks::{self, WebhookChange};
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -53,8 +56,17 @@ pub enum Change {
     RemoveSegment(SegmentId),
     Limits(LimitChange),
     MoveBodies(Vec<BodyMove>),
+    Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
+    Learnt {
+        learnt: Box<warmups::Learnt>,
+        at: Timestamp,
+    },
+    ForgetSourceHours {
+        before: Timestamp,
+    },
+    Webhook(Box<WebhookChange>),
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
@@ -164,11 +176,15 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
+        Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
+        Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,
+        Change::ForgetSourceHours { before } => warmups::forget_hours(connection, *before).await,
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)
         }
+        Change::Webhook(change) => webhooks::write(connection, change).await,
     }
 }
 
