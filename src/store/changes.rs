@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::model::*;
 
+use super::compaction::{self, BodyMove};
 use super::contact_definitions::{self, ContactChange};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
@@ -57,6 +58,7 @@ pub enum Change {
     },
     RemoveSegment(SegmentId),
     Limits(LimitChange),
+    MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
@@ -175,6 +177,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
         Change::Operators { names } => operators::make(connection, names).await,
+        Change::MoveBodies(moves) => compaction::apply(connection, own.0, moves).await,
         Change::RemoveSegment(segment) => {
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)

@@ -8,6 +8,7 @@
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
+mod compaction; // bodies that move to another segment
 mod contact_batch; // contacts written, many at once
 mod contact_definitions; // fields, lists, tags, saved segments
 mod contact_facts; // the columns of fields
@@ -40,6 +41,7 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use claims::{Claims, Skip};
+pub use compaction::BodyMove;
 pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
 pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
 pub use contact_facts::Slots;
@@ -334,6 +336,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
     all.extend(templates::ALL);
+    all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
     all.extend(messages::ALL);
@@ -465,6 +468,8 @@ mod tests {
             &claims::NEXT_IN_FLOW,
             &claims::NEXT_LEASE_END,
             &claims::HELD_PAST,
+            &compaction::OLD_BODIES,
+            &compaction::MOVE_BODIES,
             &claims::DELIVERIES_BY_ID,
             &messages::MESSAGES_BY_ID,
             &messages::BY_IDEMPOTENCY_KEY,
