@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::model::*;
 
+use super::compaction::{self, BodyMove};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
@@ -54,6 +55,7 @@ pub enum Change {
     },
     RemoveSegment(SegmentId),
     Limits(LimitChange),
+    MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
@@ -169,6 +171,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
         Change::Operators { names } => operators::make(connection, names).await,
+        Change::MoveBodies(moves) => compaction::apply(connection, own.0, moves).await,
         Change::RemoveSegment(segment) => {
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)

@@ -8,6 +8,7 @@
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
+mod compaction; // bodies that move to another segment
 mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
@@ -32,6 +33,7 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use claims::{Claims, Skip};
+pub use compaction::BodyMove;
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
@@ -302,6 +304,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
+    all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
     all.extend(messages::ALL);
@@ -433,6 +436,8 @@ mod tests {
             &claims::NEXT_IN_FLOW,
             &claims::NEXT_LEASE_END,
             &claims::HELD_PAST,
+            &compaction::OLD_BODIES,
+            &compaction::MOVE_BODIES,
             &claims::DELIVERIES_BY_ID,
             &messages::MESSAGES_BY_ID,
             &messages::BY_IDEMPOTENCY_KEY,
