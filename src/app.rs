@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
+use crate::classify::{Classifier, LiveClassifier, RuleError};
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
@@ -30,7 +31,7 @@ use crate::dns::{self, DnsFailure, DnsOptions, Resolver};
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
-use crate::schedule::retry::RetryPolicy;
+use crate::schedule::profiles::RetryProfiles;
 use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
 use crate::schedule::{Parts, Schedule, ScheduleOptions, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
@@ -53,6 +54,8 @@ pub enum AppError {
     Compose(#[from] ComposeError),
     #[error(transparent)]
     Dns(#[from] DnsFailure),
+    #[error(transparent)]
+    Rules(#[from] RuleError),
     #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]
@@ -299,6 +302,7 @@ fn parts(
         router: Router::new(routes, resolver, kept.store.clone(), options),
         dialer: Dialer::new(deliver_options(settings), clock.clone()),
         composer: composer.clone(),
+        classifier: LiveClassifier::new(Classifier::shipped()?),
         sources,
     })
 }
@@ -353,10 +357,7 @@ fn schedule_options(settings: &Settings) -> ScheduleOptions {
         messages_per_connection_max: delivery.messages_per_connection_max,
         recipients_per_transaction_max: delivery.recipients_per_transaction_max,
         idle_wait: delivery.idle_wait,
-        retry: RetryPolicy {
-            wait_first: settings.retry.wait_first,
-            wait_max: settings.retry.wait_max,
-        },
+        retries: RetryProfiles::of(settings),
     }
 }
 

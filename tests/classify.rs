@@ -2,8 +2,14 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use postroad::classify::{Answer, Classifier};
+use postroad::model::State;
+use serde_json::{Value, json};
+
+use crate::support::mx::FakeMx;
+use crate::support::relay::TestRelay;
 
 struct Told {
     category: &'static str,
@@ -74,14 +80,14 @@ fn the_command_answers_line_by_line_without_daemon_or_settings() {
     child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success());
-    let lines: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+    let lines: Vec<Value> = String::from_utf8(output.stdout)
         .expect("UTF-8")
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
     let seen: Vec<_> =
         lines.iter().map(|it| (it["category"].as_str().unwrap_or(""), &it["hard"])).collect();
-    let (yes, no) = (serde_json::json!(true), serde_json::json!(false));
+    let (yes, no) = (json!(true), json!(false));
     assert_eq!(
         seen,
         [("bad_mailbox", &yes), ("unknown", &no), ("mailbox_full", &no), ("unknown", &no)]
@@ -89,4 +95,47 @@ fn the_command_answers_line_by_line_without_daemon_or_settings() {
     let keys: Vec<&String> = lines[0].as_object().expect("an object").keys().collect();
     assert_eq!(keys.len(), 5, "{keys:?}");
     assert!(lines[0]["confidence"].as_f64().is_some_and(|it| it > 0.9));
+}
+
+/// Waits for the first attempt: state, what its event says, and how long until the next.
+async fn first_attempt(relay: &TestRelay, recipient: &str) -> (State, Value, Duration) {
+    relay.rest().await;
+    let delivery = relay.delivery_to(recipient).await;
+    let events = relay.store().events_of_message(delivery.message, 50).await.expect("it reads");
+    let own = events.iter().rev().find(|event| event.delivery == Some(delivery.id));
+    let fields = own.expect("an attempt was made").fields.clone();
+    (delivery.state, fields, delivery.due_at.since(relay.clock().now()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_answer_means_stands_in_its_event_and_sets_the_waits() {
+    let mx = FakeMx::refusing("full@example.test", "452 4.2.2 mailbox full").await;
+    mx.refuse("grey@example.test", "451 4.7.1 Greylisted");
+    mx.refuse("gone@example.test", "550 5.1.1 user unknown");
+    mx.refuse("fast@example.test", "550 Domain frequency limited");
+    let relay = TestRelay::sending_to(&mx).await;
+    let names = ["full", "grey", "gone", "fast"];
+    let addresses = names.map(|name| format!("{name}@example.test"));
+    relay.submit(&addresses.each_ref().map(String::as_str)).await;
+    let minutes = |wait: Duration| wait.as_secs() / 60;
+
+    let (state, fields, wait) = first_attempt(&relay, "full@example.test").await;
+    assert_eq!((state, &fields["class"]), (State::Waiting, &json!("mailbox_full")));
+    assert!((120..=151).contains(&minutes(wait)), "{wait:?}");
+    assert_eq!(fields["retry_profile"], "mailbox_full");
+
+    let (state, fields, wait) = first_attempt(&relay, "grey@example.test").await;
+    assert_eq!((state, &fields["class"]), (State::Waiting, &json!("greylist")));
+    assert!((4..=7).contains(&minutes(wait)), "{wait:?}");
+
+    let (state, fields, _) = first_attempt(&relay, "gone@example.test").await;
+    assert_eq!((state, &fields["hard"]), (State::Failed, &json!(true)));
+    assert_eq!(fields["signal"], "invalid_recipient");
+    assert_eq!(fields["suppress"], json!({"scope": "organization", "days": null}));
+
+    // A refusal for good by its code, and a limit by its text.
+    let (state, fields, _) = first_attempt(&relay, "fast@example.test").await;
+    assert_eq!((state, &fields["category"]), (State::Waiting, &json!("rate")));
+    assert_eq!(fields["disposition"], "retry");
+    relay.adds_up().await;
 }

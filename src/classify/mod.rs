@@ -34,6 +34,24 @@ const HARD_CONFIDENCE_MIN: f64 = 0.8;
 /// The rule of what no rule knows.
 pub const UNCLASSIFIED: &str = "unclassified";
 
+/// The classifier that holds now: who changes the rules puts a new one in its place.
+#[derive(Clone)]
+pub struct LiveClassifier(Arc<arc_swap::ArcSwap<Classifier>>);
+
+impl LiveClassifier {
+    pub fn new(classifier: Classifier) -> LiveClassifier {
+        LiveClassifier(Arc::new(arc_swap::ArcSwap::from_pointee(classifier)))
+    }
+
+    pub fn load(&self) -> Arc<Classifier> {
+        self.0.load_full()
+    }
+
+    pub fn replace(&self, classifier: Classifier) {
+        self.0.store(Arc::new(classifier));
+    }
+}
+
 /// All rules, ready to answer.
 pub struct Classifier {
     rules: Vec<Ready>,

@@ -12,7 +12,9 @@ mod hand;
 mod lane;
 pub mod limits; // what may be sent, by whom, in which time
 mod load;
+mod meaning;
 mod meters;
+pub mod profiles;
 mod ready;
 mod replay;
 mod report;
@@ -33,6 +35,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::deliver::{Dialer, Source};
@@ -42,7 +45,7 @@ use crate::queue::{Queue, QueueError};
 use alarm::Alarm;
 use hand::Hand;
 use meters::Meters;
-use retry::RetryPolicy;
+use profiles::RetryProfiles;
 use route::Router;
 use settler::Settlement;
 use site::Site;
@@ -56,7 +59,7 @@ pub struct ScheduleOptions {
     pub messages_per_connection_max: u32,
     pub recipients_per_transaction_max: usize,
     pub idle_wait: Duration,
-    pub retry: RetryPolicy,
+    pub retries: RetryProfiles,
 }
 
 /// How often the ledger is asked for waiting mail that no wake-up told of.
@@ -71,6 +74,7 @@ pub struct Shared {
     router: Router,
     dialer: Dialer,
     composer: Composer,
+    classifier: LiveClassifier,
     clock: Clock,
     options: ScheduleOptions,
     sources: Vec<Arc<Source>>,
@@ -97,6 +101,7 @@ pub struct Parts {
     pub router: Router,
     pub dialer: Dialer,
     pub composer: Composer,
+    pub classifier: LiveClassifier,
     pub sources: Vec<Source>,
 }
 
@@ -126,6 +131,7 @@ impl Schedule {
             router: parts.router,
             dialer: parts.dialer,
             composer: parts.composer,
+            classifier: parts.classifier,
             clock,
             sources: parts.sources.into_iter().map(Arc::new).collect(),
             source_turn: AtomicUsize::new(0),
