@@ -7,6 +7,7 @@
 //! Knows not:  what any of its parts does.
 
 mod files;
+mod rules;
 mod signals;
 
 use std::fs::File;
@@ -22,7 +23,7 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
-use crate::classify::{Classifier, LiveClassifier, RuleError};
+use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
@@ -55,7 +56,7 @@ pub enum AppError {
     #[error(transparent)]
     Dns(#[from] DnsFailure),
     #[error(transparent)]
-    Rules(#[from] RuleError),
+    Rules(#[from] rules::RulesError),
     #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]
@@ -131,7 +132,8 @@ impl App {
         let auth = Auth::open(store.clone(), trusted.collect(), clock.clone()).await?;
         let composer =
             Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone()).await?;
-        let parts = parts(&settings, &kept, &composer, &clock)?;
+        let classifier = rules::classifier(&store).await?;
+        let parts = parts(&settings, &kept, &composer, classifier, &clock)?;
         let queue = kept.queue.clone();
         let options = schedule_options(&settings);
         let (schedule, tasks) =
@@ -278,6 +280,7 @@ fn parts(
     settings: &Settings,
     kept: &Kept,
     composer: &Composer,
+    classifier: LiveClassifier,
     clock: &Clock,
 ) -> Result<Parts, AppError> {
     let sources = sources(settings);
@@ -302,7 +305,7 @@ fn parts(
         router: Router::new(routes, resolver, kept.store.clone(), options),
         dialer: Dialer::new(deliver_options(settings), clock.clone()),
         composer: composer.clone(),
-        classifier: LiveClassifier::new(Classifier::shipped()?),
+        classifier,
         sources,
     })
 }
@@ -440,6 +443,7 @@ fn api_state(
         queue: Some(queue),
         audit: Some(audit),
         reload,
+        classifier: Some(live.schedule.classifier()),
         clock: clock.clone(),
         dkim_dir: live.settings.load().node.dkim_dir.clone(),
         nudge,

@@ -1,15 +1,17 @@
 //! Replies of the world's hosts, with what a careful person says of them.
 
-use std::io::Write;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use postroad::classify::{Answer, Classifier};
-use postroad::model::State;
+use postroad::model::{State, Timestamp};
+use postroad::store::{Store, UnclassifiedReply};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::mx::FakeMx;
-use crate::support::relay::TestRelay;
+use crate::support::relay::{Database, TestRelay};
 
 struct Told {
     category: &'static str,
@@ -138,4 +140,94 @@ async fn what_an_answer_means_stands_in_its_event_and_sets_the_waits() {
     assert_eq!((state, &fields["category"]), (State::Waiting, &json!("rate")));
     assert_eq!(fields["disposition"], "retry");
     relay.adds_up().await;
+}
+
+/// Asks /v1/classification as the operator, over the daemon's socket.
+async fn operator(relay: &TestRelay, method: &str, path: &str, body: Option<Value>) -> Value {
+    let body = body.map_or_else(String::new, |body| body.to_string());
+    let mut stream = tokio::net::UnixStream::connect(relay.settings().control_socket())
+        .await
+        .expect("the daemon listens");
+    let request = format!(
+        "{method} /v1/classification/{path} HTTP/1.1\r\nhost: postroad\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.expect("it is sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("it is answered");
+    let answer = String::from_utf8(answer).expect("UTF-8");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    serde_json::from_str(body).expect("JSON")
+}
+
+/// An own rule for a text that ships with no rule.
+fn own_rule() -> Value {
+    json!({
+        "id": "own.zork", "class": "rate_messages", "confidence": 0.9, "disposition": "retry",
+        "phrases": ["zork * today"], "samples": ["550 zork exhausted for today"],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_no_rule_knows_is_listed_until_an_own_rule_knows_it() {
+    for database in Database::all().await {
+        let mx = FakeMx::refusing("a@example.test", "550 zork xq8xy1kz9w22 for today").await;
+        mx.refuse("b@example.test", "550 zork 9k2jx7wq1z55 for today");
+        let relay = TestRelay::on(&database, &mx).await;
+        relay.submit(&["a@example.test", "b@example.test"]).await;
+        relay.rest().await;
+        let store = relay.store().clone();
+        let groups = wait_for_groups(&store).await;
+        let [group] = groups.as_slice() else { panic!("one group: {groups:?}") };
+        assert_eq!((group.count, group.text.as_str()), (2, "^ zork <id> for today $"));
+
+        let past = store.past_replies(Timestamp(0), 100).await.expect("it reads");
+        assert_eq!(past.len(), 2);
+        assert_eq!(store.past_replies(Timestamp(i64::MAX), 100).await.expect("it reads"), []);
+        let later = Timestamp(group.last_seen_at.0 + 1);
+        store.prune_unclassified(later, 10).await.expect("it is written");
+        assert_eq!(store.unclassified_replies(None, 10).await.expect("it reads"), []);
+    }
+}
+
+/// The daemon writes groups every few seconds.
+async fn wait_for_groups(store: &Store) -> Vec<UnclassifiedReply> {
+    for _ in 0..600 {
+        let groups = store.unclassified_replies(None, 10).await.expect("it reads");
+        if !groups.is_empty() {
+            return groups;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no group was written")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_rule_is_tried_added_and_removed_while_mail_flows() {
+    let mx = FakeMx::refusing("a@example.test", "550 zork exhausted for today").await;
+    let relay = TestRelay::sending_to(&mx).await;
+    relay.submit(&["a@example.test"]).await;
+    let (state, fields, _) = first_attempt(&relay, "a@example.test").await;
+    assert_eq!((state, &fields["rule"]), (State::Failed, &json!("code.550")));
+
+    let tried = operator(&relay, "POST", "rules/try", Some(json!({"rule": own_rule()}))).await;
+    assert_eq!((&tried["looked_at"], &tried["matched"]), (&json!(1), &json!(1)), "{tried}");
+    assert_eq!(tried["changed"][0]["from_rule"], "code.550");
+    let none = operator(&relay, "GET", "rules", None).await;
+    assert_eq!(none["items"], json!([]));
+
+    operator(&relay, "POST", "rules", Some(own_rule())).await;
+    let twice = operator(&relay, "POST", "rules", Some(own_rule())).await;
+    assert!(twice["detail"].as_str().is_some_and(|why| why.contains("own.zork")), "{twice}");
+    mx.refuse("b@example.test", "550 zork exhausted for today");
+    relay.submit(&["b@example.test"]).await;
+    let (state, fields, _) = first_attempt(&relay, "b@example.test").await;
+    assert_eq!((state, &fields["rule"]), (State::Waiting, &json!("own.zork")));
+
+    let removed = operator(&relay, "DELETE", "rules/own.zork", None).await;
+    assert_eq!(removed["id"], "own.zork");
+    let unlawful = json!({"id": "own.zork", "class": "policy", "confidence": 0.9, "samples": []});
+    let refused = operator(&relay, "POST", "rules", Some(unlawful)).await;
+    assert_eq!(refused["field"], "rule", "{refused}");
 }

@@ -8,6 +8,7 @@
 pub mod access;
 mod body;
 mod caller;
+pub mod classification;
 pub mod credentials;
 mod daemon;
 pub mod deliveries;
@@ -38,6 +39,7 @@ pub use problem::Problem;
 pub use serve::{OperatorSocket, ServeError, TcpOptions, serve_tcp, serve_unix};
 
 use crate::auth::Auth;
+use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
@@ -67,6 +69,7 @@ pub struct ApiState {
     pub queue: Option<Queue>,
     pub audit: Option<Audit>,
     pub reload: Option<Reloading>,
+    pub classifier: Option<LiveClassifier>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -105,6 +108,10 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
         .routes(routes!(daemon::reload))
+        .routes(routes!(classification::unclassified))
+        .routes(routes!(classification::rules, classification::add))
+        .routes(routes!(classification::try_out))
+        .routes(routes!(classification::remove))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))

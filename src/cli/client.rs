@@ -63,6 +63,7 @@ impl Desk {
             queue: None,
             audit: None,
             reload: None,
+            classifier: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),
             nudge: Arc::new(|| {}),

@@ -138,7 +138,7 @@ words! {
 }
 
 /// That an address is not to be written to again, for whom and how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Suppress {
     pub scope: SuppressScope,

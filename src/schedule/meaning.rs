@@ -28,6 +28,7 @@ impl Shared {
         let operator = operator(host);
         let classified = self.classifier.load().classify_outcome(operator.as_deref(), outcome);
         self.meters.refused(classified.class);
+        self.unknown.note(&classified, operator.as_deref(), outcome, self.clock.now());
         let outcome = disposed(outcome, classified.disposition);
         Meaning { outcome, classified: Some((classified, operator)) }
     }

@@ -23,6 +23,7 @@ pub mod route;
 mod settler;
 mod site;
 mod small;
+mod unknown;
 mod unrouted;
 mod verdict;
 
@@ -49,6 +50,7 @@ use profiles::RetryProfiles;
 use route::Router;
 use settler::Settlement;
 use site::Site;
+use unknown::Unknown;
 
 #[derive(Clone, Debug)]
 pub struct ScheduleOptions {
@@ -93,6 +95,7 @@ pub struct Shared {
     stopping: AtomicBool,
     cut: AtomicBool,
     meters: Meters,
+    unknown: Unknown,
 }
 
 /// What the schedule is built from.
@@ -147,6 +150,7 @@ impl Schedule {
             stopping: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             meters: Meters::new(),
+            unknown: Unknown::default(),
         });
         shared.queue.store().free_own_leases().await?;
         replay::replay(&shared, left_over).await?;
@@ -172,6 +176,11 @@ impl Schedule {
         if let Err(error) = self.0.poll().await {
             tracing::warn!(%error, "waiting mail cannot be read now; tried again within a minute");
         }
+    }
+
+    /// What says what answers mean; who replaces it changes what holds from then on.
+    pub fn classifier(&self) -> LiveClassifier {
+        self.0.classifier.clone()
     }
 
     /// Takes new static routes.
@@ -275,6 +284,7 @@ async fn run_polls(shared: Arc<Shared>) {
 async fn run_sweeps(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
+        shared.write_unknown().await;
         match shared.queue.sweep().await {
             Ok(0) => {}
             Ok(removed) => tracing::debug!(removed, "spool segments removed"),

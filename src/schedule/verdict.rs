@@ -205,9 +205,13 @@ pub fn fields(facts: &ConnectionFacts, outcome: &Outcome, tries: u32, millisecon
 }
 
 /// At most `REPLY_TEXT_BYTES_MAX` octets, cut between characters.
-fn clipped(mut text: String) -> String {
-    if text.len() > REPLY_TEXT_BYTES_MAX {
-        let cut = (0..=REPLY_TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
+fn clipped(text: String) -> String {
+    clipped_to(text, REPLY_TEXT_BYTES_MAX)
+}
+
+pub fn clipped_to(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        let cut = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(cut.unwrap_or(0));
     }
     text

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::model::*;
 
+use super::classification::{self, ClassificationChange};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
@@ -50,6 +51,7 @@ pub enum Change {
         names: Vec<String>,
     },
     RemoveSegment(SegmentId),
+    Classification(ClassificationChange),
     Limits(LimitChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
@@ -161,6 +163,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
+        Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];

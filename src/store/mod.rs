@@ -8,6 +8,7 @@
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
+mod classification; // own rules, answers that no rule knows
 mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
@@ -28,6 +29,7 @@ mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
 mod writer; // the one task that writes
 
+pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
@@ -288,6 +290,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
+    all.extend(classification::ALL);
     all.push(&unreadable::OWED_AFTER);
     all.extend(limits::ALL);
     all.extend(messages::ALL);

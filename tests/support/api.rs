@@ -56,6 +56,7 @@ impl TestApi {
             queue: None,
             audit: None,
             reload: None,
+            classifier: None,
             clock,
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
