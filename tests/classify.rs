@@ -231,3 +231,16 @@ async fn an_own_rule_is_tried_added_and_removed_while_mail_flows() {
     let refused = operator(&relay, "POST", "rules", Some(unlawful)).await;
     assert_eq!(refused["field"], "rule", "{refused}");
 }
+
+/// What says little of the address, and much of us, of somebody else or of now.
+#[test]
+fn no_doubtful_refusal_ends_writing_to_an_address() {
+    let classifier = Classifier::shipped().expect("the shipped rules load");
+    let hard: Vec<String> = include_str!("classify/doubtful.txt")
+        .lines()
+        .map(|line| (line, classifier.classify(None, &Answer::read(line))))
+        .filter(|(_, record)| record.hard)
+        .map(|(line, record)| format!("{} ({})", line, record.rule))
+        .collect();
+    assert!(hard.is_empty(), "{}", hard.join("\n"));
+}
