@@ -7,7 +7,11 @@
 //! Knows not:  what any of its parts does.
 
 mod files;
+<<<<<<< HEAD
 mod rules;
+=======
+mod memory;
+>>>>>>> main
 mod signals;
 
 use std::fs::File;
@@ -123,6 +127,7 @@ impl App {
         reread: Option<Reread>,
     ) -> Result<App, AppError> {
         files::allow_for(&settings);
+        memory::small_pages();
         let certificates = Certificates::open(&settings.tls, &settings.node.host_name)?;
         let http = bind_http(&settings).await?;
         let socket_path = settings.control_socket();

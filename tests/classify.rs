@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use postroad::classify::{Answer, Classifier};
-use postroad::model::{State, Timestamp};
-use postroad::store::{Store, UnclassifiedReply};
+use postroad::clock::Clock;
+use postroad::model::{State, Timestamp, UnclassifiedReplyId};
+use postroad::store::{Location, Store, UnclassifiedReply};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -185,9 +186,44 @@ async fn an_answer_that_no_rule_knows_is_listed_until_an_own_rule_knows_it() {
         let past = store.past_replies(Timestamp(0), 100).await.expect("it reads");
         assert_eq!(past.len(), 2);
         assert_eq!(store.past_replies(Timestamp(i64::MAX), 100).await.expect("it reads"), []);
-        let later = Timestamp(group.last_seen_at.0 + 1);
-        store.prune_unclassified(later, 10).await.expect("it is written");
-        assert_eq!(store.unclassified_replies(None, 10).await.expect("it reads"), []);
+        operator(&relay, "POST", "rules", Some(own_rule())).await;
+        let listed = operator(&relay, "GET", "unclassified?limit=5", None).await;
+        assert_eq!(listed, json!({"items": [], "next": null}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_are_counted_up_paged_and_bounded() {
+    for database in Database::all().await {
+        let directory = tempfile::tempdir().expect("a directory");
+        let location = match &database {
+            Database::Sqlite => Location::Sqlite(directory.path().to_owned()),
+            Database::Postgres(url) => Location::Postgres(url.clone()),
+        };
+        let clock = Clock::standing(1_800_000_000);
+        let store = Store::open(&location, 1, clock).await.expect("it opens");
+        let group = |text: &str, count, at| UnclassifiedReply {
+            id: UnclassifiedReplyId(0),
+            operator: "google".into(),
+            text: text.into(),
+            sample: text.into(),
+            count,
+            first_seen_at: Timestamp(at),
+            last_seen_at: Timestamp(at),
+        };
+        let first = [group("a", 3, 1), group("b", 1, 2), group("c", 2, 3)];
+        store.note_unclassified(&first).await.expect("it is written");
+        store.note_unclassified(&[group("b", 4, 9)]).await.expect("it is written");
+        let page = store.unclassified_replies(None, 2).await.expect("it reads");
+        let seen: Vec<_> = page.iter().map(|one| (one.text.as_str(), one.count)).collect();
+        assert_eq!(seen, [("b", 5), ("a", 3)]);
+        let last = page.last().map(|one| (one.count, one.id));
+        let page = store.unclassified_replies(last, 2).await.expect("it reads");
+        assert_eq!(page.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(), ["c"]);
+        store.prune_unclassified(Timestamp(2), 1).await.expect("it is written");
+        let kept = store.unclassified_replies(None, 9).await.expect("it reads");
+        assert_eq!(kept.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(), ["b"]);
+        store.close().await;
     }
 }
 

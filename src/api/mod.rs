@@ -20,6 +20,7 @@ mod messages;
 mod openapi;
 mod problem;
 mod serve;
+pub mod suppressions;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -107,6 +108,9 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(suppressions::list, suppressions::add))
+        .routes(routes!(suppressions::remove))
+        .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
         .routes(routes!(classification::unclassified))
         .routes(routes!(classification::rules, classification::add))

@@ -19,6 +19,7 @@ mod queue;
 mod report;
 mod screen;
 mod serve;
+mod suppression;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -61,6 +62,9 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Addresses that are not written to.
+    #[command(subcommand)]
+    Suppression(suppression::Suppression),
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
@@ -150,6 +154,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),

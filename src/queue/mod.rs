@@ -9,6 +9,7 @@ pub mod check; // is all that was accepted accounted for
 pub mod dialogue_log;
 mod kept;
 pub mod outcome_log;
+pub mod suppression; // may this address be written to
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -199,6 +200,10 @@ impl Queue {
                 let earlier = self.0.store.message_by_idempotency_key(organization, &key).await?;
                 return earlier.ok_or(StoreError::Duplicate(name).into());
             }
+            Err(StoreError::Unsure(why)) if !self.0.store.was_committed(id).await => {
+                return Err(StoreError::Unavailable(why).into());
+            }
+            Err(StoreError::Unsure(_)) => {}
             Err(error) => return Err(error.into()),
         }
         places.fill(&message, recipients, || self.0.budget.keep(body));

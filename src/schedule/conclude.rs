@@ -11,10 +11,11 @@ use super::report::Told;
 use super::settler::Settlement;
 use super::site::Site;
 use super::verdict::{self, Rules};
-use super::{PANICS_KEPT_MAX, Shared};
+use super::{PANICS_KEPT_MAX, Shared, suppressed};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::{Claimed, Prepared};
+use crate::store::Settle;
 
 impl Shared {
     /// Hands a settlement to the settler; waits while too many are under way.
@@ -73,11 +74,14 @@ impl Shared {
             settles.push(settle);
         }
         let report = self.report_on(&notices).await;
-        Settlement::new(site.clone(), claimed, settles, ticket, report)
+        let pairs = claimed.iter().zip(&records);
+        let lost = pairs.filter_map(|(one, record)| suppressed::lost(&one.delivery, record));
+        let lost = lost.collect();
+        Settlement::new(site.clone(), claimed, settles, ticket, report).with_lost(lost)
     }
 
     /// Most attempts have nothing to report, and their lanes are not to be larger for it.
-    async fn report_on(&self, notices: &[Told<'_>]) -> Option<Prepared> {
+    pub(super) async fn report_on(&self, notices: &[Told<'_>]) -> Option<Prepared> {
         if notices.is_empty() {
             return None;
         }
@@ -101,20 +105,30 @@ impl Shared {
 
     /// The end of trying for what was not delivered in time.
     pub(super) async fn expire(&self, site: &Arc<Site>, claimed: &[Claimed]) -> Settlement {
+        let (settles, report) = self.expiry_of(claimed, verdict::EXPIRED).await;
+        Settlement::new(site.clone(), claimed, settles, None, report)
+    }
+
+    /// The end of deliveries of one message, and the report on it.
+    pub(super) async fn expiry_of(
+        &self,
+        claimed: &[Claimed],
+        why: &str,
+    ) -> (Vec<Settle>, Option<Prepared>) {
         let now = self.clock.now();
         let mut settles = Vec::with_capacity(claimed.len());
         let mut notices = Vec::new();
         let outcomes: Vec<Outcome> =
-            claimed.iter().map(|one| verdict::outcome_of_expiry(&one.delivery)).collect();
+            claimed.iter().map(|one| verdict::outcome_of_expiry(&one.delivery, why)).collect();
         for (one, outcome) in claimed.iter().zip(&outcomes) {
-            let (settle, notice) = verdict::expiry(&one.delivery, now);
+            let (settle, notice) = verdict::expiry(&one.delivery, why, now);
             let host = String::new();
             let told = |notice| Told { notice, claimed: one, outcome, host, at: now };
             notices.extend(notice.map(told));
             settles.push(settle);
         }
         let report = self.report_on(&notices).await;
-        Settlement::new(site.clone(), claimed, settles, None, report)
+        (settles, report)
     }
 
     /// How many attempts of a message have ended in a fault of our own.

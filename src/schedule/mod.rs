@@ -14,7 +14,11 @@ pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meaning;
 mod meters;
+<<<<<<< HEAD
 pub mod profiles;
+=======
+mod overdue;
+>>>>>>> main
 mod ready;
 mod replay;
 mod report;
@@ -23,7 +27,11 @@ pub mod route;
 mod settler;
 mod site;
 mod small;
+<<<<<<< HEAD
 mod unknown;
+=======
+mod suppressed;
+>>>>>>> main
 mod unrouted;
 mod verdict;
 
@@ -42,6 +50,7 @@ use crate::compose::Composer;
 use crate::deliver::{Dialer, Source};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
+use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
 use alarm::Alarm;
 use hand::Hand;
@@ -73,6 +82,7 @@ const PANICS_KEPT_MAX: usize = 10_000;
 /// Everything the tasks of the schedule share.
 pub struct Shared {
     queue: Queue,
+    suppressions: Suppressions,
     router: Router,
     dialer: Dialer,
     composer: Composer,
@@ -129,8 +139,10 @@ impl Schedule {
         clock: Clock,
     ) -> Result<(Schedule, Tasks), QueueError> {
         let (sender, receiver) = mpsc::channel(settler::SETTLEMENTS_MAX);
+        let suppressions = Suppressions::new(parts.queue.store().clone(), clock.clone());
         let shared = Arc::new(Shared {
             queue: parts.queue,
+            suppressions,
             router: parts.router,
             dialer: parts.dialer,
             composer: parts.composer,
@@ -178,9 +190,15 @@ impl Schedule {
         }
     }
 
+<<<<<<< HEAD
     /// What says what answers mean; who replaces it changes what holds from then on.
     pub fn classifier(&self) -> LiveClassifier {
         self.0.classifier.clone()
+=======
+    /// Ends what was held beyond its time; returns how many. The sweep does so by itself.
+    pub async fn expire_held(&self) -> Result<usize, QueueError> {
+        overdue::expire_held(&self.0).await
+>>>>>>> main
     }
 
     /// Takes new static routes.
@@ -289,6 +307,11 @@ async fn run_sweeps(shared: Arc<Shared>) {
             Ok(0) => {}
             Ok(removed) => tracing::debug!(removed, "spool segments removed"),
             Err(error) => tracing::warn!(%error, "the spool cannot be swept now"),
+        }
+        match overdue::expire_held(&shared).await {
+            Ok(0) => {}
+            Ok(expired) => tracing::info!(expired, "held deliveries have expired"),
+            Err(error) => tracing::warn!(%error, "held deliveries cannot expire now"),
         }
     }
 }

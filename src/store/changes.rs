@@ -17,6 +17,7 @@ use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
+use super::suppressions::{self, SuppressionChange};
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -53,6 +54,7 @@ pub enum Change {
     RemoveSegment(SegmentId),
     Classification(ClassificationChange),
     Limits(LimitChange),
+    Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
 }
@@ -163,7 +165,11 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
+<<<<<<< HEAD
         Change::Classification(change) => rows(classification::write(connection, change).await?),
+=======
+        Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
+>>>>>>> main
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];

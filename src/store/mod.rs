@@ -25,6 +25,7 @@ mod organizations; // organizations, streams, domains, keys, credentials
 mod plan; // what a batch writes, decided before it is written
 mod rows;
 mod sites; // sites, segments, census
+mod suppressions; // addresses that are not written to
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
 mod writer; // the one task that writes
@@ -36,11 +37,16 @@ pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorWish, SiteAt};
 pub use rows::*;
+pub use suppressions::{
+    AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
+    SuppressionRow,
+};
 pub use unreadable::Unreadable;
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -80,6 +86,8 @@ struct Inner {
     /// One refill at a time, so that a block is not wasted for each waiting caller.
     refilling: tokio::sync::Mutex<()>,
     left_out: LeftOut,
+    /// How often this process has made suppressions.
+    suppressions: AtomicU64,
     lock: Mutex<Option<File>>,
 }
 
@@ -130,6 +138,7 @@ impl Store {
             delivery_ids: Block::default(),
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
+            suppressions: AtomicU64::new(0),
             lock: Mutex::new(lock),
         }))
     }
@@ -291,12 +300,13 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(changes::ALL);
     all.extend(claims::ALL);
     all.extend(classification::ALL);
-    all.push(&unreadable::OWED_AFTER);
+    all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
+    all.extend(suppressions::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
         all.extend(source.all());
     }
@@ -418,6 +428,7 @@ mod tests {
             &claims::DUE_IN_FLOW,
             &claims::NEXT_IN_FLOW,
             &claims::NEXT_LEASE_END,
+            &claims::HELD_PAST,
             &claims::DELIVERIES_BY_ID,
             &messages::MESSAGES_BY_ID,
             &messages::BY_IDEMPOTENCY_KEY,
