@@ -7,11 +7,9 @@
 //! Knows not:  what any of its parts does.
 
 mod files;
-<<<<<<< HEAD
-mod rules;
-=======
 mod memory;
->>>>>>> main
+mod options;
+mod rules;
 mod signals;
 
 use std::fs::File;
@@ -31,18 +29,18 @@ use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
-use crate::deliver::{DeliverOptions, Dialer, Source};
+use crate::deliver::{Dialer, Source};
 use crate::dns::{self, DnsFailure, DnsOptions, Resolver};
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
-use crate::schedule::profiles::RetryProfiles;
 use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
-use crate::schedule::{Parts, Schedule, ScheduleOptions, Tasks};
+use crate::schedule::{Parts, Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
 
+use options::{deliver_options, schedule_options};
 pub use signals::serve;
 
 const METRICS_EVERY: Duration = Duration::from_secs(5);
@@ -339,34 +337,6 @@ fn sources(settings: &Settings) -> Vec<Source> {
         ehlo: setting.ehlo.clone().unwrap_or_else(|| host_name.clone()),
     };
     settings.source.iter().map(source).collect()
-}
-
-fn deliver_options(settings: &Settings) -> DeliverOptions {
-    let delivery = &settings.delivery;
-    DeliverOptions {
-        connect_wait: delivery.connect_wait,
-        greeting_wait: delivery.greeting_wait,
-        command_wait: delivery.command_wait,
-        data_start_wait: delivery.data_start_wait,
-        data_block_wait: delivery.data_block_wait,
-        data_end_wait: delivery.data_end_wait,
-        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
-        chunking: true,
-        extra_roots: None,
-    }
-}
-
-fn schedule_options(settings: &Settings) -> ScheduleOptions {
-    let delivery = &settings.delivery;
-    ScheduleOptions {
-        host_name: settings.node.host_name.clone(),
-        connections_per_site_max: delivery.connections_per_site_max,
-        connections_max: delivery.connections_max,
-        messages_per_connection_max: delivery.messages_per_connection_max,
-        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
-        idle_wait: delivery.idle_wait,
-        retries: RetryProfiles::of(settings),
-    }
 }
 
 async fn bind_http(settings: &Settings) -> Result<Vec<TcpListener>, AppError> {

@@ -14,11 +14,8 @@ pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meaning;
 mod meters;
-<<<<<<< HEAD
-pub mod profiles;
-=======
 mod overdue;
->>>>>>> main
+pub mod profiles;
 mod ready;
 mod replay;
 mod report;
@@ -27,11 +24,8 @@ pub mod route;
 mod settler;
 mod site;
 mod small;
-<<<<<<< HEAD
-mod unknown;
-=======
 mod suppressed;
->>>>>>> main
+mod unknown;
 mod unrouted;
 mod verdict;
 
@@ -190,15 +184,14 @@ impl Schedule {
         }
     }
 
-<<<<<<< HEAD
     /// What says what answers mean; who replaces it changes what holds from then on.
     pub fn classifier(&self) -> LiveClassifier {
         self.0.classifier.clone()
-=======
+    }
+
     /// Ends what was held beyond its time; returns how many. The sweep does so by itself.
     pub async fn expire_held(&self) -> Result<usize, QueueError> {
         overdue::expire_held(&self.0).await
->>>>>>> main
     }
 
     /// Takes new static routes.

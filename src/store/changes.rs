@@ -165,11 +165,8 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
-<<<<<<< HEAD
         Change::Classification(change) => rows(classification::write(connection, change).await?),
-=======
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
->>>>>>> main
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];

@@ -33,11 +33,8 @@ migrations! {
     (1, "0001_ledger"),
     (3, "0003_limits"),
     (4, "0004_sources"),
-<<<<<<< HEAD
     (5, "0005_classification"),
-=======
     (7, "0007_suppressions"),
->>>>>>> main
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {
