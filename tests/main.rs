@@ -29,4 +29,5 @@ mod store;
 mod support;
 mod suppression;
 mod tidy;
+mod webhooks;
 mod world;

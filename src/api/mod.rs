@@ -21,6 +21,7 @@ mod openapi;
 mod problem;
 mod serve;
 pub mod suppressions;
+pub mod webhooks;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -48,6 +49,7 @@ use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::store::Store;
 use crate::telemetry::names;
+use crate::webhooks::Webhooks;
 use access::Shared;
 
 /// No request to /v1 carries more.
@@ -71,6 +73,7 @@ pub struct ApiState {
     pub audit: Option<Audit>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
+    pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -108,6 +111,12 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::show, webhooks::update, webhooks::remove))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::calls))
+        .routes(routes!(webhooks::replay))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))

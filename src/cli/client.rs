@@ -64,6 +64,7 @@ impl Desk {
             audit: None,
             reload: None,
             classifier: None,
+            webhooks: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),
             nudge: Arc::new(|| {}),

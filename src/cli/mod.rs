@@ -20,6 +20,7 @@ mod report;
 mod screen;
 mod serve;
 mod suppression;
+mod webhook;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -62,6 +63,9 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Endpoints that are told of events.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Addresses that are not written to.
     #[command(subcommand)]
     Suppression(suppression::Suppression),
@@ -154,6 +158,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),

@@ -22,6 +22,7 @@ pub mod state;
 pub mod suppression;
 pub mod time;
 pub mod transport;
+pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
 pub use class::{
@@ -42,3 +43,4 @@ pub use state::{State, Step, next};
 pub use suppression::{SuppressionReason, SuppressionScope};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
+pub use webhook::{CallState, WebhookFormat};

@@ -18,6 +18,7 @@ use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::suppressions::{self, SuppressionChange};
+use super::webhooks::{self, WebhookChange};
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -57,6 +58,7 @@ pub enum Change {
     Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
+    Webhook(Box<WebhookChange>),
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
@@ -172,6 +174,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)
         }
+        Change::Webhook(change) => webhooks::write(connection, change).await,
     }
 }
 

@@ -28,6 +28,7 @@ mod sites; // sites, segments, census
 mod suppressions; // addresses that are not written to
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
+mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
@@ -42,6 +43,7 @@ pub use suppressions::{
     SuppressionRow,
 };
 pub use unreadable::Unreadable;
+pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -306,6 +308,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
+    all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
         all.extend(source.all());

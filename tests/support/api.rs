@@ -57,6 +57,7 @@ impl TestApi {
             audit: None,
             reload: None,
             classifier: None,
+            webhooks: None,
             clock,
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
