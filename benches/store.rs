@@ -61,7 +61,9 @@ async fn fill(store: &Store, clock: &Clock, waiting: usize) {
     for _ in 0..waiting / WINDOW {
         let mut mails = Vec::with_capacity(WINDOW);
         for _ in 0..WINDOW {
-            mails.push(mail(store, clock).await);
+            let mut mail = mail(store, clock).await;
+            mail.deliveries[0].claimed = false;
+            mails.push(mail);
         }
         accept(store, mails, 1000).await;
     }
@@ -73,11 +75,15 @@ async fn queue_reads(store: &Store, clock: &Clock) {
     let backlogs = store.backlogs().await.expect("backlogs");
     println!("backlogs of {} sites: {:?}", backlogs.len(), started.elapsed());
     let started = Instant::now();
-    let claimed = store.claim(SiteId(500), clock.now(), 64, &[]).await.expect("a claim");
+    let claimed = store
+        .claim(SiteId(500), clock.now(), 64, &[], &|_| false)
+        .await
+        .expect("a claim")
+        .deliveries;
     println!("a claim of {}: {:?}", claimed.len(), started.elapsed());
     let taken: Vec<DeliveryId> = claimed.iter().map(|delivery| delivery.id).collect();
     let started = Instant::now();
-    store.next_due(SiteId(500), &taken).await.expect("a time");
+    store.next_due(SiteId(500), &taken, &|_| false).await.expect("a time");
     println!("the next due time: {:?}", started.elapsed());
 }
 

@@ -16,12 +16,14 @@ mod dkim;
 mod domains;
 mod extract;
 mod health;
+mod limits;
 mod messages;
 mod openapi;
 mod problem;
 mod serve;
 pub mod suppressions;
 pub mod webhooks;
+mod why;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -37,8 +39,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use caller::Peer;
+pub use limits::LimitView;
 pub use problem::Problem;
 pub use serve::{OperatorSocket, ServeError, TcpOptions, serve_tcp, serve_unix};
+pub use why::{LaneView, Why};
 
 use crate::auth::Auth;
 use crate::classify::LiveClassifier;
@@ -47,6 +51,7 @@ use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
 use crate::queue::Queue;
 use crate::queue::check::Audit;
+use crate::schedule::Schedule;
 use crate::store::Store;
 use crate::telemetry::names;
 use crate::webhooks::Webhooks;
@@ -71,6 +76,7 @@ pub struct ApiState {
     pub composer: Option<Composer>,
     pub queue: Option<Queue>,
     pub audit: Option<Audit>,
+    pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
     pub webhooks: Option<Webhooks>,
@@ -111,6 +117,11 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(limits::list, limits::add))
+        .routes(routes!(limits::remove))
+        .routes(routes!(limits::pin))
+        .routes(routes!(why::show))
+        .routes(routes!(why::lanes))
         .routes(routes!(webhooks::list, webhooks::add))
         .routes(routes!(webhooks::show, webhooks::update, webhooks::remove))
         .routes(routes!(webhooks::rotate))

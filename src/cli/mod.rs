@@ -14,6 +14,7 @@ mod credential;
 mod demo;
 mod dkim;
 mod domain;
+mod limit;
 mod migrate;
 mod queue;
 mod report;
@@ -21,6 +22,7 @@ mod screen;
 mod serve;
 mod suppression;
 mod webhook;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -60,6 +62,19 @@ enum Command {
     /// Domains that may be sent from.
     #[command(subcommand)]
     Domain(domain::Domain),
+    /// What may be sent where, by whom, in which time.
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    /// Tell why mail is still here: which limit, who set it, when it opens.
+    Why {
+        #[command(flatten)]
+        whom: why::WhyCommand,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Who works on what.
+    #[command(subcommand)]
+    Lane(why::Lane),
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
@@ -157,6 +172,9 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Queue(queue) => queue::run(queue, load()?),
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
+        Command::Limit(limit) => limit::run(limit, load()?),
+        Command::Why { whom, json } => why::run(whom, json, load()?),
+        Command::Lane(lane) => why::run_lane(lane, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),

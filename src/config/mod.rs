@@ -70,6 +70,8 @@ settings! {
         delivery: Delivery = Delivery::default(), Table, Restart;
         /// `[retry]`
         retry: Retry = Retry::default(), Table, Restart;
+        /// `[limits]`
+        limits: LimitSettings = LimitSettings::default(), Table, Restart;
         /// `[dns]`
         dns: Dns = Dns::default(), Table, Restart;
         /// `[log]`
@@ -226,6 +228,14 @@ settings! {
         wait_first: Duration = minutes(5), Time, Restart, SECOND..=DAY;
         /// The longest wait.
         wait_max: Duration = minutes(240), Time, Restart, SECOND..=DAY;
+    }
+
+    /// What the limits of a day go by; the limits themselves are rows (`postroad limit`).
+    LimitSettings {
+        /// The time zone in which a day begins, such as Europe/Berlin.
+        day_zone: String = "UTC".into(), Name, Restart;
+        /// How long after midnight it begins.
+        day_begins: Duration = Duration::ZERO, Time, Restart, Duration::ZERO..=(HOUR * 23);
     }
 
     /// Where names are looked up.

@@ -9,6 +9,7 @@ pub mod address;
 pub mod class;
 pub mod envelope;
 pub mod event;
+pub mod flow;
 pub mod ids;
 pub mod limit;
 pub mod limits;
@@ -22,6 +23,7 @@ pub mod state;
 pub mod suppression;
 pub mod time;
 pub mod transport;
+pub mod warmup;
 pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
@@ -30,6 +32,7 @@ pub use class::{
 };
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
+pub use flow::Flow;
 pub use ids::*;
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
@@ -43,4 +46,8 @@ pub use state::{State, Step, next};
 pub use suppression::{SuppressionReason, SuppressionScope};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
+pub use warmup::{
+    DECISION_SAMPLES_MAX, Decision, DecisionRule, DecisionState, Marks, WarmSubject, WarmupState,
+    WarmupVerdict,
+};
 pub use webhook::{CallState, WebhookFormat};

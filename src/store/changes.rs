@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::model::*;
 
 use super::classification::{self, ClassificationChange};
+use super::compaction::{self, BodyMove};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
@@ -18,6 +19,7 @@ use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::suppressions::{self, SuppressionChange};
+use super::warmups;
 use super::webhooks::{self, WebhookChange};
 
 #[derive(Clone, Debug)]
@@ -55,9 +57,17 @@ pub enum Change {
     RemoveSegment(SegmentId),
     Classification(ClassificationChange),
     Limits(LimitChange),
+    MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
+    Learnt {
+        learnt: Box<warmups::Learnt>,
+        at: Timestamp,
+    },
+    ForgetSourceHours {
+        before: Timestamp,
+    },
     Webhook(Box<WebhookChange>),
 }
 
@@ -163,6 +173,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
         Change::Operators { names } => operators::make(connection, names).await,
+        Change::MoveBodies(moves) => compaction::apply(connection, own.0, moves).await,
         Change::RemoveSegment(segment) => {
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
@@ -170,6 +181,8 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
         Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
+        Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,
+        Change::ForgetSourceHours { before } => warmups::forget_hours(connection, *before).await,
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)

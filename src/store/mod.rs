@@ -9,6 +9,7 @@ mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
 mod classification; // own rules, answers that no rule knows
+mod compaction; // bodies that move to another segment
 mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
@@ -28,21 +29,25 @@ mod sites; // sites, segments, census
 mod suppressions; // addresses that are not written to
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
+mod warmups; // warm-ups, what was answered, what was decided
 mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
+pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
+pub use compaction::BodyMove;
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
-pub use operators::{OperatorWish, SiteAt};
+pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use rows::*;
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
 };
 pub use unreadable::Unreadable;
+pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
@@ -302,12 +307,14 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(changes::ALL);
     all.extend(claims::ALL);
     all.extend(classification::ALL);
+    all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
+    all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
@@ -432,6 +439,8 @@ mod tests {
             &claims::NEXT_IN_FLOW,
             &claims::NEXT_LEASE_END,
             &claims::HELD_PAST,
+            &compaction::OLD_BODIES,
+            &compaction::MOVE_BODIES,
             &claims::DELIVERIES_BY_ID,
             &messages::MESSAGES_BY_ID,
             &messages::BY_IDEMPOTENCY_KEY,

@@ -55,6 +55,7 @@ impl TestApi {
             composer: None,
             queue: None,
             audit: None,
+            schedule: None,
             reload: None,
             classifier: None,
             webhooks: None,
