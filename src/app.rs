@@ -6,6 +6,7 @@
 //!             ends the daemon.
 //! Knows not:  what any of its parts does.
 
+mod campaigns;
 mod files;
 mod limits;
 mod memory;
@@ -172,10 +173,12 @@ impl App {
             logs,
         });
         let audit = Audit::new(store.clone(), spool.clone());
-        let router =
-            api::router(api_state(&live, &store, (queue, audit, webhooks), &clock, reread));
+        let (imports, importing) =
+            campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
+        let state = api_state(&live, &store, (queue, audit, webhooks), &clock, reread);
+        let router = api::router(ApiState { imports: Some(imports), ..state });
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
-        watched.push(("the feed of webhooks", webhooks_task));
+        watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }
@@ -408,6 +411,7 @@ fn api_state(
         composer: Some(live.composer.clone()),
         queue: Some(queue),
         audit: Some(audit),
+        imports: None,
         schedule: Some(live.schedule.clone()),
         reload,
         webhooks: Some(webhooks),

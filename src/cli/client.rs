@@ -62,6 +62,7 @@ impl Desk {
             composer: None,
             queue: None,
             audit: None,
+            imports: None,
             schedule: None,
             reload: None,
             classifier: None,

@@ -118,11 +118,13 @@ words! {
 
 impl Default for Disposition {
     fn default() -> Disposition {
-        Disposition::ByCode
+        Disposition::DEFAULT
     }
 }
 
 impl Disposition {
+    const DEFAULT: Disposition = Disposition::ByCode;
+
     fn is_by_code(&self) -> bool {
         *self == Disposition::ByCode
     }
