@@ -6,10 +6,12 @@
 //!             ends the daemon.
 //! Knows not:  what any of its parts does.
 
+mod campaigns;
 mod files;
 mod limits;
 mod memory;
 mod options;
+mod rules;
 mod signals;
 
 use std::fs::File;
@@ -25,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
+use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
@@ -61,6 +64,8 @@ pub enum AppError {
     Dns(#[from] DnsFailure),
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error(transparent)]
+    Rules(#[from] rules::RulesError),
     #[error(transparent)]
     Limit(#[from] PackError),
     #[error(transparent)]
@@ -168,10 +173,12 @@ impl App {
             logs,
         });
         let audit = Audit::new(store.clone(), spool.clone());
-        let router =
-            api::router(api_state(&live, &store, (queue, audit, webhooks), &clock, reread));
+        let (imports, importing) =
+            campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
+        let state = api_state(&live, &store, (queue, audit, webhooks), &clock, reread);
+        let router = api::router(ApiState { imports: Some(imports), ..state });
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
-        watched.push(("the feed of webhooks", webhooks_task));
+        watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }
@@ -287,6 +294,7 @@ struct Known {
     composer: Composer,
     certificates: Certificates,
     resolver: Resolver,
+    classifier: LiveClassifier,
 }
 
 impl Known {
@@ -298,6 +306,7 @@ impl Known {
             composer: composer.await?,
             certificates: Certificates::open(&settings.tls, &settings.node.host_name)?,
             resolver: resolver(settings, clock)?,
+            classifier: rules::classifier(store).await?,
         })
     }
 
@@ -402,9 +411,11 @@ fn api_state(
         composer: Some(live.composer.clone()),
         queue: Some(queue),
         audit: Some(audit),
+        imports: None,
         schedule: Some(live.schedule.clone()),
         reload,
         webhooks: Some(webhooks),
+        classifier: Some(live.schedule.classifier()),
         clock: clock.clone(),
         dkim_dir: live.settings.load().node.dkim_dir.clone(),
         nudge,

@@ -8,6 +8,9 @@
 pub mod access;
 mod body;
 mod caller;
+pub mod classification;
+mod contact_fields;
+mod contacts;
 pub mod credentials;
 mod daemon;
 pub mod deliveries;
@@ -15,12 +18,17 @@ mod dkim;
 mod domains;
 mod extract;
 mod health;
+mod imports;
 mod limits;
+mod lists;
 mod messages;
 mod openapi;
 mod problem;
+mod segments;
 mod serve;
+mod streamed;
 pub mod suppressions;
+mod templates;
 pub mod webhooks;
 mod why;
 
@@ -44,6 +52,8 @@ pub use serve::{OperatorSocket, ServeError, TcpOptions, serve_tcp, serve_unix};
 pub use why::{LaneView, Why};
 
 use crate::auth::Auth;
+use crate::campaign::import::Imports;
+use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
@@ -57,9 +67,11 @@ use access::Shared;
 
 /// No request to /v1 carries more.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// But those that hold a template: body, text and subject, each escaped in JSON.
+const TEMPLATE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long an answer may take, the reading of its request included.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-/// Where every body of the spool is read.
+/// Where every body of the spool is read, or a large file comes in.
 const CHECK_WAIT: Duration = Duration::from_secs(3600);
 
 /// Reads the settings again and takes up what can change live.
@@ -74,8 +86,10 @@ pub struct ApiState {
     pub composer: Option<Composer>,
     pub queue: Option<Queue>,
     pub audit: Option<Audit>,
+    pub imports: Option<Imports>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
+    pub classifier: Option<LiveClassifier>,
     pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
@@ -129,11 +143,45 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
+        .routes(routes!(classification::unclassified))
+        .routes(routes!(classification::rules, classification::add))
+        .routes(routes!(classification::try_out))
+        .routes(routes!(classification::remove))
+        .routes(routes!(contacts::list, contacts::add))
+        .routes(routes!(contacts::count))
+        .routes(routes!(contacts::export))
+        .routes(routes!(contacts::show, contacts::change, contacts::remove))
+        .routes(routes!(contact_fields::list, contact_fields::add))
+        .routes(routes!(contact_fields::change))
+        .routes(routes!(lists::list, lists::add))
+        .routes(routes!(lists::change))
+        .routes(routes!(lists::tags))
+        .routes(routes!(segments::list, segments::add))
+        .routes(routes!(segments::change, segments::remove))
+        .routes(routes!(segments::count))
+        .routes(routes!(imports::list))
+        .routes(routes!(imports::show, imports::remove))
+        .routes(routes!(imports::start))
+        .routes(routes!(imports::cancel))
+        .routes(routes!(imports::failed))
+        .merge(campaign_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))
+        .routes(routes!(imports::upload))
         .layer(from_fn(|request, next| answered_within(CHECK_WAIT, request, next)));
     quick.merge(slow)
+}
+
+/// Templates are longer than other requests.
+fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(templates::list, templates::add))
+        .routes(routes!(templates::preview))
+        .routes(routes!(templates::show, templates::change, templates::remove))
+        .routes(routes!(templates::layouts, templates::add_layout))
+        .routes(routes!(templates::change_layout, templates::remove_layout))
+        .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 
 pub fn router(state: ApiState) -> Router {

@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod class;
+pub mod contact;
 pub mod envelope;
 pub mod event;
 pub mod flow;
@@ -29,6 +30,10 @@ pub mod webhook;
 pub use address::{Address, AddressError, Domain, ReversePath};
 pub use class::{
     Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,
+};
+pub use contact::{
+    ConsentAction, ContactStatus, DateOrder, Field, FieldKind, FieldValue, ImportMode, ImportState,
+    ListVisibility, MembershipStatus, OptIn, Slot, Stored, TemplateKind,
 };
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;

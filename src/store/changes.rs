@@ -8,15 +8,20 @@ use std::collections::BTreeMap;
 
 use crate::model::*;
 
+use super::classification::{self, ClassificationChange};
+use super::compaction::{self, BodyMove};
+use super::contact_definitions::{self, ContactChange};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
 use super::ids;
+use super::imports::{self, ImportChange};
 use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::suppressions::{self, SuppressionChange};
+use super::templates::{self, TemplateChange};
 use super::warmups;
 use super::webhooks::{self, WebhookChange};
 
@@ -53,10 +58,15 @@ pub enum Change {
         names: Vec<String>,
     },
     RemoveSegment(SegmentId),
+    Classification(ClassificationChange),
     Limits(LimitChange),
+    MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
+    Contacts(ContactChange),
+    Import(ImportChange),
+    Template(TemplateChange),
     Learnt {
         learnt: Box<warmups::Learnt>,
         at: Timestamp,
@@ -169,10 +179,12 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
         Change::Operators { names } => operators::make(connection, names).await,
+        Change::MoveBodies(moves) => compaction::apply(connection, own.0, moves).await,
         Change::RemoveSegment(segment) => {
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
+        Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,
@@ -181,11 +193,14 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)
         }
+        Change::Contacts(change) => contact_definitions::write(connection, change).await,
+        Change::Import(change) => imports::write(connection, change, own.0).await,
+        Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
     }
 }
 
-async fn insert_with_id(
+pub async fn insert_with_id(
     connection: &mut Connection,
     name: &str,
     statement: &Statement,
@@ -197,7 +212,7 @@ async fn insert_with_id(
     Ok(id)
 }
 
-fn rows(changed: u64) -> Result<i64> {
+pub fn rows(changed: u64) -> Result<i64> {
     Ok(i64::try_from(changed).unwrap_or(i64::MAX))
 }
 

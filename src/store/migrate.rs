@@ -33,9 +33,13 @@ migrations! {
     (1, "0001_ledger"),
     (3, "0003_limits"),
     (4, "0004_sources"),
+    (5, "0005_classification"),
     (6, "0006_warmup"),
     (7, "0007_suppressions"),
     (9, "0009_webhooks"),
+    (10, "0010_contacts"),
+    (11, "0011_imports"),
+    (12, "0012_templates"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

@@ -8,11 +8,14 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use postroad::api::{self, ApiState, Peer};
 use postroad::auth::{self, Auth};
+use postroad::campaign::import::Imports;
 use postroad::clock::Clock;
 use postroad::model::OrganizationId;
 use postroad::store::{Location, Store};
 use serde_json::Value;
 use tower::ServiceExt;
+
+use super::relay::Database;
 
 /// Somebody else's address: nothing is open to him.
 const AFAR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
@@ -21,6 +24,8 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 pub struct TestApi {
     pub store: Store,
     pub auth: Auth,
+    pub clock: Clock,
+    pub imports: Imports,
     router: Router,
     _directory: tempfile::TempDir,
 }
@@ -44,25 +49,35 @@ pub enum As {
 
 impl TestApi {
     pub async fn new() -> TestApi {
+        TestApi::on(&Database::Sqlite).await
+    }
+
+    pub async fn on(database: &Database) -> TestApi {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = Clock::standing(1_800_000_000);
-        let location = Location::Sqlite(directory.path().to_owned());
+        let location = match database {
+            Database::Sqlite => Location::Sqlite(directory.path().to_owned()),
+            Database::Postgres(url) => Location::Postgres(url.clone()),
+        };
         let store = Store::open(&location, 1, clock.clone()).await.expect("opens");
         let auth = Auth::open(store.clone(), vec![], clock.clone()).await.expect("reads");
+        let imports = Imports::open(store.clone(), directory.path(), clock.clone()).expect("opens");
         let state = ApiState {
             store: store.clone(),
             auth: Some(auth.clone()),
             composer: None,
             queue: None,
             audit: None,
+            imports: Some(imports.clone()),
             schedule: None,
             reload: None,
+            classifier: None,
             webhooks: None,
-            clock,
+            clock: clock.clone(),
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
         };
-        TestApi { store, auth, router: api::router(state), _directory: directory }
+        TestApi { store, auth, clock, imports, router: api::router(state), _directory: directory }
     }
 
     /// A credential of the first organization, as `Bearer` takes it.
@@ -105,7 +120,18 @@ impl TestApi {
                 .body(Body::from(body.to_string())),
             None => request.body(Body::empty()),
         };
-        let answered = self.router.clone().oneshot(request.expect("a request")).await;
+        self.answer(request.expect("a request")).await
+    }
+
+    /// As the operator, with a body that is no JSON.
+    pub async fn upload(&self, path: &str, body: Vec<u8>) -> Answer {
+        let request = Request::builder().method(Method::POST).uri(path);
+        let request = request.extension(Peer::Operator).header(header::CONTENT_TYPE, "text/csv");
+        self.answer(request.body(Body::from(body)).expect("a request")).await
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Answer {
+        let answered = self.router.clone().oneshot(request).await;
         let (head, body) = answered.unwrap_or_else(|never| match never {}).into_parts();
         let bytes = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await.expect("read");
         let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
