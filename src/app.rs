@@ -11,6 +11,7 @@ mod files;
 mod limits;
 mod memory;
 mod options;
+mod rules;
 mod signals;
 
 use std::fs::File;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
+use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
@@ -62,6 +64,8 @@ pub enum AppError {
     Dns(#[from] DnsFailure),
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error(transparent)]
+    Rules(#[from] rules::RulesError),
     #[error(transparent)]
     Limit(#[from] PackError),
     #[error(transparent)]
@@ -290,6 +294,7 @@ struct Known {
     composer: Composer,
     certificates: Certificates,
     resolver: Resolver,
+    classifier: LiveClassifier,
 }
 
 impl Known {
@@ -301,6 +306,7 @@ impl Known {
             composer: composer.await?,
             certificates: Certificates::open(&settings.tls, &settings.node.host_name)?,
             resolver: resolver(settings, clock)?,
+            classifier: rules::classifier(store).await?,
         })
     }
 
@@ -409,6 +415,7 @@ fn api_state(
         schedule: Some(live.schedule.clone()),
         reload,
         webhooks: Some(webhooks),
+        classifier: Some(live.schedule.classifier()),
         clock: clock.clone(),
         dkim_dir: live.settings.load().node.dkim_dir.clone(),
         nudge,

@@ -8,6 +8,7 @@
 pub mod access;
 mod body;
 mod caller;
+pub mod classification;
 mod contact_fields;
 mod contacts;
 pub mod credentials;
@@ -52,6 +53,7 @@ pub use why::{LaneView, Why};
 
 use crate::auth::Auth;
 use crate::campaign::import::Imports;
+use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
@@ -87,6 +89,7 @@ pub struct ApiState {
     pub imports: Option<Imports>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
+    pub classifier: Option<LiveClassifier>,
     pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
@@ -140,6 +143,10 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
+        .routes(routes!(classification::unclassified))
+        .routes(routes!(classification::rules, classification::add))
+        .routes(routes!(classification::try_out))
+        .routes(routes!(classification::remove))
         .routes(routes!(contacts::list, contacts::add))
         .routes(routes!(contacts::count))
         .routes(routes!(contacts::export))

@@ -82,6 +82,8 @@ ids! {
     WebhookCallId
     /// A person who signs in.
     UserId
+    /// Answers of one kind that no rule knew.
+    UnclassifiedReplyId
     /// One row of the event table.
     EventId
     /// One file of the body spool.

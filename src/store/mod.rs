@@ -8,6 +8,7 @@
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
+mod classification; // own rules, answers that no rule knows
 mod compaction; // bodies that move to another segment
 mod contact_batch; // contacts written, many at once
 mod contact_definitions; // fields, lists, tags, saved segments
@@ -41,6 +42,7 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use claims::{Claims, Skip};
+pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
 pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
 pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
@@ -331,6 +333,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
+    all.extend(classification::ALL);
     all.extend(contact_batch::ALL);
     all.extend(contact_definitions::ALL);
     all.extend(contacts::ALL);

@@ -71,6 +71,7 @@ impl TestApi {
             imports: Some(imports.clone()),
             schedule: None,
             reload: None,
+            classifier: None,
             webhooks: None,
             clock: clock.clone(),
             dkim_dir: directory.path().join("dkim-keys"),
