@@ -8,6 +8,7 @@
 
 mod files;
 mod signals;
+mod sources;
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
@@ -25,13 +26,15 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
-use crate::deliver::{DeliverOptions, Dialer, Source};
+use crate::deliver::{DeliverOptions, Dialer};
 use crate::dns::{self, DnsFailure, DnsOptions, Resolver};
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
+use crate::schedule::checks::{CheckOptions, Checker};
 use crate::schedule::retry::RetryPolicy;
 use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
+use crate::schedule::sources::Sources;
 use crate::schedule::{Parts, Schedule, ScheduleOptions, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
@@ -82,6 +85,7 @@ struct Live {
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
     schedule: Schedule,
+    checker: Checker,
     auth: Auth,
     composer: Composer,
     certificates: Certificates,
@@ -100,6 +104,7 @@ pub struct App {
     addresses: Addresses,
     stop_wait: Duration,
     tasks: Tasks,
+    checks: JoinHandle<()>,
     servers: Vec<JoinHandle<()>>,
     servers_stop: watch::Sender<bool>,
     _lock: Option<File>,
@@ -128,9 +133,11 @@ impl App {
         let auth = Auth::open(store.clone(), trusted.collect(), clock.clone()).await?;
         let composer =
             Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone()).await?;
-        let parts = parts(&settings, &kept, &composer, &clock)?;
+        let sources = Arc::new(sources::open(&settings, &store).await?);
+        let (parts, checker) = parts(&settings, &kept, &composer, sources, &clock)?;
         let queue = kept.queue.clone();
         let options = schedule_options(&settings);
+        checker.first_round().await?;
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let host_name = &settings.node.host_name;
@@ -148,6 +155,7 @@ impl App {
             settings: ArcSwap::from_pointee(settings),
             reloading: tokio::sync::Mutex::new(()),
             schedule,
+            checker,
             auth,
             composer,
             certificates,
@@ -158,8 +166,20 @@ impl App {
         let audit = Audit::new(store.clone(), spool.clone());
         let router = api::router(api_state(&live, &store, (queue, audit), &clock, reread));
         let servers = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
+        let checks = tokio::spawn(live.checker.clone().run());
         let _lock = kept.lock;
-        Ok(App { live, store, spool, addresses, stop_wait, tasks, servers, servers_stop, _lock })
+        Ok(App {
+            live,
+            store,
+            spool,
+            addresses,
+            stop_wait,
+            tasks,
+            checks,
+            servers,
+            servers_stop,
+            _lock,
+        })
     }
 
     pub fn addresses(&self) -> &Addresses {
@@ -191,6 +211,7 @@ impl App {
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
+            _ = &mut self.checks => "the checks of sources",
             () = any_ended(&mut self.servers) => "a server of HTTP or metrics",
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
@@ -201,6 +222,7 @@ impl App {
     /// Stops in the order of the mail: no new sessions, attempts end, outcomes are written.
     pub async fn stop(self) -> Result<(), AppError> {
         self.live.listener.drain(self.stop_wait).await;
+        self.checks.abort();
         self.live.schedule.stop(self.tasks, self.stop_wait).await;
         self.servers_stop.send_replace(true);
         // One that has ended was noticed by `died`, and must not be asked twice.
@@ -275,12 +297,13 @@ fn parts(
     settings: &Settings,
     kept: &Kept,
     composer: &Composer,
+    sources: Arc<Sources>,
     clock: &Clock,
-) -> Result<Parts, AppError> {
-    let sources = sources(settings);
-    let mut own_names: Vec<String> = sources.iter().map(|source| source.ehlo.clone()).collect();
+) -> Result<(Parts, Checker), AppError> {
+    let rows = sources.rows();
+    let mut own_names: Vec<String> = rows.iter().map(|(row, ..)| row.ehlo.clone()).collect();
     own_names.push(settings.node.host_name.clone());
-    let addresses = settings.source.iter().flat_map(|source| source.address.iter().copied());
+    let addresses = rows.iter().flat_map(|(row, ..)| row.kind.own_addresses());
     let own_addresses: Vec<IpAddr> = addresses.collect();
     let resolver = Resolver::new(
         DnsOptions {
@@ -294,39 +317,28 @@ fn parts(
     let preference = settings.delivery.preference;
     let routes = Routes::read(&settings.route, preference)?;
     let options = RouterOptions { mx_port: settings.delivery.mx_port, preference };
-    Ok(Parts {
+    let dialer = Dialer::new(deliver_options(settings), clock.clone());
+    let check_options = CheckOptions {
+        blocklists: settings.checks.blocklists.clone(),
+        probes: settings.checks.probes.clone(),
+        preference,
+    };
+    let checker = Checker::new(
+        kept.store.clone(),
+        resolver.clone(),
+        dialer.clone(),
+        sources.clone(),
+        check_options,
+        clock.clone(),
+    );
+    let parts = Parts {
         queue: kept.queue.clone(),
         router: Router::new(routes, resolver, kept.store.clone(), options),
-        dialer: Dialer::new(deliver_options(settings), clock.clone()),
+        dialer,
         composer: composer.clone(),
         sources,
-    })
-}
-
-/// Without any in the settings mail leaves from whatever address the system picks.
-fn sources(settings: &Settings) -> Vec<Source> {
-    let host_name = &settings.node.host_name;
-    if settings.source.is_empty() {
-        return vec![Source {
-            name: "default".into(),
-            bind_v4: None,
-            bind_v6: None,
-            ehlo: host_name.clone(),
-        }];
-    }
-    let source = |setting: &config::SourceSettings| Source {
-        name: setting.name.clone(),
-        bind_v4: setting.address.iter().find_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        }),
-        bind_v6: setting.address.iter().find_map(|address| match address {
-            IpAddr::V6(address) => Some(*address),
-            IpAddr::V4(_) => None,
-        }),
-        ehlo: setting.ehlo.clone().unwrap_or_else(|| host_name.clone()),
     };
-    settings.source.iter().map(source).collect()
+    Ok((parts, checker))
 }
 
 fn deliver_options(settings: &Settings) -> DeliverOptions {
@@ -439,6 +451,8 @@ fn api_state(
         queue: Some(queue),
         audit: Some(audit),
         reload,
+        schedule: Some(live.schedule.clone()),
+        checker: Some(live.checker.clone()),
         clock: clock.clone(),
         dkim_dir: live.settings.load().node.dkim_dir.clone(),
         nudge,

@@ -40,6 +40,7 @@ fn source() -> Source {
         bind_v4: Some([127, 0, 0, 7].into()),
         bind_v6: None,
         ehlo: "mail.sender.example".into(),
+        ..Source::default()
     }
 }
 

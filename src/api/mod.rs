@@ -17,8 +17,10 @@ mod extract;
 mod health;
 mod messages;
 mod openapi;
+pub mod pools;
 mod problem;
 mod serve;
+pub mod sources;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -43,6 +45,8 @@ use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
 use crate::queue::Queue;
 use crate::queue::check::Audit;
+use crate::schedule::Schedule;
+use crate::schedule::checks::Checker;
 use crate::store::Store;
 use crate::telemetry::names;
 use access::Shared;
@@ -67,6 +71,8 @@ pub struct ApiState {
     pub queue: Option<Queue>,
     pub audit: Option<Audit>,
     pub reload: Option<Reloading>,
+    pub schedule: Option<Schedule>,
+    pub checker: Option<Checker>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -105,6 +111,17 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
         .routes(routes!(daemon::reload))
+        .routes(routes!(sources::list, sources::add))
+        .routes(routes!(sources::show, sources::remove))
+        .routes(routes!(sources::set_state))
+        .routes(routes!(sources::set_override))
+        .routes(routes!(sources::test))
+        .routes(routes!(pools::list, pools::add))
+        .routes(routes!(pools::remove))
+        .routes(routes!(pools::put_member))
+        .routes(routes!(pools::remove_member))
+        .routes(routes!(pools::rules, pools::put_rule))
+        .routes(routes!(pools::remove_rule))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))

@@ -63,6 +63,8 @@ impl Desk {
             queue: None,
             audit: None,
             reload: None,
+            schedule: None,
+            checker: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),
             nudge: Arc::new(|| {}),

@@ -14,9 +14,11 @@ mod demo;
 mod dkim;
 mod domain;
 mod migrate;
+mod pool;
 mod queue;
 mod screen;
 mod serve;
+mod source;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -56,6 +58,12 @@ enum Command {
     /// Domains that may be sent from.
     #[command(subcommand)]
     Domain(domain::Domain),
+    /// Where mail leaves from.
+    #[command(subcommand)]
+    Source(source::Source),
+    /// Which sources carry which mail.
+    #[command(subcommand)]
+    Pool(pool::Pool),
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
@@ -142,6 +150,8 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Queue(queue) => queue::run(queue, load()?),
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
+        Command::Source(source) => source::run(source, load()?),
+        Command::Pool(pool) => pool::run(pool, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),

@@ -16,6 +16,7 @@ pub mod moment;
 pub mod outcome;
 pub mod permission;
 pub mod reply;
+pub mod source;
 pub mod state;
 pub mod time;
 pub mod transport;
@@ -31,6 +32,10 @@ pub use limit::{
 pub use outcome::{Blame, Outcome};
 pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
+pub use source::{
+    Check, Finding, HealthState, PoolMatch, PoolMember, PoolRow, PoolRule, RelayKind, SourceHealth,
+    SourceKind, SourceOrigin, SourceRow, SourceState, Verdict,
+};
 pub use state::{State, Step, next};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};

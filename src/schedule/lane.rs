@@ -49,7 +49,7 @@ pub struct Lane {
 pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     let seat = Seat { shared: shared.clone(), site: site.clone() };
     let Some(permit) = permit(&shared).await else { return };
-    let source = shared.next_source();
+    let source = shared.sources.system();
     let mut lane = Lane { shared, site, source, connection: None, sent: 0 };
     while let Some(claimed) = lane.next_work().await {
         // Pinned here and not moved into `caught`, which would keep it twice.
@@ -158,6 +158,9 @@ impl Lane {
         if shared.clock.now() >= message.expires_at {
             return Ended::Settled(Box::pin(shared.expire(&self.site, claimed)).await);
         }
+        if let Err(ended) = self.choose(claimed).await {
+            return ended;
+        }
         if let Err(ended) = self.open_for(first.recipient.address.domain(), claimed).await {
             return ended;
         }
@@ -199,6 +202,30 @@ impl Lane {
             spent,
         };
         Ended::Settled(shared.conclude(&self.site, claimed, answered).await)
+    }
+
+    /// Makes sure that the lane sends from a source that this mail may leave from.
+    async fn choose(&mut self, claimed: &[Claimed]) -> Result<(), Ended> {
+        let open = self.connection.as_ref().map(|_| self.source.id);
+        let choosing = Box::pin(self.shared.choose(&self.site, claimed, open));
+        match choosing.await {
+            Ok(chosen) => {
+                // A source that was declared anew connects anew.
+                if *chosen.source != *self.source
+                    && let Some(old) = self.take_connection()
+                {
+                    old.quit().await;
+                }
+                self.source = chosen.source;
+                let mails = u64::try_from(claimed.len()).unwrap_or(u64::MAX);
+                let now = self.shared.clock.now();
+                self.shared.sources.count(chosen.pool, self.source.id, mails, now);
+                Ok(())
+            }
+            Err((pool, none)) => {
+                Err(Ended::Settled(self.shared.without_source(&self.site, claimed, &pool, &none)))
+            }
+        }
     }
 
     /// One transaction over the open connection, which is dropped when it is worn out by it.
@@ -251,9 +278,14 @@ impl Lane {
         if let Some(old) = self.take_connection() {
             old.quit().await;
         }
+        let target = match self.shared.router.target_for(&self.source, target).await {
+            Ok(target) => target,
+            Err(failure) => return Err(self.no_relay(claimed, &failure.to_string()).await),
+        };
         match self.shared.dialer.open(&target, &self.source).await {
             Ok(connection) => {
                 self.site.connected();
+                self.shared.sources.connected(self.source.id, true, self.shared.clock.now());
                 self.shared.meters.connections.increment(1.0);
                 self.connection = Some(connection);
                 self.sent = 0;
@@ -279,6 +311,10 @@ impl Lane {
     async fn not_open(&mut self, claimed: &[Claimed], failure: OpenFailure) -> Ended {
         let reason = failure.outcome.text();
         let now = self.shared.clock.now();
+        let failed = self.shared.source_failed(&self.site, &self.source, claimed, &failure);
+        if Box::pin(failed).await {
+            return Ended::Untried;
+        }
         if self.site.is_open_elsewhere(now) {
             return Ended::Untried;
         }
@@ -294,6 +330,13 @@ impl Lane {
             spent: Duration::ZERO,
         };
         Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
+    }
+
+    /// The relay's name leads nowhere: the next look finds another source, or says that there is
+    /// none.
+    async fn no_relay(&self, claimed: &[Claimed], reason: &str) -> Ended {
+        self.shared.sources.set_aside(self.source.id, None, self.shared.clock.now(), reason);
+        self.without_host(claimed, deferred(Blame::Source, reason.to_owned())).await
     }
 
     /// The same outcome for all, without a host to blame it on.

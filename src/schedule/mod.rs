@@ -6,11 +6,16 @@
 //! Knows not:  who calls for it, HTTP, SQL.
 
 mod alarm;
+pub mod checks;
+mod choose;
 mod conclude;
 mod hand;
+pub mod health;
 mod lane;
 mod load;
 mod meters;
+pub mod pick;
+pub mod presets;
 mod ready;
 mod replay;
 mod report;
@@ -19,6 +24,7 @@ pub mod route;
 mod settler;
 mod site;
 mod small;
+pub mod sources;
 mod unrouted;
 mod verdict;
 
@@ -33,7 +39,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::clock::Clock;
 use crate::compose::Composer;
-use crate::deliver::{Dialer, Source};
+use crate::deliver::{Dialer, Trial};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::{Claimed, Queue, QueueError};
@@ -45,6 +51,7 @@ use retry::RetryPolicy;
 use route::Router;
 use settler::Settlement;
 use site::Site;
+use sources::Sources;
 
 #[derive(Clone, Debug)]
 pub struct ScheduleOptions {
@@ -74,8 +81,7 @@ pub struct Shared {
     composer: Composer,
     clock: Clock,
     options: ScheduleOptions,
-    sources: Vec<Arc<Source>>,
-    source_turn: AtomicUsize,
+    sources: Arc<Sources>,
     sites: DashMap<SiteId, Arc<Site>>,
     alarm: Alarm,
     connections: Arc<Semaphore>,
@@ -97,7 +103,7 @@ pub struct Parts {
     pub router: Router,
     pub dialer: Dialer,
     pub composer: Composer,
-    pub sources: Vec<Source>,
+    pub sources: Arc<Sources>,
 }
 
 /// A handle on the running schedule.
@@ -127,8 +133,7 @@ impl Schedule {
             dialer: parts.dialer,
             composer: parts.composer,
             clock,
-            sources: parts.sources.into_iter().map(Arc::new).collect(),
-            source_turn: AtomicUsize::new(0),
+            sources: parts.sources,
             sites: DashMap::new(),
             alarm: Alarm::default(),
             connections: Arc::new(Semaphore::new(options.connections_max)),
@@ -165,6 +170,27 @@ impl Schedule {
         if let Err(error) = self.0.poll().await {
             tracing::warn!(%error, "waiting mail cannot be read now; tried again within a minute");
         }
+    }
+
+    pub fn sources(&self) -> &Arc<Sources> {
+        &self.0.sources
+    }
+
+    /// A person changed sources or pools: taken as the ledger has them now, and those set aside
+    /// are tried again.
+    pub async fn reread_sources(&self) -> Result<(), QueueError> {
+        let tables = self.0.queue.store().source_tables().await?;
+        self.0.sources.replace(tables);
+        self.0.sources.forget_set_aside();
+        Ok(())
+    }
+
+    /// Connects from a source to where mail for a domain would go, or to its relay, and says what
+    /// was seen. No mail is sent.
+    pub async fn try_source(&self, source: SourceId, to: Option<&Domain>) -> Result<Trial, String> {
+        let source = self.0.sources.source(source).ok_or("the source is gone")?;
+        let target = self.0.router.target_of(&source, to).await?;
+        Ok(self.0.dialer.status(&target, &source).await)
     }
 
     /// Takes new static routes.
@@ -283,11 +309,6 @@ impl Shared {
 
     fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Relaxed)
-    }
-
-    fn next_source(&self) -> Arc<Source> {
-        let turn = self.source_turn.fetch_add(1, Ordering::Relaxed);
-        self.sources[turn % self.sources.len()].clone()
     }
 
     fn site(&self, id: SiteId) -> Arc<Site> {

@@ -190,7 +190,7 @@ pub fn fields(facts: &ConnectionFacts, outcome: &Outcome, tries: u32, millisecon
 }
 
 /// At most `REPLY_TEXT_BYTES_MAX` octets, cut between characters.
-fn clipped(mut text: String) -> String {
+pub fn clipped(mut text: String) -> String {
     if text.len() > REPLY_TEXT_BYTES_MAX {
         let cut = (0..=REPLY_TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(cut.unwrap_or(0));

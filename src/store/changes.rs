@@ -13,6 +13,8 @@ use super::ids;
 use super::ledger::{BEGIN, COMMIT};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
+use super::sources::{self, SourceChange};
+use super::transaction::Events;
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -52,6 +54,7 @@ pub enum Change {
         to: SiteId,
     },
     RemoveSegment(SegmentId),
+    Sources(SourceChange, Timestamp),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
 }
@@ -111,17 +114,23 @@ pub async fn apply(
     connection: &mut Connection,
     changes: &[Change],
     own: (i64, i64),
+    events: &mut Events,
 ) -> Result<Vec<i64>> {
     connection.execute(&BEGIN, Vec::new()).await?;
     let mut answers = Vec::with_capacity(changes.len());
     for change in changes {
-        answers.push(write(connection, change, own).await?);
+        answers.push(write(connection, change, own, events).await?);
     }
     connection.execute(&COMMIT, Vec::new()).await?;
     Ok(answers)
 }
 
-async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) -> Result<i64> {
+async fn write(
+    connection: &mut Connection,
+    change: &Change,
+    own: (i64, i64),
+    events: &mut Events,
+) -> Result<i64> {
     match change {
         Change::ReserveIds { name, count } => ids::reserve(connection, name, *count).await,
         Change::AddDomain { organization, name, at } => {
@@ -163,6 +172,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
+        Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)

@@ -23,6 +23,7 @@ mod organizations; // organizations, streams, domains, keys, credentials
 mod plan; // what a batch writes, decided before it is written
 mod rows;
 mod sites; // sites, segments, census
+mod sources; // sources, pools and their rules
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
 mod writer; // the one task that writes
@@ -32,6 +33,7 @@ pub use error::{Result, StoreError};
 pub use jobs::*;
 pub use operators::{OperatorWish, SiteAt};
 pub use rows::*;
+pub use sources::{SourceChange, SourceGiven, SourceTables};
 pub use unreadable::Unreadable;
 
 use std::fs::File;
@@ -291,6 +293,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
+    all.extend(sources::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
         all.extend(source.all());
     }

@@ -305,6 +305,7 @@ fn settings(place: &Place, ports: &Ports, world: &World) -> Result<Settings, Dem
         name: "demo".to_owned(),
         address: vec![SOURCE_ADDRESS.into()],
         ehlo: Some(HOST_NAME.to_owned()),
+        ..SourceSettings::default()
     }];
     Ok(settings)
 }

@@ -56,6 +56,8 @@ impl TestApi {
             queue: None,
             audit: None,
             reload: None,
+            schedule: None,
+            checker: None,
             clock,
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),

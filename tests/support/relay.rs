@@ -244,6 +244,7 @@ fn settings(mx: &FakeMx, directory: &std::path::Path) -> Settings {
         name: "only".to_owned(),
         address: vec![SOURCE.into()],
         ehlo: Some(HOST_NAME.to_owned()),
+        ..SourceSettings::default()
     }];
     settings
 }

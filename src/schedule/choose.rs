@@ -1,0 +1,204 @@
+//! Which source makes this attempt: the mail's pool, its sources, what speaks for one of them.
+//!
+//! Owns:       the way from a claimed mail to a source, and from a failed connection to another.
+//! Promises:   a mail for which no source may send waits with the reasons, and is looked at again
+//!             within minutes; a greylisted mail goes where it was greylisted.
+//! Knows not:  the dialogue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::pick::{self, NoSource, Wish};
+use super::settler::Settlement;
+use super::site::Site;
+use super::sources::{Asked, Sources};
+use super::verdict;
+use crate::deliver::{OpenFailure, Source};
+use crate::model::*;
+use crate::queue::Claimed;
+use crate::store::{ClaimedDelivery, Settle};
+
+/// Before a mail without a source is looked at again, when nothing says until when.
+const NO_SOURCE_WAIT: Duration = Duration::from_secs(5 * 60);
+const NO_SOURCE_WAIT_MIN: Duration = Duration::from_secs(30);
+
+/// Who makes an attempt, and whose mail it counts as.
+pub struct Chosen {
+    pub source: Arc<Source>,
+    pub pool: PoolId,
+}
+
+impl Shared {
+    /// The source for a transaction; `open` has a connection to the site. The error says why each
+    /// source of the pool may not send.
+    pub(super) async fn choose(
+        &self,
+        site: &Site,
+        claimed: &[Claimed],
+        open: Option<SourceId>,
+    ) -> Result<Chosen, (String, NoSource)> {
+        let first = &claimed[0].delivery;
+        let operator = match self.router.operator(site.id).await {
+            Ok(operator) => operator,
+            Err(error) => {
+                tracing::warn!(%error, site = %site.id, "the operator of a site is not known now");
+                OperatorId::TAIL
+            }
+        };
+        let (pool, name) = self.sources.pool_of(&Asked { delivery: first, operator });
+        let wish = Wish { last: self.last_source(first).await, open };
+        let now = self.clock.now();
+        let is_routed = self.router.is_static(first.recipient.address.domain());
+        let candidates = self.sources.candidates(pool, site.id, is_routed, now);
+        let attempt = attempt_of(first, site.id, operator);
+        let would_grant = |source| self.would_grant(&Attempt { source, ..attempt.clone() });
+        match pick::pick(&candidates, wish, Sources::window_end(now), would_grant) {
+            Ok(id) => match self.sources.source(id) {
+                Some(source) => Ok(Chosen { source, pool }),
+                // Removed in this very moment.
+                None => Err((name, NoSource(Vec::new()))),
+            },
+            Err(none) => Err((name, none)),
+        }
+    }
+
+    /// Would the limits grant this attempt at this moment?
+    fn would_grant(&self, _attempt: &Attempt) -> Result<(), Box<Denial>> {
+        Ok(())
+    }
+
+    /// Where a greylisted mail was greylisted: from memory, else from the event of the attempt.
+    async fn last_source(&self, delivery: &ClaimedDelivery) -> Option<SourceId> {
+        if delivery.tries == 0 || !is_greylisted(&delivery.last_text) {
+            return None;
+        }
+        let event = self.queue.store().last_source_of(delivery.message.id, delivery.id).await;
+        match event {
+            Ok(name) => self.sources.by_name(&name?),
+            Err(error) => {
+                tracing::debug!(%error, "the source of the last attempt is not known now");
+                None
+            }
+        }
+    }
+
+    /// A source got no connection. When that is its own trouble, and another one may send, it is
+    /// left alone for a while, and true says that the other may be asked at once.
+    pub(super) async fn source_failed(
+        &self,
+        site: &Site,
+        source: &Source,
+        claimed: &[Claimed],
+        failure: &OpenFailure,
+    ) -> bool {
+        let Outcome::Deferred { blame, .. } = &failure.outcome else { return false };
+        let (now, reason) = (self.clock.now(), failure.outcome.text());
+        self.sources.connected(source.id, false, now);
+        let is_own = matches!(blame, Blame::Source | Blame::Ourselves);
+        let place = match (&source.relay, is_own) {
+            // A relay that does not answer answers for no site.
+            (Some(_), _) => None,
+            (None, true) => Some(site.id),
+            (None, false) => return false,
+        };
+        self.sources.set_aside(source.id, place, now, &reason);
+        let has_other = self.choose(site, claimed, None).await.is_ok();
+        if !has_other {
+            // The only one: its site waits, as after any other failure.
+            self.sources.take_back(source.id, place);
+        }
+        has_other
+    }
+
+    /// It waits, with the reasons, and is not said to have been tried.
+    pub(super) fn without_source(
+        &self,
+        site: &Arc<Site>,
+        claimed: &[Claimed],
+        pool: &str,
+        none: &NoSource,
+    ) -> Settlement {
+        let now = self.clock.now();
+        let reason = reason_of(pool, none);
+        let wait = none.until().map_or(NO_SOURCE_WAIT, |until| until.since(now));
+        let due = now + wait.clamp(NO_SOURCE_WAIT_MIN, NO_SOURCE_WAIT);
+        let settles = claimed.iter().map(|one| Settle {
+            step: Step::Defer,
+            due: due.min(one.delivery.message.expires_at.max(now)),
+            text: reason.clone(),
+            blame: Some(Blame::Source),
+            fields: serde_json::json!({ "reason": reason }),
+            ..verdict::give_back(&one.delivery, now)
+        });
+        Settlement::new(site.clone(), settles.collect(), None, None)
+    }
+}
+
+/// What a person reads at the delivery.
+fn reason_of(pool: &str, none: &NoSource) -> String {
+    if none.0.is_empty() {
+        return format!("the pool {pool} has no source; give it one: postroad pool add");
+    }
+    let each: Vec<String> = none.0.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let text = format!("no source of the pool {pool} may send ({})", each.join("; "));
+    verdict::clipped(text)
+}
+
+/// Hosts answer 450 or 451 and speak of greylisting or of coming back.
+fn is_greylisted(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let code = ["450", "451"].iter().any(|code| text.starts_with(code));
+    let words = ["greylist", "graylist", "grey list", "gray list", "again later", "come back"];
+    code && words.iter().any(|word| text.contains(word))
+}
+
+/// What the limits see of a delivery; its source is still to be chosen.
+pub fn attempt_of(delivery: &ClaimedDelivery, site: SiteId, operator: OperatorId) -> Attempt {
+    let message = &delivery.message;
+    Attempt {
+        source: SourceId::SYSTEM,
+        operator,
+        site,
+        domain: delivery.recipient.address.domain().clone(),
+        organization: message.organization,
+        stream: message.stream,
+        class: match message.rank {
+            0 => StreamClass::Transactional,
+            _ => StreamClass::Marketing,
+        },
+        campaign: None,
+        sending_domain: message.domain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pick::{Bar, Refusal};
+    use super::*;
+
+    #[test]
+    fn greylisting_is_known_by_code_and_words() {
+        for text in [
+            "450 4.2.0 Recipient address rejected: Greylisted",
+            "451 4.7.1 Greylisting in action, please come back later",
+            "451 Try again later",
+        ] {
+            assert!(is_greylisted(text), "{text}");
+        }
+        for text in ["", "550 greylisted for ever", "451 4.3.0 disk full", "421 greylisted"] {
+            assert!(!is_greylisted(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_reason_names_the_pool_and_every_source_of_it() {
+        let none = NoSource(vec![
+            ("a".into(), Refusal::Barred(Bar::Suspended)),
+            ("b".into(), Refusal::Barred(Bar::Red { findings: "listed".into() })),
+        ]);
+        let told = "no source of the pool news may send (a: suspended; b: red: listed)";
+        assert_eq!(reason_of("news", &none), told);
+        assert!(reason_of("news", &NoSource(Vec::new())).contains("has no source"));
+    }
+}
