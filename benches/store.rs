@@ -135,6 +135,7 @@ async fn settle(store: &Store, clock: &Clock, ids: Vec<DeliveryId>, at_once: usi
 fn step(delivery: DeliveryId, at: Timestamp) -> Settle {
     Settle {
         delivery,
+        site: None,
         step: Step::Deliver,
         tries: 0,
         counted: true,

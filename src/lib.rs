@@ -6,8 +6,10 @@ pub mod clock; // now, sleep, dice
 pub mod model; // ids, addresses, envelopes, replies, outcomes, states, events
 
 // Rank 1: pure bytes and declarations.
+pub mod classify; // reply text to class, rules as data
 pub mod config; // each setting declared once
 pub mod telemetry; // logs and metric declarations
+pub mod token; // signed links and return paths
 pub mod wire; // commands, replies, dot-stuffing, headers, delivery status notifications
 
 // Rank 2: what keeps.
@@ -31,6 +33,7 @@ pub mod accept; // the only door
 pub mod schedule; // sites, lanes, retries
 
 // Rank 6: who comes to the door.
+pub mod feedback; // what comes back, and what it means
 pub mod listener; // SMTP sessions
 
 // Rank 7: who steers.

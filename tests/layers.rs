@@ -82,7 +82,7 @@ const ONLY: [(&[&str], &[&str], &str); 12] = [
     (
         &["rand::fill", "SystemRandom", "getrandom", "thread_rng", "random()"],
         // Secrets are no dice: they come from the system, wherever they are made.
-        &["clock", "auth", "dkim", "world"],
+        &["clock", "auth", "dkim", "token", "world"],
         "dice come from `clock`; secrets are made where they are kept",
     ),
     (

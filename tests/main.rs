@@ -3,6 +3,7 @@
 mod accept;
 mod api;
 mod benches;
+mod classify;
 mod cli;
 mod clients;
 mod config;
@@ -17,8 +18,10 @@ mod fetch;
 mod layers;
 mod listener;
 mod peers;
+mod report;
 mod scenarios;
 mod service;
+mod sites;
 mod sources;
 mod spool;
 mod store;

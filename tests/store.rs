@@ -111,6 +111,7 @@ impl Ledger {
     fn step(&self, delivery: DeliveryId, step: Step, tries: u32) -> Settle {
         Settle {
             delivery,
+            site: None,
             step,
             tries,
             counted: !matches!(step, Step::Expire | Step::Hold | Step::Cancel),
@@ -427,23 +428,71 @@ on_both! {
         }
     }
 
-    async fn routing_moves_what_it_names_and_nothing_else(ledger) {
+    async fn fresh_mail_stands_among_the_unrouted_until_a_settlement_names_its_site(ledger) {
         let mut mail = ledger.mail(&["a@x.example", "b@y.example", "c@x.example"]).await;
         for delivery in &mut mail.deliveries {
-            delivery.site = SiteId::UNROUTED;
             delivery.claimed = true;
         }
-        let ids = [mail.deliveries[0].id, mail.deliveries[2].id];
-        ledger.store.enqueue(mail).await.expect("accepted");
-        let site = ledger.site("mx:a.example,b.example", "a.example", false).await.0;
-        assert_eq!(ledger.site("mx:a.example,b.example", "a.example", false).await.0, site);
-        assert_ne!(ledger.site("mx:c.example", "c.example", true).await.0, site);
-        assert_eq!(ledger.store.sites().await.expect("sites").len(), 3);
+        ledger.store.enqueue(mail.clone()).await.expect("accepted");
+        let [first, second, third] = [0, 1, 2].map(|position: usize| mail.deliveries[position].id);
+        let give_back = [first, third].map(|delivery| Settle {
+            site: Some(SiteId(9)),
+            due: ledger.clock.now(),
+            ..ledger.step(delivery, Step::LoseLease, 0)
+        });
+        let group = SettleGroup { settlements: give_back.to_vec(), report: None };
+        let settled = ledger.store.settle(group).await.expect("settled");
+        assert_eq!(settled, [Settled::Moved(State::Waiting), Settled::Moved(State::Waiting)]);
+        let claim = async |site| {
+            let claimed = ledger.store.claim(site, ledger.clock.now(), 9, &[]).await;
+            claimed.expect("a claim").iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
+        };
+        assert_eq!(claim(SiteId(9)).await, [first, third]);
+        assert_eq!(claim(SiteId::UNROUTED).await, [second]);
+        assert!(claim(SiteId(7)).await.is_empty());
+    }
 
-        let assign = |from, to| ledger.store.assign_site(&ids, from, to);
-        assert_eq!(assign(SiteId::UNROUTED, site).await.expect("assigned"), 2);
-        assert_eq!(assign(SiteId::UNROUTED, site).await.expect("assigned"), 0);
-        assert_eq!(assign(site, SiteId(7)).await.expect("assigned"), 2);
+    async fn what_is_given_back_untried_keeps_the_last_answer(ledger) {
+        let mail = ledger.accept(&["a@x.example"]).await;
+        let delivery = mail.deliveries[0].id;
+        ledger.claim(1).await;
+        assert_eq!(ledger.settle(delivery, Step::Defer, 0).await, Settled::Moved(State::Waiting));
+        ledger.clock.advance(Duration::from_secs(301));
+        let last = ledger.claim(1).await.remove(0).last_text;
+        assert!(!last.is_empty());
+        let mut back = ledger.step(delivery, Step::LoseLease, 0);
+        (back.tries, back.text, back.counted) = (1, String::new(), false);
+        back.due = ledger.clock.now();
+        let group = SettleGroup { settlements: vec![back], report: None };
+        ledger.store.settle(group).await.expect("settled");
+        assert_eq!(ledger.claim(1).await.remove(0).last_text, last);
+    }
+
+    async fn sites_asked_for_at_once_are_made_once(ledger) {
+        let ask = |(key, operator): (&'static str, &'static str)| {
+            let store = ledger.store.clone();
+            let wish = OperatorWish { name: operator.to_owned(), make: operator != "x.example" };
+            tokio::spawn(async move { store.site(key, &wish).await.expect("a site") })
+        };
+        let asked = [
+            ("mx:a.example", "a.example"),
+            ("mx:b.example", "x.example"),
+            ("mx:a.example", "a.example"),
+            ("mx:c.example", "a.example"),
+            ("unrouted", "x.example"),
+        ];
+        let mut sites = Vec::new();
+        for site in asked.map(ask) {
+            sites.push(site.await.expect("no panic"));
+        }
+        assert_eq!(sites[0], sites[2]);
+        assert_ne!(sites[0].site, sites[1].site);
+        assert_eq!(sites[0].operator, sites[3].operator);
+        assert_ne!(sites[0].operator, OperatorId::TAIL);
+        assert_eq!(sites[1].operator, OperatorId::TAIL);
+        assert_eq!(sites[4].site, SiteId::UNROUTED);
+        assert_eq!(ledger.site("mx:b.example", "x.example", false).await.0, sites[1].site);
+        assert_eq!(ledger.store.sites().await.expect("sites").len(), 4);
     }
 
     async fn a_site_leaves_the_tail_once_its_operator_has_a_name_and_never_falls_back(ledger) {
@@ -692,11 +741,14 @@ async fn a_postgres_that_goes_and_comes_back_heals_without_a_restart() {
 async fn a_lease_keeps_other_nodes_away_until_it_ends_or_its_holder_comes_back() {
     let Some(mut ledger) = Ledger::postgres().await else { return };
     let mut mail = ledger.mail(&["a@x.example", "b@x.example", "c@x.example"]).await;
+    for delivery in &mut mail.deliveries {
+        delivery.site = SiteId::UNROUTED;
+    }
     mail.deliveries[0].claimed = true;
     ledger.store.enqueue(mail.clone()).await.expect("accepted");
     let other = Store::open(&ledger.location, 2, ledger.clock.clone()).await.expect("node 2");
     let claim = async |store: &Store, limit, held: &[DeliveryId]| {
-        let claimed = store.claim(SiteId(7), ledger.clock.now(), limit, held).await;
+        let claimed = store.claim(SiteId::UNROUTED, ledger.clock.now(), limit, held).await;
         claimed.expect("a claim").iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
     };
     let [first, second, third] = [0, 1, 2].map(|position: usize| mail.deliveries[position].id);
@@ -716,7 +768,7 @@ async fn a_lease_keeps_other_nodes_away_until_it_ends_or_its_holder_comes_back()
     ledger.reopen().await;
     assert_eq!(ledger.store.free_own_leases().await.expect("freed"), 1);
     let claim = async |store: &Store, limit| {
-        let claimed = store.claim(SiteId(7), ledger.clock.now(), limit, &[]).await;
+        let claimed = store.claim(SiteId::UNROUTED, ledger.clock.now(), limit, &[]).await;
         claimed.expect("a claim").iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
     };
     assert_eq!(claim(&ledger.store, 9).await, [first]);

@@ -7,6 +7,7 @@
 //! Knows not:  rows, sockets of mail, how anything is decided.
 
 mod check;
+mod classify;
 mod client;
 mod config;
 mod credential;
@@ -16,6 +17,7 @@ mod domain;
 mod migrate;
 mod pool;
 mod queue;
+mod report;
 mod screen;
 mod serve;
 mod source;
@@ -67,11 +69,16 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Read mails that came back: bounces, auto-replies, complaints.
+    #[command(subcommand)]
+    Report(report::Report),
     /// The settings file.
     #[command(subcommand)]
     Config(config::Config),
     /// Bring the database to this version's form.
     Migrate,
+    /// Say what replies of mail hosts mean.
+    Classify(classify::Classify),
     /// Print the version.
     Version,
 }
@@ -153,8 +160,10 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Source(source) => source::run(source, load()?),
         Command::Pool(pool) => pool::run(pool, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
+        Command::Classify(classify) => classify::run(&classify),
         Command::Version => screen::print(concat!("postroad ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }

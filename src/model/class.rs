@@ -1,7 +1,10 @@
 //! What a host's answer means: category and class, and the signal that follows from a class.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use super::outcome::Blame;
 use super::state::words;
 
 words! {
@@ -51,10 +54,14 @@ words! {
         Content = "content",
         ContentUrl = "content_url",
         Virus = "virus",
+        /// The mail or its headers are not as the RFCs or the host want them.
+        Malformed = "malformed",
         TooBig = "too_big",
         Dns = "dns",
         Network = "network",
         Tls = "tls",
+        /// The mail went round in a circle.
+        Loop = "loop",
         Protocol = "protocol",
         System = "system",
         /// Tried until its time was over.
@@ -83,6 +90,78 @@ words! {
     }
 }
 
+words! {
+    /// After which waits a deferral of a class is tried again.
+    RetryProfile {
+        Default = "default",
+        Greylist = "greylist",
+        Rate = "rate",
+        Reputation = "reputation",
+        MailboxFull = "mailbox_full",
+        Dns = "dns",
+        Network = "network",
+        Tls = "tls",
+    }
+}
+
+words! {
+    /// Whether trying again can help: as the code says, or as a rule knows better.
+    Disposition {
+        /// 4xx: again; 5xx: never.
+        ByCode = "by_code",
+        /// Again, although the code is 5xx.
+        Retry = "retry",
+        /// Never, although the code is 4xx.
+        Fail = "fail",
+    }
+}
+
+words! {
+    /// For whom an address is no longer written to.
+    SuppressScope {
+        Installation = "installation",
+        Organization = "organization",
+        Stream = "stream",
+    }
+}
+
+/// That an address is not to be written to again, for whom and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suppress {
+    pub scope: SuppressScope,
+    /// None: until a person removes it.
+    pub days: Option<u32>,
+}
+
+impl Suppress {
+    pub fn duration(self) -> Option<Duration> {
+        self.days.map(|days| Duration::from_secs(u64::from(days) * 86_400))
+    }
+}
+
+/// What one answer means and what follows from it: retries, suppression, shaping, warm-up,
+/// webhooks and charts all read this one record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Classification {
+    pub category: Category,
+    pub class: Class,
+    /// This address must not be written to again; then `suppress` says for whom and how long.
+    pub hard: bool,
+    /// The rule that decided.
+    pub rule: String,
+    /// 0 to 1: how often a careful person would say the same.
+    pub confidence: f64,
+    pub signal: Signal,
+    pub retry: RetryProfile,
+    pub disposition: Disposition,
+    pub suppress: Option<Suppress>,
+}
+
+/// An inactive account may wake, and a domain may be bought again.
+const INACTIVE_DAYS: u32 = 365;
+const DOMAIN_DAYS: u32 = 90;
+
 impl Class {
     pub const fn category(self) -> Category {
         match self {
@@ -101,10 +180,13 @@ impl Class {
             | Class::SourceMisconfigured
             | Class::SenderRefused
             | Class::RelayDenied
+            | Class::Malformed
             | Class::Policy => Category::Policy,
             Class::Content | Class::ContentUrl | Class::Virus => Category::SpamContent,
             Class::TooBig => Category::TooBig,
-            Class::Dns | Class::Network | Class::Tls | Class::Expired => Category::Network,
+            Class::Dns | Class::Network | Class::Tls | Class::Loop | Class::Expired => {
+                Category::Network
+            }
             Class::Protocol | Class::System => Category::System,
             Class::Unknown => Category::Unknown,
         }
@@ -120,5 +202,72 @@ impl Class {
             Class::Content | Class::ContentUrl | Class::Virus => Signal::Content,
             _ => Signal::None,
         }
+    }
+
+    pub const fn retry(self) -> RetryProfile {
+        match self {
+            Class::Greylist => RetryProfile::Greylist,
+            Class::RateConnections | Class::RateMessages | Class::RateRecipient => {
+                RetryProfile::Rate
+            }
+            Class::ReputationAddress | Class::ReputationDomain | Class::Blocklisted => {
+                RetryProfile::Reputation
+            }
+            Class::MailboxFull => RetryProfile::MailboxFull,
+            Class::Dns => RetryProfile::Dns,
+            Class::Network => RetryProfile::Network,
+            Class::Tls => RetryProfile::Tls,
+            _ => RetryProfile::Default,
+        }
+    }
+
+    /// What follows for the address when the host refuses it for good and the rule is sure.
+    pub const fn suppress(self) -> Option<Suppress> {
+        let days = match self {
+            Class::MailboxInvalid => None,
+            Class::MailboxInactive => Some(INACTIVE_DAYS),
+            Class::DomainInvalid => Some(DOMAIN_DAYS),
+            _ => return None,
+        };
+        Some(Suppress { scope: SuppressScope::Organization, days })
+    }
+
+    /// Whose trouble it is, where the class tells more than the stage of the dialogue does.
+    pub const fn blame(self) -> Option<Blame> {
+        Some(match self {
+            Class::MailboxInvalid
+            | Class::MailboxInactive
+            | Class::MailboxFull
+            | Class::RateRecipient
+            | Class::DomainInvalid => Blame::Recipient,
+            Class::Content
+            | Class::ContentUrl
+            | Class::Virus
+            | Class::TooBig
+            | Class::Malformed => Blame::Message,
+            Class::ReputationDomain | Class::Authentication => Blame::FromDomain,
+            Class::RateConnections
+            | Class::RateMessages
+            | Class::ReputationAddress
+            | Class::Blocklisted
+            | Class::SourceMisconfigured => Blame::Source,
+            Class::HostMisconfigured | Class::System | Class::Network | Class::Loop => Blame::Host,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_wrong_with_the_address_itself_ends_writing_to_it() {
+        let hard: Vec<Category> = Class::ALL
+            .iter()
+            .filter(|class| class.suppress().is_some())
+            .map(|class| class.category())
+            .collect();
+        assert_eq!(hard, [Category::BadMailbox, Category::Inactive, Category::BadHost]);
     }
 }

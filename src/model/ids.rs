@@ -63,7 +63,8 @@ ids! {
 }
 
 impl SiteId {
-    /// The place of deliveries whose domain has not been routed yet.
+    /// Where the row of a delivery stands until a settlement names its site: its domain has not
+    /// been routed yet, or it was taken into memory when it was accepted.
     pub const UNROUTED: SiteId = SiteId(0);
 }
 

@@ -43,6 +43,21 @@ words! {
     }
 }
 
+/// How the count of a window of an hour or more may be used up within it. A shorter window is
+/// always even: each unit has its own share of the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// From one boundary to the next, at any moment of it. A day begins at the day boundary of the
+    /// installation's zone, and shorter windows are counted from there.
+    #[default]
+    Fixed,
+    /// In any span as long as the window.
+    Sliding,
+    /// As fixed, but the count grows evenly from `begins` to `ends` after the boundary.
+    Spread { begins: Duration, ends: Duration },
+}
+
 /// From where: installation ⊃ pool ⊃ source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -98,6 +113,7 @@ pub struct Limit {
     pub value: u64,
     /// The time that `value` is for; None for what is counted at one moment.
     pub window: Option<Duration>,
+    pub pace: Pace,
     pub origin: Origin,
     /// For people: why it is there, with the public source of a shipped one.
     pub reason: String,

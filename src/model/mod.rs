@@ -16,22 +16,28 @@ pub mod moment;
 pub mod outcome;
 pub mod permission;
 pub mod reply;
+pub mod report;
+pub mod scope;
 pub mod source;
 pub mod state;
 pub mod time;
 pub mod transport;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
-pub use class::{Category, Class, Signal};
+pub use class::{
+    Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,
+};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use ids::*;
 pub use limit::{
-    Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, StreamClass, ToScope, WhoScope,
+    Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
+    WhoScope,
 };
 pub use outcome::{Blame, Outcome};
 pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
+pub use report::{FeedbackType, ReportKind};
 pub use source::{
     Check, Finding, HealthState, PoolMatch, PoolMember, PoolRow, PoolRule, RelayKind, SourceHealth,
     SourceKind, SourceOrigin, SourceRow, SourceState, Verdict,

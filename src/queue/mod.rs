@@ -378,7 +378,7 @@ impl<'a> Places<'a> {
         let due = job.message.due_at;
         if let (Some(intake), true) = (intake, due <= now) {
             for (site, ids, reserved) in &mut sites {
-                *reserved = *site != SiteId::UNROUTED && intake.reserve(*site, ids);
+                *reserved = intake.reserve(*site, ids);
             }
         }
         Places { intake, sites, due, filled: false }
@@ -411,11 +411,12 @@ impl<'a> Places<'a> {
         self.filled = true;
         let Some(intake) = self.intake else { return };
         let body = if recipients.is_empty() { None } else { keep() };
-        let claimed = recipients.into_iter().map(|(site, id, recipient)| {
+        let sites: Vec<SiteId> = recipients.iter().map(|(site, ..)| *site).collect();
+        let claimed = recipients.into_iter().map(|(_, id, recipient)| {
             let delivery = ClaimedDelivery {
                 id,
                 recipient,
-                site,
+                site: SiteId::UNROUTED,
                 tries: 0,
                 due_at: message.due_at,
                 delay_reported: false,
@@ -431,8 +432,8 @@ impl<'a> Places<'a> {
             } else if self.sites.len() == 1 {
                 intake.take(*site, std::mem::take(&mut claimed));
             } else {
-                let own = claimed.iter().filter(|one| one.delivery.site == *site);
-                intake.take(*site, own.cloned().collect());
+                let own = sites.iter().zip(&claimed).filter(|(of, _)| *of == site);
+                intake.take(*site, own.map(|(_, one)| one.clone()).collect());
             }
         }
     }

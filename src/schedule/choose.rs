@@ -129,9 +129,9 @@ impl Shared {
             text: reason.clone(),
             blame: Some(Blame::Source),
             fields: serde_json::json!({ "reason": reason }),
-            ..verdict::give_back(&one.delivery, now)
+            ..verdict::give_back(&one.delivery, site.id, now)
         });
-        Settlement::new(site.clone(), settles.collect(), None, None)
+        Settlement::new(site.clone(), claimed, settles.collect(), None, None)
     }
 }
 

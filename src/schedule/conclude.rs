@@ -67,7 +67,7 @@ impl Shared {
             settles.push(settle);
         }
         let report = self.report_on(&notices).await;
-        Settlement::new(site.clone(), settles, ticket, report)
+        Settlement::new(site.clone(), claimed, settles, ticket, report)
     }
 
     /// Most attempts have nothing to report, and their lanes are not to be larger for it.
@@ -108,7 +108,7 @@ impl Shared {
             settles.push(settle);
         }
         let report = self.report_on(&notices).await;
-        Settlement::new(site.clone(), settles, None, report)
+        Settlement::new(site.clone(), claimed, settles, None, report)
     }
 
     /// How many attempts of a message have ended in a fault of our own.

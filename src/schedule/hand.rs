@@ -9,6 +9,7 @@ use std::sync::Weak;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
+use super::custody::Claim;
 use crate::model::limits::READY_MAX;
 use crate::model::*;
 use crate::queue::{Claimed, Intake};
@@ -29,11 +30,15 @@ impl Intake for Hand {
         }
         let now = shared.clock.now();
         let mut reserved = false;
-        shared.at_site(site, |site| {
+        let held_at = shared.at_site(site, |site| {
             let answer = site.reserve(deliveries, now);
             reserved = answer == Some(true);
             answer.is_some()
         });
+        if reserved && site != SiteId::UNROUTED && !hold_at_home(&shared, deliveries) {
+            held_at.leave(deliveries, None);
+            reserved = false;
+        }
         if reserved {
             shared.held.fetch_add(deliveries.len(), Ordering::Relaxed);
         }
@@ -43,8 +48,9 @@ impl Intake for Hand {
     fn unreserve(&self, site: SiteId, deliveries: &[DeliveryId]) {
         let Some(shared) = self.0.upgrade() else { return };
         // Whether the rows were committed is not known: a look at the ledger will tell.
-        let now = shared.clock.now();
-        shared.leave(&shared.site(site), deliveries, Some(now));
+        let claim = |delivery: &DeliveryId| Claim { delivery: *delivery, home: SiteId::UNROUTED };
+        let claims: Vec<Claim> = deliveries.iter().map(claim).collect();
+        shared.leave_home(&shared.site(site), &claims, shared.clock.now());
     }
 
     fn take(&self, site: SiteId, claimed: Vec<Claimed>) {
@@ -59,4 +65,16 @@ impl Intake for Hand {
         let site = shared.at_site(site, |site| site.note(due));
         Shared::look(&shared, &site);
     }
+}
+
+/// What is taken into memory at its acceptance has its row among the unrouted.
+fn hold_at_home(shared: &Shared, deliveries: &[DeliveryId]) -> bool {
+    let leased = shared.queue.store().leases_claims();
+    let mut held = false;
+    shared.at_site(SiteId::UNROUTED, |home| {
+        let answer = home.hold(deliveries, leased);
+        held = answer == Some(true);
+        answer.is_some()
+    });
+    held
 }

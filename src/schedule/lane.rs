@@ -8,6 +8,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -80,8 +81,19 @@ async fn permit(shared: &Arc<Shared>) -> Option<OwnedSemaphorePermit> {
     if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
         return Some(permit);
     }
+    shared.wanting.fetch_add(1, Ordering::Relaxed);
+    let _wanting = Wanting(shared);
     shared.wanted.notify_one();
     shared.connections.clone().acquire_owned().await.ok()
+}
+
+/// Counted among those who wait for a connection, until it is dropped.
+struct Wanting<'a>(&'a Shared);
+
+impl Drop for Wanting<'_> {
+    fn drop(&mut self) {
+        self.0.wanting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A lane's place at its site, given up however the lane ends.
@@ -127,7 +139,10 @@ impl Lane {
                 Shared::look(shared, &self.site);
                 return Some(work);
             }
-            if waited || self.connection.is_none() {
+            // Who is woken for his connection may find mail instead: the one that idles next is
+            // asked by the count.
+            let is_wanted = shared.wanting.load(Ordering::Relaxed) > 0;
+            if waited || is_wanted || self.connection.is_none() {
                 return None;
             }
             self.site.lane_idles(true);
@@ -365,7 +380,8 @@ impl Lane {
         tracing::error!(%message, reason, "a mail is held: look at it with postroad queue show");
         let now = self.shared.clock.now();
         let settles = claimed.iter().map(|one| verdict::hold(&one.delivery, reason, now));
-        Ended::Settled(Settlement::new(self.site.clone(), settles.collect(), None, None))
+        let site = self.site.clone();
+        Ended::Settled(Settlement::new(site, claimed, settles.collect(), None, None))
     }
 
     async fn panicked(&self, claimed: &[Claimed]) {

@@ -9,9 +9,11 @@ mod alarm;
 pub mod checks;
 mod choose;
 mod conclude;
+mod custody;
 mod hand;
 pub mod health;
 mod lane;
+pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meters;
 pub mod pick;
@@ -42,8 +44,7 @@ use crate::compose::Composer;
 use crate::deliver::{Dialer, Trial};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
-use crate::queue::{Claimed, Queue, QueueError};
-use crate::store::SettleGroup;
+use crate::queue::{Queue, QueueError};
 use alarm::Alarm;
 use hand::Hand;
 use meters::Meters;
@@ -67,8 +68,6 @@ pub struct ScheduleOptions {
 
 /// How often the ledger is asked for waiting mail that no wake-up told of.
 const POLL_EVERY: Duration = Duration::from_secs(60);
-/// Before a ledger that would not write a site is tried again.
-const RELOCATE_AGAIN: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Messages whose faults are counted; beyond it the counts begin anew.
 const PANICS_KEPT_MAX: usize = 10_000;
@@ -85,7 +84,8 @@ pub struct Shared {
     sites: DashMap<SiteId, Arc<Site>>,
     alarm: Alarm,
     connections: Arc<Semaphore>,
-    /// A lane waits for one of `connections`: who idles may give up his.
+    /// Lanes that wait for one of `connections`: who idles gives up his.
+    wanting: AtomicUsize,
     wanted: Notify,
     /// Deliveries in memory, of all sites.
     held: AtomicUsize,
@@ -137,6 +137,7 @@ impl Schedule {
             sites: DashMap::new(),
             alarm: Alarm::default(),
             connections: Arc::new(Semaphore::new(options.connections_max)),
+            wanting: AtomicUsize::new(0),
             wanted: Notify::new(),
             options,
             held: AtomicUsize::new(0),
@@ -363,68 +364,5 @@ impl Shared {
             Shared::look(self, &site);
         }
         Ok(())
-    }
-
-    /// Deliveries leave memory; `due` is when the earliest of them waits again.
-    fn leave(self: &Arc<Shared>, site: &Arc<Site>, ids: &[DeliveryId], due: Option<Timestamp>) {
-        self.held.fetch_sub(ids.len(), Ordering::Relaxed);
-        site.leave(ids, due);
-        Shared::look(self, site);
-    }
-
-    /// Claimed and not tried: back to the ledger, to be read again from `due` on.
-    async fn give_back(self: &Arc<Shared>, site: &Arc<Site>, back: &[Claimed], due: Timestamp) {
-        if back.is_empty() {
-            return;
-        }
-        let now = self.clock.now();
-        if self.queue.store().leases_claims() {
-            let settles = back.iter().map(|one| verdict::give_back(&one.delivery, now)).collect();
-            let group = SettleGroup { settlements: settles, report: None };
-            if let Err(error) = self.queue.settle(group).await {
-                tracing::warn!(%error, "leases are not given back; they run out by themselves");
-            }
-        }
-        let ids: Vec<DeliveryId> = back.iter().map(|one| one.delivery.id).collect();
-        self.leave(site, &ids, Some(due));
-    }
-
-    /// Gives back all that is ready at a site.
-    async fn empty(self: &Arc<Shared>, site: &Arc<Site>, due: Timestamp) {
-        let ready = site.drain_ready();
-        self.give_back(site, &ready, due).await;
-    }
-
-    /// Mail whose domain belongs to another site now. Its new site holds it before its rows are
-    /// there, so that no load can bring it a second time.
-    async fn relocate(self: &Arc<Shared>, from: &Arc<Site>, claimed: Vec<Claimed>, to: SiteId) {
-        let now = self.clock.now();
-        let ids: Vec<DeliveryId> = claimed.iter().map(|one| one.delivery.id).collect();
-        let mut fits = Vec::new();
-        let site = self.at_site(to, |site| {
-            let adopted = site.adopt(&claimed, now);
-            let is_fresh = adopted.is_some();
-            fits = adopted.unwrap_or_default();
-            is_fresh
-        });
-        let moved: Vec<DeliveryId> =
-            ids.iter().zip(&fits).filter(|(_, fits)| **fits).map(|(id, _)| *id).collect();
-        self.held.fetch_add(moved.len(), Ordering::Relaxed);
-        if let Err(error) = self.queue.store().assign_site(&ids, from.id, to).await {
-            tracing::warn!(%error, site = %to, "a site cannot be written now; tried again soon");
-            self.leave(&site, &moved, None);
-            self.give_back(from, &claimed, now + RELOCATE_AGAIN).await;
-            return;
-        }
-        let mut fits = fits.into_iter();
-        let (adopted, rest): (Vec<Claimed>, Vec<Claimed>) =
-            claimed.into_iter().partition(|_| fits.next() == Some(true));
-        site.fill(adopted);
-        self.leave(from, &moved, None);
-        self.give_back(from, &rest, now).await;
-        if !rest.is_empty() {
-            site.note(now);
-        }
-        Shared::look(self, &site);
     }
 }

@@ -11,10 +11,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Shared;
+use super::custody::Claim;
 use super::site::Site;
 use crate::model::*;
 use crate::queue::outcome_log::Ticket;
-use crate::queue::{Prepared, QueueError};
+use crate::queue::{Claimed, Prepared, QueueError};
 use crate::store::{Settle, SettleGroup, Settled};
 
 /// Settlements under way; a lane that finds no place waits, so a dead ledger stops delivery.
@@ -28,7 +29,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub struct Settlement {
     site: Arc<Site>,
     settles: Vec<Settle>,
-    claims: Vec<DeliveryId>,
+    claims: Vec<Claim>,
     /// When the earliest of those that wait again is due.
     waits_until: Option<Timestamp>,
     ticket: Option<Ticket>,
@@ -36,14 +37,17 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// `ticket`: where the outcome log holds it. `report`: enqueued in the same transaction.
+    /// One of `settles` for each of `claimed`, whose rows stand at `site` from then on. `ticket`:
+    /// where the outcome log holds it. `report`: enqueued in the same transaction.
     pub fn new(
         site: Arc<Site>,
-        settles: Vec<Settle>,
+        claimed: &[Claimed],
+        mut settles: Vec<Settle>,
         ticket: Option<Ticket>,
         report: Option<Prepared>,
     ) -> Settlement {
-        let claims = settles.iter().map(|settle| settle.delivery).collect();
+        let claims = claimed.iter().map(Claim::of).collect();
+        settles.iter_mut().for_each(|settle| settle.site = Some(site.id));
         let again = settles.iter().filter(|one| matches!(one.step, Step::Defer | Step::LoseLease));
         let waits_until = again.map(|settle| settle.due).min();
         Settlement { site, settles, claims, waits_until, ticket, report }

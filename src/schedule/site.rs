@@ -95,6 +95,21 @@ impl Site {
         Some(fits)
     }
 
+    /// Notes as held what another site sends while its row stands here. With leases in the ledger
+    /// a read under way frees what it does not know of, so nothing joins it then. None when the
+    /// handle is stale.
+    pub fn hold(&self, deliveries: &[DeliveryId], leased: bool) -> Option<bool> {
+        let mut held = self.state.lock();
+        if held.gone {
+            return None;
+        }
+        let free = !(leased && held.loading);
+        if free {
+            held.taken.extend(deliveries);
+        }
+        Some(free)
+    }
+
     /// What was reserved is here.
     pub fn fill(&self, claimed: Vec<Claimed>) {
         let mut held = self.state.lock();
@@ -103,8 +118,8 @@ impl Site {
         }
     }
 
-    /// Notes mail as held here that another site holds and gives up; `fill` brings it. True for
-    /// each that fits and is not here already. None when the handle is stale.
+    /// Notes mail as held here that another site brings; `fill` follows. True for each that fits
+    /// and is not here already. None when the handle is stale.
     pub fn adopt(&self, claimed: &[Claimed], now: Timestamp) -> Option<Vec<bool>> {
         let mut held = self.state.lock();
         if held.gone {

@@ -44,6 +44,7 @@ pub fn verdict(
     let message = &delivery.message;
     let mut settle = Settle {
         delivery: delivery.id,
+        site: None,
         step: Step::Defer,
         tries: record.tries,
         counted: true,
@@ -110,6 +111,7 @@ pub fn expiry(delivery: &ClaimedDelivery, now: Timestamp) -> (Settle, Option<Not
     };
     let settle = Settle {
         delivery: delivery.id,
+        site: None,
         step: Step::Expire,
         tries: delivery.tries,
         counted: false,
@@ -125,10 +127,11 @@ pub fn expiry(delivery: &ClaimedDelivery, now: Timestamp) -> (Settle, Option<Not
     (settle, reportable.then_some(Notice::Failed))
 }
 
-/// Taken and not tried: it waits again, due as before. No event, not counted.
-pub fn give_back(delivery: &ClaimedDelivery, now: Timestamp) -> Settle {
+/// Taken and not tried: it waits again at this site, due as before. No event, not counted.
+pub fn give_back(delivery: &ClaimedDelivery, site: SiteId, now: Timestamp) -> Settle {
     Settle {
         delivery: delivery.id,
+        site: Some(site),
         step: Step::LoseLease,
         tries: delivery.tries,
         counted: false,
@@ -145,11 +148,12 @@ pub fn give_back(delivery: &ClaimedDelivery, now: Timestamp) -> Settle {
 /// Set aside for a person, with the reason.
 pub fn hold(delivery: &ClaimedDelivery, reason: &str, now: Timestamp) -> Settle {
     Settle {
+        site: None,
         step: Step::Hold,
         text: clipped(reason.to_owned()),
         blame: Some(Blame::Ourselves),
         fields: json!({ "reason": reason }),
-        ..give_back(delivery, now)
+        ..give_back(delivery, delivery.site, now)
     }
 }
 

@@ -4,13 +4,16 @@
 //! Promises:   a change is whole or not at all; a name that is taken is a `Duplicate`.
 //! Knows not:  mail under way; `plan` moves that.
 
+use std::collections::BTreeMap;
+
 use crate::model::*;
 
 use super::database::{Connection, Value};
-use super::dialect::{Statement, json_ids};
-use super::error::Result;
+use super::dialect::Statement;
+use super::error::{Result, StoreError};
 use super::ids;
 use super::ledger::{BEGIN, COMMIT};
+use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::sources::{self, SourceChange};
@@ -48,13 +51,9 @@ pub enum Change {
     Operators {
         names: Vec<String>,
     },
-    AssignSite {
-        deliveries: Vec<DeliveryId>,
-        from: SiteId,
-        to: SiteId,
-    },
     RemoveSegment(SegmentId),
     Sources(SourceChange, Timestamp),
+    Limits(LimitChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
 }
@@ -74,11 +73,6 @@ pub static REVOKE_CREDENTIAL: Statement =
 pub static INSERT_DKIM_KEY: Statement = Statement::new(
     "INSERT INTO dkim_keys (domain, selector, algorithm, record, created_at) \
      VALUES ($1, $2, $3, $4, $5)",
-);
-
-pub static ASSIGN_SITE: Statement = Statement::new(
-    "UPDATE deliveries SET site = $3 WHERE id IN (SELECT id FROM {ids:1} AS wanted) \
-     AND site = $2 AND state IN ('waiting', 'leased')",
 );
 
 pub static DELETE_SEGMENT: Statement =
@@ -101,7 +95,6 @@ pub static ALL: &[&Statement] = &[
     &INSERT_CREDENTIAL,
     &REVOKE_CREDENTIAL,
     &INSERT_DKIM_KEY,
-    &ASSIGN_SITE,
     &DELETE_SEGMENT,
     &FREE_OWN_LEASES,
     &START_NODE,
@@ -117,9 +110,17 @@ pub async fn apply(
     events: &mut Events,
 ) -> Result<Vec<i64>> {
     connection.execute(&BEGIN, Vec::new()).await?;
+    let sites = operators::sites(connection, &wishes(changes)).await?;
     let mut answers = Vec::with_capacity(changes.len());
     for change in changes {
-        answers.push(write(connection, change, own, events).await?);
+        let known = match change {
+            Change::Site { key, .. } => sites.get(key.as_str()).copied(),
+            _ => None,
+        };
+        answers.push(match known {
+            Some(site) => site,
+            None => write(connection, change, own, events).await?,
+        });
     }
     connection.execute(&COMMIT, Vec::new()).await?;
     Ok(answers)
@@ -161,18 +162,16 @@ async fn write(
             ];
             rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
         }
-        Change::Site { key, operator } => operators::site(connection, key, operator).await,
-        Change::Operators { names } => operators::make(connection, names).await,
-        Change::AssignSite { deliveries, from, to } => {
-            let ids = json_ids(deliveries.iter().map(|id| id.0));
-            let values = vec![ids.into(), from.0.into(), to.0.into()];
-            rows(connection.execute(&ASSIGN_SITE, values).await?)
+        Change::Site { key, .. } => {
+            Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
+        Change::Operators { names } => operators::make(connection, names).await,
         Change::RemoveSegment(segment) => {
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
         Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
+        Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)
@@ -194,4 +193,15 @@ async fn insert_with_id(
 
 fn rows(changed: u64) -> Result<i64> {
     Ok(i64::try_from(changed).unwrap_or(i64::MAX))
+}
+
+/// Of all the sites that are asked for at once.
+fn wishes(changes: &[Change]) -> BTreeMap<&str, &OperatorWish> {
+    let mut wishes = BTreeMap::new();
+    for change in changes {
+        if let Change::Site { key, operator } = change {
+            wishes.insert(key.as_str(), operator);
+        }
+    }
+    wishes
 }

@@ -17,7 +17,10 @@ pub struct NewDelivery {
     pub recipient: Recipient,
     /// `SiteId::UNROUTED` until routing has answered.
     pub site: SiteId,
-    /// Taken into memory by this node in the same breath, so it starts as claimed.
+    /// Taken into memory by this node in the same breath, so it starts as claimed; and its row
+    /// stands among the unrouted, whatever its site, until a settlement names one. Most mail is
+    /// delivered at once: its place in the index of what waits would be written for nothing, on
+    /// pages as many as there are sites, while all that is fresh shares a few.
     pub claimed: bool,
 }
 
@@ -26,6 +29,8 @@ pub struct NewDelivery {
 #[derive(Clone, Debug)]
 pub struct Settle {
     pub delivery: DeliveryId,
+    /// Where the row stands from now on; None leaves it where it is.
+    pub site: Option<SiteId>,
     pub step: Step,
     /// The number of tries the row had when it was claimed.
     pub tries: u32,

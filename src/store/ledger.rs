@@ -84,6 +84,7 @@ pub const MOVE_COLUMNS: &[Column] = &[
     int("tries_were"),
     text("state"),
     int("tries"),
+    int("site"),
     int("due_at"),
     text("text"),
     text("blame"),
@@ -96,6 +97,7 @@ pub const MOVE_COLUMNS: &[Column] = &[
 pub static MOVE: Statement = Statement::with_rows(
     MOVE_COLUMNS,
     "UPDATE deliveries SET state = r.state, tries = r.tries, \
+     site = COALESCE(r.site, deliveries.site), \
      due_at = COALESCE(r.due_at, deliveries.due_at), \
      text = COALESCE(r.text, deliveries.text), \
      blame = CASE WHEN r.text IS NULL THEN deliveries.blame ELSE r.blame END, \

@@ -15,6 +15,7 @@ mod error;
 mod ids; // blocks of ids
 mod jobs;
 mod ledger; // the statements of a batch
+mod limits; // limits and budgets
 mod lists; // lists, counts, bulk changes
 mod messages; // messages and their events
 mod migrate;
@@ -31,6 +32,7 @@ mod writer; // the one task that writes
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
+pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorWish, SiteAt};
 pub use rows::*;
 pub use sources::{SourceChange, SourceGiven, SourceTables};
@@ -289,6 +291,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(changes::ALL);
     all.extend(claims::ALL);
     all.push(&unreadable::OWED_AFTER);
+    all.extend(limits::ALL);
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
@@ -420,7 +423,6 @@ mod tests {
             &messages::BY_IDEMPOTENCY_KEY,
             &messages::EVENTS_OF_MESSAGE,
             &sites::OWED_BODIES,
-            &changes::ASSIGN_SITE,
         ];
         for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
             walked.extend(&source.all()[1..]);

@@ -5,18 +5,21 @@
 //!             one with a name does not fall back into the tail.
 //! Knows not:  how an operator is recognized.
 
+use std::collections::{BTreeMap, HashMap};
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::*;
 
 use super::changes::Change;
 use super::database::Connection;
-use super::dialect::Statement;
-use super::error::Result;
+use super::dialect::{Column, Rows, Statement, int, text};
+use super::error::{Result, StoreError};
 use super::{Store, collect, ids};
 
 /// How the operator of all the small ones is called.
 const TAIL: &str = "tail";
+const TAIL_ID: i64 = OperatorId::TAIL.0;
 
 /// Whose a site is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +55,23 @@ pub static SITE_BY_KEY: Statement = Statement::new(
      LEFT JOIN operators o ON o.id = s.operator WHERE s.key = $1",
 );
 
-pub static INSERT_SITE: Statement = Statement::new(
-    "INSERT INTO sites (id, key, operator) VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING",
+const SITE_COLUMNS: &[Column] = &[int("id"), text("key"), int("operator")];
+
+/// `WHERE true` tells SQLite's parser that ON CONFLICT is no join.
+pub static INSERT_SITES: Statement = Statement::with_rows(
+    SITE_COLUMNS,
+    "INSERT INTO sites (id, key, operator) SELECT id, key, operator FROM {rows} AS r WHERE true \
+     ON CONFLICT (key) DO NOTHING",
+);
+
+pub static SITES_BY_KEY: Statement = Statement::with_rows(
+    &[text("key")],
+    "SELECT s.key, s.id, COALESCE(s.operator, 1) FROM {rows} AS r JOIN sites s ON s.key = r.key",
+);
+
+pub static OPERATORS_BY_NAME: Statement = Statement::with_rows(
+    &[text("name")],
+    "SELECT o.name, o.id FROM {rows} AS r JOIN operators o ON o.name = r.name",
 );
 
 pub static SET_OPERATOR: Statement = Statement::new("UPDATE sites SET operator = $2 WHERE id = $1");
@@ -67,7 +85,9 @@ pub static ALL: &[&Statement] = &[
     &OPERATOR_BY_NAME,
     &INSERT_OPERATOR,
     &SITE_BY_KEY,
-    &INSERT_SITE,
+    &INSERT_SITES,
+    &SITES_BY_KEY,
+    &OPERATORS_BY_NAME,
     &SET_OPERATOR,
     &OPERATOR_OF_SITE,
 ];
@@ -124,34 +144,87 @@ impl Store {
     }
 }
 
-/// Another node may make the same site at the same moment: both are told the same id.
-pub(super) async fn site(
+/// The ids of sites by their keys, those that are new made together: a burst to many new domains
+/// asks for hundreds at once. Another node may make the same site at the same moment: both are told
+/// the same id.
+pub(super) async fn sites(
     connection: &mut Connection,
-    key: &str,
-    wish: &OperatorWish,
-) -> Result<i64> {
-    let operator = operator(connection, wish).await?;
-    let known = connection.fetch(&SITE_BY_KEY, vec![key.into()]).await?;
-    if let Some(row) = known.first() {
-        let (id, now) = (row.int(0)?, row.int(1)?);
-        if operator != now && operator != OperatorId::TAIL.0 {
-            connection.execute(&SET_OPERATOR, vec![id.into(), operator.into()]).await?;
-        }
-        return Ok(id);
+    wishes: &BTreeMap<&str, &OperatorWish>,
+) -> Result<HashMap<String, i64>> {
+    let mut sites = HashMap::new();
+    if wishes.is_empty() {
+        return Ok(sites);
     }
-    let id = ids::reserve(connection, "site", 1).await?;
-    connection.execute(&INSERT_SITE, vec![id.into(), key.into(), operator.into()]).await?;
-    let made = connection.fetch(&SITE_BY_KEY, vec![key.into()]).await?;
-    made.first().map_or(Ok(id), |row| row.int(0))
+    let operators = wished_operators(connection, wishes).await?;
+    let operator = |key: &str| {
+        let wish = wishes.get(key);
+        wish.and_then(|wish| operators.get(wish.name.as_str())).copied().unwrap_or(TAIL_ID)
+    };
+    for (key, (id, now)) in sites_by_key(connection, wishes.keys().copied()).await? {
+        let wished = operator(&key);
+        if wished != now && wished != TAIL_ID {
+            connection.execute(&SET_OPERATOR, vec![id.into(), wished.into()]).await?;
+        }
+        sites.insert(key, id);
+    }
+    let missing: Vec<&str> =
+        wishes.keys().copied().filter(|key| !sites.contains_key(*key)).collect();
+    if missing.is_empty() {
+        return Ok(sites);
+    }
+    let count = i64::try_from(missing.len()).map_err(StoreError::broken_row)?;
+    let first = ids::reserve(connection, "site", count).await?;
+    let mut rows = Rows::new(connection.dialect(), SITE_COLUMNS);
+    for (id, key) in (first..).zip(&missing) {
+        rows.int(id).text(key).int(operator(key));
+    }
+    connection.execute(&INSERT_SITES, vec![rows.finish().into()]).await?;
+    let made = sites_by_key(connection, missing.into_iter()).await?;
+    sites.extend(made.into_iter().map(|(key, (id, _))| (key, id)));
+    Ok(sites)
 }
 
-async fn operator(connection: &mut Connection, wish: &OperatorWish) -> Result<i64> {
-    let known = connection.fetch(&OPERATOR_BY_NAME, vec![wish.name.as_str().into()]).await?;
-    match known.first() {
-        Some(row) => row.int(0),
-        None if wish.make => insert(connection, &wish.name).await,
-        None => Ok(OperatorId::TAIL.0),
+async fn sites_by_key(
+    connection: &mut Connection,
+    keys: impl Iterator<Item = &str>,
+) -> Result<Vec<(String, (i64, i64))>> {
+    let mut rows = Rows::new(connection.dialect(), SITES_BY_KEY.rows);
+    for key in keys {
+        rows.text(key);
     }
+    let rows = connection.fetch(&SITES_BY_KEY, vec![rows.finish().into()]).await?;
+    collect(rows, |row| Ok((row.text(0)?, (row.int(1)?, row.int(2)?))))
+}
+
+/// Each name is looked up once, however many sites wish for it.
+async fn wished_operators<'a>(
+    connection: &mut Connection,
+    wishes: &BTreeMap<&str, &'a OperatorWish>,
+) -> Result<HashMap<&'a str, i64>> {
+    let mut names: BTreeMap<&'a str, bool> = BTreeMap::new();
+    for wish in wishes.values() {
+        *names.entry(wish.name.as_str()).or_default() |= wish.make;
+    }
+    let mut rows = Rows::new(connection.dialect(), OPERATORS_BY_NAME.rows);
+    for name in names.keys() {
+        rows.text(name);
+    }
+    let known = connection.fetch(&OPERATORS_BY_NAME, vec![rows.finish().into()]).await?;
+    let known: HashMap<String, i64> =
+        collect(known, |row| Ok((row.text(0)?, row.int(1)?)))?.into_iter().collect();
+    let mut operators = HashMap::new();
+    for (name, make) in names {
+        match known.get(name) {
+            Some(id) => {
+                operators.insert(name, *id);
+            }
+            None if make => {
+                operators.insert(name, insert(connection, name).await?);
+            }
+            None => {}
+        }
+    }
+    Ok(operators)
 }
 
 async fn insert(connection: &mut Connection, name: &str) -> Result<i64> {

@@ -43,6 +43,7 @@ struct Standing {
 
 #[derive(Debug, Default)]
 struct Change {
+    site: Option<SiteId>,
     due: Option<Timestamp>,
     /// None leaves text and blame as they are.
     text: Option<String>,
@@ -196,8 +197,10 @@ impl Plan {
         standing.lease = None;
         standing.tries += u32::from(settle.counted);
         let change = standing.change.get_or_insert_default();
+        change.site = settle.site.or(change.site);
         change.due = (state == State::Waiting).then_some(settle.due);
-        change.text = Some(settle.text.clone());
+        // What was given back untried keeps what the host answered last.
+        change.text = (settle.step != Step::LoseLease).then(|| settle.text.clone());
         change.blame = settle.blame;
         change.answer_not_seen |= settle.answer_not_seen;
         change.delay_reported |= settle.delay_reported;
@@ -318,6 +321,7 @@ impl Plan {
         // On SQLite a claim lives in memory alone: the lock on the directory is the lease.
         let is_leased = delivery.claimed && self.dialect == Dialect::Postgres;
         let state = if is_leased { State::Leased } else { State::Waiting };
+        let site = if delivery.claimed { SiteId::UNROUTED } else { delivery.site };
         let lease = is_leased.then_some(self.own);
         let address = &delivery.recipient.address;
         self.deliveries
@@ -327,7 +331,7 @@ impl Plan {
             .int(message.stream.0)
             .maybe_int(message.domain.map(|id| id.0))
             .int(message.rank)
-            .int(delivery.site.0)
+            .int(site.0)
             .text(state.word())
             .int(message.due_at.0)
             .int(message.expires_at.0)
@@ -415,6 +419,7 @@ fn put_move(moves: &mut Rows, id: DeliveryId, standing: &Standing, change: &Chan
         .int(i64::from(standing.tries_before))
         .text(standing.state.word())
         .int(i64::from(standing.tries))
+        .maybe_int(change.site.map(|site| site.0))
         .maybe_int(change.due.map(|due| due.0))
         .maybe_text(change.text.as_deref())
         .maybe_text(change.blame.map(Blame::word))

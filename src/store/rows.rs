@@ -42,6 +42,7 @@ pub struct MessageRow {
 pub struct ClaimedDelivery {
     pub id: DeliveryId,
     pub recipient: Recipient,
+    /// Where the row stands. In memory it may be at another site, where its domain belongs.
     pub site: SiteId,
     pub tries: u32,
     pub due_at: Timestamp,

@@ -12,9 +12,6 @@ use super::error::{Result, StoreError};
 use super::rows::{Census, SegmentRow, SiteRow};
 use super::{Store, collect};
 
-/// Deliveries that one transaction gives their site.
-const ASSIGN_MAX: usize = 500;
-
 pub static SITES: Statement = Statement::new("SELECT id, key, operator FROM sites ORDER BY id");
 
 pub static SEGMENTS: Statement =
@@ -49,22 +46,6 @@ impl Store {
                 operator: row.maybe_int(2)?.map(OperatorId),
             })
         })
-    }
-
-    /// Moves these to another site, those under way included. Returns how many were moved. Only who
-    /// holds them may: a row that another reads at its new site meanwhile would be sent twice.
-    pub async fn assign_site(
-        &self,
-        deliveries: &[DeliveryId],
-        from: SiteId,
-        to: SiteId,
-    ) -> Result<u64> {
-        let mut assigned = 0;
-        for part in deliveries.chunks(ASSIGN_MAX) {
-            let change = Change::AssignSite { deliveries: part.to_vec(), from, to };
-            assigned += self.change(change).await?.unsigned_abs();
-        }
-        Ok(assigned)
     }
 
     /// Those of this node's spool.

@@ -75,6 +75,7 @@ impl Store {
     fn holding(&self, row: &Unreadable, tries: u32) -> SettleGroup {
         let settle = Settle {
             delivery: row.delivery,
+            site: None,
             step: Step::Hold,
             tries,
             counted: false,

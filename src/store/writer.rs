@@ -23,9 +23,9 @@ use super::error::{Result, StoreError};
 use super::jobs::{Enqueue, SettleGroup, Settled, SteerAction};
 use super::transaction::{self, Events};
 
-/// Jobs that wait for the writer; beyond it callers wait for room.
 /// Changes of one transaction.
-const CHANGES_MAX: usize = 64;
+const CHANGES_MAX: usize = 256;
+/// Jobs that wait for the writer; beyond it callers wait for room.
 const ACCEPTS_WAITING_MAX: usize = 1024;
 const SETTLES_WAITING_MAX: usize = 8192;
 const CONTROLS_WAITING_MAX: usize = 256;

@@ -1,0 +1,102 @@
+//! Mail that came back, read by `postroad report parse`: shapes of many systems, invented names.
+//!
+//! Owns:       the mails of `tests/report/*.txt`, each with what must be said about it.
+//! Promises:   every mail's line is compared whole: kind, recipient, hardness, status, category.
+//! Knows not:  how reports are parsed.
+
+use postroad::feedback::judge;
+use postroad::wire::report::{Report, read};
+
+const FILES: [(&str, &str); 5] = [
+    ("dsn", include_str!("report/dsn.txt")),
+    ("words", include_str!("report/words.txt")),
+    ("more", include_str!("report/more.txt")),
+    ("answers", include_str!("report/answers.txt")),
+    ("complaints", include_str!("report/complaints.txt")),
+];
+
+struct Case<'a> {
+    name: &'a str,
+    expected: Vec<&'a str>,
+    mail: &'a str,
+}
+
+fn cases() -> Vec<Case<'static>> {
+    let mut cases = Vec::new();
+    for (_, file) in FILES {
+        for case in file.split("=== ").skip(1) {
+            let (head, mail) = case.split_once("\n---\n").expect("a line of three dashes");
+            let mut lines = head.lines();
+            let name = lines.next().expect("a name");
+            let expected = lines.filter_map(|line| line.strip_prefix("expect ")).collect();
+            cases.push(Case { name, expected, mail });
+        }
+    }
+    cases
+}
+
+/// What was read, in the words of an `expect` line; optional words only where asked for.
+fn told(report: &Report, expected: &[&str]) -> Vec<String> {
+    let lines = report.findings.iter().enumerate().map(|(index, finding)| {
+        let verdict = judge(finding);
+        let none = || "null".to_owned();
+        let mut words = vec![
+            finding.kind.to_string(),
+            finding.recipient.clone().unwrap_or_else(none),
+            verdict.hard.to_string(),
+            finding.status.map_or_else(none, |status| status.to_string()),
+            verdict.category().map_or_else(none, |category| category.to_string()),
+        ];
+        // A category of a delay and optional words are compared where they are told.
+        let asked = expected.get(index).copied().unwrap_or_default();
+        for word in asked.split(' ').skip(5) {
+            let (name, _) = word.split_once('=').expect("name=value");
+            let value = match name {
+                "id" => report.original_message_id.clone().unwrap_or_default(),
+                "type" => report.feedback_type.map(|t| t.word().to_owned()).unwrap_or_default(),
+                _ => (report.feedback_type == Some(postroad::model::FeedbackType::OptOut))
+                    .to_string(),
+            };
+            words.push(format!("{name}={value}"));
+        }
+        words.join(" ")
+    });
+    lines.collect()
+}
+
+#[test]
+fn mails_that_came_back_are_read_as_a_postmaster_would() {
+    let mut wrong = Vec::new();
+    let cases = cases();
+    for case in &cases {
+        // As files have them and as the wire has them.
+        for mail in [case.mail.to_owned(), case.mail.replace('\n', "\r\n")] {
+            let told = told(&read(mail.as_bytes()), &case.expected);
+            if told != case.expected {
+                wrong.push(format!("{}:\n  want {:?}\n  told {told:?}", case.name, case.expected));
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn no_delay_and_no_auto_reply_is_ever_hard() {
+    for case in cases() {
+        for finding in read(case.mail.as_bytes()).findings {
+            let kind = finding.kind.word();
+            assert!(kind == "bounce" || !judge(&finding).hard, "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn a_mail_cut_anywhere_is_read_without_harm() {
+    for case in cases() {
+        let octets = case.mail.as_bytes();
+        for end in (0..octets.len()).step_by(97) {
+            assert!(!read(&octets[..end]).findings.is_empty());
+        }
+    }
+}
