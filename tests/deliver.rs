@@ -1,6 +1,6 @@
 //! What remote hosts do to us, and what we make of it. Each host is a script over a raw socket.
 
-mod host;
+pub mod host;
 mod hostile;
 mod relay;
 mod secure;

@@ -13,6 +13,7 @@ mod demo;
 mod dkim;
 mod dns;
 mod dsn;
+mod egress;
 mod faults;
 mod fetch;
 mod layers;

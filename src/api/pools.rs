@@ -44,7 +44,7 @@ fn view(tables: &SourceTables, pool: &PoolRow) -> PoolView {
 }
 
 /// List the pools with their sources.
-#[utoipa::path(get, path = "/v1/pools", tag = "sources",
+#[utoipa::path(get, path = "/v1/pools", tag = "pools",
     responses((status = 200, body = Page<PoolView>)), security(("key" = ["installation"])))]
 pub(super) async fn list(
     call: Call<needs::Installation>,
@@ -60,7 +60,7 @@ pub struct NewPool {
 }
 
 /// Make a pool; it has no sources yet.
-#[utoipa::path(post, path = "/v1/pools", tag = "sources",
+#[utoipa::path(post, path = "/v1/pools", tag = "pools",
     responses((status = 200, body = PoolView)), security(("key" = ["installation"])))]
 pub(super) async fn add(
     call: Call<needs::Installation>,
@@ -80,7 +80,7 @@ pub struct Done {
 }
 
 /// Remove a pool that no rule leads to.
-#[utoipa::path(delete, path = "/v1/pools/{name}", tag = "sources",
+#[utoipa::path(delete, path = "/v1/pools/{name}", tag = "pools",
     params(("name" = String, Path, description = "The pool's name")),
     responses((status = 200, body = Done)), security(("key" = ["installation"])))]
 pub(super) async fn remove(
@@ -121,7 +121,7 @@ const fn one() -> u32 {
 }
 
 /// Put a source into a pool, or change its weight and share there.
-#[utoipa::path(post, path = "/v1/pools/{name}/sources", tag = "sources",
+#[utoipa::path(post, path = "/v1/pools/{name}/sources", tag = "pools",
     params(("name" = String, Path, description = "The pool's name")),
     responses((status = 200, body = PoolView)), security(("key" = ["installation"])))]
 pub(super) async fn put_member(
@@ -153,7 +153,7 @@ fn shown(tables: &SourceTables, pool: PoolId) -> Result<axum::Json<PoolView>, Pr
 }
 
 /// Take a source out of a pool.
-#[utoipa::path(delete, path = "/v1/pools/{name}/sources/{source}", tag = "sources",
+#[utoipa::path(delete, path = "/v1/pools/{name}/sources/{source}", tag = "pools",
     params(("name" = String, Path, description = "The pool's name"),
         ("source" = String, Path, description = "The source's name")),
     responses((status = 200, body = PoolView)), security(("key" = ["installation"])))]
@@ -185,7 +185,7 @@ pub struct RuleView {
 }
 
 /// List the rules in the order in which they are asked.
-#[utoipa::path(get, path = "/v1/pool-rules", tag = "sources",
+#[utoipa::path(get, path = "/v1/pool-rules", tag = "pools",
     responses((status = 200, body = Page<RuleView>)), security(("key" = ["installation"])))]
 pub(super) async fn rules(
     call: Call<needs::Installation>,
@@ -231,7 +231,7 @@ pub struct NewRule {
 }
 
 /// Put a rule at a position.
-#[utoipa::path(post, path = "/v1/pool-rules", tag = "sources",
+#[utoipa::path(post, path = "/v1/pool-rules", tag = "pools",
     responses((status = 200, body = RuleView)), security(("key" = ["installation"])))]
 pub(super) async fn put_rule(
     call: Call<needs::Installation>,
@@ -295,7 +295,7 @@ fn pattern(field: &str, text: Option<String>) -> Result<Option<String>, Problem>
 }
 
 /// Remove a rule.
-#[utoipa::path(delete, path = "/v1/pool-rules/{id}", tag = "sources",
+#[utoipa::path(delete, path = "/v1/pool-rules/{id}", tag = "pools",
     params(("id" = i64, Path, description = "The rule's id")),
     responses((status = 200, body = Done)), security(("key" = ["installation"])))]
 pub(super) async fn remove_rule(

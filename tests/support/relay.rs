@@ -99,6 +99,10 @@ impl TestRelay {
         &self.clock
     }
 
+    pub fn app(&self) -> &App {
+        self.app.as_ref().expect("runs")
+    }
+
     pub fn store(&self) -> &Store {
         &self.reader
     }
