@@ -105,7 +105,8 @@ mod tests {
     fn only_what_is_definitely_wrong_for_two_hours_makes_a_source_red() {
         use HealthState::{Green, Red, Yellow};
         use Verdict::{Bad, Fine, NotKnown, Weak};
-        let table: [(&[(i64, Verdict)], &[HealthState]); 7] = [
+        type Row = (&'static [(i64, Verdict)], &'static [HealthState]);
+        let table: [Row; 7] = [
             (&[(0, Fine)], &[Green]),
             (&[(0, Bad), (60, Bad), (119, Bad), (120, Bad)], &[Yellow, Yellow, Yellow, Red]),
             // An outage of DNS is yellow, however long.

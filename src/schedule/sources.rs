@@ -64,12 +64,15 @@ struct Reach {
     failures: u32,
 }
 
+/// Who is left alone, at a site or anywhere; until when and why.
+type Aside = HashMap<(SourceId, Option<SiteId>), (Timestamp, String)>;
+
 /// One for the whole daemon.
 pub struct Sources {
     known: ArcSwap<Known>,
     counts: Mutex<Counts>,
     reach: Mutex<HashMap<SourceId, Reach>>,
-    aside: Mutex<HashMap<(SourceId, Option<SiteId>), (Timestamp, String)>>,
+    aside: Mutex<Aside>,
     /// What is used while nothing is declared.
     system: Arc<Source>,
     /// A source must be checked before it sends.
