@@ -7,11 +7,13 @@
 //! Knows not:  what any of its parts does.
 
 mod files;
+mod memory;
+mod parts;
 mod signals;
 mod sources;
 
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,16 +28,13 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
-use crate::deliver::{DeliverOptions, Dialer};
-use crate::dns::{self, DnsFailure, DnsOptions, Resolver};
+use crate::dns::{self, DnsFailure};
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
-use crate::schedule::checks::{CheckOptions, Checker};
-use crate::schedule::retry::RetryPolicy;
-use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
-use crate::schedule::sources::Sources;
-use crate::schedule::{Parts, Schedule, ScheduleOptions, Tasks};
+use crate::schedule::checks::Checker;
+use crate::schedule::route::{RouteError, Routes};
+use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
@@ -104,7 +103,6 @@ pub struct App {
     addresses: Addresses,
     stop_wait: Duration,
     tasks: Tasks,
-    checks: JoinHandle<()>,
     servers: Vec<JoinHandle<()>>,
     servers_stop: watch::Sender<bool>,
     _lock: Option<File>,
@@ -124,6 +122,7 @@ impl App {
         reread: Option<Reread>,
     ) -> Result<App, AppError> {
         files::allow_for(&settings);
+        memory::small_pages();
         let certificates = Certificates::open(&settings.tls, &settings.node.host_name)?;
         let http = bind_http(&settings).await?;
         let socket_path = settings.control_socket();
@@ -133,11 +132,9 @@ impl App {
         let auth = Auth::open(store.clone(), trusted.collect(), clock.clone()).await?;
         let composer =
             Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone()).await?;
-        let sources = Arc::new(sources::open(&settings, &store).await?);
-        let (parts, checker) = parts(&settings, &kept, &composer, sources, &clock)?;
+        let (parts, checker) = parts::open(&settings, &kept, &composer, &clock).await?;
         let queue = kept.queue.clone();
-        let options = schedule_options(&settings);
-        checker.first_round().await?;
+        let options = parts::schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let host_name = &settings.node.host_name;
@@ -166,20 +163,8 @@ impl App {
         let audit = Audit::new(store.clone(), spool.clone());
         let router = api::router(api_state(&live, &store, (queue, audit), &clock, reread));
         let servers = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
-        let checks = tokio::spawn(live.checker.clone().run());
         let _lock = kept.lock;
-        Ok(App {
-            live,
-            store,
-            spool,
-            addresses,
-            stop_wait,
-            tasks,
-            checks,
-            servers,
-            servers_stop,
-            _lock,
-        })
+        Ok(App { live, store, spool, addresses, stop_wait, tasks, servers, servers_stop, _lock })
     }
 
     pub fn addresses(&self) -> &Addresses {
@@ -211,8 +196,7 @@ impl App {
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
-            _ = &mut self.checks => "the checks of sources",
-            () = any_ended(&mut self.servers) => "a server of HTTP or metrics",
+            () = any_ended(&mut self.servers) => "a server of HTTP, the metrics or the checks of sources",
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
         };
@@ -222,7 +206,6 @@ impl App {
     /// Stops in the order of the mail: no new sessions, attempts end, outcomes are written.
     pub async fn stop(self) -> Result<(), AppError> {
         self.live.listener.drain(self.stop_wait).await;
-        self.checks.abort();
         self.live.schedule.stop(self.tasks, self.stop_wait).await;
         self.servers_stop.send_replace(true);
         // One that has ended was noticed by `died`, and must not be asked twice.
@@ -293,85 +276,6 @@ pub fn location(settings: &Settings) -> Location {
     }
 }
 
-fn parts(
-    settings: &Settings,
-    kept: &Kept,
-    composer: &Composer,
-    sources: Arc<Sources>,
-    clock: &Clock,
-) -> Result<(Parts, Checker), AppError> {
-    let rows = sources.rows();
-    let mut own_names: Vec<String> = rows.iter().map(|(row, ..)| row.ehlo.clone()).collect();
-    own_names.push(settings.node.host_name.clone());
-    let addresses = rows.iter().flat_map(|(row, ..)| row.kind.own_addresses());
-    let own_addresses: Vec<IpAddr> = addresses.collect();
-    let resolver = Resolver::new(
-        DnsOptions {
-            servers: settings.dns.servers.clone(),
-            allowed_networks: settings.delivery.allowed_networks.clone(),
-            own_names,
-            own_addresses,
-        },
-        clock.clone(),
-    )?;
-    let preference = settings.delivery.preference;
-    let routes = Routes::read(&settings.route, preference)?;
-    let options = RouterOptions { mx_port: settings.delivery.mx_port, preference };
-    let dialer = Dialer::new(deliver_options(settings), clock.clone());
-    let check_options = CheckOptions {
-        blocklists: settings.checks.blocklists.clone(),
-        probes: settings.checks.probes.clone(),
-        preference,
-    };
-    let checker = Checker::new(
-        kept.store.clone(),
-        resolver.clone(),
-        dialer.clone(),
-        sources.clone(),
-        check_options,
-        clock.clone(),
-    );
-    let parts = Parts {
-        queue: kept.queue.clone(),
-        router: Router::new(routes, resolver, kept.store.clone(), options),
-        dialer,
-        composer: composer.clone(),
-        sources,
-    };
-    Ok((parts, checker))
-}
-
-fn deliver_options(settings: &Settings) -> DeliverOptions {
-    let delivery = &settings.delivery;
-    DeliverOptions {
-        connect_wait: delivery.connect_wait,
-        greeting_wait: delivery.greeting_wait,
-        command_wait: delivery.command_wait,
-        data_start_wait: delivery.data_start_wait,
-        data_block_wait: delivery.data_block_wait,
-        data_end_wait: delivery.data_end_wait,
-        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
-        chunking: true,
-        extra_roots: None,
-    }
-}
-
-fn schedule_options(settings: &Settings) -> ScheduleOptions {
-    let delivery = &settings.delivery;
-    ScheduleOptions {
-        host_name: settings.node.host_name.clone(),
-        connections_per_site_max: delivery.connections_per_site_max,
-        connections_max: delivery.connections_max,
-        messages_per_connection_max: delivery.messages_per_connection_max,
-        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
-        idle_wait: delivery.idle_wait,
-        retry: RetryPolicy {
-            wait_first: settings.retry.wait_first,
-            wait_max: settings.retry.wait_max,
-        },
-    }
-}
-
 async fn bind_http(settings: &Settings) -> Result<Vec<TcpListener>, AppError> {
     let mut listeners = Vec::new();
     for address in &settings.http.listen {
@@ -399,6 +303,7 @@ fn serve_http(
     let mut servers = vec![
         tokio::spawn(api::serve_unix(socket, router.clone(), stop.clone())),
         tokio::spawn(keep_up_metrics(stop.clone())),
+        tokio::spawn(check_sources(live.checker.clone(), stop.clone())),
     ];
     for listener in listeners {
         let address = listener
@@ -409,6 +314,14 @@ fn serve_http(
         servers.push(tokio::spawn(serve));
     }
     Ok(servers)
+}
+
+/// Until the end.
+async fn check_sources(checker: Checker, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = checker.run() => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
 }
 
 /// Until the end: what histograms gather is folded together, scraped or not.
