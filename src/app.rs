@@ -196,7 +196,7 @@ impl App {
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
-            () = any_ended(&mut self.servers) => "a server of HTTP, the metrics or the checks of sources",
+            () = any_ended(&mut self.servers) => "a server of HTTP, metrics or checks",
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
         };

@@ -372,27 +372,26 @@ fn built(row: &SourceRow, secrets: &HashMap<String, String>) -> (Source, Option<
             });
         }
         SourceKind::Relay(relay) => {
-            let auth = relay.mechanism.and_then(|mechanism| {
-                let secret = match (&relay.secret_file, secrets.get(&row.name)) {
-                    (Some(file), _) => secret_of(file),
-                    (None, Some(secret)) => Ok(secret.clone()),
-                    (None, None) => Err("no secret is given for the relay".to_owned()),
-                };
-                match secret {
-                    Ok(secret) => {
-                        Some(Arc::new(RelayAuth { mechanism, user: relay.user.clone(), secret }))
-                    }
-                    Err(why) => {
-                        fault = Some(why);
-                        None
-                    }
-                }
+            let auth = auth_of(relay, secrets.get(&row.name)).unwrap_or_else(|why| {
+                fault = Some(why);
+                None
             });
             let (host, port, tls) = (relay.host.clone(), relay.port, relay.tls);
             source.relay = Some(Arc::new(Relay { host, port, tls, auth }));
         }
     }
     (source, fault)
+}
+
+/// How to sign in at a relay; `given`: the secret that stands in the settings.
+fn auth_of(relay: &RelayKind, given: Option<&String>) -> Result<Option<Arc<RelayAuth>>, String> {
+    let Some(mechanism) = relay.mechanism else { return Ok(None) };
+    let secret = match (&relay.secret_file, given) {
+        (Some(file), _) => secret_of(file)?,
+        (None, Some(secret)) => secret.clone(),
+        (None, None) => return Err("no secret is given for the relay".to_owned()),
+    };
+    Ok(Some(Arc::new(RelayAuth { mechanism, user: relay.user.clone(), secret })))
 }
 
 /// What of a source that is to be declared is wrong.
