@@ -28,5 +28,7 @@ mod sources;
 mod spool;
 mod store;
 mod support;
+mod suppression;
 mod tidy;
+mod webhooks;
 mod world;

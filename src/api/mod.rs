@@ -21,6 +21,8 @@ pub mod pools;
 mod problem;
 mod serve;
 pub mod sources;
+pub mod suppressions;
+pub mod webhooks;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -49,6 +51,7 @@ use crate::schedule::Schedule;
 use crate::schedule::checks::Checker;
 use crate::store::Store;
 use crate::telemetry::names;
+use crate::webhooks::Webhooks;
 use access::Shared;
 
 /// No request to /v1 carries more.
@@ -73,6 +76,7 @@ pub struct ApiState {
     pub reload: Option<Reloading>,
     pub schedule: Option<Schedule>,
     pub checker: Option<Checker>,
+    pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -110,6 +114,15 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::show, webhooks::update, webhooks::remove))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::calls))
+        .routes(routes!(webhooks::replay))
+        .routes(routes!(suppressions::list, suppressions::add))
+        .routes(routes!(suppressions::remove))
+        .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
         .routes(routes!(sources::list, sources::add))
         .routes(routes!(sources::show, sources::remove))

@@ -26,7 +26,7 @@ use crate::wire::network::Network;
 
 pub use directory::Rows;
 pub use patience::prefix;
-pub use secrets::{hash_secret, new_secret};
+pub use secrets::{hash_secret, new_secret, random_octets};
 
 /// Somebody who may submit.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -43,6 +43,11 @@ pub fn hash_secret(secret: &str) -> String {
     hash.to_string()
 }
 
+/// Octets for a secret that is not a person's to type.
+pub fn random_octets() -> [u8; 32] {
+    random::<32>()
+}
+
 /// Work of some 20 ms, whatever the answer.
 pub(super) fn matches(secret: &str, hash: &str) -> bool {
     Argon2::default().verify_password(secret.as_bytes(), hash).is_ok()

@@ -65,6 +65,7 @@ impl Desk {
             reload: None,
             schedule: None,
             checker: None,
+            webhooks: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),
             nudge: Arc::new(|| {}),

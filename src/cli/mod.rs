@@ -21,6 +21,8 @@ mod report;
 mod screen;
 mod serve;
 mod source;
+mod suppression;
+mod webhook;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -69,6 +71,12 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Endpoints that are told of events.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
+    /// Addresses that are not written to.
+    #[command(subcommand)]
+    Suppression(suppression::Suppression),
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
@@ -160,6 +168,8 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Source(source) => source::run(source, load()?),
         Command::Pool(pool) => pool::run(pool, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Webhook(webhook) => webhook::run(webhook, load()?),
+        Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),

@@ -50,10 +50,16 @@ ids! {
     PoolId
     /// Which mail goes by which pool.
     PoolRuleId
+    /// An address that is not written to.
+    SuppressionId
     /// One row of the table of limits.
     LimitId
     /// Mail to many contacts, planned and reported together.
     CampaignId
+    /// A customer's endpoint that is told of events.
+    WebhookId
+    /// One call to such an endpoint, with all its tries.
+    WebhookCallId
     /// A person who signs in.
     UserId
     /// One row of the event table.

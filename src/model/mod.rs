@@ -20,8 +20,10 @@ pub mod report;
 pub mod scope;
 pub mod source;
 pub mod state;
+pub mod suppression;
 pub mod time;
 pub mod transport;
+pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
 pub use class::{
@@ -43,5 +45,7 @@ pub use source::{
     SourceKind, SourceOrigin, SourceRow, SourceState, Verdict,
 };
 pub use state::{State, Step, next};
+pub use suppression::{SuppressionReason, SuppressionScope};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
+pub use webhook::{CallState, WebhookFormat};

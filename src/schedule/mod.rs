@@ -28,6 +28,7 @@ mod settler;
 mod site;
 mod small;
 pub mod sources;
+mod suppressed;
 mod unrouted;
 mod verdict;
 
@@ -45,6 +46,7 @@ use crate::compose::Composer;
 use crate::deliver::{Dialer, Trial};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
+use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
 use alarm::Alarm;
 use hand::Hand;
@@ -76,6 +78,7 @@ const PANICS_KEPT_MAX: usize = 10_000;
 /// Everything the tasks of the schedule share.
 pub struct Shared {
     queue: Queue,
+    suppressions: Suppressions,
     router: Router,
     dialer: Dialer,
     composer: Composer,
@@ -128,8 +131,10 @@ impl Schedule {
         clock: Clock,
     ) -> Result<(Schedule, Tasks), QueueError> {
         let (sender, receiver) = mpsc::channel(settler::SETTLEMENTS_MAX);
+        let suppressions = Suppressions::new(parts.queue.store().clone(), clock.clone());
         let shared = Arc::new(Shared {
             queue: parts.queue,
+            suppressions,
             router: parts.router,
             dialer: parts.dialer,
             composer: parts.composer,

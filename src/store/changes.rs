@@ -17,7 +17,9 @@ use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::sources::{self, SourceChange};
+use super::suppressions::{self, SuppressionChange};
 use super::transaction::Events;
+use super::webhooks::{self, WebhookChange};
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -54,8 +56,10 @@ pub enum Change {
     RemoveSegment(SegmentId),
     Sources(SourceChange, Timestamp),
     Limits(LimitChange),
+    Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
+    Webhook(Box<WebhookChange>),
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
@@ -171,11 +175,13 @@ async fn write(
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
         Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
+        Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)
         }
+        Change::Webhook(change) => webhooks::write(connection, change).await,
     }
 }
 

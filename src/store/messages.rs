@@ -58,6 +58,12 @@ impl Store {
         rows.first().map(|row| Ok(MessageId(row.int(0)?))).transpose()
     }
 
+    /// Those that there are, in no order.
+    pub async fn messages(&self, ids: &[MessageId]) -> Result<Vec<MessageRow>> {
+        let ids = json_ids(ids.iter().map(|id| id.0));
+        collect(self.read(&MESSAGES_BY_ID, vec![ids.into()]).await?, message)
+    }
+
     /// After an `Unsure`, whose client would send a second mail when he was told to come again and
     /// the first was taken: the ledger is asked for as long as a client may wait. A server that
     /// stays away longer may still have taken it.
@@ -86,18 +92,21 @@ impl Store {
     /// Oldest first.
     pub async fn events_of_message(&self, id: MessageId, limit: u32) -> Result<Vec<EventRow>> {
         let values = vec![id.0.into(), i64::from(limit).into()];
-        collect(self.read(&EVENTS_OF_MESSAGE, values).await?, |row| {
-            Ok(EventRow {
-                id: EventId(row.int(0)?),
-                at: Timestamp(row.int(1)?),
-                kind: row.parsed(2)?,
-                organization: OrganizationId(row.int(3)?),
-                message: row.maybe_int(4)?.map(MessageId),
-                delivery: row.maybe_int(5)?.map(DeliveryId),
-                fields: serde_json::from_str(&row.text(6)?).map_err(StoreError::broken_row)?,
-            })
-        })
+        collect(self.read(&EVENTS_OF_MESSAGE, values).await?, event)
     }
+}
+
+/// From the columns of `EVENTS_OF_MESSAGE`.
+pub fn event(row: &Row) -> Result<EventRow> {
+    Ok(EventRow {
+        id: EventId(row.int(0)?),
+        at: Timestamp(row.int(1)?),
+        kind: row.parsed(2)?,
+        organization: OrganizationId(row.int(3)?),
+        message: row.maybe_int(4)?.map(MessageId),
+        delivery: row.maybe_int(5)?.map(DeliveryId),
+        fields: serde_json::from_str(&row.text(6)?).map_err(StoreError::broken_row)?,
+    })
 }
 
 /// From the columns of `MESSAGES_BY_ID`.

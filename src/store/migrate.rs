@@ -33,6 +33,8 @@ migrations! {
     (1, "0001_ledger"),
     (3, "0003_limits"),
     (4, "0004_sources"),
+    (7, "0007_suppressions"),
+    (9, "0009_webhooks"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

@@ -25,8 +25,10 @@ mod plan; // what a batch writes, decided before it is written
 mod rows;
 mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
+mod suppressions; // addresses that are not written to
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
+mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use directory::lock;
@@ -36,11 +38,17 @@ pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorWish, SiteAt};
 pub use rows::*;
 pub use sources::{SourceChange, SourceGiven, SourceTables};
+pub use suppressions::{
+    AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
+    SuppressionRow,
+};
 pub use unreadable::Unreadable;
+pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -80,6 +88,8 @@ struct Inner {
     /// One refill at a time, so that a block is not wasted for each waiting caller.
     refilling: tokio::sync::Mutex<()>,
     left_out: LeftOut,
+    /// How often this process has made suppressions.
+    suppressions: AtomicU64,
     lock: Mutex<Option<File>>,
 }
 
@@ -130,6 +140,7 @@ impl Store {
             delivery_ids: Block::default(),
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
+            suppressions: AtomicU64::new(0),
             lock: Mutex::new(lock),
         }))
     }
@@ -297,6 +308,8 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
     all.extend(sources::ALL);
+    all.extend(webhooks::ALL);
+    all.extend(suppressions::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
         all.extend(source.all());
     }

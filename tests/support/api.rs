@@ -58,6 +58,7 @@ impl TestApi {
             reload: None,
             schedule: None,
             checker: None,
+            webhooks: None,
             clock,
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),

@@ -1,73 +1,71 @@
-//! What the schedule is built from, made of the settings and the ledger.
+//! From settings to the options of each part.
 //!
-//! Owns:       which setting becomes which option of delivery.
-//! Promises:   every source was checked once before the first mail.
-//! Knows not:  the order of the start.
+//! Owns:       which setting goes where.
+//! Promises:   pure but for the files that settings name.
+//! Knows not:  what is started when.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use super::{AppError, Kept, sources};
+use super::{AppError, Kept, Known};
 use crate::clock::Clock;
-use crate::compose::Composer;
 use crate::config::Settings;
-use crate::deliver::{DeliverOptions, Dialer};
-use crate::dns::{DnsOptions, Resolver};
-use crate::schedule::checks::{CheckOptions, Checker};
+use crate::deliver::DeliverOptions;
+use crate::dns::{DnsFailure, DnsOptions, Resolver};
+use crate::fetch::FetchOptions;
+use crate::schedule::checks::CheckOptions;
 use crate::schedule::retry::RetryPolicy;
 use crate::schedule::route::{Router, RouterOptions, Routes};
+use crate::schedule::sources::Sources;
 use crate::schedule::{Parts, ScheduleOptions};
 
-pub async fn open(
+pub(super) fn resolver(
     settings: &Settings,
-    kept: &Kept,
-    composer: &Composer,
+    sources: &Sources,
     clock: &Clock,
-) -> Result<(Parts, Checker), AppError> {
-    let sources = Arc::new(sources::open(settings, &kept.store).await?);
+) -> Result<Resolver, DnsFailure> {
     let rows = sources.rows();
     let mut own_names: Vec<String> = rows.iter().map(|(row, ..)| row.ehlo.clone()).collect();
     own_names.push(settings.node.host_name.clone());
     let addresses = rows.iter().flat_map(|(row, ..)| row.kind.own_addresses());
     let own_addresses: Vec<IpAddr> = addresses.collect();
-    let resolver = Resolver::new(
-        DnsOptions {
-            servers: settings.dns.servers.clone(),
-            allowed_networks: settings.delivery.allowed_networks.clone(),
-            own_names,
-            own_addresses,
-        },
-        clock.clone(),
-    )?;
+    let options = DnsOptions {
+        servers: settings.dns.servers.clone(),
+        allowed_networks: settings.delivery.allowed_networks.clone(),
+        own_names,
+        own_addresses,
+    };
+    Resolver::new(options, clock.clone())
+}
+
+pub(super) fn fetch_options(settings: &Settings) -> FetchOptions {
+    FetchOptions {
+        allowed_networks: settings.fetch.allowed_networks.clone(),
+        extra_roots: settings.fetch.extra_roots.clone(),
+    }
+}
+
+pub(super) fn parts(settings: &Settings, kept: &Kept, known: &Known) -> Result<Parts, AppError> {
     let preference = settings.delivery.preference;
     let routes = Routes::read(&settings.route, preference)?;
     let options = RouterOptions { mx_port: settings.delivery.mx_port, preference };
-    let dialer = Dialer::new(deliver_options(settings), clock.clone());
-    let check_options = CheckOptions {
-        blocklists: settings.checks.blocklists.clone(),
-        probes: settings.checks.probes.clone(),
-        preference,
-    };
-    let checker = Checker::new(
-        kept.store.clone(),
-        resolver.clone(),
-        dialer.clone(),
-        sources.clone(),
-        check_options,
-        clock.clone(),
-    );
-    let parts = Parts {
+    Ok(Parts {
         queue: kept.queue.clone(),
-        router: Router::new(routes, resolver, kept.store.clone(), options),
-        dialer,
-        composer: composer.clone(),
-        sources,
-    };
-    checker.first_round().await?;
-    Ok((parts, checker))
+        router: Router::new(routes, known.resolver.clone(), kept.store.clone(), options),
+        dialer: known.dialer.clone(),
+        composer: known.composer.clone(),
+        sources: known.sources.clone(),
+    })
 }
 
-fn deliver_options(settings: &Settings) -> DeliverOptions {
+pub(super) fn check_options(settings: &Settings) -> CheckOptions {
+    CheckOptions {
+        blocklists: settings.checks.blocklists.clone(),
+        probes: settings.checks.probes.clone(),
+        preference: settings.delivery.preference,
+    }
+}
+
+pub(super) fn deliver_options(settings: &Settings) -> DeliverOptions {
     let delivery = &settings.delivery;
     DeliverOptions {
         connect_wait: delivery.connect_wait,
@@ -82,7 +80,7 @@ fn deliver_options(settings: &Settings) -> DeliverOptions {
     }
 }
 
-pub fn schedule_options(settings: &Settings) -> ScheduleOptions {
+pub(super) fn schedule_options(settings: &Settings) -> ScheduleOptions {
     let delivery = &settings.delivery;
     ScheduleOptions {
         host_name: settings.node.host_name.clone(),
