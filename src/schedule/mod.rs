@@ -5,11 +5,14 @@
 //!             memory does not grow with the queue.
 //! Knows not:  who calls for it, HTTP, SQL.
 
+pub mod adaptive; // what a host says about the pace
 mod alarm;
 pub mod checks;
 mod choose;
 mod conclude;
 mod custody;
+pub mod forecast; // when will it be done?
+pub mod governor; // from what was answered to limits, with a decision for each change
 mod hand;
 pub mod health;
 mod lane;
@@ -31,6 +34,7 @@ pub mod sources;
 mod suppressed;
 mod unrouted;
 mod verdict;
+pub mod warmup; // plans and results write day limits
 
 use std::collections::HashMap;
 use std::sync::Arc;
