@@ -7,6 +7,7 @@
 //! Knows not:  what any of its parts does.
 
 mod files;
+mod limits;
 mod memory;
 mod options;
 mod signals;
@@ -35,6 +36,8 @@ use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
 use crate::schedule::checks::Checker;
+use crate::schedule::limits::budgets::BudgetError;
+use crate::schedule::limits::pack::PackError;
 use crate::schedule::route::{RouteError, Routes};
 use crate::schedule::sources::Sources;
 use crate::schedule::{Schedule, Tasks};
@@ -62,6 +65,12 @@ pub enum AppError {
     Dns(#[from] DnsFailure),
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error(transparent)]
+    Limit(#[from] PackError),
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    #[error("limits.day_zone '{0}' is no time zone: use a name such as Europe/Berlin")]
+    Zone(String),
     #[error(transparent)]
     Listener(#[from] ListenerError),
     #[error(transparent)]
@@ -140,7 +149,8 @@ impl App {
         let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(&settings));
         let (webhooks, webhooks_task) =
             Webhooks::start(store.clone(), fetcher, clock.clone(), stopped.clone());
-        let parts = parts(&settings, &kept, &known)?;
+        let limits = limits::open(&settings, &store, &clock).await?;
+        let parts = parts(&settings, &kept, &known, limits)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
@@ -197,12 +207,14 @@ impl App {
 
     /// Returns when a task that serves everybody has ended.
     pub async fn died(&mut self) -> AppError {
-        let Tasks { alarm, polls, sweeps, settler } = &mut self.tasks;
+        let Tasks { alarm, polls, sweeps, settler, releases, budgets } = &mut self.tasks;
         let what = tokio::select! {
             _ = alarm => "the alarm of the schedule",
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
+            _ = releases => "the hand-over of connections",
+            _ = budgets => "the writer of budgets",
             ended = any_ended(&mut self.watched) => ended,
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
@@ -425,8 +437,8 @@ fn api_state(
         composer: Some(live.composer.clone()),
         queue: Some(queue),
         audit: Some(audit),
-        reload,
         schedule: Some(live.schedule.clone()),
+        reload,
         checker: Some(live.checker.clone()),
         webhooks: Some(webhooks),
         clock: clock.clone(),

@@ -18,6 +18,7 @@ mod egress;
 mod faults;
 mod fetch;
 mod layers;
+mod limits;
 mod listener;
 mod peers;
 mod report;

@@ -15,6 +15,7 @@ mod dkim;
 mod domains;
 mod extract;
 mod health;
+mod limits;
 mod messages;
 mod openapi;
 pub mod pools;
@@ -23,6 +24,7 @@ mod serve;
 pub mod sources;
 pub mod suppressions;
 pub mod webhooks;
+mod why;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -38,8 +40,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use caller::Peer;
+pub use limits::LimitView;
 pub use problem::Problem;
 pub use serve::{OperatorSocket, ServeError, TcpOptions, serve_tcp, serve_unix};
+pub use why::{LaneView, Why};
 
 use crate::auth::Auth;
 use crate::clock::Clock;
@@ -73,8 +77,8 @@ pub struct ApiState {
     pub composer: Option<Composer>,
     pub queue: Option<Queue>,
     pub audit: Option<Audit>,
-    pub reload: Option<Reloading>,
     pub schedule: Option<Schedule>,
+    pub reload: Option<Reloading>,
     pub checker: Option<Checker>,
     pub webhooks: Option<Webhooks>,
     pub clock: Clock,
@@ -114,6 +118,11 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(limits::list, limits::add))
+        .routes(routes!(limits::remove))
+        .routes(routes!(limits::pin))
+        .routes(routes!(why::show))
+        .routes(routes!(why::lanes))
         .routes(routes!(webhooks::list, webhooks::add))
         .routes(routes!(webhooks::show, webhooks::update, webhooks::remove))
         .routes(routes!(webhooks::rotate))

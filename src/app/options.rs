@@ -13,6 +13,8 @@ use crate::deliver::DeliverOptions;
 use crate::dns::{DnsFailure, DnsOptions, Resolver};
 use crate::fetch::FetchOptions;
 use crate::schedule::checks::CheckOptions;
+use crate::schedule::limits::Limits;
+use crate::schedule::limits::budgets::Budgets;
 use crate::schedule::retry::RetryPolicy;
 use crate::schedule::route::{Router, RouterOptions, Routes};
 use crate::schedule::sources::Sources;
@@ -44,7 +46,12 @@ pub(super) fn fetch_options(settings: &Settings) -> FetchOptions {
     }
 }
 
-pub(super) fn parts(settings: &Settings, kept: &Kept, known: &Known) -> Result<Parts, AppError> {
+pub(super) fn parts(
+    settings: &Settings,
+    kept: &Kept,
+    known: &Known,
+    (limits, budgets): (Limits, Budgets),
+) -> Result<Parts, AppError> {
     let preference = settings.delivery.preference;
     let routes = Routes::read(&settings.route, preference)?;
     let options = RouterOptions { mx_port: settings.delivery.mx_port, preference };
@@ -54,6 +61,8 @@ pub(super) fn parts(settings: &Settings, kept: &Kept, known: &Known) -> Result<P
         dialer: known.dialer.clone(),
         composer: known.composer.clone(),
         sources: known.sources.clone(),
+        limits,
+        budgets,
     })
 }
 
@@ -84,9 +93,7 @@ pub(super) fn schedule_options(settings: &Settings) -> ScheduleOptions {
     let delivery = &settings.delivery;
     ScheduleOptions {
         host_name: settings.node.host_name.clone(),
-        connections_per_site_max: delivery.connections_per_site_max,
         connections_max: delivery.connections_max,
-        messages_per_connection_max: delivery.messages_per_connection_max,
         recipients_per_transaction_max: delivery.recipients_per_transaction_max,
         idle_wait: delivery.idle_wait,
         retry: RetryPolicy {

@@ -14,6 +14,7 @@ mod credential;
 mod demo;
 mod dkim;
 mod domain;
+mod limit;
 mod migrate;
 mod pool;
 mod queue;
@@ -23,6 +24,7 @@ mod serve;
 mod source;
 mod suppression;
 mod webhook;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -68,6 +70,19 @@ enum Command {
     /// Which sources carry which mail.
     #[command(subcommand)]
     Pool(pool::Pool),
+    /// What may be sent where, by whom, in which time.
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    /// Tell why mail is still here: which limit, who set it, when it opens.
+    Why {
+        #[command(flatten)]
+        whom: why::WhyCommand,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Who works on what.
+    #[command(subcommand)]
+    Lane(why::Lane),
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
@@ -167,6 +182,9 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Source(source) => source::run(source, load()?),
         Command::Pool(pool) => pool::run(pool, load()?),
+        Command::Limit(limit) => limit::run(limit, load()?),
+        Command::Why { whom, json } => why::run(whom, json, load()?),
+        Command::Lane(lane) => why::run_lane(lane, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),

@@ -9,6 +9,7 @@ pub mod address;
 pub mod class;
 pub mod envelope;
 pub mod event;
+pub mod flow;
 pub mod ids;
 pub mod limit;
 pub mod limits;
@@ -32,6 +33,7 @@ pub use class::{
 };
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
+pub use flow::Flow;
 pub use ids::*;
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
+use super::grant::{Origin, Refusal};
 use super::pick::{self, NoSource, Wish};
 use super::settler::Settlement;
 use super::site::Site;
@@ -25,47 +26,69 @@ const NO_SOURCE_WAIT_MIN: Duration = Duration::from_secs(30);
 
 /// Who makes an attempt, and whose mail it counts as.
 pub struct Chosen {
-    pub source: Arc<Source>,
+    pub origin: Origin,
     pub pool: PoolId,
 }
 
+/// Why nobody makes an attempt now.
+pub enum Unchosen {
+    /// Limits say so.
+    Denied(Refusal),
+    /// Each source of the pool, named, has another reason.
+    NoSource(String, NoSource),
+}
+
 impl Shared {
-    /// The source for a transaction; `open` has a connection to the site. The error says why each
-    /// source of the pool may not send.
+    /// The source for a transaction; `open` has a connection to the site. `attempt` is of that
+    /// source from then on.
     pub(super) async fn choose(
         &self,
-        site: &Site,
         claimed: &[Claimed],
+        attempt: &mut Attempt,
         open: Option<SourceId>,
-    ) -> Result<Chosen, (String, NoSource)> {
+    ) -> Result<Chosen, Unchosen> {
         let first = &claimed[0].delivery;
-        let operator = match self.router.operator(site.id).await {
-            Ok(operator) => operator,
-            Err(error) => {
-                tracing::warn!(%error, site = %site.id, "the operator of a site is not known now");
-                OperatorId::TAIL
-            }
-        };
-        let (pool, name) = self.sources.pool_of(&Asked { delivery: first, operator });
+        let asked = Asked { delivery: first, operator: attempt.operator };
+        let (pool, name) = self.sources.pool_of(&asked);
         let wish = Wish { last: self.last_source(first).await, open };
         let now = self.clock.now();
-        let is_routed = self.router.is_static(first.recipient.address.domain());
-        let candidates = self.sources.candidates(pool, site.id, is_routed, now);
-        let attempt = attempt_of(first, site.id, operator);
-        let would_grant = |source| self.would_grant(&Attempt { source, ..attempt.clone() });
-        match pick::pick(&candidates, wish, Sources::window_end(now), would_grant) {
+        let is_routed = self.router.is_static(&attempt.domain);
+        let candidates = self.sources.candidates(pool, attempt.site, is_routed, now);
+        let would_grant = |source| {
+            attempt.source = source;
+            self.limits.would_grant(attempt, now)?;
+            if open == Some(source) { Ok(()) } else { self.limits.would_open(attempt, now) }
+        };
+        let none = match pick::pick(&candidates, wish, Sources::window_end(now), would_grant) {
             Ok(id) => match self.sources.source(id) {
-                Some(source) => Ok(Chosen { source, pool }),
+                Some(source) => {
+                    attempt.source = id;
+                    return Ok(Chosen { origin: Origin { id, source }, pool });
+                }
                 // Removed in this very moment.
-                None => Err((name, NoSource(Vec::new()))),
+                None => NoSource(Vec::new()),
             },
-            Err(none) => Err((name, none)),
+            Err(none) => none,
+        };
+        let denials = none.denials();
+        if denials.is_empty() {
+            return Err(Unchosen::NoSource(name, none));
         }
+        let mut refusal = Refusal::of_all(denials);
+        // Another flow of the site may have another pool, which this denial does not stop.
+        refusal.is_mixed |= self.sources.has_pools();
+        Err(Unchosen::Denied(refusal))
     }
 
-    /// Would the limits grant this attempt at this moment?
-    fn would_grant(&self, _attempt: &Attempt) -> Result<(), Box<Denial>> {
-        Ok(())
+    /// The sources of the mail's pool that nothing but limits can keep from sending it.
+    pub(super) fn free_sources(&self, claimed: &Claimed, attempt: &Attempt) -> Vec<SourceId> {
+        let asked = Asked { delivery: &claimed.delivery, operator: attempt.operator };
+        let (pool, _) = self.sources.pool_of(&asked);
+        let is_routed = self.router.is_static(&attempt.domain);
+        let now = self.clock.now();
+        let candidates = self.sources.candidates(pool, attempt.site, is_routed, now);
+        let free = candidates.into_iter().filter(|one| one.bar.is_none());
+        free.map(|one| one.source).collect()
     }
 
     /// Where a greylisted mail was greylisted: from memory, else from the event of the attempt.
@@ -103,7 +126,9 @@ impl Shared {
             (None, false) => return false,
         };
         self.sources.set_aside(source.id, place, now, &reason);
-        let has_other = self.choose(site, claimed, None).await.is_ok();
+        let operator = self.router.known_operator(site.id).unwrap_or(OperatorId::TAIL);
+        let mut attempt = self.attempt_of(&claimed[0], site.id, operator, source.id);
+        let has_other = self.choose(claimed, &mut attempt, None).await.is_ok();
         if !has_other {
             // The only one: its site waits, as after any other failure.
             self.sources.take_back(source.id, place);
@@ -153,29 +178,10 @@ fn is_greylisted(text: &str) -> bool {
     code && words.iter().any(|word| text.contains(word))
 }
 
-/// What the limits see of a delivery; its source is still to be chosen.
-pub fn attempt_of(delivery: &ClaimedDelivery, site: SiteId, operator: OperatorId) -> Attempt {
-    let message = &delivery.message;
-    Attempt {
-        source: SourceId::SYSTEM,
-        operator,
-        site,
-        domain: delivery.recipient.address.domain().clone(),
-        organization: message.organization,
-        stream: message.stream,
-        class: match message.rank {
-            0 => StreamClass::Transactional,
-            _ => StreamClass::Marketing,
-        },
-        campaign: None,
-        sending_domain: message.domain,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::pick::{Bar, Refusal};
-    use super::*;
+    use super::{NoSource, is_greylisted, reason_of};
 
     #[test]
     fn greylisting_is_known_by_code_and_words() {

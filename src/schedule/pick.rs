@@ -104,6 +104,17 @@ impl NoSource {
     }
 }
 
+impl NoSource {
+    /// Those who may not send because of limits alone.
+    pub fn denials(&self) -> Vec<Denial> {
+        let of = |refusal: &Refusal| match refusal {
+            Refusal::Limit(denial) => Some((**denial).clone()),
+            _ => None,
+        };
+        self.0.iter().filter_map(|(_, refusal)| of(refusal)).collect()
+    }
+}
+
 /// The sources in the order in which they are to be asked: tier, then the mails sent for each
 /// weight; those without weight last.
 pub fn order(candidates: &[Candidate], wish: Wish) -> Vec<&Candidate> {

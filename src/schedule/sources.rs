@@ -128,6 +128,14 @@ impl Sources {
         known.sources.values().find(|entry| entry.row.name == name).map(|entry| entry.row.id)
     }
 
+    pub fn by_name_or_system(&self, name: &str) -> Option<SourceId> {
+        self.all().iter().find(|source| source.name == name).map(|source| source.id)
+    }
+
+    pub fn name_of(&self, id: SourceId) -> String {
+        self.source(id).map_or_else(|| id.to_string(), |source| source.name.clone())
+    }
+
     /// Everything declared, for those who check and show it.
     pub fn rows(&self) -> Vec<(SourceRow, Arc<Source>, Option<SourceHealth>)> {
         let known = self.known.load();
@@ -135,6 +143,22 @@ impl Sources {
         let mut rows: Vec<_> = known.sources.values().map(one).collect();
         rows.sort_by_key(|(row, ..)| row.id);
         rows
+    }
+
+    /// Rules lead to other pools than the default one.
+    pub fn has_pools(&self) -> bool {
+        !self.known.load().tables.rules.is_empty()
+    }
+
+    /// All that is declared, or what is used while nothing is.
+    pub fn all(&self) -> Vec<Arc<Source>> {
+        let known = self.known.load();
+        if known.sources.is_empty() {
+            return vec![self.system()];
+        }
+        let mut all: Vec<_> = known.sources.values().map(|entry| entry.source.clone()).collect();
+        all.sort_by_key(|source| source.id);
+        all
     }
 
     /// In which pools each source stands.

@@ -32,11 +32,12 @@ mod warmups; // warm-ups, what was answered, what was decided
 mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
+pub use claims::{Claims, Skip};
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
-pub use operators::{OperatorWish, SiteAt};
+pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use rows::*;
 pub use sources::{SourceChange, SourceGiven, SourceTables};
 pub use suppressions::{
