@@ -55,9 +55,13 @@ impl Shared {
         let is_routed = self.router.is_static(&attempt.domain);
         let candidates = self.sources.candidates(pool, attempt.site, is_routed, now);
         let would_grant = |source| {
+            if open == Some(source) {
+                // What it may send over its connection is for `reserve` to say.
+                return Ok(());
+            }
             attempt.source = source;
             self.limits.would_grant(attempt, now)?;
-            if open == Some(source) { Ok(()) } else { self.limits.would_open(attempt, now) }
+            self.limits.would_open(attempt, now)
         };
         let none = match pick::pick(&candidates, wish, Sources::window_end(now), would_grant) {
             Ok(id) => match self.sources.source(id) {
