@@ -199,12 +199,14 @@ impl App {
 
     /// Returns when a task that serves everybody has ended.
     pub async fn died(&mut self) -> AppError {
-        let Tasks { alarm, polls, sweeps, settler, releases, budgets } = &mut self.tasks;
+        let Tasks { alarm, polls, sweeps, settler, releases, budgets, controller } =
+            &mut self.tasks;
         let what = tokio::select! {
             _ = alarm => "the alarm of the schedule",
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
+            _ = controller => "the controller of limits and warm-ups",
             _ = releases => "the hand-over of connections",
             _ = budgets => "the writer of budgets",
             ended = any_ended(&mut self.watched) => ended,

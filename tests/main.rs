@@ -30,5 +30,6 @@ mod store;
 mod support;
 mod suppression;
 mod tidy;
+mod warmup;
 mod webhooks;
 mod world;

@@ -10,10 +10,12 @@ mod body;
 mod caller;
 pub mod credentials;
 mod daemon;
+pub mod decisions;
 pub mod deliveries;
 mod dkim;
 mod domains;
 mod extract;
+pub mod forecast;
 mod health;
 mod limits;
 mod messages;
@@ -21,6 +23,7 @@ mod openapi;
 mod problem;
 mod serve;
 pub mod suppressions;
+pub mod warmups;
 pub mod webhooks;
 mod why;
 
@@ -129,6 +132,14 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
+        .routes(routes!(warmups::list, warmups::start))
+        .routes(routes!(warmups::plans))
+        .routes(routes!(warmups::show))
+        .routes(routes!(warmups::steer))
+        .routes(routes!(decisions::list))
+        .routes(routes!(decisions::undo))
+        .routes(routes!(decisions::pin))
+        .routes(routes!(forecast::show, forecast::ask))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))

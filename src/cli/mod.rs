@@ -11,9 +11,11 @@ mod classify;
 mod client;
 mod config;
 mod credential;
+mod decisions;
 mod demo;
 mod dkim;
 mod domain;
+mod forecast;
 mod limit;
 mod migrate;
 mod queue;
@@ -21,6 +23,7 @@ mod report;
 mod screen;
 mod serve;
 mod suppression;
+mod warmup;
 mod webhook;
 mod why;
 
@@ -87,6 +90,14 @@ enum Command {
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
+    /// Warm up sources and sending domains.
+    #[command(subcommand)]
+    Warmup(warmup::Warmup),
+    /// What rules have changed by themselves.
+    #[command(subcommand)]
+    Decisions(decisions::Decisions),
+    /// Say when a mailing would be done.
+    Forecast(forecast::Forecast),
     /// The settings file.
     #[command(subcommand)]
     Config(config::Config),
@@ -179,6 +190,9 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
+        Command::Warmup(warmup) => warmup::run(warmup, load()?),
+        Command::Decisions(decisions) => decisions::run(decisions, load()?),
+        Command::Forecast(forecast) => forecast::run(forecast, load()?),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
         Command::Classify(classify) => classify::run(&classify),

@@ -52,6 +52,7 @@ impl Shared {
             }
         };
         answered.outcomes.iter().for_each(|outcome| self.meters.attempted(outcome));
+        self.learn(site, claimed, &answered);
         let rules = Rules { policy: &self.options.retry, now: at, stretch: self.clock.dice() };
         let mut settles = Vec::with_capacity(claimed.len());
         let mut notices = Vec::new();

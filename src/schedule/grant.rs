@@ -62,8 +62,13 @@ impl Shared {
         let turn = self.source_turn.fetch_add(1, Ordering::Relaxed);
         let count = self.sources.len();
         let mut denials: Vec<Denial> = Vec::new();
-        for place in 0..count {
-            let origin = &self.sources[(turn + place) % count];
+        // Cold sources are warmed by marketing first, and spared by the rest.
+        let tier =
+            |origin: &&Origin| self.controller.tier(attempt.class, origin.id, attempt.operator);
+        let turns = (0..count).map(|place| &self.sources[(turn + place) % count]);
+        let mut order: Vec<&Origin> = turns.collect();
+        order.sort_by_key(tier);
+        for origin in order {
             attempt.source = origin.id;
             let limits = &self.limits;
             let asked =

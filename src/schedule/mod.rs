@@ -9,12 +9,14 @@ pub mod adaptive; // what a host says about the pace
 mod alarm;
 mod answered; // what an attempt brought
 mod conclude;
+pub mod controller; // the governor at work
 mod custody;
 pub mod forecast; // when will it be done?
 pub mod governor; // from what was answered to limits, with a decision for each change
 mod grant; // limits are asked
 mod hand;
 mod lane;
+mod lessons; // what answers teach
 pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meters;
@@ -53,6 +55,7 @@ use crate::queue::outcome_log::Record;
 use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
 use alarm::Alarm;
+use controller::Controller;
 use grant::Origin;
 use hand::Hand;
 use limits::Limits;
@@ -111,6 +114,7 @@ pub struct Shared {
     stopping: AtomicBool,
     cut: AtomicBool,
     meters: Meters,
+    controller: Controller,
 }
 
 /// What the schedule is built from.
@@ -134,6 +138,7 @@ pub struct Tasks {
     pub polls: tokio::task::JoinHandle<()>,
     pub sweeps: tokio::task::JoinHandle<()>,
     pub settler: tokio::task::JoinHandle<()>,
+    pub controller: tokio::task::JoinHandle<()>,
     pub releases: tokio::task::JoinHandle<()>,
     pub budgets: tokio::task::JoinHandle<()>,
 }
@@ -147,6 +152,8 @@ impl Schedule {
         clock: Clock,
     ) -> Result<(Schedule, Tasks), QueueError> {
         let (sender, receiver) = mpsc::channel(settler::SETTLEMENTS_MAX);
+        let (store, limits) = (parts.queue.store().clone(), parts.limits.clone());
+        let controller = Controller::open(store, limits, clock.clone()).await?;
         let suppressions = Suppressions::new(parts.queue.store().clone(), clock.clone());
         let shared = Arc::new(Shared {
             queue: parts.queue,
@@ -172,7 +179,10 @@ impl Schedule {
             stopping: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             meters: Meters::new(),
+            controller,
         });
+        let named = |origin: &Origin| (origin.id, origin.source.name.clone(), false);
+        shared.controller.set_sources(shared.sources.iter().map(named).collect());
         shared.queue.store().free_own_leases().await?;
         replay::replay(&shared, left_over).await?;
         shared.queue.hand_to(Arc::new(Hand(Arc::downgrade(&shared))));
@@ -182,6 +192,7 @@ impl Schedule {
             polls: tokio::spawn(run_polls(shared.clone())),
             sweeps: tokio::spawn(run_sweeps(shared.clone())),
             settler: tokio::spawn(settler::run(shared.clone(), receiver)),
+            controller: tokio::spawn(controller::run(shared.clone())),
             releases: tokio::spawn(run_releases(shared.clone())),
             budgets: tokio::spawn(run_budgets(shared.clone())),
         };
@@ -205,11 +216,7 @@ impl Schedule {
     pub async fn reload_limits(&self) -> Result<(), QueueError> {
         let rows = self.0.queue.store().limits().await.map_err(QueueError::from)?;
         self.0.limits.replace(rows.into_iter().map(|row| row.limit).collect());
-        let sites: Vec<Arc<Site>> = self.0.sites.iter().map(|entry| entry.clone()).collect();
-        for site in sites {
-            site.unpark(self.0.clock.now());
-            Shared::look(&self.0, &site);
-        }
+        self.0.unpark_all();
         Ok(())
     }
 
@@ -234,6 +241,7 @@ impl Schedule {
         tasks.alarm.abort();
         tasks.polls.abort();
         tasks.sweeps.abort();
+        tasks.controller.abort();
         tasks.releases.abort();
         tasks.budgets.abort();
         for site in shared.sites.iter() {
