@@ -54,6 +54,12 @@ ids! {
     CampaignId
     /// A person who signs in.
     UserId
+    /// One browser in which a person is signed in.
+    SessionId
+    /// An offer to join an organization.
+    InviteId
+    /// One line of the audit log.
+    AuditId
     /// One row of the event table.
     EventId
     /// One file of the body spool.

@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod class;
+pub mod credential;
 pub mod envelope;
 pub mod event;
 pub mod ids;
@@ -26,6 +27,7 @@ pub use address::{Address, AddressError, Domain, ReversePath};
 pub use class::{
     Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,
 };
+pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use ids::*;
