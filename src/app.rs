@@ -6,6 +6,7 @@
 //!             ends the daemon.
 //! Knows not:  what any of its parts does.
 
+mod desk;
 mod files;
 mod signals;
 
@@ -20,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::accept::Acceptance;
-use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
+use crate::api::{self, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
@@ -130,13 +131,14 @@ impl App {
             Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone()).await?;
         let parts = parts(&settings, &kept, &composer, &clock)?;
         let queue = kept.queue.clone();
+        queue.note_suspended().await?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let host_name = &settings.node.host_name;
         let door = Acceptance::new(queue.clone(), auth.clone(), host_name, clock.clone());
         let listener =
-            Listener::start(&settings.smtp, host_name, auth.clone(), door, &certificates)?;
+            Listener::start(&settings.smtp, host_name, auth.clone(), door.clone(), &certificates)?;
         let socket = OperatorSocket::bind(&socket_path)?;
         let mut addresses = Addresses {
             submission: listener.submission().to_vec(),
@@ -156,7 +158,8 @@ impl App {
         });
         let (servers_stop, stopped) = watch::channel(false);
         let audit = Audit::new(store.clone(), spool.clone());
-        let router = api::router(api_state(&live, &store, (queue, audit), &clock, reread));
+        let router =
+            api::router(desk::api_state(&live, &store, (queue, door, audit), &clock, reread));
         let servers = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, servers, servers_stop, _lock })
@@ -404,44 +407,6 @@ async fn keep_up_metrics(mut stop: watch::Receiver<bool>) {
     let exposition = metrics();
     while tokio::time::timeout(METRICS_EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
         exposition.keep_up();
-    }
-}
-
-fn api_state(
-    live: &Arc<Live>,
-    store: &Store,
-    (queue, audit): (Queue, Audit),
-    clock: &Clock,
-    reread: Option<Reread>,
-) -> ApiState {
-    let schedule = live.schedule.clone();
-    let nudge = Arc::new(move || {
-        let schedule = schedule.clone();
-        tokio::spawn(async move { schedule.reread().await });
-    });
-    // Not an owner: the daemon's end must not wait for a handler that is never called again.
-    let owner = Arc::downgrade(live);
-    let reload = reread.map(|reread| -> api::Reloading {
-        Arc::new(move || {
-            let (owner, reread) = (owner.clone(), reread.clone());
-            Box::pin(async move {
-                match owner.upgrade() {
-                    Some(live) => live.reload(&reread).await,
-                    None => Ok(Reload::default()),
-                }
-            })
-        })
-    });
-    ApiState {
-        store: store.clone(),
-        auth: Some(live.auth.clone()),
-        composer: Some(live.composer.clone()),
-        queue: Some(queue),
-        audit: Some(audit),
-        reload,
-        clock: clock.clone(),
-        dkim_dir: live.settings.load().node.dkim_dir.clone(),
-        nudge,
     }
 }
 

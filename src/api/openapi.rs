@@ -17,10 +17,8 @@ use utoipa::openapi::{
 };
 
 use super::access::{Call, ORGANIZATION_HEADER, needs};
+use super::caller::SESSION_COOKIE;
 use super::problem::Problem;
-
-/// The name of the session's cookie, as the document tells it.
-const SESSION_COOKIE: &str = "postroad_session";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -59,6 +57,14 @@ pub(super) fn finish(mut document: OpenApi) -> String {
     }
     // What was made of our own types can always be written.
     document.to_json().unwrap_or_default()
+}
+
+/// Of every operation.
+pub(super) fn names(mut document: OpenApi) -> Vec<String> {
+    let items = document.paths.paths.values_mut();
+    let mut all: Vec<&mut Operation> = items.flat_map(operations).collect();
+    all.iter_mut().for_each(|operation| complete(operation));
+    all.into_iter().filter_map(|operation| operation.operation_id.clone()).collect()
 }
 
 fn schemes() -> [(&'static str, SecurityScheme); 3] {

@@ -15,10 +15,12 @@ mod demo;
 mod dkim;
 mod domain;
 mod migrate;
+mod organization;
 mod queue;
 mod report;
 mod screen;
 mod serve;
+mod user;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -58,6 +60,12 @@ enum Command {
     /// Domains that may be sent from.
     #[command(subcommand)]
     Domain(domain::Domain),
+    /// People who sign in.
+    #[command(subcommand)]
+    User(user::User),
+    /// Tenants.
+    #[command(subcommand)]
+    Organization(organization::Organization),
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
@@ -149,6 +157,8 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Queue(queue) => queue::run(queue, load()?),
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
+        Command::User(user) => user::run(user, load()?),
+        Command::Organization(organization) => organization::run(organization, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
@@ -195,5 +205,59 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    /// What each verb asks the API for; none where it needs no daemon.
+    const VERBS: [(&str, &[&str]); 28] = [
+        ("serve", &[]),
+        ("demo", &[]),
+        ("check", &["daemon_check"]),
+        ("queue list", &["deliveries_list", "deliveries_count"]),
+        ("queue show", &["deliveries_show"]),
+        ("queue hold", &["deliveries_steer"]),
+        ("queue release", &["deliveries_steer"]),
+        ("queue retry", &["deliveries_steer"]),
+        ("queue cancel", &["deliveries_steer"]),
+        ("credential add", &["credentials_add"]),
+        ("credential list", &["credentials_list"]),
+        ("credential revoke", &["credentials_revoke"]),
+        ("domain add", &["domains_add"]),
+        ("domain list", &["domains_list"]),
+        ("user add", &["installation_add"]),
+        ("user list", &["installation_everybody"]),
+        ("user disable", &["installation_disable"]),
+        ("organization add", &["organizations_add"]),
+        ("organization list", &["organizations_list"]),
+        ("organization suspend", &["organizations_suspend"]),
+        ("organization resume", &["organizations_resume"]),
+        ("dkim new", &["dkim_create"]),
+        ("dkim list", &["dkim_list"]),
+        ("config sample", &[]),
+        ("config check", &[]),
+        ("migrate", &[]),
+        ("version", &[]),
+        ("report parse", &[]),
+    ];
+
+    #[test]
+    fn every_verb_is_an_operation_of_the_api_or_needs_no_daemon() {
+        let operations = crate::api::operation_names();
+        for (verb, asks) in VERBS {
+            for operation in asks {
+                assert!(operations.iter().any(|name| name == operation), "{verb}: {operation}");
+            }
+        }
+        for command in Arguments::command().get_subcommands() {
+            let name = command.get_name();
+            let below: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+            let verbs = match below.is_empty() {
+                true => vec![name.to_owned()],
+                false => below.iter().map(|verb| format!("{name} {verb}")).collect(),
+            };
+            for verb in verbs {
+                let known = VERBS.iter().any(|(known, _)| *known == verb);
+                assert!(known, "`postroad {verb}`: name the operation it asks in VERBS");
+            }
+        }
     }
 }

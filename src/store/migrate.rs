@@ -33,6 +33,7 @@ migrations! {
     (1, "0001_ledger"),
     (3, "0003_limits"),
     (4, "0004_sources"),
+    (8, "0008_control"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {
