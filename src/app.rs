@@ -8,6 +8,7 @@
 
 mod desk;
 mod files;
+mod memory;
 mod signals;
 
 use std::fs::File;
@@ -120,6 +121,7 @@ impl App {
         reread: Option<Reread>,
     ) -> Result<App, AppError> {
         files::allow_for(&settings);
+        memory::small_pages();
         let certificates = Certificates::open(&settings.tls, &settings.node.host_name)?;
         let http = bind_http(&settings).await?;
         let socket_path = settings.control_socket();

@@ -248,3 +248,112 @@ fn aiosmtplib_submits_over_both_ports() {
         submits_over_both_ports("aiosmtplib", aiosmtplib);
     }
 }
+
+/// It composes its mail itself, so what is compared is what a person typed.
+fn s_nail(job: &Job<'_>, subject: &str) {
+    let scheme = if job.tls == Tls::Starttls { "smtp" } else { "smtps" };
+    let place = format!("{scheme}://{}:{}@127.0.0.1:{}", job.user, job.password, job.port);
+    // From a file: a password among the arguments could be seen by everybody.
+    let mut settings = tempfile::NamedTempFile::new().expect("a file");
+    let flags = "sendwait smtp-auth=login smtp-use-starttls tls-verify=ignore";
+    let words = "hostname=client.test sendcharsets=utf-8 ttycharset=utf-8";
+    writeln!(settings, "set v15-compat mta={place} {flags} {words}").expect("written");
+    let mut command = Command::new("s-nail");
+    command.args(["-:", "u", "-r", job.from, "-s", subject, &job.to]);
+    command.env("MAILRC", settings.path()).env("DEAD", "/dev/null");
+    run(command, "Grüße,\n.one dot\n\nend.\n".as_bytes());
+}
+
+#[test]
+fn s_nail_submits_over_both_ports() {
+    if !installed("s-nail") {
+        return;
+    }
+    let demo = Demo::start();
+    for (key, tls) in [("submission", Tls::Starttls), ("submissions", Tls::Implicit)] {
+        let subject = format!("s-nail-{key}");
+        let job = Job {
+            port: demo.port(key),
+            tls,
+            user: demo.fact("smtp_user"),
+            password: demo.fact("smtp_password"),
+            from: demo.fact("from"),
+            to: format!("s-nail@{}", demo.fact("accepting_domain")),
+            mail: Vec::new(),
+        };
+        s_nail(&job, &subject);
+        let (captured, sidecar) = demo.captured(&subject);
+        let captured = String::from_utf8_lossy(&captured);
+        assert!(captured.contains("\r\n.one dot\r\n\r\nend.\r\n"), "{captured}");
+        assert_eq!(sidecar["envelope"]["sender"], job.from, "{subject}");
+        assert_eq!(sidecar["envelope"]["recipients"], serde_json::json!([job.to]), "{subject}");
+    }
+    assert!(demo.stop(), "SIGTERM ends the demo with success");
+}
+
+/// Postfix as an office has it, with the daemon as its smarthost; stopped with the value.
+struct Office {
+    script: PathBuf,
+    port: u16,
+}
+
+impl Office {
+    /// None: this machine cannot run it, which is said aloud.
+    fn start(demo: &Demo) -> Option<Office> {
+        let script = crate::sources::root().join("scripts/peers/smarthost");
+        let started = Command::new(&script)
+            .arg("start")
+            .env("SMARTHOST_PORT", demo.port("submission"))
+            .env("SMARTHOST_USER", demo.fact("smtp_user"))
+            .env("SMARTHOST_PASSWORD", demo.fact("smtp_password"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("the script can be run");
+        let said = String::from_utf8_lossy(&started.stdout).into_owned();
+        let reason = String::from_utf8_lossy(&started.stderr);
+        if started.status.code() == Some(77) {
+            eprintln!("SKIPPED: Postfix cannot run here: {reason}");
+            return None;
+        }
+        assert!(started.status.success(), "{said}{reason}");
+        let port = said.lines().last().and_then(|line| line.split(' ').next());
+        let port = port.and_then(|port| port.parse().ok()).expect("the script prints PORT MAILDIR");
+        Some(Office { script, port })
+    }
+}
+
+impl Drop for Office {
+    fn drop(&mut self) {
+        let stopped = Command::new(&self.script).arg("stop").stdin(Stdio::null()).status();
+        if !stopped.is_ok_and(|status| status.success()) {
+            eprintln!("Postfix was not stopped");
+        }
+    }
+}
+
+const HAND_IN: &str = r#"
+import smtplib, sys
+port, sender, recipient = sys.argv[1:]
+with smtplib.SMTP("127.0.0.1", int(port), timeout=20) as client:
+    client.sendmail(sender, [recipient], sys.stdin.buffer.read(), ["BODY=8BITMIME"])
+"#;
+
+#[test]
+fn postfix_relays_through_us_as_its_smarthost_with_sasl_over_starttls() {
+    let demo = Demo::start();
+    let Some(office) = Office::start(&demo) else { return };
+    for subject in ["smarthost-1", "smarthost-2"] {
+        let (from, to) = (demo.fact("from"), format!("office@{}", demo.fact("accepting_domain")));
+        let mail = mail(from, &to, subject);
+        let mut command = Command::new("python3");
+        command.args(["-c", HAND_IN, &office.port.to_string(), from, &to]);
+        run(command, &mail);
+        let (captured, sidecar) = demo.captured(subject);
+        assert!(captured.ends_with(&mail), "{}", String::from_utf8_lossy(&captured));
+        assert_eq!(sidecar["envelope"]["recipients"], serde_json::json!([to]));
+        let received = String::from_utf8_lossy(&captured);
+        assert!(received.contains("with ESMTPSA"), "signed in, over TLS: {received}");
+    }
+    drop(office);
+    assert!(demo.stop(), "SIGTERM ends the demo with success");
+}

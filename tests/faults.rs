@@ -323,6 +323,48 @@ async fn a_damaged_row_is_held_and_named_while_the_mail_beside_it_flows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_in_a_state_that_there_is_not_is_named_and_counted() {
+    let mx = FakeMx::accepting().await;
+    mx.script(Phase::Rcpt, Deed::Reply("451 4.7.1 later".into()), 2);
+    let relay = TestRelay::sending_to(&mx).await;
+    relay.submit(&["bad@example.test"]).await;
+    relay.submit(&["good@example.test"]).await;
+    relay.rest().await;
+    let bad = relay.delivery_to("bad@example.test").await.id;
+    change_rows(&relay, &format!("UPDATE deliveries SET state = 'wai\u{1}ing' WHERE id = {bad}"))
+        .await;
+    let wrong = wrong_with(relay.settings()).await;
+    assert_eq!(wrong.len(), 2, "{wrong:#?}");
+    let named = format!("delivery {bad} cannot be sent: there is no state 'wai\\u{{1}}ing'");
+    assert!(wrong.contains(&named), "{wrong:#?}");
+    let census = relay.store().census().await.expect("counted all the same");
+    assert_eq!((census.accepted, census.damaged), (2, 1));
+    relay.clock().advance(Duration::from_secs(3600));
+    until_delivered(&relay, "good@example.test").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_expires_at_its_end_and_its_sender_is_told() {
+    let mx = FakeMx::accepting().await;
+    mx.script(Phase::Rcpt, Deed::Reply("451 4.7.1 later".into()), 1);
+    let relay = TestRelay::sending_to(&mx).await;
+    relay.submit(&["held@example.test"]).await;
+    relay.rest().await;
+    let id = relay.delivery_to("held@example.test").await.id;
+    change_rows(&relay, &format!("UPDATE deliveries SET state = 'held' WHERE id = {id}")).await;
+    assert_eq!(relay.expire_held().await, 0, "its time is not over");
+    relay.clock().advance(relay.settings().retry.expire_after + Duration::from_secs(1));
+    assert_eq!(relay.expire_held().await, 1);
+    assert_eq!(relay.expire_held().await, 0);
+    let delivery = relay.delivery_to("held@example.test").await;
+    assert_eq!(delivery.state, State::Expired);
+    assert!(delivery.text.starts_with("4.4.7 held until its time was over"), "{}", delivery.text);
+    relay.run_until_idle().await;
+    assert_eq!(mx.received(), [SENDER], "the report");
+    relay.adds_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_cannot_even_be_held_is_left_out_and_read_once() {
     let mx = FakeMx::accepting().await;
     mx.script(Phase::Rcpt, Deed::Reply("451 4.7.1 later".into()), 2);

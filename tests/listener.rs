@@ -53,6 +53,7 @@ impl Door for FakeDoor {
 
 struct Post {
     listener: Listener,
+    auth: Auth,
     door: FakeDoor,
     certificates: Certificates,
 }
@@ -89,8 +90,8 @@ impl Post {
         let certificates = Certificates::open(&tls, "localhost").expect("made");
         let door = FakeDoor::default();
         let listener =
-            Listener::start(&smtp, "mx.example", auth, door.clone(), &certificates).expect("bound");
-        Post { listener, door, certificates }
+            Listener::start(&smtp, "mx.example", auth.clone(), door.clone(), &certificates);
+        Post { listener: listener.expect("bound"), auth, door, certificates }
     }
 
     async fn connect(&self) -> Client<TcpStream> {
@@ -206,6 +207,24 @@ async fn many_pipelined_mails_are_answered_in_order_and_arrive_whole() {
     assert!(mails.iter().all(|mail| mail.mail.ends_with(b"xx\r\n.\r\n")));
     assert_eq!(mails[49].mail.len(), 10_000 + 20);
     assert_eq!((mails[7].arrival.protocol, mails[7].arrival.ehlo.as_str()), ("ESMTP", "c"));
+}
+
+#[tokio::test]
+async fn a_credential_that_is_revoked_ends_its_open_sessions_and_no_others() {
+    let post = Post::open(|_| {});
+    let mut idle = post.connect().await;
+    idle.ask("EHLO c").await;
+    let mut sending = post.connect().await;
+    sending.begin_data().await;
+    sending.say("Subject: half of a mail\r\n").await;
+    let mut stranger = post.connect_as_stranger().await;
+    stranger.ask("EHLO c").await;
+    post.auth.replace(Rows::default());
+    for client in [&mut idle, &mut sending] {
+        assert_eq!(client.hear_to_end().await, "421 4.7.0 The credential was revoked\r\n");
+    }
+    assert!(stranger.ask("NOOP").await.starts_with("250 "), "who has not signed in stays");
+    assert!(post.mails().is_empty());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod benches;
 mod classify;
 mod cli;
 mod clients;
+mod commits;
 mod config;
 mod crash;
 mod deliver;

@@ -2,3 +2,6 @@
 -- names its site: most of it is delivered before that. It enters and leaves the index of what waits
 -- on a few pages there, and no index by domain is left that would scatter it again.
 DROP INDEX deliveries_unrouted;
+
+-- What is held expires too.
+CREATE INDEX deliveries_held_until ON deliveries (expires_at, id) WHERE state = 'held';

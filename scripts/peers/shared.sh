@@ -1,4 +1,4 @@
-# Sourced by the peers: real mail servers that receive our mail in tests.
+# Sourced by the peers: real mail servers that receive our mail in tests, or relay through us.
 #
 # Each peer NAME is a script with the commands
 #   install   what it needs, kept under target/test-tools
@@ -19,7 +19,8 @@ KEEPER=${SUDO_UID:-$(id -u)}
 [ "$KEEPER" -ne 0 ] || KEEPER=65534
 
 need_root() {
-    [ "$(id -u)" -eq 0 ] || exec sudo --preserve-env=POSTROAD_PEERS "$0" "$@"
+    [ "$(id -u)" -eq 0 ] || exec sudo \
+        --preserve-env=POSTROAD_PEERS,SMARTHOST_PORT,SMARTHOST_USER,SMARTHOST_PASSWORD "$0" "$@"
 }
 
 free_port() {

@@ -60,7 +60,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         match &error {
             StoreError::Duplicate(_) => Problem::conflict(error.to_string()),
-            StoreError::Unavailable(_) | StoreError::Taken(_) => {
+            StoreError::Unavailable(_) | StoreError::Unsure(_) | StoreError::Taken(_) => {
                 tracing::warn!(reason = %error, "a request met a database that is away");
                 Problem::unavailable("the database does not answer; try again")
             }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use moka::sync::Cache;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use self::directory::Directory;
 use self::patience::{Patience, Visitor};
@@ -74,6 +74,7 @@ struct Inner {
     store: Option<Store>,
     trusted: Vec<(Network, String)>,
     directory: ArcSwap<Directory>,
+    changed: watch::Sender<()>,
     /// By a digest of user and secret under a key of this process: the hash it was right for.
     checked: Cache<[u8; 32], Arc<str>>,
     digest_key: hmac::Key,
@@ -120,6 +121,7 @@ impl Auth {
             store,
             trusted,
             directory,
+            changed: watch::Sender::new(()),
             checked: Cache::builder().max_capacity(CHECKED_MAX).time_to_live(CHECKED_FOR).build(),
             digest_key,
             patience: Patience::new(clock.clone()),
@@ -141,6 +143,19 @@ impl Auth {
     /// Takes these rows instead of those held; revocations and new secrets count at once.
     pub fn replace(&self, rows: Rows) {
         self.0.directory.store(Arc::new(Directory::of(rows, &self.0.trusted)));
+        self.0.changed.send_replace(());
+    }
+
+    /// Told after each change of the directory.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.0.changed.subscribe()
+    }
+
+    /// The credential has not been revoked since.
+    pub fn is_current(&self, who: &Identity) -> bool {
+        let directory = self.0.directory.load();
+        let entry = directory.credential(&who.name);
+        entry.is_some_and(|entry| entry.identity.credential == who.credential)
     }
 
     /// Constant work whoever asks; argon2 runs off the async threads, once for each secret. The

@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_sum_and_every_wrong_thing_are_told() {
         let by_state = [(State::Waiting, 2), (State::Delivered, 5)].into_iter().collect();
-        let census = Census { accepted: 7, by_state };
+        let census = Census { accepted: 7, damaged: 0, by_state };
         let wrong = vec!["the body of message 3 cannot be sent: \x1b[2J".to_owned()];
         let findings = Findings { census, segments: 1, bodies: 2, body_bytes: 2048, wrong };
         let expected = "accepted  7 deliveries = 2 waiting + 5 delivered\n\

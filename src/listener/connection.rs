@@ -126,6 +126,8 @@ struct Client<'a, D> {
     tuning: Arc<Tuning>,
     peer: IpAddr,
     stop: watch::Receiver<Stop>,
+    /// Somebody's right to be here may have ended.
+    rights: watch::Receiver<()>,
     draining: bool,
     pace: Pace,
 }
@@ -140,7 +142,8 @@ impl<'a, D: Door> Client<'a, D> {
         let now = Instant::now();
         let session_end = now + tuning.smtp.session_max;
         let pace = Pace { at: (0, false), since: now, minute: now, session_end, overdue: false };
-        Client { shared, tuning, peer, stop, draining: false, pace }
+        let rights = shared.auth.changes();
+        Client { shared, tuning, peer, stop, rights, draining: false, pace }
     }
 
     async fn run(mut self, port: Port, socket: TcpStream) {
@@ -263,6 +266,10 @@ impl<'a, D: Door> Client<'a, D> {
         let deadline = self.deadline(session);
         let read = tokio::select! {
             biased;
+            Ok(()) = self.rights.changed() => {
+                self.check_rights(session);
+                return Ok(());
+            }
             read = timeout_at(deadline, stream.read_buf(session.room())) => read,
             () = Stop::Drain.reached(&mut self.stop), if !self.draining => {
                 self.draining = true;
@@ -276,6 +283,15 @@ impl<'a, D: Door> Client<'a, D> {
             Err(_) => self.time_out(session),
         }
         Ok(())
+    }
+
+    /// A credential that was revoked ends its sessions, whatever they are at.
+    fn check_rights(&self, session: &mut Session) {
+        let Some(who) = session.identity().filter(|who| !self.shared.auth.is_current(who)) else {
+            return;
+        };
+        tracing::info!(credential = %who.name, peer = %self.peer, "revoked: its session ends");
+        session.cut("421 4.7.0 The credential was revoked");
     }
 
     fn deadline(&mut self, session: &mut Session) -> Instant {

@@ -71,12 +71,15 @@ async fn count_deliveries(store: &Store, findings: &mut Findings) -> Result<(), 
 }
 
 fn sums_up(census: &Census) -> Result<(), String> {
-    let sum: u64 = census.by_state.values().sum();
+    let sum = census.by_state.values().sum::<u64>() + census.damaged;
     if sum == census.accepted {
         return Ok(());
     }
-    let parts: Vec<String> =
+    let mut parts: Vec<String> =
         census.by_state.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    if census.damaged > 0 {
+        parts.push(format!("{} in no state that there is", census.damaged));
+    }
     Err(format!(
         "{} deliveries were accepted but {sum} are there: {}",
         census.accepted,
@@ -164,7 +167,7 @@ mod tests {
     #[test]
     fn a_lost_row_shows_in_the_sum() {
         let by_state = [(State::Waiting, 2), (State::Delivered, 5)].into_iter().collect();
-        let mut census = Census { accepted: 7, by_state };
+        let mut census = Census { accepted: 7, damaged: 0, by_state };
         assert_eq!(sums_up(&census), Ok(()));
         census.accepted = 8;
         let why = sums_up(&census).expect_err("one is missing");

@@ -216,6 +216,10 @@ impl Queue {
                 let earlier = self.0.store.message_by_idempotency_key(organization, &key).await?;
                 return earlier.ok_or(StoreError::Duplicate(name).into());
             }
+            Err(StoreError::Unsure(why)) if !self.0.store.was_committed(id).await => {
+                return Err(StoreError::Unavailable(why).into());
+            }
+            Err(StoreError::Unsure(_)) => {}
             Err(error) => return Err(error.into()),
         }
         places.fill(&message, recipients, || self.0.budget.keep(body));

@@ -15,6 +15,7 @@ use super::{PANICS_KEPT_MAX, Shared};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::{Claimed, Prepared};
+use crate::store::Settle;
 
 impl Shared {
     /// Hands a settlement to the settler; waits while too many are under way.
@@ -95,20 +96,30 @@ impl Shared {
 
     /// The end of trying for what was not delivered in time.
     pub(super) async fn expire(&self, site: &Arc<Site>, claimed: &[Claimed]) -> Settlement {
+        let (settles, report) = self.expiry_of(claimed, verdict::EXPIRED).await;
+        Settlement::new(site.clone(), claimed, settles, None, report)
+    }
+
+    /// The end of deliveries of one message, and the report on it.
+    pub(super) async fn expiry_of(
+        &self,
+        claimed: &[Claimed],
+        why: &str,
+    ) -> (Vec<Settle>, Option<Prepared>) {
         let now = self.clock.now();
         let mut settles = Vec::with_capacity(claimed.len());
         let mut notices = Vec::new();
         let outcomes: Vec<Outcome> =
-            claimed.iter().map(|one| verdict::outcome_of_expiry(&one.delivery)).collect();
+            claimed.iter().map(|one| verdict::outcome_of_expiry(&one.delivery, why)).collect();
         for (one, outcome) in claimed.iter().zip(&outcomes) {
-            let (settle, notice) = verdict::expiry(&one.delivery, now);
+            let (settle, notice) = verdict::expiry(&one.delivery, why, now);
             let host = String::new();
             let told = |notice| Told { notice, claimed: one, outcome, host, at: now };
             notices.extend(notice.map(told));
             settles.push(settle);
         }
         let report = self.report_on(&notices).await;
-        Settlement::new(site.clone(), claimed, settles, None, report)
+        (settles, report)
     }
 
     /// How many attempts of a message have ended in a fault of our own.

@@ -13,6 +13,7 @@ mod lane;
 pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meters;
+mod overdue;
 mod ready;
 mod replay;
 mod report;
@@ -168,6 +169,11 @@ impl Schedule {
         }
     }
 
+    /// Ends what was held beyond its time; returns how many. The sweep does so by itself.
+    pub async fn expire_held(&self) -> Result<usize, QueueError> {
+        overdue::expire_held(&self.0).await
+    }
+
     /// Takes new static routes.
     pub fn replace_routes(&self, routes: route::Routes) {
         self.0.router.replace(routes);
@@ -273,6 +279,11 @@ async fn run_sweeps(shared: Arc<Shared>) {
             Ok(0) => {}
             Ok(removed) => tracing::debug!(removed, "spool segments removed"),
             Err(error) => tracing::warn!(%error, "the spool cannot be swept now"),
+        }
+        match overdue::expire_held(&shared).await {
+            Ok(0) => {}
+            Ok(expired) => tracing::info!(expired, "held deliveries have expired"),
+            Err(error) => tracing::warn!(%error, "held deliveries cannot expire now"),
         }
     }
 }

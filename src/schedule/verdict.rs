@@ -15,7 +15,8 @@ use crate::queue::outcome_log::Record;
 use crate::store::{ClaimedDelivery, Settle};
 
 /// RFC 3463 §3.5: X.4.7, delivery time expired.
-const EXPIRED: &str = "4.4.7 tried until its time was over";
+pub const EXPIRED: &str = "4.4.7 tried until its time was over";
+pub const EXPIRED_HELD: &str = "4.4.7 held until its time was over";
 
 /// What the sender is told of a delivery (RFC 3464 §2.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,22 +93,22 @@ const fn blame_of(outcome: &Outcome) -> Blame {
 
 /// What is told of a delivery whose time is over: the host's last reply when there was one, or the
 /// last reason of our own beside the status.
-pub fn outcome_of_expiry(delivery: &ClaimedDelivery) -> Outcome {
+pub fn outcome_of_expiry(delivery: &ClaimedDelivery, why: &str) -> Outcome {
     let last = &delivery.last_text;
     let reply = Reply::read(last).filter(|reply| reply.is_transient() || reply.is_permanent());
     let reason = match last.as_str() {
-        "" => EXPIRED.to_owned(),
-        _ if reply.is_some() => EXPIRED.to_owned(),
-        last => format!("{EXPIRED}; at last: {last}"),
+        "" => why.to_owned(),
+        _ if reply.is_some() => why.to_owned(),
+        last => format!("{why}; at last: {last}"),
     };
     Outcome::Failed { reply, blame: Blame::Host, reason }
 }
 
 /// The end of trying: expired; the row's text keeps what was answered last.
-pub fn expiry(delivery: &ClaimedDelivery, now: Timestamp) -> (Settle, Option<Notice>) {
+pub fn expiry(delivery: &ClaimedDelivery, why: &str, now: Timestamp) -> (Settle, Option<Notice>) {
     let text = match delivery.last_text.as_str() {
-        "" => EXPIRED.to_owned(),
-        last => format!("{EXPIRED}; at last: {last}"),
+        "" => why.to_owned(),
+        last => format!("{why}; at last: {last}"),
     };
     let settle = Settle {
         delivery: delivery.id,
@@ -295,11 +296,11 @@ mod tests {
     #[test]
     fn what_expires_keeps_the_last_answer_and_tells_it() {
         let mut expired = delivery("a@y.example", Notify::default());
-        let outcome = |delivery: &ClaimedDelivery| outcome_of_expiry(delivery).text();
+        let outcome = |delivery: &ClaimedDelivery| outcome_of_expiry(delivery, EXPIRED).text();
         assert_eq!(outcome(&expired), EXPIRED);
         expired.last_text = "451 4.2.1 come back later".into();
         assert_eq!(outcome(&expired), "451 4.2.1 come back later");
-        let (settle, _) = expiry(&expired, Timestamp(0));
+        let (settle, _) = expiry(&expired, EXPIRED, Timestamp(0));
         assert_eq!(settle.text, format!("{EXPIRED}; at last: 451 4.2.1 come back later"));
         expired.last_text = "no connection".into();
         assert_eq!(outcome(&expired), format!("{EXPIRED}; at last: no connection"));

@@ -13,13 +13,13 @@ use super::database::{Database, within};
 use super::dialect::Statement;
 use super::error::Result;
 
-/// Pages of 4 KiB at which the writer checkpoints at its next commit, whatever else happened. By
+/// Pages at which the writer checkpoints at its next commit, whatever else happened. By
 /// then this task has copied nearly all of them, and the log begins anew.
-pub const LOG_PAGES_MAX: u32 = 12_000;
+pub const LOG_PAGES_MAX: u32 = 24_000;
 /// About how much the log grows between two checkpoints, in octets.
 const LOG_GROWTH: usize = 16 * 1024 * 1024;
 /// What a commit adds besides its rows: pages of the trees it passes.
-const COMMIT_GROWTH: usize = 48 * 1024;
+const COMMIT_GROWTH: usize = 24 * 1024;
 /// How many octets of log one octet of rows makes.
 const ROW_GROWTH: usize = 3;
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -103,6 +103,12 @@ pub static LEASE: Statement = Statement::new(
      WHERE id IN (SELECT id FROM {ids:1} AS wanted) AND state = 'waiting'",
 );
 
+/// Held, and their time is over.
+pub static HELD_PAST: Statement = Statement::new(
+    "SELECT id FROM deliveries WHERE state = 'held' AND expires_at <= $1 \
+     ORDER BY expires_at, id LIMIT $2",
+);
+
 pub static DELIVERIES_BY_ID: Statement = Statement::new(
     "SELECT d.id, d.state, d.message, d.site, d.tries, d.due_at, d.recipient, d.notify, \
      d.original_recipient, d.delay_reported, d.text \
@@ -118,6 +124,7 @@ pub static ALL: &[&Statement] = &[
     &NEXT_LEASE_END,
     &FREE_STRAYS,
     &LEASE,
+    &HELD_PAST,
     &DELIVERIES_BY_ID,
 ];
 
@@ -281,6 +288,16 @@ impl Store {
             tracing::error!(%delivery, reason, "a delivery cannot be read");
         }
         Ok(read.deliveries)
+    }
+
+    /// At most so many held deliveries whose time is over. One that cannot be read is passed over:
+    /// it is a person's.
+    pub async fn held_past(&self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedDelivery>> {
+        let limit = i64::try_from(limit).map_err(StoreError::broken_row)?;
+        let rows = self.read(&HELD_PAST, vec![now.0.into(), limit.into()]).await?;
+        let read = self.deliveries_in(&collect(rows, |row| row.int(0))?).await?;
+        let is_held = |(state, delivery)| (state == State::Held).then_some(delivery);
+        Ok(read.deliveries.into_iter().filter_map(is_held).collect())
     }
 
     /// A row that cannot be read harms no other.

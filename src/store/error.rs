@@ -12,6 +12,9 @@ pub enum StoreError {
     /// Not now: gone, locked, disk full, too slow. Trying again can help.
     #[error("the database does not answer: {0}")]
     Unavailable(String),
+    /// It went away while it was writing: what was asked may have been written, and may not.
+    #[error("the database went away in the middle: {0}")]
+    Unsure(String),
     /// This row or statement can never work; trying again cannot help.
     #[error("the database refused: {0}")]
     Refused(String),
@@ -22,7 +25,15 @@ pub enum StoreError {
 
 impl StoreError {
     pub const fn is_transient(&self) -> bool {
-        matches!(self, StoreError::Unavailable(_))
+        matches!(self, StoreError::Unavailable(_) | StoreError::Unsure(_))
+    }
+
+    /// Of a transaction that had begun.
+    pub(super) fn in_the_middle(self) -> StoreError {
+        match self {
+            StoreError::Unavailable(why) => StoreError::Unsure(why),
+            other => other,
+        }
     }
 
     pub(super) fn too_slow(what: &str) -> StoreError {

@@ -4,6 +4,8 @@
 //! Promises:   what was put in comes out the same.
 //! Knows not:  bodies; a message says where its body lies.
 
+use std::time::Duration;
+
 use crate::model::*;
 
 use super::database::{Row, within};
@@ -13,7 +15,11 @@ use super::rows::{EventRow, MessageRow};
 use super::{Store, collect};
 
 /// A client waits for the answer.
-const LOOKUP_DEADLINE: std::time::Duration = std::time::Duration::from_secs(6);
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(6);
+
+/// With the six seconds of the writer's own deadline a client hears within ten.
+const READ_BACK_WAIT: Duration = Duration::from_secs(2);
+const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 
 pub static MESSAGES_BY_ID: Statement = Statement::new(
     "SELECT m.id, m.organization, m.stream, m.credential, m.domain, m.sender, m.eight_bit, \
@@ -27,6 +33,8 @@ pub static BY_IDEMPOTENCY_KEY: Statement = Statement::new(
     "SELECT id FROM messages WHERE organization = $1 AND idempotency_key = $2 \
      AND idempotency_key IS NOT NULL",
 );
+
+pub static IS_THERE: Statement = Statement::new("SELECT 1 FROM messages WHERE id = $1");
 
 pub static EVENTS_OF_MESSAGE: Statement = Statement::new(
     "SELECT id, at, kind, organization, message, delivery, fields FROM events \
@@ -49,6 +57,7 @@ pub static LAST_EVENT: Statement = Statement::new("SELECT COALESCE(MAX(id), 0) F
 pub static ALL: &[&Statement] = &[
     &MESSAGES_BY_ID,
     &BY_IDEMPOTENCY_KEY,
+    &IS_THERE,
     &EVENTS_OF_MESSAGE,
     &EVENTS_AFTER,
     &EVENTS_OF_ORGANIZATION,
@@ -66,6 +75,26 @@ impl Store {
         let reading = self.read(&BY_IDEMPOTENCY_KEY, values);
         let rows = within(LOOKUP_DEADLINE, "looking for a key", reading).await?;
         rows.first().map(|row| Ok(MessageId(row.int(0)?))).transpose()
+    }
+
+    /// After an `Unsure`, whose client would send a second mail when he was told to come again and
+    /// the first was taken: the ledger is asked for as long as a client may wait. A server that
+    /// stays away longer may still have taken it.
+    pub async fn was_committed(&self, id: MessageId) -> bool {
+        let asking = async {
+            loop {
+                match self.read(&IS_THERE, vec![id.0.into()]).await {
+                    Ok(rows) => return !rows.is_empty(),
+                    Err(_) => tokio::time::sleep(READ_BACK_PAUSE).await,
+                }
+            }
+        };
+        let answer = tokio::time::timeout(READ_BACK_WAIT, asking).await;
+        let is_there = answer.unwrap_or(false);
+        if is_there {
+            tracing::warn!(message = %id, "committed while the database's answer was lost");
+        }
+        is_there
     }
 
     pub async fn message(&self, id: MessageId) -> Result<Option<MessageRow>> {

@@ -314,7 +314,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(tenants::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
-    all.push(&unreadable::OWED_AFTER);
+    all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
     all.extend(messages::ALL);
     all.extend(operators::ALL);
@@ -442,6 +442,7 @@ mod tests {
             &claims::DUE_IN_FLOW,
             &claims::NEXT_IN_FLOW,
             &claims::NEXT_LEASE_END,
+            &claims::HELD_PAST,
             &claims::DELIVERIES_BY_ID,
             &messages::MESSAGES_BY_ID,
             &messages::BY_IDEMPOTENCY_KEY,

@@ -264,5 +264,8 @@ pub struct SegmentRow {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Census {
     pub accepted: u64,
+    /// Rows whose state is no word that there is.
+    #[serde(default)]
+    pub damaged: u64,
     pub by_state: std::collections::BTreeMap<State, u64>,
 }

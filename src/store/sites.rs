@@ -8,7 +8,7 @@ use crate::model::*;
 
 use super::changes::Change;
 use super::dialect::Statement;
-use super::error::{Result, StoreError};
+use super::error::Result;
 use super::rows::{Census, SegmentRow, SiteRow};
 use super::{Store, collect};
 
@@ -84,11 +84,12 @@ impl Store {
         let mut census = Census::default();
         for row in self.read(&CENSUS, vec![]).await? {
             let (word, count) = (row.text(0)?, row.unsigned(1)?);
-            if word == "accepted" {
-                census.accepted = count;
-            } else {
-                let state: State = word.parse().map_err(StoreError::broken_row)?;
-                census.by_state.insert(state, count);
+            match word.parse::<State>() {
+                _ if word == "accepted" => census.accepted = count,
+                Ok(state) => {
+                    census.by_state.insert(state, count);
+                }
+                Err(_) => census.damaged += count,
             }
         }
         Ok(census)

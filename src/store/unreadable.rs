@@ -27,6 +27,12 @@ pub static OWED_AFTER: Statement = Statement::new(
      ORDER BY id LIMIT $2",
 );
 
+/// Rows in a state that there is not: nobody claims them, and no list of a state has them.
+pub static STATELESS: Statement = Statement::new(
+    "SELECT id, state FROM deliveries WHERE state NOT IN ('waiting', 'leased', 'held', \
+     'delivered', 'failed', 'suppressed', 'cancelled', 'expired') ORDER BY id LIMIT $1",
+);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     pub delivery: DeliveryId,
@@ -95,9 +101,13 @@ impl Store {
         self.left_out().add(delivery);
     }
 
-    /// Every delivery that is owed and cannot be read. Walks all rows.
+    /// Every delivery that is owed, or may be, and cannot be read. Walks all rows.
     pub async fn unreadable(&self) -> Result<Vec<Unreadable>> {
-        let mut unreadable = Vec::new();
+        let rows = self.read(&STATELESS, vec![PAGE.into()]).await?;
+        let mut unreadable = collect(rows, |row| {
+            let why = format!("there is no state '{}'", row.text(1)?.escape_debug());
+            Ok(Unreadable { delivery: DeliveryId(row.int(0)?), why, tries: None })
+        })?;
         let mut after = 0;
         loop {
             let rows = self.read(&OWED_AFTER, vec![after.into(), PAGE.into()]).await?;

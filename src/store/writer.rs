@@ -35,10 +35,8 @@ const ACCEPT_ROWS_MAX: usize = 800;
 const ACCEPT_BYTES_MAX: usize = 1024 * 1024;
 /// … and the deliveries it may settle.
 const SETTLEMENTS_MAX: usize = 1000;
-/// Nobody waits for a settlement, so it waits for company.
-const SETTLE_LINGER: Duration = Duration::from_millis(8);
-/// Settlements that no longer wait for more.
-const SETTLES_ENOUGH: usize = 256;
+/// Nobody waits for a settlement, so it waits for company, or for an accept that commits anyway.
+const SETTLE_LINGER: Duration = Duration::from_millis(25);
 /// Several clients at once: more will come in a moment, and one commit serves all of them.
 const ACCEPT_LINGER: Duration = Duration::from_millis(1);
 const ACCEPTS_FEW: usize = 2;
@@ -220,7 +218,8 @@ impl Inbox {
         self.controls.close();
     }
 
-    /// The accepts that wait, and the settlements if they have lingered or there are many.
+    /// The accepts that wait, and the settlements with them: the commit is paid for, and most pages
+    /// that a settlement touches are written anyway.
     async fn gather(&mut self, first: Job) -> Vec<Job> {
         let is_busy = self.accepts_last > ACCEPTS_FEW;
         if is_busy && self.accepts.len() < self.accepts_last {
@@ -237,10 +236,7 @@ impl Inbox {
             batch.push(job);
         }
         self.accepts_last = batch.len();
-        let has_lingered = !self.lingering.is_empty() && self.linger.is_elapsed();
-        if has_lingered || self.settles.len() >= SETTLES_ENOUGH {
-            self.add_settles(&mut batch);
-        }
+        self.add_settles(&mut batch);
         batch
     }
 
@@ -382,6 +378,7 @@ impl Writer {
                     part.into_iter().for_each(|job| job.answer(&mut answers));
                 }
                 Err(error) if error.is_transient() || part.len() <= 1 => {
+                    let error = error.in_the_middle();
                     part.into_iter().for_each(|job| job.refuse(error.clone()));
                 }
                 Err(_) => {

@@ -300,6 +300,12 @@ impl TestRelay {
         events.iter().filter(|event| own(event)).map(|event| event.kind.word()).collect()
     }
 
+    /// What the sweep does now and then.
+    pub async fn expire_held(&self) -> usize {
+        let schedule = self.app.as_ref().expect("runs").schedule();
+        schedule.expire_held().await.expect("the ledger answers")
+    }
+
     /// Accepted is the sum over all states (P6).
     pub async fn adds_up(&self) {
         let census = self.reader.census().await.expect("counted");
