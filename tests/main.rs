@@ -31,6 +31,7 @@ mod sources;
 mod spool;
 mod store;
 mod support;
+mod suppression;
 mod tenants;
 mod tidy;
 mod world;

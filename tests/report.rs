@@ -92,6 +92,32 @@ fn no_delay_and_no_auto_reply_is_ever_hard() {
 }
 
 #[test]
+fn a_mail_made_to_cost_much_is_read_to_a_maximum() {
+    let head = "From: MAILER-DAEMON@b.example\nSubject: Undelivered\n";
+    let parts = format!(
+        "{head}Content-Type: multipart/report; boundary=x\n\n{}",
+        "--x\nContent-Type: message/delivery-status\n\nFinal-Recipient: rfc822; a@b.example\n\
+         Action: failed\n\n"
+            .repeat(10_000)
+    );
+    let lines = format!(
+        "{head}\n{}",
+        "<a@b.example>: unknown user, could not be delivered\n".repeat(50_000)
+    );
+    let many: String = (0..50_000).map(|n| format!("<a{n}@b.example>: unknown user\n")).collect();
+    let many = format!("{head}\ncould not be delivered\n{many}");
+    let mut nested = String::new();
+    for _ in 0..2000 {
+        nested += &format!("{head}Content-Type: message/rfc822\n\n");
+    }
+    let wide = format!("{head}Content-Type: text/plain\n\n{}", "user@".repeat(400_000));
+    assert!(read(parts.as_bytes()).is_cut);
+    for mail in [parts, lines, many, nested, wide] {
+        assert!(read(mail.as_bytes()).findings.len() <= 500);
+    }
+}
+
+#[test]
 fn a_mail_cut_anywhere_is_read_without_harm() {
     for case in cases() {
         let octets = case.mail.as_bytes();

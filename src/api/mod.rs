@@ -25,6 +25,7 @@ mod problem;
 mod send;
 mod serve;
 mod session;
+pub mod suppressions;
 pub mod users;
 
 use std::path::PathBuf;
@@ -125,6 +126,9 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(domain_check::check))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(suppressions::list, suppressions::add))
+        .routes(routes!(suppressions::remove))
+        .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
         .routes(routes!(session::sign_in, session::who, session::sign_out))
         .routes(routes!(session::sessions))

@@ -20,6 +20,7 @@ mod queue;
 mod report;
 mod screen;
 mod serve;
+mod suppression;
 mod user;
 
 use std::ffi::OsString;
@@ -69,6 +70,9 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Addresses that are not written to.
+    #[command(subcommand)]
+    Suppression(suppression::Suppression),
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
@@ -160,6 +164,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
@@ -208,7 +213,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 28] = [
+    const VERBS: [(&str, &[&str]); 34] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -237,6 +242,12 @@ mod tests {
         ("migrate", &[]),
         ("version", &[]),
         ("report parse", &[]),
+        ("suppression list", &["suppressions_list"]),
+        ("suppression add", &["suppressions_add"]),
+        ("suppression remove", &["suppressions_remove"]),
+        ("suppression test", &["suppressions_test"]),
+        ("suppression import", &["suppressions_add"]),
+        ("suppression export", &["suppressions_list"]),
     ];
 
     #[test]

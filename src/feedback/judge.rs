@@ -73,7 +73,11 @@ fn weighed(class: Class, told: Option<Enhanced>) -> Class {
 
 /// A host that said "later" to the end has not said that the address is gone.
 fn is_lasting(finding: &Finding) -> bool {
-    let reply = finding.texts.first().and_then(|text| status::reply_in_text(text));
+    let first = finding.texts.first().map_or("", String::as_str);
+    if first.to_lowercase().contains("temporar") {
+        return false;
+    }
+    let reply = status::reply_in_text(first);
     match (finding.status, reply) {
         (_, Some(500..=599)) | (None, None) => true,
         (Some(Enhanced(4, ..)), _) | (None, Some(_)) => false,

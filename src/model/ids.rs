@@ -48,6 +48,8 @@ ids! {
     SourceId
     /// Sources chosen together.
     PoolId
+    /// An address that is not written to.
+    SuppressionId
     /// One row of the table of limits.
     LimitId
     /// Mail to many contacts, planned and reported together.

@@ -20,6 +20,7 @@ pub mod reply;
 pub mod report;
 pub mod scope;
 pub mod state;
+pub mod suppression;
 pub mod time;
 pub mod transport;
 
@@ -40,5 +41,6 @@ pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
 pub use report::{FeedbackType, ReportKind};
 pub use state::{State, Step, next};
+pub use suppression::{SuppressionReason, SuppressionScope};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};

@@ -9,6 +9,7 @@ pub mod check; // is all that was accepted accounted for
 pub mod dialogue_log;
 mod kept;
 pub mod outcome_log;
+pub mod suppression; // may this address be written to
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

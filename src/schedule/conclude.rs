@@ -11,7 +11,7 @@ use super::report::Told;
 use super::settler::Settlement;
 use super::site::Site;
 use super::verdict::{self, Rules};
-use super::{PANICS_KEPT_MAX, Shared};
+use super::{PANICS_KEPT_MAX, Shared, suppressed};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::{Claimed, Prepared};
@@ -68,11 +68,14 @@ impl Shared {
             settles.push(settle);
         }
         let report = self.report_on(&notices).await;
-        Settlement::new(site.clone(), claimed, settles, ticket, report)
+        let pairs = claimed.iter().zip(&records);
+        let lost = pairs.filter_map(|(one, record)| suppressed::lost(&one.delivery, record));
+        let lost = lost.collect();
+        Settlement::new(site.clone(), claimed, settles, ticket, report).with_lost(lost)
     }
 
     /// Most attempts have nothing to report, and their lanes are not to be larger for it.
-    async fn report_on(&self, notices: &[Told<'_>]) -> Option<Prepared> {
+    pub(super) async fn report_on(&self, notices: &[Told<'_>]) -> Option<Prepared> {
         if notices.is_empty() {
             return None;
         }

@@ -52,7 +52,11 @@ pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     let Some(permit) = permit(&shared).await else { return };
     let source = shared.next_source();
     let mut lane = Lane { shared, site, source, connection: None, sent: 0 };
-    while let Some(claimed) = lane.next_work().await {
+    while let Some(work) = lane.next_work().await {
+        let claimed = lane.allowed(work).await;
+        if claimed.is_empty() {
+            continue;
+        }
         // Pinned here and not moved into `caught`, which would keep it twice.
         let attempt = caught(pin!(lane.attempt(&claimed))).await;
         match attempt {
@@ -160,6 +164,24 @@ impl Lane {
             if !work.is_empty() {
                 Shared::look(shared, &self.site);
                 return Some(work);
+            }
+        }
+    }
+
+    /// Without those whose addresses are not written to.
+    async fn allowed(&self, work: Vec<Claimed>) -> Vec<Claimed> {
+        if self.shared.suppressions.is_clear() {
+            return work;
+        }
+        // On the heap while it runs: a lane that only sends is to stay small.
+        match Box::pin(self.shared.without_suppressed(&self.site, work)).await {
+            Ok(allowed) => allowed,
+            Err((error, work)) => {
+                let reason = format!("suppressions cannot be read: {error}");
+                if let Ended::Settled(settlement) = Box::pin(self.ourselves(&work, &reason)).await {
+                    self.shared.settle(settlement).await;
+                }
+                Vec::new()
             }
         }
     }

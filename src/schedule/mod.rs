@@ -22,6 +22,7 @@ pub mod route;
 mod settler;
 mod site;
 mod small;
+mod suppressed;
 mod unrouted;
 mod verdict;
 
@@ -39,6 +40,7 @@ use crate::compose::Composer;
 use crate::deliver::{Dialer, Source};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
+use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
 use alarm::Alarm;
 use hand::Hand;
@@ -69,6 +71,7 @@ const PANICS_KEPT_MAX: usize = 10_000;
 /// Everything the tasks of the schedule share.
 pub struct Shared {
     queue: Queue,
+    suppressions: Suppressions,
     router: Router,
     dialer: Dialer,
     composer: Composer,
@@ -122,8 +125,10 @@ impl Schedule {
         clock: Clock,
     ) -> Result<(Schedule, Tasks), QueueError> {
         let (sender, receiver) = mpsc::channel(settler::SETTLEMENTS_MAX);
+        let suppressions = Suppressions::new(parts.queue.store().clone(), clock.clone());
         let shared = Arc::new(Shared {
             queue: parts.queue,
+            suppressions,
             router: parts.router,
             dialer: parts.dialer,
             composer: parts.composer,

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::Shared;
 use super::report::Told;
 use super::verdict::{self, Rules};
+use super::{Shared, settler, suppressed};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::{Claimed, QueueError};
@@ -95,6 +95,8 @@ async fn settle(
         at: record.at,
     });
     let report = shared.report(told.as_slice()).await;
+    let lost = suppressed::lost(&claimed.delivery, record);
+    settler::suppress(shared, lost.into_iter().collect()).await;
     let group = SettleGroup {
         settlements: vec![settle],
         report: report.as_ref().map(|report| Box::new(report.job.clone())),

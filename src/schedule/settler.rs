@@ -16,7 +16,7 @@ use super::site::Site;
 use crate::model::*;
 use crate::queue::outcome_log::Ticket;
 use crate::queue::{Claimed, Prepared, QueueError};
-use crate::store::{Settle, SettleGroup, Settled};
+use crate::store::{NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Settle, SettleGroup, Settled};
 
 /// Settlements under way; a lane that finds no place waits, so a dead ledger stops delivery.
 pub const SETTLEMENTS_MAX: usize = 4096;
@@ -34,6 +34,8 @@ pub struct Settlement {
     waits_until: Option<Timestamp>,
     ticket: Option<Ticket>,
     report: Option<Prepared>,
+    /// Addresses that hosts called lost.
+    lost: Vec<NewSuppression>,
 }
 
 impl Settlement {
@@ -50,7 +52,13 @@ impl Settlement {
         settles.iter_mut().for_each(|settle| settle.site = Some(site.id));
         let again = settles.iter().filter(|one| matches!(one.step, Step::Defer | Step::LoseLease));
         let waits_until = again.map(|settle| settle.due).min();
-        Settlement { site, settles, claims, waits_until, ticket, report }
+        let lost = Vec::new();
+        Settlement { site, settles, claims, waits_until, ticket, report, lost }
+    }
+
+    /// Entries that follow from its outcomes.
+    pub fn with_lost(self, lost: Vec<NewSuppression>) -> Settlement {
+        Settlement { lost, ..self }
     }
 }
 
@@ -71,7 +79,9 @@ pub async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Settlement
 }
 
 /// In one transaction; when the ledger refuses it, halves are tried until the culprit stands alone.
-async fn settle(shared: &Arc<Shared>, settlements: Vec<Settlement>) {
+async fn settle(shared: &Arc<Shared>, mut settlements: Vec<Settlement>) {
+    let lost = settlements.iter_mut().flat_map(|one| std::mem::take(&mut one.lost)).collect();
+    suppress(shared, lost).await;
     let mut parts = vec![settlements];
     while let Some(mut part) = parts.pop() {
         let mut group = group_of(&mut part);
@@ -93,6 +103,34 @@ async fn settle(shared: &Arc<Shared>, settlements: Vec<Settlement>) {
                 tracing::error!(%error, count = group.settlements.len(),
                     "the ledger refuses outcomes; the outcome log keeps them: run postroad check");
             }
+        }
+    }
+}
+
+/// Before the outcomes that they follow from: after a crash in between the outcome log brings both
+/// again, and the same entry twice is one.
+pub(super) async fn suppress(shared: &Shared, mut lost: Vec<NewSuppression>) {
+    while !lost.is_empty() {
+        let rest = lost.split_off(lost.len().min(SUPPRESSIONS_PER_CHANGE_MAX));
+        suppress_some(shared, lost).await;
+        lost = rest;
+    }
+}
+
+async fn suppress_some(shared: &Shared, lost: Vec<NewSuppression>) {
+    let mut pause = PAUSE_FIRST;
+    loop {
+        match shared.queue.store().suppress(lost.clone()).await {
+            Err(error) if error.is_transient() && !shared.is_cut() => {
+                tracing::warn!(%error, "suppressions cannot be written now; tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            Err(error) => {
+                tracing::error!(%error, "addresses that hosts called lost were not suppressed");
+                return;
+            }
+            Ok(_) => return,
         }
     }
 }

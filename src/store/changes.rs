@@ -18,6 +18,7 @@ use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
+use super::suppressions::{self, SuppressionChange};
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -54,6 +55,7 @@ pub enum Change {
     },
     RemoveSegment(SegmentId),
     Limits(LimitChange),
+    Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
     /// Statements that belong together.
@@ -190,6 +192,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
+        Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];

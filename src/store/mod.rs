@@ -27,6 +27,7 @@ mod plan; // what a batch writes, decided before it is written
 mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
+mod suppressions; // addresses that are not written to
 mod tenants; // changes to organizations, streams, credentials
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
@@ -41,11 +42,16 @@ pub use operators::{OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
 pub use rows::*;
 pub use search::{FoundPage, Search};
+pub use suppressions::{
+    AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
+    SuppressionRow,
+};
 pub use unreadable::Unreadable;
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -85,6 +91,8 @@ struct Inner {
     /// One refill at a time, so that a block is not wasted for each waiting caller.
     refilling: tokio::sync::Mutex<()>,
     left_out: LeftOut,
+    /// How often this process has made suppressions.
+    suppressions: AtomicU64,
     lock: Mutex<Option<File>>,
 }
 
@@ -135,6 +143,7 @@ impl Store {
             delivery_ids: Block::default(),
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
+            suppressions: AtomicU64::new(0),
             lock: Mutex::new(lock),
         };
         Store(Arc::new(inner), None)
@@ -321,6 +330,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(organizations::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
+    all.extend(suppressions::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
         all.extend(source.all());
     }

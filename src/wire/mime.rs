@@ -107,10 +107,19 @@ fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
 
 /// A parameter of a structured field, without its quotes.
 pub fn parameter(value: &str, name: &str) -> Option<String> {
-    value.split(';').skip(1).find_map(|parameter| {
+    parameters(value).skip(1).find_map(|parameter| {
         let (own, value) = parameter.split_once('=')?;
         let own = own.trim().trim_end_matches("*0").trim_end_matches('*');
         own.eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
+    })
+}
+
+/// What stands between semicolons outside quotes.
+fn parameters(value: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    value.split(move |c| {
+        is_quoted ^= c == '"';
+        c == ';' && !is_quoted
     })
 }
 
@@ -264,6 +273,13 @@ mod tests {
              Content-Type: text/html\r\n\r\n<p>two\r\n--c--\r\n--a b\r\n\
              Content-Type: Message/Delivery-Status\r\n\r\nStatus: 5.1.1\r\n--a b--\r\nepilogue";
         assert_eq!(medias(mail), ["text/plain", "text/html", "message/delivery-status"]);
+    }
+
+    #[test]
+    fn a_boundary_may_hold_what_parts_parameters() {
+        let kind = "multipart/mixed; charset=x; boundary=\"a;b=c\"; x=y";
+        assert_eq!(parameter(kind, "boundary").as_deref(), Some("a;b=c"));
+        assert_eq!(parameter(kind, "x").as_deref(), Some("y"));
     }
 
     #[test]

@@ -126,6 +126,7 @@ fn complaints(complaint: Complaint) -> Vec<Finding> {
 fn delivered(view: &View, recipients: Vec<Recipient>) -> Vec<Finding> {
     let signs = Signs::of(&view.subject, &view.words);
     let is_single = recipients.len() == 1;
+    let entries = text::entries(view);
     let mut findings: Vec<Finding> = Vec::new();
     for recipient in recipients {
         let kind = match recipient.action {
@@ -134,9 +135,9 @@ fn delivered(view: &View, recipients: Vec<Recipient>) -> Vec<Finding> {
             Some(Action::Delivered) => ReportKind::Delivered,
             None => kind_without_action(&recipient, &signs),
         };
-        let address = recipient.address.or_else(|| unnamed(view, is_single));
+        let address = recipient.address.or_else(|| unnamed(view, &entries, is_single));
         let reason = match &address {
-            Some(address) => text::reason_for(view, address),
+            Some(address) => text::reason_for(&entries, address),
             None => String::new(),
         };
         let mut texts = vec![recipient.diagnostic, reason];
@@ -159,16 +160,13 @@ fn delivered(view: &View, recipients: Vec<Recipient>) -> Vec<Finding> {
 }
 
 /// The recipient of fields that name none whom mail can be sent to.
-fn unnamed(view: &View, is_single: bool) -> Option<String> {
+fn unnamed(view: &View, entries: &[Entry], is_single: bool) -> Option<String> {
     if !is_single {
         return None;
     }
     let failed = text::failed_recipients(view);
-    failed.into_iter().next().or_else(|| {
-        let mut entries = text::entries(view);
-        entries.truncate(1);
-        entries.pop().and_then(|entry| entry.recipient)
-    })
+    let first = entries.first().and_then(|entry| entry.recipient.clone());
+    failed.into_iter().next().or(first)
 }
 
 fn kind_without_action(recipient: &Recipient, signs: &Signs) -> ReportKind {
@@ -209,13 +207,14 @@ fn plain(view: &View) -> Vec<Finding> {
 
 fn findings_of_words(view: &View, kind: ReportKind) -> Vec<Finding> {
     let failed = text::failed_recipients(view);
-    let mut entries = text::entries(view);
+    let named = text::entries(view);
+    let mut entries = named.clone();
     // A field that names them is surer than words.
     if !failed.is_empty() {
         entries = failed
             .into_iter()
             .map(|recipient| Entry {
-                reason: text::reason_for(view, &recipient),
+                reason: text::reason_for(&named, &recipient),
                 recipient: Some(recipient),
             })
             .collect();

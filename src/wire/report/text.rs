@@ -43,6 +43,7 @@ struct Place {
 /// The recipients that the words name, in order, each with its reason.
 pub fn entries(view: &View) -> Vec<Entry> {
     let lines: Vec<&str> = view.words.lines().take(LINES_MAX).collect();
+    let lower: Vec<String> = lines.iter().map(|line| line.to_lowercase()).collect();
     let places = places(&lines, view);
     let chosen = chosen(&places, view);
     if chosen.is_empty() {
@@ -54,16 +55,15 @@ pub fn entries(view: &View) -> Vec<Entry> {
         .map(|index| {
             let place = &places[*index];
             let next = starts.iter().copied().find(|line| *line > place.line);
-            let reason = reason(&lines, place, next);
+            let reason = reason(&lines, &lower, place, next);
             Entry { recipient: Some(place.address.clone()), reason }
         })
         .collect()
 }
 
 /// The lines that speak of one address, for a report that has fields of its own.
-pub fn reason_for(view: &View, recipient: &str) -> String {
-    let found = entries(view);
-    let own = found.iter().find(|entry| {
+pub fn reason_for(entries: &[Entry], recipient: &str) -> String {
+    let own = entries.iter().find(|entry| {
         entry.recipient.as_ref().is_some_and(|address| address::same(address, recipient))
     });
     own.map(|entry| entry.reason.clone()).unwrap_or_default()
@@ -284,7 +284,7 @@ fn chosen(places: &[Place], view: &View) -> Vec<usize> {
 
 /// What the text says about one recipient: its line and those below it, and every other line that
 /// names it.
-fn reason(lines: &[&str], place: &Place, next: Option<usize>) -> String {
+fn reason(lines: &[&str], lower: &[String], place: &Place, next: Option<usize>) -> String {
     let mut reason = lines[place.line].to_owned();
     let last = next.unwrap_or(lines.len()).min(place.line + 1 + REASON_LINES_MAX);
     let mut is_told = place.rest.chars().filter(|c| c.is_alphanumeric()).count() > 8;
@@ -299,10 +299,10 @@ fn reason(lines: &[&str], place: &Place, next: Option<usize>) -> String {
         reason.push('\n');
         reason.push_str(line);
     }
-    let lower = place.address.to_lowercase();
+    let address = place.address.to_lowercase();
     for (index, line) in lines.iter().enumerate() {
         let is_near = index >= place.line && index < last;
-        if !is_near && reason.len() < 8192 && line.to_lowercase().contains(&lower) {
+        if !is_near && reason.len() < 8192 && lower[index].contains(&address) {
             reason.push('\n');
             reason.push_str(line);
         }

@@ -167,7 +167,8 @@ fn push_cut(words: &mut String, text: &str) {
         while !text.is_char_boundary(room) {
             room -= 1;
         }
-        words.push_str(&text[..room]);
+        // One form of line end, so that an empty line is found whatever brought the mail.
+        words.extend(text[..room].chars().filter(|c| *c != '\r'));
         words.push('\n');
     }
 }

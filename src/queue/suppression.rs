@@ -1,0 +1,110 @@
+//! May this address be written to? Asked for every transaction, so mostly answered from memory.
+//!
+//! Owns:       the short hashes of all suppressed addresses.
+//! Promises:   an entry that this process made counts from its commit on, one of another node
+//!             within a second; a hash in memory only leads to the question, the ledger answers.
+//! Knows not:  what becomes of mail that is stopped.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use crate::clock::Clock;
+use crate::model::*;
+use crate::store::{AddressHash, Stop, Store, StoreError};
+
+/// How long entries of other nodes may stay unseen.
+const OTHERS_AFTER: Duration = Duration::from_secs(1);
+/// Some 100 MiB; with more entries every transaction asks the ledger.
+const KNOWN_MAX: usize = 5_000_000;
+
+/// What is known of the table.
+#[derive(Debug, Default)]
+struct Known {
+    hashes: HashSet<u64>,
+    /// The newest entry that was read.
+    last: i64,
+    /// `Store::suppressions_made` when it was read.
+    made: Option<u64>,
+    read_at: Timestamp,
+    is_overfull: bool,
+}
+
+pub struct Suppressions {
+    store: Store,
+    clock: Clock,
+    known: RwLock<Known>,
+    reading: tokio::sync::Mutex<()>,
+}
+
+impl Suppressions {
+    pub fn new(store: Store, clock: Clock) -> Suppressions {
+        let (known, reading) = (RwLock::default(), tokio::sync::Mutex::default());
+        Suppressions { store, clock, known, reading }
+    }
+
+    /// Nothing is suppressed at all, so nobody need be asked.
+    pub fn is_clear(&self) -> bool {
+        let known = self.known.read();
+        self.is_fresh(&known) && known.hashes.is_empty() && !known.is_overfull
+    }
+
+    fn is_fresh(&self, known: &Known) -> bool {
+        let is_read = known.made == Some(self.store.suppressions_made());
+        let is_alone = !self.store.leases_claims();
+        is_read && (is_alone || self.clock.now().since(known.read_at) < OTHERS_AFTER)
+    }
+
+    /// For each address the entry that stops it.
+    ///
+    /// # Errors
+    /// The ledger does not answer: nobody may be written to then.
+    pub async fn stops(
+        &self,
+        organization: OrganizationId,
+        stream: StreamId,
+        addresses: &[&Address],
+    ) -> Result<Vec<Option<Stop>>, StoreError> {
+        self.read_news().await?;
+        let hashes: Vec<AddressHash> = addresses.iter().map(|one| AddressHash::of(one)).collect();
+        let is_possible = {
+            let known = self.known.read();
+            known.is_overfull || hashes.iter().any(|hash| known.hashes.contains(&hash.short()))
+        };
+        if !is_possible {
+            return Ok(vec![None; addresses.len()]);
+        }
+        self.store.stopping(organization, stream, &hashes, self.clock.now()).await
+    }
+
+    async fn read_news(&self) -> Result<(), StoreError> {
+        if self.is_fresh(&self.known.read()) {
+            return Ok(());
+        }
+        let _reading = self.reading.lock().await;
+        if self.is_fresh(&self.known.read()) {
+            return Ok(());
+        }
+        // Counted before the rows are read: an entry made in between is read once more.
+        let (made, now) = (self.store.suppressions_made(), self.clock.now());
+        loop {
+            let last = self.known.read().last;
+            let news = self.store.new_suppressions(SuppressionId(last)).await?;
+            let mut known = self.known.write();
+            let Some((newest, _)) = news.last() else {
+                known.made = Some(made);
+                known.read_at = now;
+                return Ok(());
+            };
+            known.last = newest.0;
+            if known.hashes.len() + news.len() > KNOWN_MAX {
+                known.is_overfull = true;
+                known.hashes = HashSet::new();
+            }
+            if !known.is_overfull {
+                known.hashes.extend(news.iter().map(|(_, hash)| hash.short()));
+            }
+        }
+    }
+}

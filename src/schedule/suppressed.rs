@@ -1,0 +1,156 @@
+//! Addresses that are not written to: mail for them ends here, and what hosts say adds to them.
+//!
+//! Owns:       what becomes of a delivery to a suppressed address; which answers suppress one.
+//! Promises:   a suppressed address is not offered to any host; an answer that could mean anything
+//!             but a lost mailbox suppresses nobody.
+//! Knows not:  where entries are kept.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Shared;
+use super::report::Told;
+use super::settler::Settlement;
+use super::site::Site;
+use super::verdict::{self, Notice};
+use crate::model::*;
+use crate::queue::Claimed;
+use crate::queue::outcome_log::Record;
+use crate::store::{AddressHash, ClaimedDelivery, NewSuppression, Settle, Stop, StoreError};
+use crate::wire::report::phrases;
+
+/// A mailbox that was switched off may be switched on again.
+const INACTIVE_FOR: std::time::Duration = std::time::Duration::from_secs(180 * 86_400);
+
+impl Shared {
+    /// Those of one message that may be written to; the others are settled and their sender told.
+    ///
+    /// # Errors
+    /// The ledger does not say, so none may be tried.
+    pub(super) async fn without_suppressed(
+        &self,
+        site: &Arc<Site>,
+        claimed: Vec<Claimed>,
+    ) -> Result<Vec<Claimed>, (StoreError, Vec<Claimed>)> {
+        let Some(first) = claimed.first() else { return Ok(claimed) };
+        let (organization, stream) =
+            (first.delivery.message.organization, first.delivery.message.stream);
+        let addresses: Vec<&Address> =
+            claimed.iter().map(|one| &one.delivery.recipient.address).collect();
+        let stops = match self.suppressions.stops(organization, stream, &addresses).await {
+            Ok(stops) => stops,
+            Err(error) => return Err((error, claimed)),
+        };
+        let (mut allowed, mut stopped) = (Vec::new(), Vec::new());
+        for (one, stop) in claimed.into_iter().zip(stops) {
+            match stop {
+                Some(stop) => stopped.push((one, stop)),
+                None => allowed.push(one),
+            }
+        }
+        if !stopped.is_empty() {
+            let settlement = self.suppressed(site, &stopped).await;
+            self.settle(settlement).await;
+        }
+        Ok(allowed)
+    }
+
+    async fn suppressed(&self, site: &Arc<Site>, stopped: &[(Claimed, Stop)]) -> Settlement {
+        let now = self.clock.now();
+        let outcomes: Vec<Outcome> = stopped.iter().map(|(_, stop)| outcome(*stop)).collect();
+        let mut settles = Vec::with_capacity(stopped.len());
+        let mut notices = Vec::new();
+        for ((one, stop), outcome) in stopped.iter().zip(&outcomes) {
+            settles.push(settle(&one.delivery, *stop, now));
+            let is_told = one.delivery.message.sender.0.is_some();
+            if is_told && one.delivery.recipient.notify.failure {
+                let (notice, host) = (Notice::Failed, String::new());
+                notices.push(Told { notice, claimed: one, outcome, host, at: now });
+            }
+        }
+        let report = self.report_on(&notices).await;
+        let claimed: Vec<Claimed> = stopped.iter().map(|(one, _)| one.clone()).collect();
+        Settlement::new(site.clone(), &claimed, settles, None, report)
+    }
+}
+
+fn reason(stop: Stop) -> String {
+    let (reason, scope) = (stop.reason, stop.scope);
+    format!("5.7.1 this {scope} does not write to the address any more: {reason}")
+}
+
+fn outcome(stop: Stop) -> Outcome {
+    Outcome::Failed { reply: None, blame: Blame::Recipient, reason: reason(stop) }
+}
+
+fn settle(delivery: &ClaimedDelivery, stop: Stop, now: Timestamp) -> Settle {
+    Settle {
+        site: None,
+        step: Step::Suppress,
+        text: reason(stop),
+        blame: Some(Blame::Recipient),
+        fields: json!({
+            "suppression": stop.suppression, "reason": stop.reason, "scope": stop.scope,
+        }),
+        ..verdict::give_back(delivery, delivery.site, now)
+    }
+}
+
+/// The entry that an outcome asks for: this host says for good that the mailbox is lost.
+pub fn lost(delivery: &ClaimedDelivery, record: &Record) -> Option<NewSuppression> {
+    let Outcome::Failed { reply: Some(reply), blame: Blame::Recipient, .. } = &record.outcome
+    else {
+        return None;
+    };
+    let class = lost_class(reply)?;
+    let recipient = &delivery.recipient.address;
+    Some(NewSuppression {
+        scope: SuppressionScope::Organization,
+        organization: Some(delivery.message.organization),
+        stream: None,
+        hash: AddressHash::of(recipient),
+        address: Some(recipient.to_string()),
+        reason: SuppressionReason::HardBounce,
+        evidence: Some(delivery.id),
+        note: reply.to_string().chars().take(200).collect(),
+        expires_at: (class == Class::MailboxInactive).then(|| record.at + INACTIVE_FOR),
+        at: record.at,
+    })
+}
+
+/// Sure only where the code and the words say the same (RFC 3463: X.1.1, X.1.6, X.1.10, X.2.1).
+fn lost_class(reply: &Reply) -> Option<Class> {
+    let code = reply.enhanced()?;
+    let is_code = matches!((code.0, code.1, code.2), (5, 1, 1 | 6 | 10) | (5, 2, 1));
+    if !reply.is_permanent() || !is_code {
+        return None;
+    }
+    let class = phrases::class_of(&reply.text())?;
+    matches!(class, Class::MailboxInvalid | Class::MailboxInactive).then_some(class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_code_and_words_that_agree_make_a_mailbox_lost() {
+        let cases = [
+            ("550 5.1.1 The email account that you tried to reach does not exist", true),
+            ("550 5.1.1 <a@b.example>: Recipient address rejected: User unknown", true),
+            ("550 5.2.1 The email account that you tried to reach is disabled", true),
+            ("550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found", true),
+            ("550 No such user", false),
+            ("450 4.1.1 User unknown in virtual alias table", false),
+            ("550 5.1.1 blocked by spamhaus", false),
+            ("550 5.4.1 Recipient address rejected: Access denied", false),
+            ("550 5.7.1 User unknown", false),
+            ("552 5.2.2 user unknown to have room", false),
+        ];
+        for (text, is_lost) in cases {
+            let reply = Reply::read(text).expect("a reply");
+            assert_eq!(lost_class(&reply).is_some(), is_lost, "{text}");
+        }
+    }
+}
