@@ -9,10 +9,11 @@
 mod desk;
 mod files;
 mod memory;
+mod options;
 mod signals;
 
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,17 +28,18 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
-use crate::deliver::{DeliverOptions, Dialer, Source};
-use crate::dns::{self, DnsFailure, DnsOptions, Resolver};
+use crate::dns::{self, DnsFailure, Resolver};
+use crate::fetch::Fetcher;
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
-use crate::schedule::retry::RetryPolicy;
-use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
-use crate::schedule::{Parts, Schedule, ScheduleOptions, Tasks};
+use crate::schedule::route::{RouteError, Routes};
+use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
+use crate::webhooks::Webhooks;
+use options::{fetch_options, parts, resolver, schedule_options};
 
 pub use signals::serve;
 
@@ -94,6 +96,9 @@ struct Live {
 /// Reads the settings anew, wherever they come from.
 pub type Reread = Arc<dyn Fn() -> Result<Settings, Mistakes> + Send + Sync>;
 
+/// A task that serves everybody, with its name; it ends by itself once it is told to stop.
+type Watched = (&'static str, JoinHandle<()>);
+
 /// A whole daemon, running.
 pub struct App {
     live: Arc<Live>,
@@ -102,8 +107,9 @@ pub struct App {
     addresses: Addresses,
     stop_wait: Duration,
     tasks: Tasks,
-    servers: Vec<JoinHandle<()>>,
-    servers_stop: watch::Sender<bool>,
+    watched: Vec<Watched>,
+    /// Ends what is watched.
+    stop_tasks: watch::Sender<bool>,
     _lock: Option<File>,
 }
 
@@ -122,26 +128,21 @@ impl App {
     ) -> Result<App, AppError> {
         files::allow_for(&settings);
         memory::small_pages();
-        let certificates = Certificates::open(&settings.tls, &settings.node.host_name)?;
         let http = bind_http(&settings).await?;
-        let socket_path = settings.control_socket();
         let kept = Kept::open(&settings, &clock).await?;
-        let (store, spool) = (kept.store.clone(), kept.spool.clone());
-        let trusted = settings.trusted.iter().map(|one| (one.network, one.credential.clone()));
-        let auth = Auth::open(store.clone(), trusted.collect(), clock.clone()).await?;
-        let composer =
-            Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone()).await?;
-        let parts = parts(&settings, &kept, &composer, &clock)?;
-        let queue = kept.queue.clone();
+        let (store, spool, queue) = (kept.store.clone(), kept.spool.clone(), kept.queue.clone());
         queue.note_suspended().await?;
+        let known = Known::open(&settings, &store, &clock).await?;
+        let (stop_tasks, stopped) = watch::channel(false);
+        let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(&settings));
+        let (webhooks, webhooks_task) =
+            Webhooks::start(store.clone(), fetcher, clock.clone(), stopped.clone());
+        let parts = parts(&settings, &kept, &known, &clock)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
-        let host_name = &settings.node.host_name;
-        let door = Acceptance::new(queue.clone(), auth.clone(), host_name, clock.clone());
-        let listener =
-            Listener::start(&settings.smtp, host_name, auth.clone(), door.clone(), &certificates)?;
-        let socket = OperatorSocket::bind(&socket_path)?;
+        let listener = known.listener(&settings, &queue, &clock)?;
+        let socket = OperatorSocket::bind(&settings.control_socket())?;
         let mut addresses = Addresses {
             submission: listener.submission().to_vec(),
             submissions: listener.submissions().to_vec(),
@@ -152,19 +153,19 @@ impl App {
             settings: ArcSwap::from_pointee(settings),
             reloading: tokio::sync::Mutex::new(()),
             schedule,
-            auth,
-            composer,
-            certificates,
+            auth: known.auth,
+            composer: known.composer,
+            certificates: known.certificates,
             listener,
             logs,
         });
-        let (servers_stop, stopped) = watch::channel(false);
         let audit = Audit::new(store.clone(), spool.clone());
         let router =
-            api::router(desk::api_state(&live, &store, (queue, door, audit), &clock, reread));
-        let servers = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
+            api::router(desk::api_state(&live, &store, (queue, audit, webhooks), &clock, reread));
+        let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
+        watched.push(("the feed of webhooks", webhooks_task));
         let _lock = kept.lock;
-        Ok(App { live, store, spool, addresses, stop_wait, tasks, servers, servers_stop, _lock })
+        Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }
 
     pub fn addresses(&self) -> &Addresses {
@@ -196,7 +197,7 @@ impl App {
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
-            () = any_ended(&mut self.servers) => "a server of HTTP or metrics",
+            ended = any_ended(&mut self.watched) => ended,
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
         };
@@ -207,11 +208,11 @@ impl App {
     pub async fn stop(self) -> Result<(), AppError> {
         self.live.listener.drain(self.stop_wait).await;
         self.live.schedule.stop(self.tasks, self.stop_wait).await;
-        self.servers_stop.send_replace(true);
+        self.stop_tasks.send_replace(true);
         // One that has ended was noticed by `died`, and must not be asked twice.
-        for server in self.servers.into_iter().filter(|server| !server.is_finished()) {
-            if let Err(error) = server.await {
-                tracing::error!(%error, "a server of HTTP or metrics ended in a fault of our own");
+        for (what, task) in self.watched.into_iter().filter(|(_, task)| !task.is_finished()) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "{what} ended in a fault of our own");
             }
         }
         self.spool.close().await;
@@ -220,13 +221,15 @@ impl App {
     }
 }
 
-async fn any_ended(servers: &mut [JoinHandle<()>]) {
+async fn any_ended(watched: &mut [Watched]) -> &'static str {
     std::future::poll_fn(|context| {
+        let is_ended = |task: &mut JoinHandle<()>| std::pin::Pin::new(task).poll(context);
+        let mut is_ended = is_ended;
         let ended =
-            servers.iter_mut().any(|server| std::pin::Pin::new(server).poll(context).is_ready());
-        if ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            watched.iter_mut().find_map(|(what, task)| is_ended(task).is_ready().then_some(*what));
+        ended.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
     })
-    .await;
+    .await
 }
 
 /// What keeps: ledger, spool, queue.
@@ -268,100 +271,43 @@ impl Kept {
     }
 }
 
+/// What looks up: who is it, which key signs, which certificate is shown, where is a name.
+struct Known {
+    auth: Auth,
+    composer: Composer,
+    certificates: Certificates,
+    resolver: Resolver,
+}
+
+impl Known {
+    async fn open(settings: &Settings, store: &Store, clock: &Clock) -> Result<Known, AppError> {
+        let trusted = settings.trusted.iter().map(|one| (one.network, one.credential.clone()));
+        let composer = Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone());
+        Ok(Known {
+            auth: Auth::open(store.clone(), trusted.collect(), clock.clone()).await?,
+            composer: composer.await?,
+            certificates: Certificates::open(&settings.tls, &settings.node.host_name)?,
+            resolver: resolver(settings, clock)?,
+        })
+    }
+
+    fn listener(
+        &self,
+        settings: &Settings,
+        queue: &Queue,
+        clock: &Clock,
+    ) -> Result<Listener, AppError> {
+        let (auth, host_name) = (self.auth.clone(), &settings.node.host_name);
+        let door = Acceptance::new(queue.clone(), auth.clone(), host_name, clock.clone());
+        Ok(Listener::start(&settings.smtp, host_name, auth, door, &self.certificates)?)
+    }
+}
+
 /// Where the ledger of these settings lies.
 pub fn location(settings: &Settings) -> Location {
     match &settings.store.url {
         Some(url) => Location::Postgres(url.clone()),
         None => Location::Sqlite(settings.node.data_dir.clone()),
-    }
-}
-
-fn parts(
-    settings: &Settings,
-    kept: &Kept,
-    composer: &Composer,
-    clock: &Clock,
-) -> Result<Parts, AppError> {
-    let sources = sources(settings);
-    let mut own_names: Vec<String> = sources.iter().map(|source| source.ehlo.clone()).collect();
-    own_names.push(settings.node.host_name.clone());
-    let addresses = settings.source.iter().flat_map(|source| source.address.iter().copied());
-    let own_addresses: Vec<IpAddr> = addresses.collect();
-    let resolver = Resolver::new(
-        DnsOptions {
-            servers: settings.dns.servers.clone(),
-            allowed_networks: settings.delivery.allowed_networks.clone(),
-            own_names,
-            own_addresses,
-        },
-        clock.clone(),
-    )?;
-    let preference = settings.delivery.preference;
-    let routes = Routes::read(&settings.route, preference)?;
-    let options = RouterOptions { mx_port: settings.delivery.mx_port, preference };
-    Ok(Parts {
-        queue: kept.queue.clone(),
-        router: Router::new(routes, resolver, kept.store.clone(), options),
-        dialer: Dialer::new(deliver_options(settings), clock.clone()),
-        composer: composer.clone(),
-        sources,
-    })
-}
-
-/// Without any in the settings mail leaves from whatever address the system picks.
-fn sources(settings: &Settings) -> Vec<Source> {
-    let host_name = &settings.node.host_name;
-    if settings.source.is_empty() {
-        return vec![Source {
-            name: "default".into(),
-            bind_v4: None,
-            bind_v6: None,
-            ehlo: host_name.clone(),
-        }];
-    }
-    let source = |setting: &config::SourceSettings| Source {
-        name: setting.name.clone(),
-        bind_v4: setting.address.iter().find_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        }),
-        bind_v6: setting.address.iter().find_map(|address| match address {
-            IpAddr::V6(address) => Some(*address),
-            IpAddr::V4(_) => None,
-        }),
-        ehlo: setting.ehlo.clone().unwrap_or_else(|| host_name.clone()),
-    };
-    settings.source.iter().map(source).collect()
-}
-
-fn deliver_options(settings: &Settings) -> DeliverOptions {
-    let delivery = &settings.delivery;
-    DeliverOptions {
-        connect_wait: delivery.connect_wait,
-        greeting_wait: delivery.greeting_wait,
-        command_wait: delivery.command_wait,
-        data_start_wait: delivery.data_start_wait,
-        data_block_wait: delivery.data_block_wait,
-        data_end_wait: delivery.data_end_wait,
-        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
-        chunking: true,
-        extra_roots: None,
-    }
-}
-
-fn schedule_options(settings: &Settings) -> ScheduleOptions {
-    let delivery = &settings.delivery;
-    ScheduleOptions {
-        host_name: settings.node.host_name.clone(),
-        connections_per_site_max: delivery.connections_per_site_max,
-        connections_max: delivery.connections_max,
-        messages_per_connection_max: delivery.messages_per_connection_max,
-        recipients_per_transaction_max: delivery.recipients_per_transaction_max,
-        idle_wait: delivery.idle_wait,
-        retry: RetryPolicy {
-            wait_first: settings.retry.wait_first,
-            wait_max: settings.retry.wait_max,
-        },
     }
 }
 
@@ -384,14 +330,17 @@ fn serve_http(
     listeners: Vec<TcpListener>,
     addresses: &mut Addresses,
     stop: &watch::Receiver<bool>,
-) -> Result<Vec<JoinHandle<()>>, AppError> {
+) -> Result<Vec<Watched>, AppError> {
     let options = TcpOptions {
         tls: Some(live.certificates.server_config(&["http/1.1"])?),
         proxies: live.settings.load().http.proxies.clone(),
     };
     let mut servers = vec![
-        tokio::spawn(api::serve_unix(socket, router.clone(), stop.clone())),
-        tokio::spawn(keep_up_metrics(stop.clone())),
+        (
+            "the operator's socket",
+            tokio::spawn(api::serve_unix(socket, router.clone(), stop.clone())),
+        ),
+        ("the upkeep of metrics", tokio::spawn(keep_up_metrics(stop.clone()))),
     ];
     for listener in listeners {
         let address = listener
@@ -399,7 +348,7 @@ fn serve_http(
             .map_err(|why| AppError::Io { what: "the HTTP port has no address".into(), why })?;
         addresses.http.push(address);
         let serve = api::serve_tcp(listener, router.clone(), options.clone(), stop.clone());
-        servers.push(tokio::spawn(serve));
+        servers.push(("a server of HTTP", tokio::spawn(serve)));
     }
     Ok(servers)
 }

@@ -35,6 +35,7 @@ pub mod schedule; // sites, lanes, retries
 // Rank 6: who comes to the door.
 pub mod feedback; // what comes back, and what it means
 pub mod listener; // SMTP sessions
+pub mod webhooks; // events told to customers' servers
 
 // Rank 7: who steers.
 pub mod api; // /v1 over HTTP and the operator's socket

@@ -34,4 +34,5 @@ mod support;
 mod suppression;
 mod tenants;
 mod tidy;
+mod webhooks;
 mod world;

@@ -98,7 +98,7 @@ pub(super) async fn list(
         return Err(Problem::of_field("limit", format!("must be between 1 and {LIST_MAX}")));
     }
     let after = asked.cursor.unwrap_or(EventId(0));
-    let rows = call.store.events_after(call.scope(), after, limit).await?;
+    let rows = call.store.events_in(call.scope(), after, limit).await?;
     let more = rows.len() >= limit as usize;
     let next = rows.last().map_or(after, |last| last.id).to_string();
     let wanted = |row: &EventRow| asked.kind.is_none_or(|kind| kind == row.kind);
@@ -156,7 +156,7 @@ async fn follow(
     let mut quiet = KEEP_ALIVE;
     let mut lived = Duration::ZERO;
     while lived < STREAM_LIFE {
-        let rows = match store.events_after(scope, after, LIST_MAX).await {
+        let rows = match store.events_in(scope, after, LIST_MAX).await {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::warn!(reason = %error, "a stream of events ends");

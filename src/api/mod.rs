@@ -27,6 +27,7 @@ mod serve;
 mod session;
 pub mod suppressions;
 pub mod users;
+pub mod webhooks;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -55,6 +56,7 @@ use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::store::Store;
 use crate::telemetry::names;
+use crate::webhooks::Webhooks;
 use access::Shared;
 
 /// No request to /v1 carries more.
@@ -84,6 +86,7 @@ pub struct ApiState {
     /// Looks at the records of sending domains.
     pub looker: Option<domain_check::Looker>,
     pub reload: Option<Reloading>,
+    pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -126,6 +129,12 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(domain_check::check))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::show, webhooks::update, webhooks::remove))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::calls))
+        .routes(routes!(webhooks::replay))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))

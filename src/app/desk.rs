@@ -12,11 +12,12 @@ use crate::dns::{DnsOptions, Resolver};
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::store::Store;
+use crate::webhooks::Webhooks;
 
 pub(super) fn api_state(
     live: &Arc<Live>,
     store: &Store,
-    (queue, door, audit): (Queue, Acceptance, Audit),
+    (queue, audit, webhooks): (Queue, Audit, Webhooks),
     clock: &Clock,
     reread: Option<Reread>,
 ) -> ApiState {
@@ -38,6 +39,9 @@ pub(super) fn api_state(
             })
         })
     });
+    let settings = live.settings.load();
+    let (auth, host_name) = (live.auth.clone(), &settings.node.host_name);
+    let door = Acceptance::new(queue.clone(), auth, host_name, clock.clone());
     ApiState {
         store: store.clone(),
         auth: Some(live.auth.clone()),
@@ -45,10 +49,11 @@ pub(super) fn api_state(
         queue: Some(queue),
         door: Some(door),
         audit: Some(audit),
-        looker: looker(&live.settings.load(), clock),
+        looker: looker(&settings, clock),
         reload,
+        webhooks: Some(webhooks),
         clock: clock.clone(),
-        dkim_dir: live.settings.load().node.dkim_dir.clone(),
+        dkim_dir: settings.node.dkim_dir.clone(),
         nudge,
     }
 }

@@ -28,7 +28,7 @@ use crate::wire::network::Network;
 
 pub use directory::Rows;
 pub use patience::prefix;
-pub use secrets::{hash_secret, new_secret, new_token};
+pub use secrets::{hash_secret, new_secret, new_token, random_octets};
 
 /// Somebody who may submit.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,6 +26,8 @@ const SESSION_IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
 const SEEN_EVERY: Duration = Duration::from_secs(5 * 60);
 const INVITE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 const TOTP_STEP_SECONDS: u64 = 30;
+/// As many as RFC 4226 §4 recommends.
+const TOTP_OCTETS: usize = 20;
 const RECOVERY_CODES: usize = 10;
 const PASSWORD_LETTERS_MIN: usize = 10;
 const PASSWORD_BYTES_MAX: usize = 1024;
@@ -246,7 +248,7 @@ impl Auth {
 
     /// A secret for an authenticator; it counts once `confirm_factor` has seen a code of it.
     pub async fn begin_factor(&self, person: &Person) -> Result<NewFactor, SignInError> {
-        let secret = Secret::from(secrets::random_octets().as_slice()).to_base32();
+        let secret = Secret::from(&secrets::random_octets()[..TOTP_OCTETS]).to_base32();
         self.people()?.set_totp_pending(person.user.id, &secret).await?;
         let url = totp_of(&person.user, &secret).and_then(|totp| totp.to_url().ok());
         let url = url.ok_or(SignInError::Unavailable)?;

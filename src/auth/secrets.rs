@@ -29,11 +29,6 @@ pub fn new_token() -> String {
     octets.iter().map(|octet| char::from(LETTERS[usize::from(octet % 32)])).collect()
 }
 
-/// For the second factor: as many as RFC 4226 §4 recommends.
-pub(super) fn random_octets() -> [u8; 20] {
-    random()
-}
-
 /// A new secret (160 bits in letters and digits) and its argon2 hash as a PHC string.
 pub fn new_secret() -> (String, String) {
     let secret = new_token();
@@ -50,6 +45,11 @@ pub fn hash_secret(secret: &str) -> String {
         .hash_password_with_salt(secret.as_bytes(), &salt)
         .expect("a secret is shorter than 4 GiB and the salt has its right length");
     hash.to_string()
+}
+
+/// Octets for a secret that is not a person's to type.
+pub fn random_octets() -> [u8; 32] {
+    random::<32>()
 }
 
 /// Work of some 20 ms, whatever the answer.

@@ -65,6 +65,7 @@ impl Desk {
             audit: None,
             looker: None,
             reload: None,
+            webhooks: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),
             nudge: Arc::new(|| {}),

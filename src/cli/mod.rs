@@ -22,6 +22,7 @@ mod screen;
 mod serve;
 mod suppression;
 mod user;
+mod webhook;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -70,6 +71,9 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// Endpoints that are told of events.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Addresses that are not written to.
     #[command(subcommand)]
     Suppression(suppression::Suppression),
@@ -164,6 +168,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
+        Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
@@ -213,7 +218,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 34] = [
+    const VERBS: [(&str, &[&str]); 42] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -242,6 +247,14 @@ mod tests {
         ("migrate", &[]),
         ("version", &[]),
         ("report parse", &[]),
+        ("webhook add", &["webhooks_add"]),
+        ("webhook list", &["webhooks_list"]),
+        ("webhook change", &["webhooks_update"]),
+        ("webhook remove", &["webhooks_remove"]),
+        ("webhook rotate", &["webhooks_rotate"]),
+        ("webhook test", &["webhooks_test"]),
+        ("webhook calls", &["webhooks_calls"]),
+        ("webhook replay", &["webhooks_replay"]),
         ("suppression list", &["suppressions_list"]),
         ("suppression add", &["suppressions_add"]),
         ("suppression remove", &["suppressions_remove"]),

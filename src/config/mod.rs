@@ -64,6 +64,8 @@ settings! {
         tls: Tls = Tls::default(), Table, Restart;
         /// `[http]`
         http: Http = Http::default(), Table, Restart;
+        /// `[fetch]`
+        fetch: Fetch = Fetch::default(), Table, Restart;
         /// `[delivery]`
         delivery: Delivery = Delivery::default(), Table, Restart;
         /// `[retry]`
@@ -158,6 +160,14 @@ settings! {
         listen: Vec<SocketAddr> = vec![loopback(8025)], Address, Restart;
         /// Plain HTTP is answered on loopback and to these proxies; everybody else gets TLS.
         proxies: Vec<Network> = Vec::new(), Network, Restart;
+    }
+
+    /// URLs of customers that the daemon calls: webhooks.
+    Fetch {
+        /// Private and loopback addresses that may be called nevertheless.
+        allowed_networks: Vec<Network> = Vec::new(), Network, Restart;
+        /// Certificates in PEM that are trusted beside the system's.
+        extra_roots: Option<PathBuf> = None, Path, Restart;
     }
 
     /// Delivery to receiving hosts.

@@ -54,6 +54,10 @@ ids! {
     LimitId
     /// Mail to many contacts, planned and reported together.
     CampaignId
+    /// A customer's endpoint that is told of events.
+    WebhookId
+    /// One call to such an endpoint, with all its tries.
+    WebhookCallId
     /// A person who signs in.
     UserId
     /// One browser in which a person is signed in.

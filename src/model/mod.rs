@@ -23,6 +23,7 @@ pub mod state;
 pub mod suppression;
 pub mod time;
 pub mod transport;
+pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
 pub use class::{
@@ -44,3 +45,4 @@ pub use state::{State, Step, next};
 pub use suppression::{SuppressionReason, SuppressionScope};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
+pub use webhook::{CallState, WebhookFormat};

@@ -19,6 +19,7 @@ use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::suppressions::{self, SuppressionChange};
+use super::webhooks::{self, WebhookChange};
 
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -58,6 +59,7 @@ pub enum Change {
     Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
+    Webhook(Box<WebhookChange>),
     /// Statements that belong together.
     Rows(Vec<RowWrite>),
     /// With its line of the audit log, which is written when anything was changed.
@@ -198,6 +200,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)
         }
+        Change::Webhook(change) => webhooks::write(connection, change).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),

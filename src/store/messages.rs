@@ -77,6 +77,12 @@ impl Store {
         rows.first().map(|row| Ok(MessageId(row.int(0)?))).transpose()
     }
 
+    /// Those that there are, in no order.
+    pub async fn messages(&self, ids: &[MessageId]) -> Result<Vec<MessageRow>> {
+        let ids = json_ids(ids.iter().map(|id| id.0));
+        collect(self.read(&MESSAGES_BY_ID, vec![ids.into()]).await?, message)
+    }
+
     /// After an `Unsure`, whose client would send a second mail when he was told to come again and
     /// the first was taken: the ledger is asked for as long as a client may wait. A server that
     /// stays away longer may still have taken it.
@@ -109,7 +115,7 @@ impl Store {
     }
 
     /// Oldest first.
-    pub async fn events_after(
+    pub async fn events_in(
         &self,
         scope: Scope,
         after: EventId,
@@ -133,7 +139,8 @@ impl Store {
     }
 }
 
-fn event(row: &Row) -> Result<EventRow> {
+/// From the columns of `EVENTS_OF_MESSAGE`.
+pub fn event(row: &Row) -> Result<EventRow> {
     Ok(EventRow {
         id: EventId(row.int(0)?),
         at: Timestamp(row.int(1)?),

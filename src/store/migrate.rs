@@ -35,6 +35,7 @@ migrations! {
     (4, "0004_sources"),
     (7, "0007_suppressions"),
     (8, "0008_control"),
+    (9, "0009_webhooks"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

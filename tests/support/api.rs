@@ -72,6 +72,7 @@ impl TestApi {
             looker: None,
             reload: None,
             clock: clock.clone(),
+            webhooks: None,
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
         };
