@@ -52,6 +52,10 @@ ids! {
     SuppressionId
     /// One row of the table of limits.
     LimitId
+    /// One source at one operator, or one sending domain there, on its way to full volume.
+    WarmupId
+    /// One automatic change of a limit.
+    DecisionId
     /// Mail to many contacts, planned and reported together.
     CampaignId
     /// A customer's endpoint that is told of events.

@@ -23,6 +23,7 @@ pub mod state;
 pub mod suppression;
 pub mod time;
 pub mod transport;
+pub mod warmup;
 pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
@@ -45,4 +46,8 @@ pub use state::{State, Step, next};
 pub use suppression::{SuppressionReason, SuppressionScope};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
+pub use warmup::{
+    DECISION_SAMPLES_MAX, Decision, DecisionRule, DecisionState, Marks, WarmSubject, WarmupState,
+    WarmupVerdict,
+};
 pub use webhook::{CallState, WebhookFormat};

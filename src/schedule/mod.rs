@@ -5,9 +5,12 @@
 //!             memory does not grow with the queue.
 //! Knows not:  who calls for it, HTTP, SQL.
 
+pub mod adaptive; // what a host says about the pace
 mod alarm;
 mod conclude;
 mod custody;
+pub mod forecast; // when will it be done?
+pub mod governor; // from what was answered to limits, with a decision for each change
 mod hand;
 mod lane;
 pub mod limits; // what may be sent, by whom, in which time
@@ -25,6 +28,7 @@ mod small;
 mod suppressed;
 mod unrouted;
 mod verdict;
+pub mod warmup; // plans and results write day limits
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -19,6 +19,7 @@ use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::suppressions::{self, SuppressionChange};
+use super::warmups;
 use super::webhooks::{self, WebhookChange};
 
 #[derive(Clone, Debug)]
@@ -59,6 +60,13 @@ pub enum Change {
     Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
+    Learnt {
+        learnt: Box<warmups::Learnt>,
+        at: Timestamp,
+    },
+    ForgetSourceHours {
+        before: Timestamp,
+    },
     Webhook(Box<WebhookChange>),
     /// Statements that belong together.
     Rows(Vec<RowWrite>),
@@ -196,6 +204,8 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
         }
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
+        Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,
+        Change::ForgetSourceHours { before } => warmups::forget_hours(connection, *before).await,
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)

@@ -31,6 +31,7 @@ mod suppressions; // addresses that are not written to
 mod tenants; // changes to organizations, streams, credentials
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
+mod warmups; // warm-ups, what was answered, what was decided
 mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
@@ -48,6 +49,7 @@ pub use suppressions::{
     SuppressionRow,
 };
 pub use unreadable::Unreadable;
+pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
@@ -332,6 +334,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(organizations::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
+    all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);
     for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {

@@ -21,6 +21,7 @@ mod seed;
 mod session;
 pub mod sink;
 mod stream;
+pub mod tolerance;
 mod traffic;
 mod transaction;
 mod weak_key;

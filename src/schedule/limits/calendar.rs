@@ -35,6 +35,12 @@ pub struct Calendar {
     last: Mutex<Option<Span>>,
 }
 
+impl Clone for Calendar {
+    fn clone(&self) -> Calendar {
+        Calendar::new(self.zone.clone(), self.boundary)
+    }
+}
+
 impl Calendar {
     pub fn new(zone: TimeZone, boundary: Duration) -> Calendar {
         Calendar { zone, boundary, last: Mutex::new(None) }

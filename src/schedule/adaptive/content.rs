@@ -1,0 +1,144 @@
+//! Campaigns and From domains that an operator does not want: they stop there, no source does.
+//!
+//! Owns:       how often each was refused for what it says or for whom it is from.
+//! Promises:   one refusal stops nobody; a stop has an end, and the next one is longer; bounded
+//!             memory.
+//! Knows not:  sources.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::model::*;
+
+/// Refusals in words, and their share of what the campaign offered there within `WINDOW`.
+const WORDS_MIN: u64 = 5;
+const SHARE_MIN: f64 = 0.1;
+const WINDOW: Duration = Duration::from_secs(3600);
+const STOP_FIRST: Duration = Duration::from_secs(2 * 3600);
+const STOP_MAX: Duration = Duration::from_secs(24 * 3600);
+/// After so long the next stop is short again.
+const FORGOTTEN: Duration = Duration::from_secs(48 * 3600);
+/// Pairs remembered; the oldest half goes beyond it.
+const PAIRS_MAX: usize = 20_000;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Record {
+    since: Timestamp,
+    offered: u64,
+    words: u64,
+    stopped_until: Option<Timestamp>,
+    times: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stop {
+    pub who: WhoScope,
+    pub operator: OperatorId,
+    pub until: Timestamp,
+    pub cause: String,
+    pub samples: Vec<String>,
+}
+
+#[derive(Clone, Default)]
+pub struct Stops(HashMap<(WhoScope, OperatorId), Record>);
+
+impl Stops {
+    /// `offered` recipients were answered for a campaign or a domain at an operator, `words` of
+    /// them with a refusal of its content or its From domain.
+    pub fn note(
+        &mut self,
+        (who, operator): (WhoScope, OperatorId),
+        offered: u64,
+        words: u64,
+        samples: &[String],
+        now: Timestamp,
+    ) -> Option<Stop> {
+        if words == 0 && !self.0.contains_key(&(who, operator)) {
+            return None;
+        }
+        self.make_room();
+        let record = self.0.entry((who, operator)).or_default();
+        if now.since(record.since) > WINDOW {
+            (record.since, record.offered, record.words) = (now, 0, 0);
+        }
+        record.offered += offered;
+        record.words += words;
+        let stopped = record.stopped_until.is_some_and(|until| now < until);
+        let share = record.words as f64 / record.offered.max(1) as f64;
+        if stopped || record.words < WORDS_MIN || share < SHARE_MIN {
+            return None;
+        }
+        let known = record.stopped_until.is_some_and(|until| now.since(until) < FORGOTTEN);
+        record.times = if known { record.times + 1 } else { 0 };
+        let wait = STOP_FIRST.saturating_mul(2u32.saturating_pow(record.times)).min(STOP_MAX);
+        let until = now + wait;
+        let cause = format!(
+            "{} of {} were refused for {}; no other source is burnt for it",
+            record.words,
+            record.offered,
+            match who {
+                WhoScope::SendingDomain(_) => "their From domain or their content",
+                _ => "their content",
+            }
+        );
+        record.stopped_until = Some(until);
+        (record.offered, record.words) = (0, 0);
+        Some(Stop { who, operator, until, cause, samples: samples.to_vec() })
+    }
+
+    pub fn undo(&mut self, who: WhoScope, operator: OperatorId) {
+        self.0.remove(&(who, operator));
+    }
+
+    fn make_room(&mut self) {
+        if self.0.len() < PAIRS_MAX {
+            return;
+        }
+        let mut since: Vec<Timestamp> = self.0.values().map(|record| record.since).collect();
+        since.sort_unstable();
+        let middle = since[since.len() / 2];
+        self.0.retain(|_, record| record.since > middle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAMPAIGN: (WhoScope, OperatorId) = (WhoScope::Campaign(CampaignId(7)), OperatorId(3));
+
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_seconds(hours * 3600)
+    }
+
+    #[test]
+    fn a_campaign_that_is_refused_for_its_content_stops_at_that_operator_alone() {
+        let mut stops = Stops::default();
+        assert_eq!(stops.note(CAMPAIGN, 20, 4, &[], at(1)), None);
+        let stop = stops.note(CAMPAIGN, 5, 1, &["550 spam".into()], at(1)).expect("a stop");
+        assert_eq!((stop.who, stop.operator), CAMPAIGN);
+        assert_eq!((stop.until, stop.samples.len()), (at(3), 1));
+        assert_eq!(stops.note((CAMPAIGN.0, OperatorId(4)), 5, 4, &[], at(1)), None);
+        let again = stops.note(CAMPAIGN, 5, 5, &[], at(4)).expect("a longer stop");
+        assert_eq!(again.until, at(8));
+    }
+
+    #[test]
+    fn a_few_refusals_of_many_mails_stop_nobody() {
+        let mut stops = Stops::default();
+        for _ in 0..50 {
+            assert_eq!(stops.note(CAMPAIGN, 100, 2, &[], at(1)), None);
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut stops = Stops::default();
+        for campaign in 0..100_000 {
+            let who = WhoScope::Campaign(CampaignId(campaign));
+            let at = Timestamp::from_seconds(campaign);
+            assert_eq!(stops.note((who, OperatorId(1)), 1, 1, &[], at), None);
+        }
+        assert!(stops.0.len() <= PAIRS_MAX);
+    }
+}

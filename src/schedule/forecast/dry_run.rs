@@ -1,0 +1,186 @@
+//! The planner, the order of sources and the limits, without mail.
+//!
+//! Owns:       the wiring that in the daemon lanes and tasks are.
+//! Promises:   nothing is decided here: what is placed was granted by `Limits::reserve`, in the
+//!             order of `overflow::order`, and every limit was written by `Governor::think`.
+//! Knows not:  what becomes of what was placed; who asks says that.
+
+use std::time::Duration;
+
+use crate::model::*;
+use crate::schedule::governor::book::{Book, Lesson};
+use crate::schedule::governor::{Governor, Numbers};
+use crate::schedule::limits::Limits;
+use crate::schedule::warmup::overflow::{Candidate, order};
+
+/// Waits for a limit that opens soon, in one call.
+const WAITS_MAX: u32 = 600;
+/// So many at once, or this part of a day's volume: what is learnt from them comes before the next.
+const PART_MIN: u64 = 10;
+const PART_OF_DAY: u64 = 100;
+
+/// Ids that nobody else sees.
+#[derive(Clone, Debug)]
+pub struct Counter(pub i64);
+
+impl Counter {
+    fn next(&mut self) -> i64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+impl Numbers for Counter {
+    fn limit(&mut self) -> LimitId {
+        LimitId(self.next())
+    }
+    fn warmup(&mut self) -> WarmupId {
+        WarmupId(self.next())
+    }
+    fn decision(&mut self) -> DecisionId {
+        DecisionId(self.next())
+    }
+}
+
+/// Some mails of one kind, on their way to a source.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    pub class: StreamClass,
+    pub operator: OperatorId,
+    pub count: u64,
+    pub now: Timestamp,
+    /// A limit that opens within it is waited for.
+    pub within: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub source: SourceId,
+    pub count: u64,
+}
+
+pub struct DryRun {
+    pub governor: Governor,
+    pub limits: Limits,
+    pub numbers: Counter,
+    /// The pool.
+    pub sources: Vec<SourceId>,
+    book: Book,
+    turn: usize,
+    domain: Domain,
+    /// Why the last wish found no source.
+    pub denied: Vec<Denial>,
+}
+
+impl DryRun {
+    /// None where no domain could be named, which a test would notice.
+    pub fn new(governor: Governor, limits: Limits, sources: Vec<SourceId>) -> Option<DryRun> {
+        Some(DryRun {
+            governor,
+            limits,
+            // Far above those of the ledger, so that no id is met twice.
+            numbers: Counter(1 << 52),
+            sources,
+            book: Book::default(),
+            turn: 0,
+            domain: Domain::parse("example.com").ok()?,
+            denied: Vec::new(),
+        })
+    }
+
+    /// Puts the limits of all courses in force; afterwards `look` keeps them up.
+    pub fn begin(&mut self, now: Timestamp) {
+        self.look(now);
+        let limits: Vec<Limit> =
+            self.governor.planner.all().filter_map(|warmup| warmup.limit()).collect();
+        limits.into_iter().for_each(|limit| self.limits.put(limit));
+    }
+
+    /// What the controller's task does twice a second.
+    pub fn look(&mut self, now: Timestamp) {
+        let day = self.limits.calendar().day(now);
+        let book = std::mem::take(&mut self.book);
+        let bounds = (day.begin, day.end);
+        let mut thoughts = self.governor.think(book, now, bounds, &mut self.numbers);
+        for pair in thoughts.touched_once() {
+            let Some(warmup) = self.governor.planner.get(pair) else { continue };
+            match warmup.limit() {
+                Some(limit) => thoughts.put.push(limit),
+                None => thoughts.removed.push(warmup.limit),
+            }
+        }
+        thoughts.removed.into_iter().for_each(|id| self.limits.remove(id));
+        for limit in thoughts.put {
+            if self.limits.get(limit.id).as_ref() != Some(&limit) {
+                self.limits.put(limit);
+            }
+        }
+        self.limits.sweep(now);
+    }
+
+    /// Where some of these mails go; None when they are to wait.
+    pub fn place(&mut self, wish: &Wish) -> Option<Placed> {
+        self.turn += 1;
+        self.denied.clear();
+        let sources = self.sources.len();
+        let candidates: Vec<Candidate> = (0..sources)
+            .map(|at| self.sources[(at + self.turn) % sources])
+            .filter(|source| !self.governor.is_blocked(*source, wish.operator, wish.now))
+            .map(|source| {
+                let standing = self.governor.standing(source, wish.operator, wish.now);
+                Candidate { source, standing }
+            })
+            .collect();
+        for source in order(wish.class, &candidates) {
+            let pair = (WarmSubject::Source(source), wish.operator);
+            let course = self.governor.planner.get(pair).map(|warmup| &warmup.course);
+            let day = course.map_or(u64::MAX, |course| course.cap() / PART_OF_DAY);
+            let turns = (wish.count / sources as u64).max(PART_MIN);
+            let part = wish.count.min(turns).min(day.max(PART_MIN));
+            if let Some(count) = self.ask(source, wish, part) {
+                return Some(Placed { source, count });
+            }
+        }
+        None
+    }
+
+    fn ask(&mut self, source: SourceId, wish: &Wish, count: u64) -> Option<u64> {
+        let attempt = Attempt {
+            source,
+            operator: wish.operator,
+            site: SiteId(wish.operator.0),
+            domain: self.domain.clone(),
+            organization: OrganizationId::FIRST,
+            stream: StreamId(if wish.class == StreamClass::Marketing { 2 } else { 1 }),
+            class: wish.class,
+            campaign: None,
+            sending_domain: None,
+        };
+        let end = wish.now + wish.within;
+        let mut at = wish.now;
+        for _ in 0..WAITS_MAX {
+            match self.limits.reserve(&attempt, count, at) {
+                Ok(mut permit) => {
+                    permit.offer();
+                    return Some(permit.count());
+                }
+                Err(denial) => match denial.until.filter(|until| *until > at && *until < end) {
+                    Some(until) => at = until,
+                    None => {
+                        self.denied.push(*denial);
+                        return None;
+                    }
+                },
+            }
+        }
+        None
+    }
+
+    pub fn tell(&mut self, lesson: &Lesson<'_>) {
+        self.book.note(lesson);
+    }
+
+    pub fn complain(&mut self, source: SourceId, operator: OperatorId, count: u64) {
+        self.book.complain(source, operator, count);
+    }
+}

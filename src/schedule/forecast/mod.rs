@@ -1,0 +1,265 @@
+//! When will it be done? The planner's own code in dry run.
+//!
+//! Owns:       the question (an audience by operator, what waits before it), the answer.
+//! Promises:   what it tells is what would be sent if operators go on answering as they did: the
+//!             same plans, gates, limits and order of sources decide; it ends, with an answer or
+//!             with "not within the horizon".
+//! Knows not:  rows; the caller brings warm-ups, limits and rates.
+
+mod dry_run;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use dry_run::{Counter, DryRun, Placed, Wish};
+
+use super::governor::Governor;
+use super::governor::book::{Answered, Lesson};
+use super::limits::Limits;
+use super::warmup::Warmup;
+use crate::model::*;
+
+const TICK: Duration = Duration::from_secs(900);
+/// How far a forecast looks.
+pub const HORIZON: Duration = Duration::from_secs(120 * 86_400);
+/// Where nothing was measured: mails an hour that one source brings to one operator.
+pub const HOURLY_ASSUMED: u64 = 36_000;
+
+/// What is asked.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// Recipients at each operator.
+    pub audience: BTreeMap<OperatorId, u64>,
+    /// What waits before them.
+    pub backlog: BTreeMap<OperatorId, u64>,
+    /// Mails of the class transactional a day at each operator, which go first.
+    pub transactional: BTreeMap<OperatorId, u64>,
+    /// Of what is offered, the share that is accepted; 1 where nothing is known.
+    pub accepted: BTreeMap<OperatorId, f64>,
+    /// Mails an hour that one source has brought there; `HOURLY_ASSUMED` where nothing is known.
+    pub hourly: BTreeMap<OperatorId, u64>,
+    pub begins_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorForecast {
+    pub operator: OperatorId,
+    pub recipients: u64,
+    /// None: not within the horizon.
+    pub ends_at: Option<Timestamp>,
+    /// What it waited for most, in the limit's own words.
+    pub bottleneck: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    pub operators: Vec<OperatorForecast>,
+    pub ends_at: Option<Timestamp>,
+    /// The operator that ends last, and why.
+    pub bottleneck: Option<String>,
+}
+
+/// One operator on the way.
+struct Left {
+    before: f64,
+    audience: f64,
+    transactional: f64,
+    share: f64,
+    hourly: u64,
+    ends_at: Option<Timestamp>,
+    waited_for: BTreeMap<String, u64>,
+}
+
+/// Everything that decides, as it stands now. It is used up by one answer.
+pub struct Standing {
+    pub governor: Governor,
+    pub limits: Vec<Limit>,
+    pub calendar: super::limits::calendar::Calendar,
+    pub sources: Vec<SourceId>,
+}
+
+impl Standing {
+    /// One more source of ours: cold where the others are or were, with the same plans.
+    #[must_use]
+    pub fn with_one_more(mut self) -> Standing {
+        let new = SourceId(self.sources.iter().map(|id| id.0).max().unwrap_or(0) + 1);
+        let mut numbers = Counter((1 << 52) - (1 << 20));
+        let mut models: BTreeMap<OperatorId, Warmup> = BTreeMap::new();
+        for warmup in self.governor.planner.all() {
+            if matches!(warmup.subject, WarmSubject::Source(_)) {
+                models.entry(warmup.operator).or_insert_with(|| warmup.clone());
+            }
+        }
+        for (_, mut warmup) in models {
+            use super::governor::Numbers as _;
+            warmup.subject = WarmSubject::Source(new);
+            (warmup.id, warmup.limit) = (numbers.warmup(), numbers.limit());
+            warmup.course.restart();
+            warmup.course.today = None;
+            warmup.course.last_sent = None;
+            self.governor.planner.put(warmup);
+        }
+        self.sources.push(new);
+        self
+    }
+}
+
+/// None where there is no source at all.
+pub fn forecast(question: &Question, standing: Standing) -> Option<Forecast> {
+    if standing.sources.is_empty() {
+        return None;
+    }
+    let limits = Limits::new(standing.calendar);
+    standing.limits.into_iter().for_each(|limit| limits.put(limit));
+    let mut run = DryRun::new(standing.governor, limits, standing.sources)?;
+    let mut left: BTreeMap<OperatorId, Left> =
+        question.audience.iter().map(|(id, count)| (*id, left_of(question, *id, *count))).collect();
+    let mut now = question.begins_at;
+    run.begin(now);
+    spend_today(&mut run, now);
+    let end = now + HORIZON;
+    while now < end && left.values().any(|one| one.ends_at.is_none()) {
+        run.look(now);
+        for (operator, one) in &mut left {
+            tick(&mut run, *operator, one, now);
+        }
+        now = now + TICK;
+    }
+    Some(answer(question, left))
+}
+
+fn left_of(question: &Question, operator: OperatorId, audience: u64) -> Left {
+    let count = |map: &BTreeMap<OperatorId, u64>| map.get(&operator).copied().unwrap_or(0);
+    Left {
+        before: count(&question.backlog) as f64,
+        audience: audience as f64,
+        transactional: count(&question.transactional) as f64 * TICK.as_secs_f64() / 86_400.0,
+        share: question.accepted.get(&operator).copied().unwrap_or(1.0).clamp(0.01, 1.0),
+        hourly: question.hourly.get(&operator).copied().unwrap_or(HOURLY_ASSUMED).max(1),
+        ends_at: (audience == 0).then_some(question.begins_at),
+        waited_for: BTreeMap::new(),
+    }
+}
+
+/// What today has carried already counts.
+fn spend_today(run: &mut DryRun, now: Timestamp) {
+    let sources = run.sources.clone();
+    let courses: Vec<(SourceId, OperatorId, u64)> = run
+        .governor
+        .planner
+        .all()
+        .filter_map(|warmup| match (warmup.subject, &warmup.course.today) {
+            (WarmSubject::Source(source), Some(today)) if today.day.holds(now) => {
+                Some((source, warmup.operator, today.marks.offered))
+            }
+            _ => None,
+        })
+        .collect();
+    for (source, operator, mut offered) in courses {
+        run.sources = vec![source];
+        while offered > 0 {
+            // Transactional mail is not stopped by the warm-up's own limit, and counts there.
+            let class = StreamClass::Transactional;
+            let within = Duration::ZERO;
+            let wish = Wish { class, operator, count: offered, now, within };
+            let Some(placed) = run.place(&wish) else { break };
+            offered -= placed.count.min(offered);
+        }
+    }
+    run.sources = sources;
+}
+
+fn tick(run: &mut DryRun, operator: OperatorId, one: &mut Left, now: Timestamp) {
+    let mut pace = one.hourly as f64 * run.sources.len() as f64 * TICK.as_secs_f64() / 3600.0;
+    let class = StreamClass::Transactional;
+    let due = one.transactional.round() as u64;
+    send(run, one, Wish { class, operator, count: due, now, within: TICK });
+    pace -= one.transactional;
+    while one.ends_at.is_none() && pace >= 1.0 {
+        let waiting = one.before + one.audience;
+        let count = waiting.min(pace).ceil() as u64;
+        let wish = Wish { class: StreamClass::Marketing, operator, count, now, within: TICK };
+        let sent = send(run, one, wish);
+        if sent == 0 {
+            break;
+        }
+        pace -= sent as f64;
+        // What is not accepted at once is mail that is tried again, or that does not exist.
+        let done = sent as f64;
+        let before = one.before.min(done);
+        one.before -= before;
+        one.audience -= done - before;
+        if one.audience < 0.5 {
+            one.ends_at = Some(now + TICK);
+        }
+    }
+}
+
+/// Returns how many found a place.
+fn send(run: &mut DryRun, one: &mut Left, wish: Wish) -> u64 {
+    if wish.count == 0 {
+        return 0;
+    }
+    let Some(placed) = run.place(&wish) else {
+        if wish.class == StreamClass::Marketing {
+            for denial in &run.denied {
+                *one.waited_for.entry(kind_of(denial)).or_default() += 1;
+            }
+        }
+        return 0;
+    };
+    let accepted = (placed.count as f64 * one.share).round() as u64;
+    let refused = Answered::Refused { signal: Signal::None, for_good: false };
+    for (answer, count) in [(Answered::Accepted, accepted), (refused, placed.count - accepted)] {
+        if count > 0 {
+            run.tell(&Lesson {
+                source: placed.source,
+                operator: wish.operator,
+                class: wish.class,
+                campaign: None,
+                sending_domain: None,
+                answer,
+                count,
+                sample: None,
+            });
+        }
+    }
+    placed.count
+}
+
+/// A warm-up's reason names its day, which changes; its plan does not.
+fn kind_of(denial: &Denial) -> String {
+    let from = match denial.scope.from {
+        FromScope::Source(source) => format!(" of source {source}"),
+        _ => String::new(),
+    };
+    match denial.origin {
+        Origin::WarmUp => format!("the warm-up{from}"),
+        _ => format!("{}{from}", denial.reason),
+    }
+}
+
+fn answer(question: &Question, left: BTreeMap<OperatorId, Left>) -> Forecast {
+    let mut operators = Vec::with_capacity(left.len());
+    for (operator, one) in left {
+        let most = one.waited_for.into_iter().max_by_key(|(_, times)| *times);
+        operators.push(OperatorForecast {
+            operator,
+            recipients: question.audience.get(&operator).copied().unwrap_or(0),
+            ends_at: one.ends_at,
+            bottleneck: most.map(|(reason, _)| reason),
+        });
+    }
+    let never = operators.iter().any(|one| one.ends_at.is_none());
+    let last = operators.iter().max_by_key(|one| one.ends_at.map_or(i64::MAX, |at| at.0));
+    Forecast {
+        ends_at: last.filter(|_| !never).and_then(|one| one.ends_at),
+        bottleneck: last.and_then(|one| one.bottleneck.clone()),
+        operators,
+    }
+}
+
+#[cfg(test)]
+mod tests;

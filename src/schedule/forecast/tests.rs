@@ -1,0 +1,205 @@
+//! What was forecast, beside what then happened in the simulation.
+
+use super::*;
+use crate::clock::Clock;
+use crate::schedule::governor::Numbers as _;
+use crate::schedule::limits::calendar::Calendar;
+use crate::schedule::warmup::course::Course;
+use crate::schedule::warmup::plan::Plan;
+use crate::world::tolerance::{Model, Offer, Trust};
+
+const START: i64 = 1_800_057_600 / 86_400 * 86_400;
+
+/// Two cold sources, and the operators of a model who answer them.
+struct Simulation {
+    model: Model,
+    dice: Clock,
+    trusts: Vec<Vec<Trust>>,
+    run: DryRun,
+    left: BTreeMap<OperatorId, u64>,
+    ended: BTreeMap<OperatorId, Timestamp>,
+    now: Timestamp,
+}
+
+impl Simulation {
+    fn new(seed: u64, audience: &[u64]) -> Simulation {
+        let text = include_str!("../../../benches/warmup-models/common.toml");
+        let model = Model::read(text).expect("lawful");
+        let dice = Clock::standing(seed);
+        let trusts = (0..2)
+            .map(|_| model.operator.iter().map(|one| Trust::new(one, &dice)).collect())
+            .collect();
+        let pool = vec![SourceId(1), SourceId(2)];
+        let limits = Limits::new(Calendar::utc());
+        let mut run = DryRun::new(Governor::default(), limits, pool).expect("a dry run");
+        for source in 1..=2 {
+            for operator in 1..=audience.len() {
+                let plan = Plan::named("standard").expect("it ships");
+                let course = Course::new(plan, "", 50_000, Default::default()).expect("lawful");
+                let (id, limit) = (run.numbers.warmup(), run.numbers.limit());
+                let subject = WarmSubject::Source(SourceId(source));
+                let operator = OperatorId(operator as i64);
+                run.governor.planner.put(Warmup { id, subject, operator, limit, course });
+            }
+        }
+        let left = (1..).map(OperatorId).zip(audience.iter().copied()).collect();
+        let now = Timestamp::from_seconds(START);
+        Simulation { model, dice, trusts, run, left, ended: BTreeMap::new(), now }
+    }
+
+    fn forecast(&self) -> Forecast {
+        let standing = Standing {
+            governor: self.run.governor.clone(),
+            limits: self.run.limits.all(),
+            calendar: Calendar::utc(),
+            sources: self.run.sources.clone(),
+        };
+        let open = self.left.iter().filter(|(_, count)| **count > 0);
+        let question = Question {
+            audience: open.map(|(id, count)| (*id, *count)).collect(),
+            accepted: self.left.keys().map(|id| (*id, 0.98)).collect(),
+            begins_at: self.now,
+            ..Question::default()
+        };
+        forecast(&question, standing).expect("there are sources")
+    }
+
+    /// Until then, or until all is sent.
+    fn go_on(&mut self, until: Timestamp) {
+        self.run.begin(self.now);
+        while self.now < until && self.left.values().any(|count| *count > 0) {
+            self.run.look(self.now);
+            for operator in self.left.keys().copied().collect::<Vec<_>>() {
+                self.send(operator);
+            }
+            self.now = self.now + TICK;
+        }
+    }
+
+    fn send(&mut self, operator: OperatorId) {
+        while let Some(count) = self.left.get(&operator).copied().filter(|count| *count > 0) {
+            let class = StreamClass::Marketing;
+            let wish = Wish { class, operator, count, now: self.now, within: TICK };
+            let Some(placed) = self.run.place(&wish) else { return };
+            let at = (operator.0 - 1) as usize;
+            let trust = &mut self.trusts[(placed.source.0 - 1) as usize][at];
+            let offer = Offer { count: placed.count, invalid: 0.02, complaint: 0.0005 };
+            let answer = trust.offer(&self.model.operator[at], self.now, offer, &self.dice);
+            let again = answer.deferred_volume + answer.deferred_rate + answer.blocked;
+            let refused = |signal, for_good| Answered::Refused { signal, for_good };
+            for (answer, count) in [
+                (Answered::Accepted, answer.accepted),
+                (refused(Signal::InvalidRecipient, true), answer.invalid),
+                (refused(Signal::Reputation, false), answer.deferred_volume),
+                (refused(Signal::Rate, false), answer.deferred_rate),
+                (refused(Signal::Reputation, true), answer.blocked),
+            ] {
+                if count > 0 {
+                    self.run.tell(&Lesson {
+                        source: placed.source,
+                        operator,
+                        class,
+                        campaign: None,
+                        sending_domain: None,
+                        answer,
+                        count,
+                        sample: None,
+                    });
+                }
+            }
+            if again > 0 {
+                self.run.look(self.now);
+            }
+            let left = self.left.entry(operator).or_default();
+            *left -= placed.count - again;
+            if *left == 0 {
+                self.ended.insert(operator, self.now + TICK);
+            }
+        }
+    }
+}
+
+fn assert_near(forecast: &Forecast, ended: &BTreeMap<OperatorId, Timestamp>, now: Timestamp) {
+    for one in &forecast.operators {
+        let told = one.ends_at.expect("within the horizon").since(now).as_secs_f64();
+        let took = ended[&one.operator].since(now).as_secs_f64();
+        let off = (told - took).abs() / took;
+        assert!(off <= 0.1, "operator {}: told {told} s, took {took} s", one.operator);
+    }
+}
+
+#[test]
+fn a_forecast_is_within_a_tenth_of_what_then_happens_at_the_start_and_half_way() {
+    for seed in [1, 2, 3] {
+        let mut simulation = Simulation::new(seed, &[40_000, 20_000, 10_000]);
+        let begun = simulation.now;
+        let at_start = simulation.forecast();
+        assert!(at_start.bottleneck.as_ref().is_some_and(|text| text.contains("warm-up")));
+        let half = at_start.ends_at.expect("an end").since(begun) / 2;
+        simulation.go_on(begun + half);
+        let (middle, half_way) = (simulation.now, simulation.forecast());
+        simulation.go_on(begun + HORIZON);
+        assert_near(&at_start, &simulation.ended, begun);
+        assert_near(&half_way, &simulation.ended, middle);
+    }
+}
+
+#[test]
+fn one_more_source_ends_it_sooner_and_a_warm_one_is_bound_by_its_pace_alone() {
+    let simulation = Simulation::new(1, &[40_000]);
+    let standing = || Standing {
+        governor: simulation.run.governor.clone(),
+        limits: simulation.run.limits.all(),
+        calendar: Calendar::utc(),
+        sources: simulation.run.sources.clone(),
+    };
+    let question = Question {
+        audience: BTreeMap::from([(OperatorId(1), 40_000)]),
+        begins_at: simulation.now,
+        ..Question::default()
+    };
+    let ends = |standing| forecast(&question, standing).and_then(|told| told.ends_at);
+    let (two, three) = (ends(standing()), ends(standing().with_one_more()));
+    assert!(three < two && three.is_some(), "{three:?} {two:?}");
+    let warm = Standing { governor: Governor::default(), limits: Vec::new(), ..standing() };
+    let end = ends(warm).expect("an end").since(simulation.now);
+    assert!(end <= Duration::from_secs(2 * 3600), "{end:?}");
+}
+
+#[test]
+fn what_never_ends_is_said_to_and_nothing_to_send_ends_at_once() {
+    let stopped = Limit {
+        id: LimitId(1),
+        scope: LimitScope {
+            from: FromScope::Installation,
+            to: ToScope::Operator(OperatorId(1)),
+            who: WhoScope::Everybody,
+            class: None,
+        },
+        metric: Metric::Messages,
+        value: 0,
+        window: None,
+        pace: Pace::Fixed,
+        origin: Origin::Admin,
+        reason: "closed by hand".into(),
+        expires_at: None,
+        pinned: true,
+    };
+    let standing = |limits| Standing {
+        governor: Governor::default(),
+        limits,
+        calendar: Calendar::utc(),
+        sources: vec![SourceId(1)],
+    };
+    let question = Question {
+        audience: BTreeMap::from([(OperatorId(1), 10), (OperatorId(2), 0)]),
+        begins_at: Timestamp::from_seconds(START),
+        ..Question::default()
+    };
+    let told = forecast(&question, standing(vec![stopped])).expect("a source");
+    assert_eq!((told.ends_at, told.operators[0].ends_at), (None, None));
+    assert_eq!(told.operators[0].bottleneck.as_deref(), Some("closed by hand"));
+    assert_eq!(told.operators[1].ends_at, Some(question.begins_at));
+    let none = Standing { sources: Vec::new(), ..standing(Vec::new()) };
+    assert_eq!(forecast(&question, none), None);
+}

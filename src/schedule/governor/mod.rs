@@ -1,0 +1,479 @@
+//! The controller: from what was answered to limits, with a decision for each change.
+//!
+//! Owns:       warm-ups, adaptive controls and stops in memory; which limit carries out which.
+//! Promises:   the same answers at the same moments give the same limits, in the daemon, in the
+//!             forecast and in the simulation; what a person has pinned is left alone.
+//! Knows not:  rows, clocks, connections, which source is asked.
+
+pub mod book; // what was answered since the last look
+mod person; // undone and pinned by hand
+
+pub use person::PersonError;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::adaptive::{Change, Control, Facts, Stop, Stops, What};
+use super::warmup::course::{Course, Turn};
+use super::warmup::gates::{Gates, Trouble};
+use super::warmup::overflow::Standing;
+use super::warmup::plan::Plan;
+use super::warmup::{Planner, Step, Warmup};
+use crate::model::*;
+use crate::store::{DecisionChange, SourceHour, WarmupDayRow};
+use book::{Book, PairSum};
+
+type SourcePair = (SourceId, OperatorId);
+
+/// Where new ids come from.
+pub trait Numbers {
+    fn limit(&mut self) -> LimitId;
+    fn warmup(&mut self) -> WarmupId;
+    fn decision(&mut self) -> DecisionId;
+}
+
+/// What follows from one look.
+#[derive(Debug, Default)]
+pub struct Thoughts {
+    pub put: Vec<Limit>,
+    pub removed: Vec<LimitId>,
+    pub decisions: Vec<Decision>,
+    pub changed: Vec<DecisionChange>,
+    pub days: Vec<WarmupDayRow>,
+    pub hours: Vec<SourceHour>,
+    /// Warm-ups whose course has changed.
+    pub touched: Vec<super::warmup::Pair>,
+    /// For the log: what a person should look at now.
+    pub alarms: Vec<String>,
+}
+
+/// The day of a pair that is not warmed up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quiet {
+    day: Timestamp,
+    today: Marks,
+    /// The most accepted on a day.
+    peak: u64,
+}
+
+#[derive(Clone, Default)]
+pub struct Governor {
+    pub planner: Planner,
+    controls: HashMap<SourcePair, Control>,
+    stops: Stops,
+    quiet: HashMap<SourcePair, Quiet>,
+    relays: HashSet<SourceId>,
+    /// The row of each adaptive change that is in force, and of each stop.
+    rows: HashMap<(SourcePair, What), LimitId>,
+    stop_rows: HashMap<(WhoScope, OperatorId), (LimitId, Timestamp)>,
+    /// In force, by the limit and the rule that made them.
+    active: BTreeMap<(LimitId, DecisionRule), Decision>,
+    /// What is known of open connections.
+    facts: HashMap<SourcePair, Facts>,
+}
+
+impl Governor {
+    /// Another's services among the sources: they are never warmed up.
+    pub fn set_relays(&mut self, relays: HashSet<SourceId>) {
+        self.relays = relays;
+    }
+
+    pub fn set_facts(&mut self, facts: HashMap<SourcePair, Facts>) {
+        self.facts = facts;
+    }
+
+    pub fn standing(&self, source: SourceId, operator: OperatorId, now: Timestamp) -> Standing {
+        let pair = (source, operator);
+        let standing = self.planner.standing(pair, self.relays.contains(&source), now);
+        let slowed = self.controls.get(&pair).is_some_and(|one| one.pace.value.is_some());
+        match standing {
+            Standing::Cold { .. } if slowed => Standing::Strained,
+            standing => standing,
+        }
+    }
+
+    /// Nothing leaves there before this pair's block has ended.
+    pub fn is_blocked(&self, source: SourceId, operator: OperatorId, now: Timestamp) -> bool {
+        self.controls.get(&(source, operator)).is_some_and(|control| control.is_blocked(now))
+    }
+
+    /// Takes in what the book holds, and lets time pass. `bounds` are those of the day of `now`.
+    pub fn think(
+        &mut self,
+        book: Book,
+        now: Timestamp,
+        bounds: (Timestamp, Timestamp),
+        numbers: &mut dyn Numbers,
+    ) -> Thoughts {
+        let mut thoughts = Thoughts::default();
+        for step in self.planner.roll(now, bounds) {
+            self.take_step(step, now, numbers, &mut thoughts);
+        }
+        let mut pairs: Vec<_> = book.pairs.into_iter().collect();
+        pairs.sort_by_key(|(pair, _)| *pair);
+        for (pair, sum) in &pairs {
+            self.learn_pair(*pair, sum, (now, bounds), numbers, &mut thoughts);
+        }
+        let mut whos: Vec<_> = book.whos.into_iter().collect();
+        whos.sort_by_key(|(who, _)| *who);
+        for ((who, operator), sum) in &whos {
+            if let WhoScope::SendingDomain(domain) = who {
+                let pair = (WarmSubject::Domain(*domain), *operator);
+                self.learn_course(pair, &sum.marks, &sum.samples, now, numbers, &mut thoughts);
+            }
+            let offered = sum.marks.offered;
+            let key = (*who, *operator);
+            if let Some(stop) = self.stops.note(key, offered, sum.words, &sum.samples, now) {
+                self.take_stop(stop, now, numbers, &mut thoughts);
+            }
+        }
+        self.pass_time(now, numbers, &mut thoughts);
+        thoughts
+    }
+
+    fn learn_pair(
+        &mut self,
+        pair: SourcePair,
+        sum: &PairSum,
+        (now, bounds): (Timestamp, (Timestamp, Timestamp)),
+        numbers: &mut dyn Numbers,
+        thoughts: &mut Thoughts,
+    ) {
+        let hour = Timestamp::from_seconds(now.seconds().div_euclid(3600) * 3600);
+        let (source, operator) = pair;
+        thoughts.hours.push(SourceHour { source, operator, hour, marks: sum.marks });
+        let subject = (WarmSubject::Source(source), operator);
+        if self.planner.get(subject).is_none() {
+            self.learn_quiet(pair, sum, bounds, now, numbers, thoughts);
+        } else {
+            self.learn_course(subject, &sum.marks, &sum.samples(), now, numbers, thoughts);
+        }
+        let facts = self.facts.get(&pair).copied().unwrap_or_default();
+        let control = self.controls.entry(pair).or_default();
+        control.accepted(sum.marks.accepted, now);
+        let mut changes = Vec::new();
+        for (signal, count, samples) in &sum.signals {
+            let count = match signal {
+                // What is put off for reputation is for the warm-up alone.
+                Signal::Reputation => sum.marks.blocked,
+                _ => *count,
+            };
+            let refused_all = *signal == Signal::Reputation && sum.marks.accepted > 0;
+            if count > 0 && !refused_all {
+                changes.extend(control.note(*signal, count, samples, facts, now));
+            }
+        }
+        for change in changes {
+            self.take_change(pair, change, now, numbers, thoughts);
+        }
+    }
+
+    fn learn_course(
+        &mut self,
+        pair: super::warmup::Pair,
+        marks: &Marks,
+        samples: &[String],
+        now: Timestamp,
+        numbers: &mut dyn Numbers,
+        thoughts: &mut Thoughts,
+    ) {
+        if self.planner.get(pair).is_none() {
+            return;
+        }
+        thoughts.touched.push(pair);
+        if let Some(step) = self.planner.learn(pair, marks, samples, now) {
+            self.take_step(step, now, numbers, thoughts);
+        }
+    }
+
+    /// A source that was never warmed up here, or long ago: when it loses its standing, it is.
+    fn learn_quiet(
+        &mut self,
+        pair: SourcePair,
+        sum: &PairSum,
+        bounds: (Timestamp, Timestamp),
+        now: Timestamp,
+        numbers: &mut dyn Numbers,
+        thoughts: &mut Thoughts,
+    ) {
+        if self.relays.contains(&pair.0) {
+            return;
+        }
+        let quiet = self.quiet.entry(pair).or_default();
+        if quiet.day != bounds.0 {
+            quiet.peak = quiet.peak.max(quiet.today.accepted);
+            (quiet.day, quiet.today) = (bounds.0, Marks::default());
+        }
+        quiet.today.add(&sum.marks);
+        let today = quiet.today;
+        let trouble = Gates::default().stops(&today);
+        let Some(trouble) = trouble.filter(|trouble| *trouble >= Trouble::Deferrals) else {
+            return;
+        };
+        let peak = quiet.peak.max(today.accepted).max(100);
+        self.quiet.remove(&pair);
+        let Ok(plan) = Plan::named("standard") else { return };
+        let Ok(mut course) = Course::new(plan, "", peak, Default::default()) else { return };
+        course.proven = peak;
+        course.stage = course.plan.stage_of(peak, course.factor);
+        course.roll(now, bounds);
+        let subject = WarmSubject::Source(pair.0);
+        let (id, limit) = (numbers.warmup(), numbers.limit());
+        self.planner.put(Warmup { id, subject, operator: pair.1, limit, course });
+        thoughts.touched.push((subject, pair.1));
+        let samples = sum.samples();
+        if let Some(mut step) = self.planner.learn((subject, pair.1), &today, &samples, now) {
+            step.turn.rule = DecisionRule::Rewarm;
+            step.turn.cause = format!("{}: warmed up again", trouble.text());
+            self.take_step(step, now, numbers, thoughts);
+        }
+    }
+
+    /// What time alone brings: recovery, probes, ends.
+    fn pass_time(&mut self, now: Timestamp, numbers: &mut dyn Numbers, thoughts: &mut Thoughts) {
+        let mut changes = Vec::new();
+        for (pair, control) in &mut self.controls {
+            control.accepted(0, now);
+            changes.extend(control.tick(now).into_iter().map(|change| (*pair, change)));
+        }
+        changes.sort_by_key(|(pair, _)| *pair);
+        for (pair, change) in changes {
+            self.take_change(pair, change, now, numbers, thoughts);
+        }
+        self.controls.retain(|_, control| !control.is_at_rest(now));
+        self.stop_rows.retain(|_, (limit, until)| {
+            if *until > now {
+                return true;
+            }
+            thoughts.removed.push(*limit);
+            false
+        });
+        let over: Vec<_> = self
+            .active
+            .iter()
+            .filter(|(_, one)| !one.pinned && one.expires_at.is_some_and(|end| end <= now))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in over {
+            self.end(key, thoughts);
+        }
+    }
+}
+
+/// From what rules say to limits and decisions.
+impl Governor {
+    fn take_step(
+        &mut self,
+        step: Step,
+        now: Timestamp,
+        numbers: &mut dyn Numbers,
+        thoughts: &mut Thoughts,
+    ) {
+        let Some(warmup) = self.planner.get(step.pair) else { return };
+        thoughts.touched.push(step.pair);
+        let turn = step.turn;
+        if let (Some(verdict), Some(day)) = (turn.verdict, turn.day) {
+            thoughts.days.push(WarmupDayRow {
+                warmup: step.warmup,
+                day: day.start,
+                volume: turn.before,
+                next_volume: turn.after,
+                marks: turn.marks,
+                verdict,
+                cause: turn.cause.clone(),
+            });
+        }
+        if matches!(turn.rule, DecisionRule::WarmupFreeze | DecisionRule::Rewarm) {
+            thoughts.alarms.push(format!("warm-up {}: {}", step.warmup, turn.cause));
+        }
+        let (id, scope) = (warmup.limit, warmup.scope());
+        let decision = decision_of(turn, scope, id, now, numbers);
+        // A day's end is the end of what was decided in its middle.
+        if decision.rule == DecisionRule::WarmupDay {
+            self.end((id, DecisionRule::WarmupStop), thoughts);
+        }
+        self.begin(decision, thoughts);
+    }
+
+    fn take_change(
+        &mut self,
+        pair: SourcePair,
+        change: Change,
+        now: Timestamp,
+        numbers: &mut dyn Numbers,
+        thoughts: &mut Thoughts,
+    ) {
+        let key = (pair, change.what);
+        let rule = rule_of(change.what);
+        let Some(value) = change.after else {
+            if let Some(limit) = self.rows.remove(&key) {
+                thoughts.removed.push(limit);
+                self.end((limit, rule), thoughts);
+            }
+            return;
+        };
+        let id = *self.rows.entry(key).or_insert_with(|| numbers.limit());
+        let (metric, window) = match change.what {
+            What::Connections => (Metric::Connections, None),
+            What::Pace => (Metric::Messages, Some(std::time::Duration::from_secs(60))),
+            What::Block => (Metric::Messages, None),
+        };
+        let scope = LimitScope {
+            from: FromScope::Source(pair.0),
+            to: ToScope::Operator(pair.1),
+            who: WhoScope::Everybody,
+            class: None,
+        };
+        let expires_at = change.expires_at;
+        thoughts.put.push(row(
+            id,
+            scope.clone(),
+            (metric, value, window),
+            &change.cause,
+            expires_at,
+        ));
+        let decision = Decision {
+            id: numbers.decision(),
+            at: now,
+            rule,
+            cause: change.cause,
+            samples: change.samples,
+            scope,
+            metric,
+            before: change.before,
+            after: change.after,
+            expires_at,
+            state: DecisionState::Active,
+            pinned: false,
+            limit: Some(id),
+        };
+        self.begin(decision, thoughts);
+    }
+
+    fn take_stop(
+        &mut self,
+        stop: Stop,
+        now: Timestamp,
+        numbers: &mut dyn Numbers,
+        thoughts: &mut Thoughts,
+    ) {
+        let id = numbers.limit();
+        self.stop_rows.insert((stop.who, stop.operator), (id, stop.until));
+        let scope = LimitScope {
+            from: FromScope::Installation,
+            to: ToScope::Operator(stop.operator),
+            who: stop.who,
+            class: None,
+        };
+        let metric = (Metric::Messages, 0, None);
+        thoughts.put.push(row(id, scope.clone(), metric, &stop.cause, Some(stop.until)));
+        let rule = match stop.who {
+            WhoScope::SendingDomain(_) => DecisionRule::SendingDomain,
+            _ => DecisionRule::CampaignContent,
+        };
+        thoughts.alarms.push(stop.cause.clone());
+        let decision = Decision {
+            id: numbers.decision(),
+            at: now,
+            rule,
+            cause: stop.cause,
+            samples: stop.samples,
+            scope,
+            metric: Metric::Messages,
+            before: None,
+            after: Some(0),
+            expires_at: Some(stop.until),
+            state: DecisionState::Active,
+            pinned: false,
+            limit: Some(id),
+        };
+        self.begin(decision, thoughts);
+    }
+
+    /// In force from now on, in the place of an earlier one of its rule.
+    fn begin(&mut self, decision: Decision, thoughts: &mut Thoughts) {
+        if let Some(limit) = decision.limit {
+            self.end((limit, decision.rule), thoughts);
+            self.active.insert((limit, decision.rule), decision.clone());
+        }
+        thoughts.decisions.push(decision);
+    }
+
+    fn end(&mut self, key: (LimitId, DecisionRule), thoughts: &mut Thoughts) {
+        let Some(old) = self.active.remove(&key) else { return };
+        thoughts.changed.push(DecisionChange {
+            id: old.id,
+            state: DecisionState::Past,
+            pinned: false,
+            expires_at: old.expires_at,
+        });
+        // One that began and ended within one look is written as it ended.
+        if let Some(at) = thoughts.decisions.iter().position(|one| one.id == old.id) {
+            thoughts.decisions[at].state = DecisionState::Past;
+        }
+    }
+}
+
+impl Thoughts {
+    /// Of the warm-ups that were touched, once each.
+    pub fn touched_once(&mut self) -> Vec<super::warmup::Pair> {
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        std::mem::take(&mut self.touched)
+    }
+}
+
+fn rule_of(what: What) -> DecisionRule {
+    match what {
+        What::Connections => DecisionRule::Connections,
+        What::Pace => DecisionRule::Pace,
+        What::Block => DecisionRule::Block,
+    }
+}
+
+fn row(
+    id: LimitId,
+    scope: LimitScope,
+    (metric, value, window): (Metric, u64, Option<std::time::Duration>),
+    reason: &str,
+    expires_at: Option<Timestamp>,
+) -> Limit {
+    Limit {
+        id,
+        scope,
+        metric,
+        value,
+        window,
+        pace: Pace::Fixed,
+        origin: Origin::Adaptive,
+        reason: reason.to_owned(),
+        expires_at,
+        pinned: false,
+    }
+}
+
+fn decision_of(
+    turn: Turn,
+    scope: LimitScope,
+    limit: LimitId,
+    now: Timestamp,
+    numbers: &mut dyn Numbers,
+) -> Decision {
+    Decision {
+        id: numbers.decision(),
+        at: now,
+        rule: turn.rule,
+        cause: turn.cause,
+        samples: turn.samples,
+        scope,
+        metric: Metric::Messages,
+        before: Some(turn.before),
+        after: Some(turn.after),
+        expires_at: None,
+        state: DecisionState::Active,
+        pinned: false,
+        limit: Some(limit),
+    }
+}
+
+#[cfg(test)]
+mod tests;

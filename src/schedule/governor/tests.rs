@@ -1,0 +1,184 @@
+//! From answers to limits and decisions.
+
+use super::book::{Answered, Lesson};
+use super::*;
+
+const HERE: SourcePair = (SourceId(1), OperatorId(2));
+const DAY: i64 = 86_400;
+
+#[derive(Default)]
+struct Counter(i64);
+
+impl Counter {
+    fn next(&mut self) -> i64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+impl Numbers for Counter {
+    fn limit(&mut self) -> LimitId {
+        LimitId(self.next())
+    }
+    fn warmup(&mut self) -> WarmupId {
+        WarmupId(self.next())
+    }
+    fn decision(&mut self) -> DecisionId {
+        DecisionId(self.next())
+    }
+}
+
+#[derive(Default)]
+struct Story {
+    governor: Governor,
+    numbers: Counter,
+    now: i64,
+}
+
+impl Story {
+    fn cold(plan: &str) -> Story {
+        let mut story = Story::default();
+        let plan = Plan::named(plan).expect("it ships");
+        let course = Course::new(plan, "google", 50_000, Default::default()).expect("lawful");
+        let limit = story.numbers.limit();
+        story.governor.planner.put(Warmup {
+            id: WarmupId(1),
+            subject: WarmSubject::Source(HERE.0),
+            operator: HERE.1,
+            limit,
+            course,
+        });
+        story.think(Book::default());
+        story
+    }
+
+    fn think(&mut self, book: Book) -> Thoughts {
+        let now = Timestamp::from_seconds(self.now);
+        let start = self.now.div_euclid(DAY) * DAY;
+        let bounds = (Timestamp::from_seconds(start), Timestamp::from_seconds(start + DAY));
+        self.governor.think(book, now, bounds, &mut self.numbers)
+    }
+
+    fn told(&mut self, answers: &[(Answered, u64)]) -> Thoughts {
+        let mut book = Book::default();
+        for (answer, count) in answers {
+            book.note(&lesson(*answer, *count));
+        }
+        self.think(book)
+    }
+}
+
+fn lesson(answer: Answered, count: u64) -> Lesson<'static> {
+    Lesson {
+        source: HERE.0,
+        operator: HERE.1,
+        class: StreamClass::Marketing,
+        campaign: Some(CampaignId(3)),
+        sending_domain: None,
+        answer,
+        count,
+        sample: Some("421 4.7.28 unusual rate"),
+    }
+}
+
+const fn refused(signal: Signal, for_good: bool) -> Answered {
+    Answered::Refused { signal, for_good }
+}
+
+#[test]
+fn reputation_goes_to_the_warm_up_and_every_change_is_a_decision() {
+    let mut story = Story::cold("standard");
+    let thoughts = story.told(&[(Answered::Accepted, 30), (refused(Signal::Reputation, false), 3)]);
+    let rules: Vec<_> = thoughts.decisions.iter().map(|one| one.rule).collect();
+    assert_eq!(rules, [DecisionRule::WarmupStop]);
+    let decision = &thoughts.decisions[0];
+    assert_eq!((decision.before, decision.after), (Some(50), Some(0)));
+    assert_eq!(decision.samples, ["421 4.7.28 unusual rate"]);
+    assert!(thoughts.put.is_empty(), "no adaptive row: {:?}", thoughts.put);
+    let warmup = story.governor.planner.all().next().expect("one");
+    assert_eq!(warmup.limit().expect("a limit").value, 33);
+    story.now = DAY;
+    let thoughts = story.think(Book::default());
+    assert_eq!(thoughts.days.len(), 1);
+    assert_eq!(thoughts.changed[0].state, DecisionState::Past);
+}
+
+#[test]
+fn pace_connections_and_content_each_have_a_row_of_their_own() {
+    let mut story = Story::default();
+    let thoughts = story.told(&[
+        (refused(Signal::Rate, false), 1),
+        (refused(Signal::Capacity, false), 1),
+        (refused(Signal::Content, true), 8),
+        (refused(Signal::InvalidRecipient, true), 40),
+    ]);
+    let mut metrics: Vec<_> =
+        thoughts.put.iter().map(|row| (row.metric, row.scope.who, row.value)).collect();
+    metrics.sort();
+    let campaign = WhoScope::Campaign(CampaignId(3));
+    assert_eq!(
+        metrics,
+        [
+            (Metric::Connections, WhoScope::Everybody, 1),
+            (Metric::Messages, WhoScope::Everybody, 1),
+            (Metric::Messages, campaign, 0),
+        ]
+    );
+    assert!(thoughts.put.iter().all(|row| row.expires_at.is_some()));
+    story.now = 2 * 3600 + 1;
+    let thoughts = story.think(Book::default());
+    assert!(thoughts.removed.len() >= 3, "{:?}", thoughts.removed);
+}
+
+#[test]
+fn a_decision_is_undone_and_pinned_by_hand() {
+    let mut story = Story::default();
+    let thoughts = story.told(&[(refused(Signal::Rate, false), 1)]);
+    let id = thoughts.decisions[0].id;
+    let pinned = story.governor.pin(id, true).expect("it is in force");
+    assert!(pinned.put[0].pinned && pinned.put[0].expires_at.is_none());
+    story.now = 40 * 3600;
+    assert!(story.think(Book::default()).removed.is_empty());
+    story.governor.pin(id, false).expect("it is in force");
+    let undone = story.governor.undo(id, Timestamp::from_seconds(story.now)).expect("in force");
+    assert_eq!(undone.removed.len(), 1);
+    assert_eq!(undone.changed[0].state, DecisionState::Undone);
+    assert!(story.told(&[(refused(Signal::Rate, false), 1)]).put.is_empty());
+    assert!(story.governor.undo(id, Timestamp(0)).is_err());
+}
+
+#[test]
+fn undoing_a_stop_of_the_warm_up_opens_the_day_again() {
+    let mut story = Story::cold("standard");
+    let thoughts = story.told(&[(refused(Signal::Reputation, false), 3)]);
+    let id = thoughts.decisions[0].id;
+    let undone = story.governor.undo(id, Timestamp(0)).expect("in force");
+    assert_eq!(undone.touched.len(), 1);
+    let warmup = story.governor.planner.all().next().expect("one");
+    assert_eq!(warmup.limit().expect("a limit").value, 50);
+}
+
+#[test]
+fn a_warm_source_that_loses_its_standing_gets_a_warm_up() {
+    let mut story = Story::default();
+    story.told(&[(Answered::Accepted, 8000)]);
+    story.now = DAY;
+    let answers = [(Answered::Accepted, 2000), (refused(Signal::Reputation, true), 100)];
+    let thoughts = story.told(&answers);
+    assert!(thoughts.decisions.iter().any(|one| one.rule == DecisionRule::Rewarm));
+    let warmup = story.governor.planner.all().next().expect("a warm-up");
+    assert_eq!((warmup.course.target, warmup.course.budget()), (8000, Some(0)));
+    assert!(!thoughts.alarms.is_empty());
+}
+
+#[test]
+fn what_was_in_force_is_again_after_a_start() {
+    let mut story = Story::default();
+    let before = story.told(&[(refused(Signal::Rate, false), 1)]);
+    let mut again = Story { numbers: Counter(100), ..Story::default() };
+    again.governor.restore(before.decisions.clone());
+    again.now = 3600;
+    let thoughts = again.think(Book::default());
+    assert_eq!(thoughts.put[0].id, before.put[0].id);
+    assert_eq!(thoughts.put[0].value, before.put[0].value + 1);
+}
