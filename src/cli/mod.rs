@@ -218,7 +218,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 42] = [
+    const VERBS: [(&str, &[&str]); 43] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -247,6 +247,7 @@ mod tests {
         ("migrate", &[]),
         ("version", &[]),
         ("report parse", &[]),
+        ("classify", &[]),
         ("webhook add", &["webhooks_add"]),
         ("webhook list", &["webhooks_list"]),
         ("webhook change", &["webhooks_update"]),
