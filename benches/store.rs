@@ -73,11 +73,15 @@ async fn queue_reads(store: &Store, clock: &Clock) {
     let backlogs = store.backlogs().await.expect("backlogs");
     println!("backlogs of {} sites: {:?}", backlogs.len(), started.elapsed());
     let started = Instant::now();
-    let claimed = store.claim(SiteId(500), clock.now(), 64, &[]).await.expect("a claim");
+    let claimed = store
+        .claim(SiteId(500), clock.now(), 64, &[], &|_| false)
+        .await
+        .expect("a claim")
+        .deliveries;
     println!("a claim of {}: {:?}", claimed.len(), started.elapsed());
     let taken: Vec<DeliveryId> = claimed.iter().map(|delivery| delivery.id).collect();
     let started = Instant::now();
-    store.next_due(SiteId(500), &taken).await.expect("a time");
+    store.next_due(SiteId(500), &taken, &|_| false).await.expect("a time");
     println!("the next due time: {:?}", started.elapsed());
 }
 

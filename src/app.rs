@@ -8,6 +8,7 @@
 
 mod desk;
 mod files;
+mod limits;
 mod memory;
 mod options;
 mod signals;
@@ -33,6 +34,8 @@ use crate::fetch::Fetcher;
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
+use crate::schedule::limits::budgets::BudgetError;
+use crate::schedule::limits::pack::PackError;
 use crate::schedule::route::{RouteError, Routes};
 use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
@@ -59,6 +62,12 @@ pub enum AppError {
     Dns(#[from] DnsFailure),
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error(transparent)]
+    Limit(#[from] PackError),
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    #[error("limits.day_zone '{0}' is no time zone: use a name such as Europe/Berlin")]
+    Zone(String),
     #[error(transparent)]
     Listener(#[from] ListenerError),
     #[error(transparent)]
@@ -137,7 +146,8 @@ impl App {
         let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(&settings));
         let (webhooks, webhooks_task) =
             Webhooks::start(store.clone(), fetcher, clock.clone(), stopped.clone());
-        let parts = parts(&settings, &kept, &known, &clock)?;
+        let limits = limits::open(&settings, &store, &clock).await?;
+        let parts = parts(&settings, &kept, &known, limits, &clock)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
@@ -191,12 +201,14 @@ impl App {
 
     /// Returns when a task that serves everybody has ended.
     pub async fn died(&mut self) -> AppError {
-        let Tasks { alarm, polls, sweeps, settler } = &mut self.tasks;
+        let Tasks { alarm, polls, sweeps, settler, releases, budgets } = &mut self.tasks;
         let what = tokio::select! {
             _ = alarm => "the alarm of the schedule",
             _ = polls => "the poll of the ledger",
             _ = sweeps => "the sweep of the spool",
             _ = settler => "the writer of outcomes",
+            _ = releases => "the hand-over of connections",
+            _ = budgets => "the writer of budgets",
             ended = any_ended(&mut self.watched) => ended,
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",

@@ -17,6 +17,7 @@ mod dsn;
 mod faults;
 mod fetch;
 mod layers;
+mod limits;
 mod listener;
 mod peers;
 mod people;

@@ -4,7 +4,7 @@
 //! Promises:   every mail's line is compared whole: kind, recipient, hardness, status, category.
 //! Knows not:  how reports are parsed.
 
-use postroad::feedback::judge;
+use postroad::feedback::Judge;
 use postroad::wire::report::{Report, read};
 
 const FILES: [(&str, &str); 5] = [
@@ -36,9 +36,9 @@ fn cases() -> Vec<Case<'static>> {
 }
 
 /// What was read, in the words of an `expect` line; optional words only where asked for.
-fn told(report: &Report, expected: &[&str]) -> Vec<String> {
+fn told(judge: &Judge, report: &Report, expected: &[&str]) -> Vec<String> {
     let lines = report.findings.iter().enumerate().map(|(index, finding)| {
-        let verdict = judge(finding);
+        let verdict = judge.judge(finding);
         let none = || "null".to_owned();
         let mut words = vec![
             finding.kind.to_string(),
@@ -66,12 +66,13 @@ fn told(report: &Report, expected: &[&str]) -> Vec<String> {
 
 #[test]
 fn mails_that_came_back_are_read_as_a_postmaster_would() {
+    let judge = Judge::shipped().expect("the rules load");
     let mut wrong = Vec::new();
     let cases = cases();
     for case in &cases {
         // As files have them and as the wire has them.
         for mail in [case.mail.to_owned(), case.mail.replace('\n', "\r\n")] {
-            let told = told(&read(mail.as_bytes()), &case.expected);
+            let told = told(&judge, &read(mail.as_bytes()), &case.expected);
             if told != case.expected {
                 wrong.push(format!("{}:\n  want {:?}\n  told {told:?}", case.name, case.expected));
                 break;
@@ -83,10 +84,11 @@ fn mails_that_came_back_are_read_as_a_postmaster_would() {
 
 #[test]
 fn no_delay_and_no_auto_reply_is_ever_hard() {
+    let judge = Judge::shipped().expect("the rules load");
     for case in cases() {
         for finding in read(case.mail.as_bytes()).findings {
             let kind = finding.kind.word();
-            assert!(kind == "bounce" || !judge(&finding).hard, "{}", case.name);
+            assert!(kind == "bounce" || !judge.judge(&finding).hard, "{}", case.name);
         }
     }
 }

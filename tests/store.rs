@@ -105,7 +105,11 @@ impl Ledger {
     }
 
     async fn claim(&self, limit: usize) -> Vec<ClaimedDelivery> {
-        self.store.claim(SiteId(7), self.clock.now(), limit, &[]).await.expect("a claim")
+        self.store
+            .claim(SiteId(7), self.clock.now(), limit, &[], &|_| false)
+            .await
+            .expect("a claim")
+            .deliveries
     }
 
     fn step(&self, delivery: DeliveryId, step: Step, tries: u32) -> Settle {
@@ -362,17 +366,19 @@ on_both! {
 
         let now = ledger.clock.now();
         let taken = [expected[1], expected[3]];
-        let due = ledger.store.next_due(SiteId(7), &expected).await.expect("a time");
+        let due = ledger.store.next_due(SiteId(7), &expected, &|_| false).await.expect("a time");
         assert_eq!(due, Some(future.message.due_at));
-        let claimed = ledger.store.claim(SiteId(7), now, 2, &taken).await.expect("a claim");
+        let claimed = ledger.store.claim(SiteId(7), now, 2, &taken, &|_| false).await;
+        let claimed = claimed.expect("a claim").deliveries;
         let claimed: Vec<DeliveryId> = claimed.iter().map(|d| d.id).collect();
         assert_eq!(claimed, [expected[0], expected[2]]);
         let backlogs = ledger.store.backlogs().await.expect("backlogs");
         assert_eq!(backlogs.len(), 1);
         assert_eq!(backlogs[0].site, SiteId(7));
-        let nowhere = ledger.store.claim(SiteId(8), now, 9, &[]).await.expect("a claim");
+        let nowhere = ledger.store.claim(SiteId(8), now, 9, &[], &|_| false).await;
+        let nowhere = nowhere.expect("a claim").deliveries;
         assert!(nowhere.is_empty());
-        assert_eq!(ledger.store.next_due(SiteId(8), &[]).await.expect("none"), None);
+        assert_eq!(ledger.store.next_due(SiteId(8), &[], &|_| false).await.expect("none"), None);
     }
 
     async fn holding_releasing_and_retrying_move_what_the_filter_names(ledger) {
@@ -444,8 +450,8 @@ on_both! {
         let settled = ledger.store.settle(group).await.expect("settled");
         assert_eq!(settled, [Settled::Moved(State::Waiting), Settled::Moved(State::Waiting)]);
         let claim = async |site| {
-            let claimed = ledger.store.claim(site, ledger.clock.now(), 9, &[]).await;
-            claimed.expect("a claim").iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
+            let claimed = ledger.store.claim(site, ledger.clock.now(), 9, &[], &|_| false).await;
+            claimed.expect("a claim").deliveries.iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
         };
         assert_eq!(claim(SiteId(9)).await, [first, third]);
         assert_eq!(claim(SiteId::UNROUTED).await, [second]);
@@ -748,8 +754,9 @@ async fn a_lease_keeps_other_nodes_away_until_it_ends_or_its_holder_comes_back()
     ledger.store.enqueue(mail.clone()).await.expect("accepted");
     let other = Store::open(&ledger.location, 2, ledger.clock.clone()).await.expect("node 2");
     let claim = async |store: &Store, limit, held: &[DeliveryId]| {
-        let claimed = store.claim(SiteId::UNROUTED, ledger.clock.now(), limit, held).await;
-        claimed.expect("a claim").iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
+        let claimed =
+            store.claim(SiteId::UNROUTED, ledger.clock.now(), limit, held, &|_| false).await;
+        claimed.expect("a claim").deliveries.iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
     };
     let [first, second, third] = [0, 1, 2].map(|position: usize| mail.deliveries[position].id);
     assert_eq!(ledger.state_of(first).await, State::Leased);
@@ -768,8 +775,9 @@ async fn a_lease_keeps_other_nodes_away_until_it_ends_or_its_holder_comes_back()
     ledger.reopen().await;
     assert_eq!(ledger.store.free_own_leases().await.expect("freed"), 1);
     let claim = async |store: &Store, limit| {
-        let claimed = store.claim(SiteId::UNROUTED, ledger.clock.now(), limit, &[]).await;
-        claimed.expect("a claim").iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
+        let claimed =
+            store.claim(SiteId::UNROUTED, ledger.clock.now(), limit, &[], &|_| false).await;
+        claimed.expect("a claim").deliveries.iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
     };
     assert_eq!(claim(&ledger.store, 9).await, [first]);
     // Node 2 does not come back: its lease ends by itself.

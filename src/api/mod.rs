@@ -17,6 +17,7 @@ mod domains;
 mod events;
 mod extract;
 mod health;
+mod limits;
 mod log;
 mod messages;
 mod openapi;
@@ -28,6 +29,7 @@ mod session;
 pub mod suppressions;
 pub mod users;
 pub mod webhooks;
+mod why;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -44,8 +46,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use caller::Peer;
+pub use limits::LimitView;
 pub use problem::Problem;
 pub use serve::{OperatorSocket, ServeError, TcpOptions, serve_tcp, serve_unix};
+pub use why::{LaneView, Why};
 
 use crate::accept::Acceptance;
 use crate::auth::Auth;
@@ -54,6 +58,7 @@ use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
 use crate::queue::Queue;
 use crate::queue::check::Audit;
+use crate::schedule::Schedule;
 use crate::store::Store;
 use crate::telemetry::names;
 use crate::webhooks::Webhooks;
@@ -85,6 +90,7 @@ pub struct ApiState {
     pub audit: Option<Audit>,
     /// Looks at the records of sending domains.
     pub looker: Option<domain_check::Looker>,
+    pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub webhooks: Option<Webhooks>,
     pub clock: Clock,
@@ -129,6 +135,11 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(domain_check::check))
         .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(limits::list, limits::add))
+        .routes(routes!(limits::remove))
+        .routes(routes!(limits::pin))
+        .routes(routes!(why::show))
+        .routes(routes!(why::lanes))
         .routes(routes!(webhooks::list, webhooks::add))
         .routes(routes!(webhooks::show, webhooks::update, webhooks::remove))
         .routes(routes!(webhooks::rotate))

@@ -12,6 +12,8 @@ use crate::config::{self, Settings};
 use crate::deliver::{DeliverOptions, Dialer, Source};
 use crate::dns::{DnsFailure, DnsOptions, Resolver};
 use crate::fetch::FetchOptions;
+use crate::schedule::limits::Limits;
+use crate::schedule::limits::budgets::Budgets;
 use crate::schedule::retry::RetryPolicy;
 use crate::schedule::route::{Router, RouterOptions, Routes};
 use crate::schedule::{Parts, ScheduleOptions};
@@ -42,6 +44,7 @@ pub(super) fn parts(
     settings: &Settings,
     kept: &Kept,
     known: &Known,
+    (limits, budgets): (Limits, Budgets),
     clock: &Clock,
 ) -> Result<Parts, AppError> {
     let preference = settings.delivery.preference;
@@ -52,6 +55,8 @@ pub(super) fn parts(
         router: Router::new(routes, known.resolver.clone(), kept.store.clone(), options),
         dialer: Dialer::new(deliver_options(settings), clock.clone()),
         composer: known.composer.clone(),
+        limits,
+        budgets,
         sources: sources(settings),
     })
 }
@@ -101,9 +106,7 @@ pub(super) fn schedule_options(settings: &Settings) -> ScheduleOptions {
     let delivery = &settings.delivery;
     ScheduleOptions {
         host_name: settings.node.host_name.clone(),
-        connections_per_site_max: delivery.connections_per_site_max,
         connections_max: delivery.connections_max,
-        messages_per_connection_max: delivery.messages_per_connection_max,
         recipients_per_transaction_max: delivery.recipients_per_transaction_max,
         idle_wait: delivery.idle_wait,
         retry: RetryPolicy {

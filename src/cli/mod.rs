@@ -14,6 +14,7 @@ mod credential;
 mod demo;
 mod dkim;
 mod domain;
+mod limit;
 mod migrate;
 mod organization;
 mod queue;
@@ -23,6 +24,7 @@ mod serve;
 mod suppression;
 mod user;
 mod webhook;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -68,6 +70,19 @@ enum Command {
     /// Tenants.
     #[command(subcommand)]
     Organization(organization::Organization),
+    /// What may be sent where, by whom, in which time.
+    #[command(subcommand)]
+    Limit(limit::Limit),
+    /// Tell why mail is still here: which limit, who set it, when it opens.
+    Why {
+        #[command(flatten)]
+        whom: why::WhyCommand,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Who works on what.
+    #[command(subcommand)]
+    Lane(why::Lane),
     /// Signing keys.
     #[command(subcommand)]
     Dkim(dkim::Dkim),
@@ -167,6 +182,9 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
+        Command::Limit(limit) => limit::run(limit, load()?),
+        Command::Why { whom, json } => why::run(whom, json, load()?),
+        Command::Lane(lane) => why::run_lane(lane, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
@@ -218,7 +236,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 43] = [
+    const VERBS: [(&str, &[&str]); 49] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -248,6 +266,12 @@ mod tests {
         ("version", &[]),
         ("report parse", &[]),
         ("classify", &[]),
+        ("limit list", &["limits_list"]),
+        ("limit add", &["limits_add"]),
+        ("limit remove", &["limits_remove"]),
+        ("limit pin", &["limits_pin"]),
+        ("why", &["why_show"]),
+        ("lane list", &["why_lanes"]),
         ("webhook add", &["webhooks_add"]),
         ("webhook list", &["webhooks_list"]),
         ("webhook change", &["webhooks_update"]),

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{CliError, screen};
-use crate::feedback::judge;
+use crate::feedback::Judge;
 use crate::wire::report::{FeedbackType, ReportKind, read};
 
 /// Larger files are read to here: what a report says stands at its top.
@@ -48,10 +48,11 @@ struct Line<'a> {
 
 pub fn run(report: Report) -> Result<(), CliError> {
     let Report::Parse { files } = report;
+    let judge = Judge::shipped().map_err(|why| CliError::Refused(why.to_string()))?;
     let mut is_unread = false;
     for file in &files {
         match contents(file) {
-            Ok(mail) => screen::print(&lines(&file.to_string_lossy(), &mail)?)?,
+            Ok(mail) => screen::print(&lines(&judge, &file.to_string_lossy(), &mail)?)?,
             Err(why) => {
                 is_unread = true;
                 eprintln!("postroad: {}: {why}", screen::lines(&file.to_string_lossy()));
@@ -72,11 +73,11 @@ fn contents(file: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// The JSON lines of one mail.
-pub fn lines(file: &str, mail: &[u8]) -> Result<String, CliError> {
+pub fn lines(judge: &Judge, file: &str, mail: &[u8]) -> Result<String, CliError> {
     let report = read(mail);
     let mut out = String::new();
     for finding in &report.findings {
-        let verdict = judge(finding);
+        let verdict = judge.judge(finding);
         let diagnostic = finding.texts.first().map(|text| {
             let words: Vec<&str> = text.split_whitespace().take(100).collect();
             words.join(" ")

@@ -70,6 +70,8 @@ settings! {
         delivery: Delivery = Delivery::default(), Table, Restart;
         /// `[retry]`
         retry: Retry = Retry::default(), Table, Restart;
+        /// `[limits]`
+        limits: LimitSettings = LimitSettings::default(), Table, Restart;
         /// `[dns]`
         dns: Dns = Dns::default(), Table, Restart;
         /// `[log]`
@@ -210,6 +212,14 @@ settings! {
         wait_max: Duration = minutes(240), Time, Restart, SECOND..=DAY;
         /// A delivery that is not done after this expires and is reported to its sender.
         expire_after: Duration = minutes(4 * 24 * 60), Time, Restart, MINUTE..=(DAY * 60);
+    }
+
+    /// What the limits of a day go by; the limits themselves are rows (`postroad limit`).
+    LimitSettings {
+        /// The time zone in which a day begins, such as Europe/Berlin.
+        day_zone: String = "UTC".into(), Name, Restart;
+        /// How long after midnight it begins.
+        day_begins: Duration = Duration::ZERO, Time, Restart, Duration::ZERO..=(HOUR * 23);
     }
 
     /// Where names are looked up.

@@ -47,6 +47,10 @@ fn numbers(settings: &Settings, reader: &mut Reader<'_>) {
 
 fn names(settings: &Settings, reader: &mut Reader<'_>) {
     domain("node.host_name", &settings.node.host_name, reader);
+    if jiff::tz::TimeZone::get(&settings.limits.day_zone).is_err() {
+        let text = "must be a time zone, such as UTC or Europe/Berlin".to_owned();
+        reader.wrong_at("limits.day_zone", text);
+    }
     if !matches!(settings.log.format.as_str(), "text" | "json") {
         reader.wrong_at("log.format", "must be \"text\" or \"json\"".to_owned());
     }

@@ -1,8 +1,16 @@
 //! From the words and codes of a report to a class, and to "hard": this address must not be
 //! written to again.
+//!
+//! The rules for hosts' answers (`classify`) come first, since most reports quote one. What a
+//! gateway says in words of its own is looked up in `wire::report::phrases`, and a code alone
+//! decides where neither knows the text.
 
+use crate::classify::{Answer, Classifier, RuleError, UNCLASSIFIED};
 use crate::model::{Category, Class, Enhanced};
 use crate::wire::report::{Finding, ReportKind, phrases, status};
+
+/// Rules of codes alone begin so: they know nothing of the text.
+const CODE_RULES: &str = "code.";
 
 /// What a finding means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,41 +26,87 @@ impl Verdict {
     }
 }
 
-/// Classes that say nothing about the address, whatever the text adds below.
-const fn is_vague(class: Class) -> bool {
-    matches!(class, Class::Unknown | Class::Policy | Class::System | Class::Network)
+/// A class, and whether it takes the address with it when the refusal is for good.
+#[derive(Clone, Copy)]
+struct Found {
+    class: Class,
+    is_lost: bool,
 }
 
-/// The class of what happened, and whether the address is lost by it.
-pub fn judge(finding: &Finding) -> Verdict {
-    match finding.kind {
-        ReportKind::Bounce => {
-            let class = class(finding);
-            Verdict { class: Some(class), hard: is_lasting(finding) && is_lost(class) }
-        }
-        ReportKind::Delay => Verdict { class: Some(class(finding)), hard: false },
-        _ => Verdict { class: None, hard: false },
+impl Found {
+    const fn of(class: Class) -> Found {
+        Found { class, is_lost: class.suppress().is_some() }
+    }
+
+    /// It says nothing about the address, so what the text adds below may say more.
+    const fn is_vague(self) -> bool {
+        matches!(self.class, Class::Unknown | Class::Policy | Class::System | Class::Network)
     }
 }
 
-fn class(finding: &Finding) -> Class {
-    let told = finding.status.filter(|code| !status::is_vague(*code));
-    let coded = told.and_then(phrases::class_of_code);
-    let mut first = None;
-    for text in &finding.texts {
-        // What the host itself said comes before what the reporter says around it.
-        for words in [said(text), Some(text.as_str())].into_iter().flatten() {
-            match phrases::class_of(words) {
-                Some(class) if !is_vague(class) => return weighed(class, told),
-                found => first = first.or(found),
+/// Ready to judge.
+pub struct Judge(Classifier);
+
+impl Judge {
+    /// # Errors
+    /// The rules that ship cannot be meant.
+    pub fn shipped() -> Result<Judge, RuleError> {
+        Ok(Judge(Classifier::shipped()?))
+    }
+
+    /// The class of what happened, and whether the address is lost by it.
+    pub fn judge(&self, finding: &Finding) -> Verdict {
+        match finding.kind {
+            ReportKind::Bounce => {
+                let found = self.class(finding);
+                let hard = found.is_lost && is_lasting(finding);
+                Verdict { class: Some(found.class), hard }
+            }
+            ReportKind::Delay => Verdict { class: Some(self.class(finding).class), hard: false },
+            _ => Verdict { class: None, hard: false },
+        }
+    }
+
+    fn class(&self, finding: &Finding) -> Found {
+        let told = finding.status.filter(|code| !status::is_vague(*code));
+        let coded = told.and_then(phrases::class_of_code).map(Found::of);
+        let mut first: Option<Found> = None;
+        for text in &finding.texts {
+            // What the host itself said comes before what the reporter says around it.
+            let quoted = said(text).or_else(|| status::from_reply(text));
+            let of_host = quoted.and_then(|words| self.class_of_answer(words));
+            let of_words = phrases::class_of(text).map(Found::of);
+            let of_rest = || if quoted.is_none() { self.class_of_answer(text) } else { None };
+            let of_text = of_words.or_else(of_rest);
+            for found in [of_host, of_text].into_iter().flatten() {
+                if !found.is_vague() {
+                    return found;
+                }
+                first = first.or(Some(found));
+            }
+            // A code that names its subject is worth more than the boilerplate further down.
+            if let Some(coded) = coded.filter(|found| !found.is_vague()) {
+                return coded;
             }
         }
-        // A code that names its subject is worth more than the boilerplate further down.
-        if let Some(coded) = coded.filter(|class| !is_vague(*class)) {
-            return coded;
-        }
+        let first = first.filter(|found| found.class != Class::Unknown);
+        first.or(coded).unwrap_or(Found::of(Class::Unknown))
     }
-    first.filter(|class| *class != Class::Unknown).or(coded).unwrap_or(Class::Unknown)
+
+    /// By the rules for answers, where one of them knows the text.
+    fn class_of_answer(&self, words: &str) -> Option<Found> {
+        let record = self.0.classify(None, &Answer::read(words));
+        if record.rule == UNCLASSIFIED || record.rule.starts_with(CODE_RULES) {
+            return None;
+        }
+        // Whether the refusal is for good is seen from the whole report.
+        let is_lost = record.class.suppress().is_some() && (record.hard || !has_code(words));
+        Some(Found { class: record.class, is_lost })
+    }
+}
+
+fn has_code(words: &str) -> bool {
+    status::reply_in_text(words).is_some() || status::in_text(words).is_some()
 }
 
 /// The words of a host that are quoted in a report.
@@ -61,14 +115,6 @@ fn said(text: &str) -> Option<&str> {
     let after = |mark: &&str| text.rfind(*mark).map(|at| &text[at + mark.len()..]);
     let quoted = marks.iter().find_map(after)?;
     (quoted.trim().len() > 8).then_some(quoted)
-}
-
-/// Words win over codes, but for the words that hosts use for everything.
-fn weighed(class: Class, told: Option<Enhanced>) -> Class {
-    match (class, told) {
-        (Class::MailboxInvalid, Some(Enhanced(5, 2, 1))) => Class::MailboxInactive,
-        _ => class,
-    }
 }
 
 /// A host that said "later" to the end has not said that the address is gone.
@@ -83,8 +129,4 @@ fn is_lasting(finding: &Finding) -> bool {
         (Some(Enhanced(4, ..)), _) | (None, Some(_)) => false,
         _ => true,
     }
-}
-
-const fn is_lost(class: Class) -> bool {
-    matches!(class, Class::MailboxInvalid | Class::MailboxInactive | Class::DomainInvalid)
 }

@@ -6,4 +6,4 @@
 
 mod judge;
 
-pub use judge::{Verdict, judge};
+pub use judge::{Judge, Verdict};

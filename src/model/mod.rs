@@ -10,6 +10,7 @@ pub mod class;
 pub mod credential;
 pub mod envelope;
 pub mod event;
+pub mod flow;
 pub mod ids;
 pub mod limit;
 pub mod limits;
@@ -33,6 +34,7 @@ pub use class::{
 pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
+pub use flow::Flow;
 pub use ids::*;
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,

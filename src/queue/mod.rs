@@ -85,13 +85,13 @@ pub trait Intake: Send + Sync {
     /// The site of a recipient domain, if routing knows it without asking anybody.
     fn site_of(&self, domain: &Domain) -> Option<SiteId>;
     /// Notes the deliveries as claimed by this node, if their site has room for them right now.
-    fn reserve(&self, site: SiteId, deliveries: &[DeliveryId]) -> bool;
+    fn reserve(&self, site: SiteId, flow: Flow, deliveries: &[DeliveryId]) -> bool;
     /// They were not committed after all.
     fn unreserve(&self, site: SiteId, deliveries: &[DeliveryId]);
     /// What was reserved is committed.
     fn take(&self, site: SiteId, claimed: Vec<Claimed>);
-    /// There is waiting mail for this site from `due` on.
-    fn wake(&self, site: SiteId, due: Timestamp);
+    /// There is waiting mail of this flow for this site from `due` on.
+    fn wake(&self, site: SiteId, flow: Flow, due: Timestamp);
 }
 
 #[derive(Clone, Debug)]
@@ -284,10 +284,10 @@ impl Queue {
         intake.and_then(|intake| intake.site_of(domain)).unwrap_or(SiteId::UNROUTED)
     }
 
-    /// Tells the schedule that mail waits for a site.
-    pub fn wake(&self, site: SiteId, due: Timestamp) {
+    /// Tells the schedule that mail of a flow waits for a site.
+    pub fn wake(&self, site: SiteId, flow: Flow, due: Timestamp) {
         if let Some(intake) = self.0.intake.get() {
-            intake.wake(site, due);
+            intake.wake(site, flow, due);
         }
     }
 
@@ -400,7 +400,7 @@ impl<'a> Places<'a> {
         let due = job.message.due_at;
         if let (Some(intake), true) = (intake, due <= now) {
             for (site, ids, reserved) in &mut sites {
-                *reserved = intake.reserve(*site, ids);
+                *reserved = intake.reserve(*site, job.message.flow(), ids);
             }
         }
         Places { intake, sites, due, filled: false }
@@ -438,6 +438,7 @@ impl<'a> Places<'a> {
             let delivery = ClaimedDelivery {
                 id,
                 recipient,
+                campaign: None,
                 site: SiteId::UNROUTED,
                 tries: 0,
                 due_at: message.due_at,
@@ -450,7 +451,7 @@ impl<'a> Places<'a> {
         let mut claimed: Vec<Claimed> = claimed.collect();
         for (site, _, reserved) in &self.sites {
             if !reserved {
-                intake.wake(*site, self.due);
+                intake.wake(*site, message.flow(), self.due);
             } else if self.sites.len() == 1 {
                 intake.take(*site, std::mem::take(&mut claimed));
             } else {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::lane::Answered;
+use super::answered::Answered;
 use super::report::Told;
 use super::settler::Settlement;
 use super::site::Site;

@@ -114,6 +114,33 @@ impl Shared {
         self.give_back(site, &ready, due).await;
     }
 
+    /// A limit has these wait until `due`, and the ledger cannot tell them from others of their
+    /// flow: their rows are due then.
+    pub(super) async fn put_off(
+        self: &Arc<Shared>,
+        site: &Arc<Site>,
+        claimed: &[Claimed],
+        due: Timestamp,
+    ) {
+        if claimed.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let put_off = |one: &Claimed| verdict::put_off(&one.delivery, site.id, due, now);
+        let group =
+            SettleGroup { settlements: claimed.iter().map(put_off).collect(), report: None };
+        match self.queue.settle(group).await {
+            Ok(_) => {
+                let claims: Vec<Claim> = claimed.iter().map(Claim::of).collect();
+                self.leave(site, &claims, Some(due));
+            }
+            Err(error) => {
+                tracing::warn!(%error, site = %site.id, "mail cannot be put off now");
+                self.give_back(site, claimed, now + AGAIN_AFTER).await;
+            }
+        }
+    }
+
     /// Mail whose domain belongs to another site: that one sends it, and no row is touched. Only
     /// what finds no place there is written.
     pub(super) async fn relocate(

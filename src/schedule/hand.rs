@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::Shared;
 use super::custody::Claim;
+use super::park::Line;
 use crate::model::limits::READY_MAX;
 use crate::model::*;
 use crate::queue::{Claimed, Intake};
@@ -22,16 +23,18 @@ impl Intake for Hand {
         self.0.upgrade()?.router.known_site(domain)
     }
 
-    fn reserve(&self, site: SiteId, deliveries: &[DeliveryId]) -> bool {
+    fn reserve(&self, site: SiteId, flow: Flow, deliveries: &[DeliveryId]) -> bool {
         let Some(shared) = self.0.upgrade() else { return false };
         let full = shared.held.load(Ordering::Relaxed) + deliveries.len() > READY_MAX;
         if shared.is_stopping() || full {
             return false;
         }
         let now = shared.clock.now();
+        let leased = shared.queue.store().leases_claims();
+        let line = Line { flow, campaign: None };
         let mut reserved = false;
         let held_at = shared.at_site(site, |site| {
-            let answer = site.reserve(deliveries, now);
+            let answer = site.reserve(deliveries, &line, leased, now);
             reserved = answer == Some(true);
             answer.is_some()
         });
@@ -60,9 +63,9 @@ impl Intake for Hand {
         Shared::look(&shared, &site);
     }
 
-    fn wake(&self, site: SiteId, due: Timestamp) {
+    fn wake(&self, site: SiteId, flow: Flow, due: Timestamp) {
         let Some(shared) = self.0.upgrade() else { return };
-        let site = shared.at_site(site, |site| site.note(due));
+        let site = shared.at_site(site, |site| site.note_flow(due, flow));
         Shared::look(&shared, &site);
     }
 }

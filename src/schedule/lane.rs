@@ -5,26 +5,29 @@
 //!             the site where it belongs; a panic costs one try and is caught here.
 //! Knows not:  rows, the order of mail.
 
-use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::Shared;
+use super::answered::Answered;
+use super::grant::{Origin, Refusal, Stop};
+use super::limits::{Caps, Permit};
+use super::park::Parks;
+use super::ready::line_of;
 use super::route::Routed;
+use super::seat::{Panicked, Seat, caught, permit};
 use super::settler::Settlement;
 use super::site::Site;
 use super::verdict;
-use crate::deliver::{Answer, Connection, ConnectionFacts, OpenFailure, Source, Transaction};
+use crate::deliver::{Answer, Connection, ConnectionFacts, OpenFailure, Transaction};
 use crate::model::limits::PANICS_MAX;
 use crate::model::*;
 use crate::queue::Claimed;
-use crate::queue::outcome_log::Record;
-use crate::store::ClaimedDelivery;
+
+/// Before a ledger that did not answer is asked again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 type Sent = (Answer, ConnectionFacts);
 
@@ -36,34 +39,64 @@ enum Ended {
     Moved(SiteId),
     /// The host bears no more connections: another lane sends it.
     Untried,
+    /// A limit allows no further connection.
+    Refused(Box<Denial>),
 }
 
 pub struct Lane {
     shared: Arc<Shared>,
     site: Arc<Site>,
-    source: Arc<Source>,
+    operator: OperatorId,
+    /// None until there is work to choose it for.
+    origin: Option<Origin>,
     connection: Option<Connection>,
+    /// Of the connection: its place among those that limits count.
+    place: Option<Permit>,
     sent: u32,
+    caps: Caps,
+    /// What this lane's source may not send now.
+    parks: Parks,
+}
+
+/// A transaction that limits have granted.
+struct Granted {
+    claimed: Vec<Claimed>,
+    attempt: Attempt,
+    /// None for what has expired: it is not sent.
+    permit: Option<Permit>,
 }
 
 /// Runs until there is no work for as long as an idle connection is kept.
 pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     let seat = Seat { shared: shared.clone(), site: site.clone() };
     let Some(permit) = permit(&shared).await else { return };
-    let source = shared.next_source();
-    let mut lane = Lane { shared, site, source, connection: None, sent: 0 };
+    let Some(mut lane) = Lane::at(shared, site).await else { return };
     while let Some(work) = lane.next_work().await {
         let claimed = lane.allowed(work).await;
         if claimed.is_empty() {
             continue;
         }
+        let Some(mut granted) = Box::pin(lane.granted(claimed)).await else {
+            if lane.connection.is_none() {
+                // Whether there is other mail to begin a lane for is the site's to see.
+                break;
+            }
+            continue;
+        };
         // Pinned here and not moved into `caught`, which would keep it twice.
-        let attempt = caught(pin!(lane.attempt(&claimed))).await;
+        let attempt = caught(pin!(lane.attempt(&mut granted))).await;
+        let Granted { claimed, attempt: of, permit } = granted;
+        drop(permit);
         match attempt {
             Ok(Ended::Settled(settlement)) => lane.shared.settle(settlement).await,
             Ok(Ended::Moved(to)) => lane.shared.relocate(&lane.site, claimed, to).await,
             Ok(Ended::Untried) => {
                 lane.site.untried(claimed);
+                break;
+            }
+            Ok(Ended::Refused(denial)) => {
+                let refusal = Refusal::of_one(denial);
+                Box::pin(lane.shared.refuse(&lane.site, claimed, &of, &refusal)).await;
                 break;
             }
             Err(Panicked) => {
@@ -73,94 +106,136 @@ pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
             }
         }
     }
-    if let Some(connection) = lane.take_connection() {
-        connection.quit().await;
-    }
+    lane.quit().await;
     drop((permit, seat));
 }
 
-/// One of the connections that may be open in all. When there is none left, a lane that idles
-/// somewhere gives up its own.
-async fn permit(shared: &Arc<Shared>) -> Option<OwnedSemaphorePermit> {
-    if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
-        return Some(permit);
-    }
-    shared.wanting.fetch_add(1, Ordering::Relaxed);
-    let _wanting = Wanting(shared);
-    shared.wanted.notify_one();
-    shared.connections.clone().acquire_owned().await.ok()
-}
-
-/// Counted among those who wait for a connection, until it is dropped.
-struct Wanting<'a>(&'a Shared);
-
-impl Drop for Wanting<'_> {
-    fn drop(&mut self) {
-        self.0.wanting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A lane's place at its site, given up however the lane ends.
-struct Seat {
-    shared: Arc<Shared>,
-    site: Arc<Site>,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.site.lane_ends();
-        Shared::look(&self.shared, &self.site);
-    }
-}
-
-struct Panicked;
-
-/// Runs a future and turns a panic in it into an error.
-async fn caught<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panicked> {
-    std::future::poll_fn(|context| {
-        let poll = AssertUnwindSafe(|| future.as_mut().poll(context));
-        match std::panic::catch_unwind(poll) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(_) => Poll::Ready(Err(Panicked)),
-        }
-    })
-    .await
-}
-
 impl Lane {
+    /// None when the ledger does not say who runs the site; it is looked at again.
+    async fn at(shared: Arc<Shared>, site: Arc<Site>) -> Option<Lane> {
+        let operator = match shared.router.operator(site.id).await {
+            Ok(operator) => operator,
+            Err(error) => {
+                tracing::warn!(%error, site = %site.id, "a site's operator cannot be read now");
+                let again = shared.clock.now() + AGAIN_AFTER;
+                let back = site.stop_opening(again, false);
+                shared.give_back(&site, &back, again).await;
+                return None;
+            }
+        };
+        let (origin, connection, place) = (None, None, None);
+        let (caps, parks) = (Caps::default(), Parks::default());
+        Some(Lane { shared, site, operator, origin, connection, place, sent: 0, caps, parks })
+    }
+
+    /// As much of the transaction as limits grant; the rest goes first again. None when they deny
+    /// all of it, and it waits for them.
+    async fn granted(&mut self, mut claimed: Vec<Claimed>) -> Option<Granted> {
+        let shared = self.shared.clone();
+        let now = shared.clock.now();
+        let source = self.origin.as_ref().map_or(SourceId(0), |origin| origin.id);
+        let mut attempt = shared.attempt_of(&claimed[0], self.site.id, self.operator, source);
+        if now >= claimed[0].delivery.message.expires_at {
+            return Some(Granted { claimed, attempt, permit: None });
+        }
+        if self.origin.is_none() {
+            match shared.choose(&mut attempt) {
+                Ok(origin) => self.origin = Some(origin),
+                Err(refusal) => {
+                    shared.refuse(&self.site, claimed, &attempt, &refusal).await;
+                    return None;
+                }
+            }
+        }
+        self.caps = shared.limits.caps(&attempt, now);
+        self.keep(&mut claimed, self.caps.recipients_per_message);
+        let wanted = u64::try_from(claimed.len()).unwrap_or(u64::MAX);
+        match shared.limits.reserve(&attempt, wanted, now) {
+            Ok(permit) => {
+                self.keep(&mut claimed, Some(permit.count()));
+                Some(Granted { claimed, attempt, permit: Some(permit) })
+            }
+            Err(denial) => {
+                self.denied(claimed, &attempt, denial).await;
+                None
+            }
+        }
+    }
+
+    /// Gives back what is beyond `count`.
+    fn keep(&self, claimed: &mut Vec<Claimed>, count: Option<u64>) {
+        let count = count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+        if claimed.len() > count {
+            self.site.untried(claimed.split_off(count));
+            Shared::look(&self.shared, &self.site);
+        }
+    }
+
+    async fn denied(&mut self, claimed: Vec<Claimed>, attempt: &Attempt, denial: Box<Denial>) {
+        let shared = &self.shared;
+        if shared.stop_of(&denial, attempt) == Stop::Site {
+            let refusal = Refusal::of_one(denial);
+            return shared.refuse(&self.site, claimed, attempt, &refusal).await;
+        }
+        shared.park_for(&mut self.parks, line_of(&claimed[0]), &denial);
+        self.site.untried(claimed);
+        if self.connection.is_none() {
+            // Nothing is lost: the lane goes on from where it may.
+            self.origin = None;
+            self.parks = Parks::default();
+        }
+        Shared::look(shared, &self.site);
+    }
+
+    fn is_wanted(&self, urgently: bool) -> bool {
+        self.place.as_ref().is_some_and(|place| place.is_wanted(self.site.id, urgently))
+    }
+
+    async fn quit(&mut self) {
+        if let Some(connection) = self.take_connection() {
+            connection.quit().await;
+        }
+    }
+
     /// The next transaction; None when this lane should end.
     async fn next_work(&mut self) -> Option<Vec<Claimed>> {
         let shared = &self.shared;
         let recipients_max = shared.options.recipients_per_transaction_max;
         let mut waited = false;
+        if self.is_wanted(true) {
+            return None;
+        }
         loop {
             if shared.is_stopping() {
                 return None;
             }
-            let work = self.site.next(recipients_max, shared.clock.now());
+            let work = self.site.next(recipients_max, &self.parks, shared.clock.now());
             if !work.is_empty() {
                 Shared::look(shared, &self.site);
                 return Some(work);
             }
             // Who is woken for his connection may find mail instead: the one that idles next is
             // asked by the count.
-            let is_wanted = shared.wanting.load(Ordering::Relaxed) > 0;
+            let is_wanted = shared.wanting.load(Ordering::Relaxed) > 0 || self.is_wanted(false);
             if waited || is_wanted || self.connection.is_none() {
                 return None;
             }
-            self.site.lane_idles(true);
+            let is_choosy = !self.parks.is_empty();
+            self.site.lane_idles(true, is_choosy);
             // What came before this lane counted as idle has woken nobody.
-            let work = self.site.next(recipients_max, shared.clock.now());
+            let work = self.site.next(recipients_max, &self.parks, shared.clock.now());
             if work.is_empty() {
                 // The last look happens whatever ends the wait.
                 waited = tokio::select! {
                     () = self.site.work.notified() => false,
                     () = shared.wanted.notified() => true,
+                    () = shared.crowded.notified() => false,
+                    () = shared.sleep_until(self.parks.next_end()) => false,
                     () = tokio::time::sleep(shared.options.idle_wait) => true,
                 };
             }
-            self.site.lane_idles(false);
+            self.site.lane_idles(false, is_choosy);
+            self.parks.expire(shared.clock.now());
             if !work.is_empty() {
                 Shared::look(shared, &self.site);
                 return Some(work);
@@ -186,16 +261,18 @@ impl Lane {
         }
     }
 
-    async fn attempt(&mut self, claimed: &[Claimed]) -> Ended {
+    async fn attempt(&mut self, granted: &mut Granted) -> Ended {
         let shared = self.shared.clone();
+        let Granted { claimed, attempt, permit } = granted;
+        let claimed = &claimed[..];
         let first = &claimed[0].delivery;
         let message = &first.message;
         let started = shared.clock.wall();
         moment::attempted(&message.subject);
-        if shared.clock.now() >= message.expires_at {
+        let Some(permit) = permit else {
             return Ended::Settled(Box::pin(shared.expire(&self.site, claimed)).await);
-        }
-        if let Err(ended) = self.open_for(first.recipient.address.domain(), claimed).await {
+        };
+        if let Err(ended) = self.open_for(attempt, claimed).await {
             return ended;
         }
         let body = match shared.queue.body(&claimed[0]).await {
@@ -210,6 +287,9 @@ impl Lane {
             Err(error) => return Box::pin(self.ourselves(claimed, &error.to_string())).await,
         };
         let transaction = transaction_of(claimed);
+        if let Err(error) = shared.budgets.offer(permit).await {
+            return Box::pin(self.ourselves(claimed, &error.to_string())).await;
+        }
         let mut answer = match self.send(&transaction, &mail).await {
             Some(sent) => sent,
             None => return Box::pin(self.ourselves(claimed, "the connection is gone")).await,
@@ -217,7 +297,8 @@ impl Lane {
         if answer.0.untouched {
             // An old connection had ended unseen: a new one may try at once.
             self.drop_connection();
-            if let Err(ended) = self.open_for(first.recipient.address.domain(), claimed).await {
+            if let Err(ended) = self.open_for(attempt, claimed).await {
+                shared.budgets.take_back(permit);
                 return ended;
             }
             if let Some(again) = self.send(&transaction, &mail).await {
@@ -251,24 +332,26 @@ impl Lane {
     }
 
     /// Makes sure that a connection to the domain's site is open.
-    async fn open_for(&mut self, domain: &Domain, claimed: &[Claimed]) -> Result<(), Ended> {
-        let known = self.shared.router.known_site(domain) == Some(self.site.id);
-        let worn = self.sent >= self.shared.options.messages_per_connection_max;
+    async fn open_for(&mut self, attempt: &Attempt, claimed: &[Claimed]) -> Result<(), Ended> {
+        let known = self.shared.router.known_site(&attempt.domain) == Some(self.site.id);
+        let sent = u64::from(self.sent);
+        let worn = self.caps.messages_per_connection.is_some_and(|most| sent >= most);
         let usable = self.connection.as_ref().is_some_and(Connection::is_usable);
         if known && usable && !worn {
             return Ok(());
         }
         // On the heap while it runs: a lane that only sends is to stay small.
-        Box::pin(self.open_anew(domain, claimed, usable && !worn)).await
+        Box::pin(self.open_anew(attempt, claimed, usable && !worn)).await
     }
 
     /// Asks where the domain's mail goes now, and connects unless the connection may stay.
     async fn open_anew(
         &mut self,
-        domain: &Domain,
+        attempt: &Attempt,
         claimed: &[Claimed],
         stays: bool,
     ) -> Result<(), Ended> {
+        let domain = &attempt.domain;
         let (key, operator, target) = match self.shared.router.route(domain).await {
             Ok(Routed::To { key, operator, target }) => (key, operator, target),
             Ok(Routed::Never(outcome)) => return Err(self.without_host(claimed, outcome).await),
@@ -288,9 +371,18 @@ impl Lane {
         if let Some(old) = self.take_connection() {
             old.quit().await;
         }
-        match self.shared.dialer.open(&target, &self.source).await {
+        let Some(origin) = self.origin.clone() else {
+            return Err(self.ourselves(claimed, "a lane without a source").await);
+        };
+        let mut place = match self.shared.limits.open(attempt, self.shared.clock.now()) {
+            Ok(place) => place,
+            Err(denial) => return Err(Ended::Refused(denial)),
+        };
+        place.offer();
+        match self.shared.dialer.open(&target, &origin.source).await {
             Ok(connection) => {
-                self.site.connected();
+                self.site.connected(origin.id);
+                self.place = Some(place);
                 self.shared.meters.connections.increment(1.0);
                 self.connection = Some(connection);
                 self.sent = 0;
@@ -302,9 +394,16 @@ impl Lane {
         }
     }
 
+    fn source_name(&self) -> String {
+        self.origin.as_ref().map_or_else(String::new, |origin| origin.source.name.clone())
+    }
+
     fn take_connection(&mut self) -> Option<Connection> {
         let connection = self.connection.take()?;
-        self.site.closed();
+        if let Some(origin) = &self.origin {
+            self.site.closed(origin.id);
+        }
+        self.place = None;
         self.shared.meters.connections.decrement(1.0);
         Some(connection)
     }
@@ -319,7 +418,7 @@ impl Lane {
         if self.site.is_open_elsewhere(now) {
             return Ended::Untried;
         }
-        tracing::info!(site = %self.site.id, host = failure.facts.host, source = self.source.name,
+        tracing::info!(site = %self.site.id, host = failure.facts.host, source = self.source_name(),
             reason, "no connection; the site waits");
         let until = self.site.refused(now, &reason);
         self.shared.empty(&self.site, until).await;
@@ -335,7 +434,7 @@ impl Lane {
 
     /// The same outcome for all, without a host to blame it on.
     async fn without_host(&self, claimed: &[Claimed], outcome: Outcome) -> Ended {
-        let facts = ConnectionFacts { source: self.source.name.clone(), ..Default::default() };
+        let facts = ConnectionFacts { source: self.source_name(), ..Default::default() };
         let answer = Answered {
             outcomes: vec![outcome; claimed.len()],
             facts: &facts,
@@ -378,45 +477,6 @@ impl Lane {
     }
 }
 
-/// What an attempt brought, for the rows and the log of dialogues.
-pub struct Answered<'a> {
-    /// One for each delivery, in order.
-    pub outcomes: Vec<Outcome>,
-    pub facts: &'a ConnectionFacts,
-    pub dsn_passed_on: bool,
-    pub dialogue: Vec<String>,
-    pub spent: Duration,
-}
-
-impl Answered<'_> {
-    /// What the outcome log keeps of one delivery; `dialogue` is the place of its dialogue.
-    pub fn record(
-        &self,
-        delivery: &ClaimedDelivery,
-        outcome: &Outcome,
-        dialogue: Option<&str>,
-        at: Timestamp,
-    ) -> Record {
-        let milliseconds = u64::try_from(self.spent.as_millis()).unwrap_or(u64::MAX);
-        let mut fields = verdict::fields(self.facts, outcome, delivery.tries, milliseconds);
-        if let Some(map) = fields.as_object_mut() {
-            if self.dsn_passed_on {
-                map.insert("dsn_passed_on".into(), true.into());
-            }
-            if let Some(dialogue) = dialogue {
-                map.insert("dialogue".into(), dialogue.into());
-            }
-        }
-        Record {
-            delivery: delivery.id,
-            tries: delivery.tries,
-            outcome: outcome.clone(),
-            fields,
-            at,
-        }
-    }
-}
-
 fn deferred(blame: Blame, reason: String) -> Outcome {
     Outcome::Deferred { reply: None, blame, reason }
 }
@@ -431,20 +491,5 @@ fn transaction_of(claimed: &[Claimed]) -> Transaction {
         eight_bit: message.eight_bit,
         dsn_return: message.dsn_return,
         dsn_envelope_id: message.dsn_envelope_id.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_in_an_attempt_is_an_error_and_not_the_end() {
-        let faulty = async {
-            tokio::task::yield_now().await;
-            assert!(std::hint::black_box(false), "a fault");
-        };
-        assert!(caught(pin!(faulty)).await.is_err());
-        assert!(caught(pin!(async { 1 })).await.is_ok());
     }
 }

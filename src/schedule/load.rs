@@ -9,9 +9,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Shared;
+use super::park::Parks;
 use super::site::Site;
 use crate::model::limits::READY_MAX;
-use crate::model::{DeliveryId, Timestamp};
+use crate::model::{DeliveryId, Flow, Timestamp};
 use crate::queue::Claimed;
 use crate::store::StoreError;
 
@@ -20,25 +21,26 @@ const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Ends the load that a look at the site has begun.
 pub async fn load(shared: Arc<Shared>, site: Arc<Site>) {
-    let (room, taken) = site.to_load();
+    let (room, taken, parks) = site.to_load();
     let free = READY_MAX.saturating_sub(shared.held.load(Ordering::Relaxed));
     let room = room.min(free);
     let now = shared.clock.now();
-    let (claimed, backlog) = if room == 0 {
-        (Vec::new(), Some(now + AGAIN_AFTER))
+    let nothing = || Read { backlog: Some(now + AGAIN_AFTER), ..Read::default() };
+    let read = if room == 0 {
+        nothing()
     } else {
-        match read(&shared, &site, now, room, taken).await {
+        match read(&shared, &site, now, room, taken, &parks).await {
             Ok(read) => read,
             Err(error) => {
                 tracing::warn!(%error, site = %site.id, "waiting mail cannot be read now");
-                (Vec::new(), Some(now + AGAIN_AFTER))
+                nothing()
             }
         }
     };
     let leased = shared.queue.store().leases_claims();
-    let count = claimed.len();
+    let count = read.claimed.len();
     shared.held.fetch_add(count, Ordering::Relaxed);
-    let unused = site.loaded(claimed, backlog, leased);
+    let unused = site.loaded(read.claimed, read.backlog, read.behind, leased);
     if leased {
         shared.give_back(&site, &unused, now).await;
     } else {
@@ -47,7 +49,14 @@ pub async fn load(shared: Arc<Shared>, site: Arc<Site>) {
     Shared::look(&shared, &site);
 }
 
-type Read = (Vec<Claimed>, Option<Timestamp>);
+#[derive(Default)]
+struct Read {
+    claimed: Vec<Claimed>,
+    /// When the earliest of the rest is due.
+    backlog: Option<Timestamp>,
+    /// Flows of which more is due; None when the ledger did not answer.
+    behind: Option<Vec<Flow>>,
+}
 
 async fn read(
     shared: &Shared,
@@ -55,16 +64,18 @@ async fn read(
     now: Timestamp,
     room: usize,
     mut taken: Vec<DeliveryId>,
+    parks: &Parks,
 ) -> Result<Read, StoreError> {
     let store = shared.queue.store();
-    let rows = store.claim(site.id, now, room, &taken).await?;
-    // A full load leaves more; a short one has read all that is due.
-    let backlog = if rows.len() >= room {
-        Some(now)
+    let skip = |flow: &Flow| parks.cover_flow(flow);
+    let claims = store.claim(site.id, now, room, &taken, &skip).await?;
+    let backlog = if claims.behind.is_empty() {
+        taken.extend(claims.deliveries.iter().map(|row| row.id));
+        store.next_due(site.id, &taken, &skip).await?
     } else {
-        taken.extend(rows.iter().map(|row| row.id));
-        store.next_due(site.id, &taken).await?
+        Some(now)
     };
-    let claimed = rows.into_iter().map(|delivery| Claimed { delivery, body: None }).collect();
-    Ok((claimed, backlog))
+    let claimed = claims.deliveries.into_iter();
+    let claimed = claimed.map(|delivery| Claimed { delivery, body: None }).collect();
+    Ok(Read { claimed, backlog, behind: Some(claims.behind) })
 }

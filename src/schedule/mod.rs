@@ -7,21 +7,26 @@
 
 pub mod adaptive; // what a host says about the pace
 mod alarm;
+mod answered; // what an attempt brought
 mod conclude;
 mod custody;
 pub mod forecast; // when will it be done?
 pub mod governor; // from what was answered to limits, with a decision for each change
+mod grant; // limits are asked
 mod hand;
 mod lane;
 pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meters;
+mod outlook; // what a look at a site says
 mod overdue;
+mod park; // what limits stop
 mod ready;
 mod replay;
 mod report;
 pub mod retry;
 pub mod route;
+mod seat; // a lane's place
 mod settler;
 mod site;
 mod small;
@@ -29,6 +34,7 @@ mod suppressed;
 mod unrouted;
 mod verdict;
 pub mod warmup; // plans and results write day limits
+pub mod why; // why mail is still here
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,7 +53,10 @@ use crate::queue::outcome_log::Record;
 use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
 use alarm::Alarm;
+use grant::Origin;
 use hand::Hand;
+use limits::Limits;
+use limits::budgets::Budgets;
 use meters::Meters;
 use retry::RetryPolicy;
 use route::Router;
@@ -58,9 +67,7 @@ use site::Site;
 pub struct ScheduleOptions {
     /// Of reports: their Reporting-MTA and sender.
     pub host_name: String,
-    pub connections_per_site_max: usize,
     pub connections_max: usize,
-    pub messages_per_connection_max: u32,
     pub recipients_per_transaction_max: usize,
     pub idle_wait: Duration,
     pub retry: RetryPolicy,
@@ -69,6 +76,9 @@ pub struct ScheduleOptions {
 /// How often the ledger is asked for waiting mail that no wake-up told of.
 const POLL_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// Flushes of budgets from one tidying to the next.
+const TIDY_AFTER: u64 = 600;
 /// Messages whose faults are counted; beyond it the counts begin anew.
 const PANICS_KEPT_MAX: usize = 10_000;
 
@@ -81,7 +91,9 @@ pub struct Shared {
     composer: Composer,
     clock: Clock,
     options: ScheduleOptions,
-    sources: Vec<Arc<Source>>,
+    limits: Limits,
+    budgets: Budgets,
+    sources: Vec<Origin>,
     source_turn: AtomicUsize,
     sites: DashMap<SiteId, Arc<Site>>,
     alarm: Alarm,
@@ -89,6 +101,8 @@ pub struct Shared {
     /// Lanes that wait for one of `connections`: who idles gives up his.
     wanting: AtomicUsize,
     wanted: Notify,
+    /// A site waits for a connection that limits count.
+    crowded: Notify,
     /// Deliveries in memory, of all sites.
     held: AtomicUsize,
     settlements: Mutex<Option<mpsc::Sender<Settlement>>>,
@@ -105,6 +119,8 @@ pub struct Parts {
     pub router: Router,
     pub dialer: Dialer,
     pub composer: Composer,
+    pub limits: Limits,
+    pub budgets: Budgets,
     pub sources: Vec<Source>,
 }
 
@@ -118,6 +134,8 @@ pub struct Tasks {
     pub polls: tokio::task::JoinHandle<()>,
     pub sweeps: tokio::task::JoinHandle<()>,
     pub settler: tokio::task::JoinHandle<()>,
+    pub releases: tokio::task::JoinHandle<()>,
+    pub budgets: tokio::task::JoinHandle<()>,
 }
 
 impl Schedule {
@@ -137,13 +155,16 @@ impl Schedule {
             dialer: parts.dialer,
             composer: parts.composer,
             clock,
-            sources: parts.sources.into_iter().map(Arc::new).collect(),
+            limits: parts.limits,
+            budgets: parts.budgets,
+            sources: origins(parts.sources),
             source_turn: AtomicUsize::new(0),
             sites: DashMap::new(),
             alarm: Alarm::default(),
             connections: Arc::new(Semaphore::new(options.connections_max)),
             wanting: AtomicUsize::new(0),
             wanted: Notify::new(),
+            crowded: Notify::new(),
             options,
             held: AtomicUsize::new(0),
             settlements: Mutex::new(Some(sender)),
@@ -161,6 +182,8 @@ impl Schedule {
             polls: tokio::spawn(run_polls(shared.clone())),
             sweeps: tokio::spawn(run_sweeps(shared.clone())),
             settler: tokio::spawn(settler::run(shared.clone(), receiver)),
+            releases: tokio::spawn(run_releases(shared.clone())),
+            budgets: tokio::spawn(run_budgets(shared.clone())),
         };
         Ok((Schedule(shared), tasks))
     }
@@ -176,6 +199,22 @@ impl Schedule {
         if let Err(error) = self.0.poll().await {
             tracing::warn!(%error, "waiting mail cannot be read now; tried again within a minute");
         }
+    }
+
+    /// Rows of limits have changed: what they stopped is asked again.
+    pub async fn reload_limits(&self) -> Result<(), QueueError> {
+        let rows = self.0.queue.store().limits().await.map_err(QueueError::from)?;
+        self.0.limits.replace(rows.into_iter().map(|row| row.limit).collect());
+        let sites: Vec<Arc<Site>> = self.0.sites.iter().map(|entry| entry.clone()).collect();
+        for site in sites {
+            site.unpark(self.0.clock.now());
+            Shared::look(&self.0, &site);
+        }
+        Ok(())
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// Ends what was held beyond its time; returns how many. The sweep does so by itself.
@@ -195,6 +234,8 @@ impl Schedule {
         tasks.alarm.abort();
         tasks.polls.abort();
         tasks.sweeps.abort();
+        tasks.releases.abort();
+        tasks.budgets.abort();
         for site in shared.sites.iter() {
             site.work.notify_waiters();
         }
@@ -209,6 +250,9 @@ impl Schedule {
         let sites: Vec<Arc<Site>> = shared.sites.iter().map(|entry| entry.clone()).collect();
         for site in sites {
             shared.empty(&site, shared.clock.now()).await;
+        }
+        if let Err(error) = shared.budgets.close().await {
+            tracing::warn!(%error, "budgets are not closed; their journal keeps them");
         }
         shared.settlements.lock().take();
         let settler = tasks.settler;
@@ -228,8 +272,14 @@ impl Schedule {
         let status = |site: &Arc<Site>| {
             let (lanes, ready, held) = site.counts();
             let block = site.block();
+            let mut limits: Vec<LimitId> = site.parks().iter().map(|park| park.limit).collect();
+            limits.sort_unstable();
+            limits.dedup();
             SiteStatus {
                 site: site.id,
+                operator: self.0.router.known_operator(site.id),
+                sources: site.sources().into_iter().map(|(id, n)| (self.name_of(id), n)).collect(),
+                limits,
                 lanes,
                 ready,
                 held,
@@ -238,6 +288,11 @@ impl Schedule {
             }
         };
         self.0.sites.iter().map(|entry| status(&entry)).collect()
+    }
+
+    fn name_of(&self, source: SourceId) -> String {
+        let origin = self.0.sources.iter().find(|origin| origin.id == source);
+        origin.map_or_else(|| source.to_string(), |origin| origin.source.name.clone())
     }
 
     /// Nothing is in memory and nothing under way.
@@ -249,6 +304,11 @@ impl Schedule {
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct SiteStatus {
     pub site: SiteId,
+    pub operator: Option<OperatorId>,
+    /// Open connections, by the names of sources.
+    pub sources: Vec<(String, usize)>,
+    /// Limits that stop some of its mail.
+    pub limits: Vec<LimitId>,
     pub lanes: usize,
     pub ready: usize,
     pub held: usize,
@@ -261,7 +321,7 @@ async fn run_alarm(shared: Arc<Shared>) {
         for id in shared.alarm.next(&shared.clock).await {
             // A site that was dropped meanwhile does not know what it was woken for.
             let now = shared.clock.now();
-            let site = shared.at_site(id, |site| site.note(now));
+            let site = shared.at_site(id, |site| site.wake(now));
             Shared::look(&shared, &site);
         }
     }
@@ -279,6 +339,40 @@ async fn run_polls(shared: Arc<Shared>) {
         let now = shared.clock.now();
         shared.sites.retain(|_, site| !site.retire(now));
     }
+}
+
+/// A connection that limits count was closed: who waits for it is looked at.
+async fn run_releases(shared: Arc<Shared>) {
+    loop {
+        for id in shared.limits.released().await {
+            let site = shared.site(id);
+            site.release(shared.clock.now());
+            Shared::look(&shared, &site);
+        }
+    }
+}
+
+/// The ledger hears of budgets within a second; old counts and rows that are over go.
+async fn run_budgets(shared: Arc<Shared>) {
+    let mut seconds: u64 = 0;
+    loop {
+        tokio::time::sleep(FLUSH_EVERY).await;
+        seconds += 1;
+        let mut done = shared.budgets.flush().await;
+        if seconds.is_multiple_of(TIDY_AFTER) {
+            let now = shared.clock.now();
+            shared.limits.sweep(now);
+            done = done.and(shared.budgets.forget_old(now).await);
+        }
+        if let Err(error) = done {
+            tracing::warn!(%error, "budgets are written again in a second");
+        }
+    }
+}
+
+fn origins(sources: Vec<Source>) -> Vec<Origin> {
+    let origin = |(source, id)| Origin { id: SourceId(id), source: Arc::new(source) };
+    sources.into_iter().zip(1..).map(origin).collect()
 }
 
 async fn run_sweeps(shared: Arc<Shared>) {
@@ -306,9 +400,12 @@ impl Shared {
         self.cut.load(Ordering::Relaxed)
     }
 
-    fn next_source(&self) -> Arc<Source> {
-        let turn = self.source_turn.fetch_add(1, Ordering::Relaxed);
-        self.sources[turn % self.sources.len()].clone()
+    /// For ever, when there is nothing to wait for.
+    async fn sleep_until(&self, until: Option<Timestamp>) {
+        match until {
+            Some(until) => self.clock.sleep_until(until).await,
+            None => std::future::pending().await,
+        }
     }
 
     fn site(&self, id: SiteId) -> Arc<Site> {
@@ -336,7 +433,7 @@ impl Shared {
             return;
         }
         let routing = site.id == SiteId::UNROUTED;
-        let lanes_max = if routing { 1 } else { shared.options.connections_per_site_max };
+        let lanes_max = if routing { 1 } else { shared.options.connections_max };
         let wanted = site.look(shared.clock.now(), lanes_max);
         if let Some(at) = wanted.look_at {
             shared.alarm.set(site.id, at);

@@ -31,7 +31,8 @@ pub async fn expire_held(shared: &Arc<Shared>) -> Result<usize, QueueError> {
         shared.queue.settle(SettleGroup { settlements, report: job }).await?;
         if let Some(report) = &report {
             for delivery in &report.job.deliveries {
-                shared.queue.wake(delivery.site, report.job.message.due_at);
+                let message = &report.job.message;
+                shared.queue.wake(delivery.site, message.flow(), message.due_at);
             }
         }
     }

@@ -1,13 +1,16 @@
 //! The mail of one site that is in memory and next in turn: fair between flows.
 //!
 //! Owns:       the order in which a site's claimed deliveries leave.
-//! Promises:   each flow (organization, stream) gets its turn; transactional mail goes first but
-//!             for one turn in eight; one transaction holds one message and one recipient domain.
+//! Promises:   deficit round robin: each line (organization, stream, campaign) gets as many
+//!             recipients as another; transactional mail goes first but for one turn in eight; one
+//!             transaction holds one message and one recipient domain; what is parked is passed
+//!             over.
 //! Knows not:  connections, time, rows.
 
 use std::collections::VecDeque;
 
-use crate::model::{OrganizationId, StreamId};
+use super::park::{Line, Parks};
+use crate::model::DeliveryId;
 use crate::queue::Claimed;
 
 /// One turn in so many goes to marketing while transactional mail waits too.
@@ -17,93 +20,171 @@ const MARKETING_TURN: u32 = 8;
 pub struct Ready {
     /// By rank: transactional, marketing.
     ranks: [Rank; 2],
-    count: usize,
     turns: u32,
 }
 
-/// Flows in the order of their turns.
+/// Queues in the order of their turns.
 #[derive(Default)]
 struct Rank {
-    flows: VecDeque<Flow>,
+    queues: VecDeque<Queued>,
+    count: usize,
 }
 
-struct Flow {
-    key: (OrganizationId, StreamId),
+struct Queued {
+    line: Line,
     waiting: VecDeque<Claimed>,
+    /// Recipients that it had beyond its turns; it is passed over as often.
+    debt: usize,
+}
+
+pub fn line_of(claimed: &Claimed) -> Line {
+    Line { flow: claimed.delivery.message.flow(), campaign: claimed.delivery.campaign }
 }
 
 impl Ready {
     pub fn len(&self) -> usize {
-        self.count
+        self.ranks.iter().map(|rank| rank.count).sum()
+    }
+
+    pub fn len_of_rank(&self, rank: i64) -> usize {
+        self.ranks[rank_index(rank)].count
+    }
+
+    /// How many are not parked.
+    pub fn free(&self, parks: &Parks) -> usize {
+        if parks.is_empty() {
+            return self.len();
+        }
+        let queues = self.ranks.iter().flat_map(|rank| &rank.queues);
+        queues.filter(|one| !parks.cover(&one.line)).map(|one| one.waiting.len()).sum()
+    }
+
+    pub fn holds(&self, delivery: DeliveryId) -> bool {
+        let queues = self.ranks.iter().flat_map(|rank| &rank.queues);
+        queues.flat_map(|queue| &queue.waiting).any(|one| one.delivery.id == delivery)
     }
 
     pub fn push(&mut self, claimed: Claimed) {
-        self.rank(&claimed).flow(&claimed).waiting.push_back(claimed);
-        self.count += 1;
+        let rank = self.rank(&claimed);
+        rank.count += 1;
+        rank.queue(&claimed).waiting.push_back(claimed);
     }
 
     /// Gives back what was taken and not tried: it goes first again.
     pub fn push_front(&mut self, transaction: Vec<Claimed>) {
-        self.count += transaction.len();
         for claimed in transaction.into_iter().rev() {
-            self.rank(&claimed).flow(&claimed).waiting.push_front(claimed);
+            let rank = self.rank(&claimed);
+            rank.count += 1;
+            let queue = rank.queue(&claimed);
+            queue.debt = queue.debt.saturating_sub(1);
+            queue.waiting.push_front(claimed);
         }
     }
 
     fn rank(&mut self, claimed: &Claimed) -> &mut Rank {
-        let rank = usize::try_from(claimed.delivery.message.rank).unwrap_or(0);
-        &mut self.ranks[rank.min(1)]
+        &mut self.ranks[rank_index(claimed.delivery.message.rank)]
     }
 
     /// The deliveries of the next transaction: they share a message and a recipient domain.
-    pub fn next(&mut self, recipients_max: usize) -> Vec<Claimed> {
+    /// Neither `site` nor `lane` has parked them.
+    pub fn next(&mut self, recipients_max: usize, site: &Parks, lane: &Parks) -> Vec<Claimed> {
+        let is_free = |line: &Line| !site.cover(line) && !lane.cover(line);
         let [transactional, marketing] = &mut self.ranks;
-        let both = !transactional.flows.is_empty() && !marketing.flows.is_empty();
         self.turns = self.turns.wrapping_add(1);
-        let marketing_turn = both && self.turns.is_multiple_of(MARKETING_TURN);
-        let rank = if transactional.flows.is_empty() || marketing_turn {
-            marketing
+        let ranks = if self.turns.is_multiple_of(MARKETING_TURN) {
+            [marketing, transactional]
         } else {
-            transactional
+            [transactional, marketing]
         };
-        let transaction = rank.next(recipients_max);
-        self.count -= transaction.len();
-        transaction
+        for rank in ranks {
+            let transaction = rank.next(recipients_max, is_free);
+            if !transaction.is_empty() {
+                return transaction;
+            }
+        }
+        Vec::new()
     }
 
-    /// All of it, in no order that matters.
-    pub fn drain(&mut self) -> Vec<Claimed> {
-        self.count = 0;
-        let flows = self.ranks.iter_mut().flat_map(|rank| rank.flows.drain(..));
-        flows.flat_map(|flow| flow.waiting).collect()
+    /// All of the lines that match, in no order that matters.
+    pub fn drain(&mut self, matches: impl Fn(&Line) -> bool) -> Vec<Claimed> {
+        let mut drained = Vec::new();
+        for rank in &mut self.ranks {
+            let (gone, kept) =
+                std::mem::take(&mut rank.queues).into_iter().partition(|one| matches(&one.line));
+            rank.queues = kept;
+            let gone: VecDeque<Queued> = gone;
+            drained.extend(gone.into_iter().flat_map(|one| one.waiting));
+            rank.count = rank.queues.iter().map(|one| one.waiting.len()).sum();
+        }
+        drained
+    }
+
+    /// Those that match, in no order that matters.
+    pub fn drain_each(&mut self, matches: impl Fn(&Claimed) -> bool) -> Vec<Claimed> {
+        let mut drained = Vec::new();
+        for rank in &mut self.ranks {
+            for queue in &mut rank.queues {
+                let (gone, kept): (VecDeque<Claimed>, VecDeque<Claimed>) =
+                    std::mem::take(&mut queue.waiting).into_iter().partition(&matches);
+                queue.waiting = kept;
+                drained.extend(gone);
+            }
+            rank.queues.retain(|queue| !queue.waiting.is_empty());
+            rank.count = rank.queues.iter().map(|one| one.waiting.len()).sum();
+        }
+        drained
     }
 }
 
+fn rank_index(rank: i64) -> usize {
+    usize::try_from(rank).unwrap_or(0).min(1)
+}
+
 impl Rank {
-    fn flow(&mut self, claimed: &Claimed) -> &mut Flow {
-        let message = &claimed.delivery.message;
-        let key = (message.organization, message.stream);
-        let at = match self.flows.iter().position(|flow| flow.key == key) {
+    fn queue(&mut self, claimed: &Claimed) -> &mut Queued {
+        let line = line_of(claimed);
+        let at = match self.queues.iter().position(|queue| queue.line == line) {
             Some(at) => at,
             None => {
-                self.flows.push_back(Flow { key, waiting: VecDeque::new() });
-                self.flows.len() - 1
+                self.queues.push_back(Queued { line, waiting: VecDeque::new(), debt: 0 });
+                self.queues.len() - 1
             }
         };
-        &mut self.flows[at]
+        &mut self.queues[at]
     }
 
-    fn next(&mut self, recipients_max: usize) -> Vec<Claimed> {
-        let Some(mut flow) = self.flows.pop_front() else { return Vec::new() };
-        let transaction = flow.next(recipients_max);
-        if !flow.waiting.is_empty() {
-            self.flows.push_back(flow);
+    /// The first in turn that is free and owes nothing. A turn that is passed over pays for one
+    /// recipient; when all owe, all are let off what the least of them owes.
+    fn next(&mut self, recipients_max: usize, is_free: impl Fn(&Line) -> bool) -> Vec<Claimed> {
+        let free: Vec<usize> =
+            (0..self.queues.len()).filter(|at| is_free(&self.queues[*at].line)).collect();
+        let Some(least) = free.iter().map(|at| self.queues[*at].debt).min() else {
+            return Vec::new();
+        };
+        let mut chosen = None;
+        for at in free {
+            let queue = &mut self.queues[at];
+            queue.debt -= least;
+            if queue.debt == 0 && chosen.is_none() {
+                chosen = Some(at);
+            } else if chosen.is_none() {
+                queue.debt -= 1;
+            }
+        }
+        let Some(mut queue) = chosen.and_then(|at| self.queues.remove(at)) else {
+            return Vec::new();
+        };
+        let transaction = queue.next(recipients_max);
+        queue.debt += transaction.len().saturating_sub(1);
+        self.count -= transaction.len();
+        if !queue.waiting.is_empty() {
+            self.queues.push_back(queue);
         }
         transaction
     }
 }
 
-impl Flow {
+impl Queued {
     fn next(&mut self, recipients_max: usize) -> Vec<Claimed> {
         let Some(first) = self.waiting.pop_front() else { return Vec::new() };
         let (message, tries) = (first.delivery.message.id, first.delivery.tries);
@@ -130,6 +211,7 @@ impl Flow {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::park::Park;
     use super::*;
     use crate::model::*;
     use crate::store::{ClaimedDelivery, MessageRow};
@@ -165,6 +247,7 @@ pub(super) mod tests {
         let delivery = ClaimedDelivery {
             id: DeliveryId(0),
             recipient: Recipient::new(Address::parse(recipient).expect("lawful")),
+            campaign: None,
             site: SiteId(1),
             tries: 0,
             due_at: Timestamp(0),
@@ -187,10 +270,21 @@ pub(super) mod tests {
             ready.push(claimed(&one, recipient));
         }
         ready.push(claimed(&two, "d@x.example"));
-        assert_eq!(recipients(&ready.next(10)), ["a@x.example", "c@x.example"]);
-        assert_eq!(recipients(&ready.next(10)), ["b@y.example"]);
-        assert_eq!(recipients(&ready.next(10)), ["d@x.example"]);
-        assert!(ready.len() == 0 && ready.next(10).is_empty());
+        assert_eq!(
+            recipients(&ready.next(10, &Parks::default(), &Parks::default())),
+            ["a@x.example", "c@x.example"]
+        );
+        assert_eq!(
+            recipients(&ready.next(10, &Parks::default(), &Parks::default())),
+            ["b@y.example"]
+        );
+        assert_eq!(
+            recipients(&ready.next(10, &Parks::default(), &Parks::default())),
+            ["d@x.example"]
+        );
+        assert!(
+            ready.len() == 0 && ready.next(10, &Parks::default(), &Parks::default()).is_empty()
+        );
     }
 
     #[test]
@@ -201,8 +295,11 @@ pub(super) mod tests {
             ready.push(claimed(&large, &format!("{number}@x.example")));
         }
         ready.push(claimed(&small, "small@x.example"));
-        ready.next(1);
-        assert_eq!(recipients(&ready.next(1)), ["small@x.example"]);
+        ready.next(1, &Parks::default(), &Parks::default());
+        assert_eq!(
+            recipients(&ready.next(1, &Parks::default(), &Parks::default())),
+            ["small@x.example"]
+        );
     }
 
     #[test]
@@ -213,7 +310,9 @@ pub(super) mod tests {
             ready.push(claimed(&bulk, &format!("bulk{number}@x.example")));
             ready.push(claimed(&fast, &format!("fast{number}@x.example")));
         }
-        let first: Vec<String> = (0..16).flat_map(|_| recipients(&ready.next(1))).collect();
+        let first: Vec<String> = (0..16)
+            .flat_map(|_| recipients(&ready.next(1, &Parks::default(), &Parks::default())))
+            .collect();
         let bulk = first.iter().filter(|one| one.starts_with("bulk")).count();
         assert_eq!((bulk, first.len()), (2, 16));
     }
@@ -225,10 +324,62 @@ pub(super) mod tests {
         for recipient in ["a@x.example", "b@x.example", "c@y.example"] {
             ready.push(claimed(&one, recipient));
         }
-        let transaction = ready.next(10);
+        let transaction = ready.next(10, &Parks::default(), &Parks::default());
         ready.push_front(transaction);
         assert_eq!(ready.len(), 3);
-        assert_eq!(recipients(&ready.next(10)), ["a@x.example", "b@x.example"]);
-        assert_eq!(ready.drain().len(), 1);
+        assert_eq!(
+            recipients(&ready.next(10, &Parks::default(), &Parks::default())),
+            ["a@x.example", "b@x.example"]
+        );
+        assert_eq!(ready.drain(|_| true).len(), 1);
+    }
+
+    #[test]
+    fn large_transactions_do_not_get_more_than_small_ones() {
+        let (wide, narrow) = (message(1, 1, 0), message(2, 2, 0));
+        let mut ready = Ready::default();
+        for number in 0..60 {
+            ready.push(claimed(&wide, &format!("{number}@x.example")));
+            ready.push(claimed(&narrow, &format!("{number}@y{number}.example")));
+        }
+        let none = Parks::default();
+        let mut sent = [0, 0];
+        for _ in 0..24 {
+            for one in ready.next(10, &none, &none) {
+                sent[usize::from(one.delivery.message.id == MessageId(2))] += 1;
+            }
+        }
+        assert!(sent[0] <= sent[1] + 10 && sent[1] <= sent[0] + 10, "{sent:?}");
+    }
+
+    #[test]
+    fn what_is_parked_is_passed_over_and_hides_nobody() {
+        let (fast, bulk, other) = (message(1, 1, 0), message(2, 1, 1), message(3, 2, 1));
+        let mut ready = Ready::default();
+        for mail in [&fast, &bulk, &other] {
+            ready.push(claimed(mail, "a@x.example"));
+        }
+        let mut parks = Parks::default();
+        let denial = Denial {
+            limit: LimitId(1),
+            scope: LimitScope {
+                from: FromScope::Installation,
+                to: ToScope::Anywhere,
+                who: WhoScope::Organization(OrganizationId(1)),
+                class: None,
+            },
+            metric: Metric::Messages,
+            value: 0,
+            origin: Origin::Admin,
+            reason: String::new(),
+            until: None,
+        };
+        parks.add(Park::of(&denial, line_of(&claimed(&fast, "a@x.example")), Timestamp(0)));
+        assert_eq!(ready.free(&parks), 1);
+        let none = Parks::default();
+        let next = ready.next(10, &parks, &none);
+        assert_eq!(next[0].delivery.message.id, MessageId(3));
+        assert!(ready.next(10, &none, &parks).is_empty(), "nor does a lane's own park");
+        assert_eq!(ready.drain(|line| parks.cover(line)).len(), 2);
     }
 }

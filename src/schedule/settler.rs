@@ -153,7 +153,8 @@ fn finish(shared: &Arc<Shared>, settlement: Settlement) {
     }
     if let Some(report) = &settlement.report {
         for delivery in &report.job.deliveries {
-            shared.queue.wake(delivery.site, report.job.message.due_at);
+            let message = &report.job.message;
+            shared.queue.wake(delivery.site, message.flow(), message.due_at);
         }
     }
 }

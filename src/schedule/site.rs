@@ -1,18 +1,21 @@
 //! One site: what of its mail is in memory, and who is working on it.
 //!
-//! Owns:       the ready mail of a site, the set of deliveries this node holds of it, its block.
+//! Owns:       the ready mail of a site, the set of deliveries this node holds of it, its block,
+//!             and what of its mail limits have parked.
 //! Promises:   a delivery is in memory once at most; a delivery that left is not loaded again by a
 //!             read that began before it left.
 //! Knows not:  the store, connections, routes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::ready::Ready;
+use super::outlook::{Block, Wanted};
+use super::park::{Line, Park, Parks};
+use super::ready::{Ready, line_of};
 use crate::model::limits::READY_PER_SITE_MAX;
-use crate::model::{DeliveryId, SiteId, Timestamp};
+use crate::model::*;
 use crate::queue::Claimed;
 
 pub struct Site {
@@ -38,9 +41,21 @@ struct Held {
     load_is_stale: bool,
     /// When the earliest waiting mail that is not in memory is due; None when there is none.
     backlog: Option<Timestamp>,
+    /// Flows of which more is due in the ledger than is in memory; meaningless before `is_known`.
+    behind: HashSet<Flow>,
+    /// A load has told what is in the ledger.
+    is_known: bool,
+    /// What limits have parked.
+    parks: Parks,
+    /// No further connection before this moment; true: or before a release.
+    opening: Option<(Timestamp, bool)>,
     lanes: usize,
     open: usize,
+    /// Open connections by source.
+    sources: BTreeMap<SourceId, usize>,
     idle: usize,
+    /// Of those that idle, who may not take all that is ready.
+    choosy: usize,
     /// What the host would bear when it last refused another connection, and until when.
     lanes_cap: Option<(usize, Timestamp)>,
     block: Option<Block>,
@@ -48,26 +63,6 @@ struct Held {
     failures: u32,
     /// The last transaction was answered by the host.
     answers: bool,
-}
-
-/// Nobody tries this site before `until`.
-#[derive(Clone, Debug)]
-pub struct Block {
-    pub until: Timestamp,
-    pub reason: String,
-}
-
-/// What a look at the site asks for.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Rows are to be read from the ledger.
-    pub load: bool,
-    /// So many new lanes.
-    pub lanes: usize,
-    /// So many idle lanes are to be woken.
-    pub wakes: usize,
-    /// Look again at this moment.
-    pub look_at: Option<Timestamp>,
 }
 
 impl Site {
@@ -78,17 +73,28 @@ impl Site {
         Site { id, ready_max, state: Mutex::default(), work: Notify::new() }
     }
 
-    /// Notes fresh deliveries as held here, if nothing older waits and there is room.
-    /// None when the handle is stale.
-    pub fn reserve(&self, deliveries: &[DeliveryId], now: Timestamp) -> Option<bool> {
+    /// Notes fresh deliveries of a line as held here, if nothing older of it waits and there is
+    /// room. With leases in the ledger a read under way frees what it does not know of, so nothing
+    /// joins it then. None when the handle is stale.
+    pub fn reserve(
+        &self,
+        deliveries: &[DeliveryId],
+        line: &Line,
+        leased: bool,
+        now: Timestamp,
+    ) -> Option<bool> {
         let mut held = self.state.lock();
         if held.gone {
             return None;
         }
-        let older = held.loading || held.backlog.is_some_and(|due| due <= now);
+        let is_due = held.backlog.is_some_and(|due| due <= now);
+        let older = (held.loading && (leased || !held.is_known))
+            || (is_due && !held.is_known)
+            || held.behind.contains(&line.flow);
         let blocked = held.block.as_ref().is_some_and(|block| block.until > now);
-        let room = held.ready.len() + deliveries.len() <= self.ready_max;
-        let fits = room && !older && !blocked;
+        let stopped = blocked || held.is_stopped() || held.parks.cover(line);
+        let room = held.ready.len_of_rank(line.flow.rank) + deliveries.len() <= self.ready_max;
+        let fits = room && !older && !stopped;
         if fits {
             held.taken.extend(deliveries);
         }
@@ -126,10 +132,12 @@ impl Site {
             return None;
         }
         let blocked = held.block.as_ref().is_some_and(|block| block.until > now);
+        let blocked = blocked || held.is_stopped();
         let mut room = self.ready_max.saturating_sub(held.ready.len());
         let mut adopted = Vec::with_capacity(claimed.len());
         for one in claimed {
-            let fits = !blocked && room > 0 && held.taken.insert(one.delivery.id);
+            let free = !blocked && room > 0 && !held.parks.cover(&line_of(one));
+            let fits = free && held.taken.insert(one.delivery.id);
             room -= usize::from(fits);
             adopted.push(fits);
         }
@@ -157,6 +165,26 @@ impl Site {
         !held.gone
     }
 
+    /// As `note`, of a flow. What is parked is looked for when its park ends.
+    pub fn note_flow(&self, due: Timestamp, flow: Flow) -> bool {
+        let mut held = self.state.lock();
+        if !held.gone && !held.parks.cover_flow(&flow) {
+            held.note_backlog(Some(due));
+            held.behind.insert(flow);
+        }
+        !held.gone
+    }
+
+    /// A moment has come. A site that was dropped meanwhile does not know what for. False when the
+    /// handle is stale.
+    pub fn wake(&self, now: Timestamp) -> bool {
+        let mut held = self.state.lock();
+        if !held.gone && !held.is_known {
+            held.note_backlog(Some(now));
+        }
+        !held.gone
+    }
+
     /// What is to be done for this site now; counts the wanted lanes and the load as begun.
     pub fn look(&self, now: Timestamp, lanes_max: usize) -> Wanted {
         let mut held = self.state.lock();
@@ -169,9 +197,20 @@ impl Site {
             }
             held.block = None;
         }
-        let mut wanted = Wanted::default();
+        if held.opening.is_some_and(|(until, _)| until <= now) {
+            held.opening = None;
+        }
+        if held.parks.expire(now) {
+            held.note_backlog(Some(now));
+        }
+        let mut wanted = Wanted { look_at: held.next_opening(), ..Wanted::default() };
+        if held.is_stopped() {
+            return wanted;
+        }
         match held.backlog {
-            Some(due) if due > now => wanted.look_at = Some(due),
+            Some(due) if due > now => {
+                wanted.look_at = wanted.look_at.into_iter().chain([due]).min()
+            }
             Some(_) if !held.loading && held.ready.len() <= self.ready_max / 2 => {
                 held.loading = true;
                 held.backlog = None;
@@ -179,17 +218,22 @@ impl Site {
             }
             _ => {}
         }
-        wanted.wakes = held.idle.min(held.ready.len());
+        let free = held.ready.free(&held.parks);
+        wanted.wakes = held.idle.min(free);
+        if held.choosy > 0 && free > 0 {
+            // The one that is woken may be one that must not take it.
+            wanted.wakes = held.idle;
+        }
         wanted.lanes = held.lanes_wanted(now, lanes_max);
         held.lanes += wanted.lanes;
         wanted
     }
 
-    /// For a load: how many rows fit, and which are here already.
-    pub fn to_load(&self) -> (usize, Vec<DeliveryId>) {
+    /// For a load: how many rows fit, which are here already, and what is passed over.
+    pub fn to_load(&self) -> (usize, Vec<DeliveryId>, Parks) {
         let held = self.state.lock();
         let room = self.ready_max.saturating_sub(held.ready.len());
-        (room, held.taken.iter().copied().collect())
+        (room, held.taken.iter().copied().collect(), held.parks.clone())
     }
 
     /// A load has ended with these rows; `leased` when the ledger itself notes them as ours. What
@@ -198,35 +242,105 @@ impl Site {
         &self,
         claimed: Vec<Claimed>,
         backlog: Option<Timestamp>,
+        behind: Option<Vec<Flow>>,
         leased: bool,
     ) -> Vec<Claimed> {
         let mut held = self.state.lock();
         held.loading = false;
+        held.is_known = behind.is_some();
+        held.behind = behind.unwrap_or_default().into_iter().collect();
         let left = std::mem::take(&mut held.left);
         held.note_backlog(backlog);
         if std::mem::take(&mut held.load_is_stale) {
             held.note_backlog(Some(Timestamp(0)));
             return claimed;
         }
+        let mut unused = Vec::new();
         for one in claimed {
             let id = one.delivery.id;
-            if !leased && left.contains(&id) {
+            if held.parks.cover_flow(&line_of(&one).flow) {
+                // Parked while it was read.
+                unused.push(one);
+            } else if !leased && left.contains(&id) {
                 // The row was read before its outcome was written: read it again.
                 held.note_backlog(Some(one.delivery.due_at));
             } else if held.taken.insert(id) {
                 held.ready.push(one);
             }
         }
-        Vec::new()
+        unused
     }
 
-    /// The next transaction for a lane; empty when there is none or the site is blocked.
-    pub fn next(&self, recipients_max: usize, now: Timestamp) -> Vec<Claimed> {
+    /// The next transaction for a lane that has parked some itself; empty when there is none or
+    /// the site is blocked.
+    pub fn next(&self, recipients_max: usize, own: &Parks, now: Timestamp) -> Vec<Claimed> {
         let mut held = self.state.lock();
         if held.block.as_ref().is_some_and(|block| block.until > now) {
             return Vec::new();
         }
-        held.ready.next(recipients_max)
+        let Held { ready, parks, .. } = &mut *held;
+        ready.next(recipients_max, parks, own)
+    }
+
+    /// A limit stops some of the mail. Unless it is kept in memory, what is ready of it is
+    /// returned.
+    pub fn park(&self, park: Park, keeps: bool) -> Vec<Claimed> {
+        let mut held = self.state.lock();
+        let drained = if keeps { Vec::new() } else { held.ready.drain(|line| park.covers(line)) };
+        held.parks.add(park);
+        drained
+    }
+
+    /// Takes out what is ready and matches.
+    pub fn drain_each(&self, matches: impl Fn(&Claimed) -> bool) -> Vec<Claimed> {
+        self.state.lock().ready.drain_each(matches)
+    }
+
+    /// A limit allows no further connection. Without one that is open, what is ready is returned.
+    pub fn stop_opening(&self, until: Timestamp, is_open_ended: bool) -> Vec<Claimed> {
+        let mut held = self.state.lock();
+        held.opening = Some((until, is_open_ended));
+        if held.open > 0 {
+            return Vec::new();
+        }
+        held.load_is_stale = held.loading;
+        held.ready.drain(|_| true)
+    }
+
+    /// Somewhere a connection was closed: what waited for that is asked again.
+    pub fn release(&self, now: Timestamp) {
+        let mut held = self.state.lock();
+        let opens = held.opening.is_some_and(|(_, is_open_ended)| is_open_ended);
+        if opens {
+            held.opening = None;
+        }
+        if held.parks.release() || opens {
+            held.note_backlog(Some(now));
+        }
+    }
+
+    /// The limits themselves have changed: all of them are asked again.
+    pub fn unpark(&self, now: Timestamp) {
+        let mut held = self.state.lock();
+        let opens = held.opening.take().is_some();
+        if held.parks.clear() || opens {
+            held.note_backlog(Some(now));
+        }
+    }
+
+    /// It left the ready mail, and nobody has said how its attempt ended.
+    pub fn is_under_way(&self, delivery: DeliveryId) -> bool {
+        let held = self.state.lock();
+        held.taken.contains(&delivery) && !held.ready.holds(delivery)
+    }
+
+    pub fn parks(&self) -> Vec<Park> {
+        self.state.lock().parks.all().to_vec()
+    }
+
+    /// Open connections, by source.
+    pub fn sources(&self) -> Vec<(SourceId, usize)> {
+        self.state.lock().sources.iter().map(|(source, count)| (*source, *count)).collect()
     }
 
     /// Not tried after all: first again.
@@ -234,12 +348,15 @@ impl Site {
         self.state.lock().ready.push_front(transaction);
     }
 
-    pub fn lane_idles(&self, idles: bool) {
+    /// `choosy`: it has parked some of the mail for itself.
+    pub fn lane_idles(&self, idles: bool, choosy: bool) {
         let mut held = self.state.lock();
         if idles {
             held.idle += 1;
+            held.choosy += usize::from(choosy);
         } else {
             held.idle = held.idle.saturating_sub(1);
+            held.choosy = held.choosy.saturating_sub(usize::from(choosy));
         }
     }
 
@@ -249,10 +366,11 @@ impl Site {
     }
 
     /// The host greets and speaks: what was held against it is forgotten.
-    pub fn connected(&self) {
+    pub fn connected(&self, source: SourceId) {
         let mut held = self.state.lock();
         held.failures = 0;
         held.open += 1;
+        *held.sources.entry(source).or_default() += 1;
     }
 
     /// A transaction has ended, with a word of the host or without one.
@@ -260,9 +378,13 @@ impl Site {
         self.state.lock().answers = answers;
     }
 
-    pub fn closed(&self) {
+    pub fn closed(&self, source: SourceId) {
         let mut held = self.state.lock();
         held.open = held.open.saturating_sub(1);
+        if let Some(count) = held.sources.get_mut(&source) {
+            *count -= 1;
+        }
+        held.sources.retain(|_, count| *count > 0);
     }
 
     /// A lane got no connection. While others are open the host bears no more of them for a while,
@@ -302,7 +424,7 @@ impl Site {
     pub fn drain_ready(&self) -> Vec<Claimed> {
         let mut held = self.state.lock();
         held.load_is_stale = held.loading;
-        held.ready.drain()
+        held.ready.drain(|_| true)
     }
 
     /// Nothing is held and nobody works: the handle becomes stale and may be dropped.
@@ -311,7 +433,8 @@ impl Site {
         let mut held = self.state.lock();
         let due = held.backlog.is_some_and(|due| due <= now);
         let busy = held.loading || held.lanes > 0 || !held.taken.is_empty();
-        held.gone = !busy && !due && held.block.is_none() && held.failures == 0;
+        let waits = held.block.is_some() || held.opening.is_some() || !held.parks.is_empty();
+        held.gone = !busy && !due && !waits && held.failures == 0;
         held.gone
     }
 
@@ -341,6 +464,15 @@ impl Held {
         };
     }
 
+    /// Nothing can be sent at all until a limit opens.
+    fn is_stopped(&self) -> bool {
+        self.parks.cover_all() || (self.opening.is_some() && self.open == 0)
+    }
+
+    fn next_opening(&self) -> Option<Timestamp> {
+        self.parks.next_end().into_iter().chain(self.opening.map(|(until, _)| until)).min()
+    }
+
     fn lanes_wanted(&mut self, now: Timestamp, lanes_max: usize) -> usize {
         if self.lanes_cap.is_some_and(|(_, until)| until <= now) {
             self.lanes_cap = None;
@@ -353,7 +485,10 @@ impl Held {
         // After a failure one lane asks whether the host is back; and a host that takes connections
         // and then stalls must not take those of all the others too.
         let cap = if self.failures > 0 || !self.answers { cap.min(1) } else { cap };
-        let hungry = self.ready.len().saturating_sub(self.idle);
+        if self.opening.is_some() {
+            return 0;
+        }
+        let hungry = self.ready.free(&self.parks).saturating_sub(self.idle - self.choosy);
         hungry.min(more).min(cap.saturating_sub(self.lanes))
     }
 }
@@ -363,6 +498,11 @@ mod tests {
     use super::*;
     use crate::schedule::ready::tests::{claimed, message};
 
+    fn reserve(site: &Site, ids: &[DeliveryId], now: Timestamp) -> Option<bool> {
+        let line = line_of(&claimed(&message(1, 1, 0), "a@b.example"));
+        site.reserve(ids, &line, false, now)
+    }
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_seconds(seconds)
     }
@@ -370,13 +510,13 @@ mod tests {
     #[test]
     fn fresh_mail_waits_behind_mail_that_is_due_in_the_ledger() {
         let site = Site::new(SiteId(1));
-        assert_eq!(site.reserve(&[DeliveryId(1)], at(10)), Some(true));
+        assert_eq!(reserve(&site, &[DeliveryId(1)], at(10)), Some(true));
         site.note(at(5));
-        assert_eq!(site.reserve(&[DeliveryId(2)], at(10)), Some(false));
+        assert_eq!(reserve(&site, &[DeliveryId(2)], at(10)), Some(false));
         site.leave(&[DeliveryId(1)], None);
         assert!(site.look(at(10), 5).load);
-        site.loaded(Vec::new(), Some(at(90)), false);
-        assert_eq!(site.reserve(&[DeliveryId(3)], at(10)), Some(true));
+        site.loaded(Vec::new(), Some(at(90)), Some(Vec::new()), false);
+        assert_eq!(reserve(&site, &[DeliveryId(3)], at(10)), Some(true));
     }
 
     #[test]
@@ -393,7 +533,7 @@ mod tests {
         }
         assert_eq!(minutes, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]);
         assert_eq!(site.look(now, 5), Wanted::default());
-        site.connected();
+        site.connected(SourceId(1));
         assert_eq!(site.refused(now, "refused"), now + BLOCK_FIRST);
     }
 
@@ -401,7 +541,7 @@ mod tests {
     fn a_refusal_beside_open_connections_only_caps_them() {
         let site = Site::new(SiteId(1));
         assert!(!site.is_open_elsewhere(at(0)));
-        site.connected();
+        site.connected(SourceId(1));
         assert!(site.is_open_elsewhere(at(0)));
         assert!(site.block().is_none());
     }
@@ -410,26 +550,26 @@ mod tests {
     fn one_lane_tries_a_host_before_many_do() {
         let site = Site::new(SiteId(1));
         let ids: Vec<DeliveryId> = (1..=9).map(DeliveryId).collect();
-        assert_eq!(site.reserve(&ids, at(0)), Some(true));
+        assert_eq!(reserve(&site, &ids, at(0)), Some(true));
         let mail = message(1, 1, 0);
         site.fill(ids.iter().map(|_| claimed(&mail, "a@b.example")).collect());
         assert_eq!(site.look(at(0), 5).lanes, 1);
         assert_eq!(site.look(at(0), 5).lanes, 0);
-        site.connected();
+        site.connected(SourceId(1));
         assert_eq!(site.look(at(0), 9).lanes, 0, "it greets and has answered nothing yet");
         site.answered(true);
         assert_eq!(site.look(at(0), 9).lanes, 1, "one connection is open and brings another");
-        site.connected();
+        site.connected(SourceId(1));
         assert_eq!(site.look(at(0), 9).lanes, 2);
     }
 
     #[test]
     fn a_site_that_holds_something_is_not_retired() {
         let site = Site::new(SiteId(1));
-        assert_eq!(site.reserve(&[DeliveryId(1)], at(0)), Some(true));
+        assert_eq!(reserve(&site, &[DeliveryId(1)], at(0)), Some(true));
         assert!(!site.retire(at(0)));
         site.leave(&[DeliveryId(1)], None);
         assert!(site.retire(at(0)));
-        assert_eq!(site.reserve(&[DeliveryId(1)], at(0)), None);
+        assert_eq!(reserve(&site, &[DeliveryId(1)], at(0)), None);
     }
 }

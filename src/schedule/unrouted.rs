@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Shared;
-use super::lane::Answered;
+use super::answered::Answered;
+use super::park::Parks;
 use super::route::Routed;
 use super::site::Site;
 use crate::deliver::ConnectionFacts;
@@ -26,7 +27,7 @@ const RESOLUTIONS_MAX: usize = 512;
 pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     let mut under_way = JoinSet::new();
     // Idle throughout, so that each new mail wakes it while slow name servers are waited for.
-    site.lane_idles(true);
+    site.lane_idles(true, false);
     loop {
         for (domain, claimed) in by_domain(&site, shared.clock.now()) {
             while under_way.len() >= RESOLUTIONS_MAX {
@@ -46,7 +47,7 @@ pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     while !under_way.is_empty() {
         noticed(under_way.join_next().await);
     }
-    site.lane_idles(false);
+    site.lane_idles(false, false);
     site.lane_ends();
     Shared::look(&shared, &site);
 }
@@ -60,7 +61,7 @@ fn noticed(ended: Option<Result<(), tokio::task::JoinError>>) {
 fn by_domain(site: &Site, now: Timestamp) -> HashMap<Domain, Vec<Claimed>> {
     let mut domains: HashMap<Domain, Vec<Claimed>> = HashMap::new();
     loop {
-        let transaction = site.next(usize::MAX, now);
+        let transaction = site.next(usize::MAX, &Parks::default(), now);
         let Some(first) = transaction.first() else { return domains };
         let domain = first.delivery.recipient.address.domain().clone();
         domains.entry(domain).or_default().extend(transaction);

@@ -146,6 +146,11 @@ pub fn give_back(delivery: &ClaimedDelivery, site: SiteId, now: Timestamp) -> Se
     }
 }
 
+/// Taken and not tried: a limit has it wait until `due`.
+pub fn put_off(delivery: &ClaimedDelivery, site: SiteId, due: Timestamp, now: Timestamp) -> Settle {
+    Settle { due, ..give_back(delivery, site, now) }
+}
+
 /// Set aside for a person, with the reason.
 pub fn hold(delivery: &ClaimedDelivery, reason: &str, now: Timestamp) -> Settle {
     Settle {
@@ -239,6 +244,7 @@ mod tests {
         ClaimedDelivery {
             id: DeliveryId(1),
             recipient,
+            campaign: None,
             site: SiteId(1),
             tries: 2,
             due_at: Timestamp(0),

@@ -111,7 +111,7 @@ pub static HELD_PAST: Statement = Statement::new(
 
 pub static DELIVERIES_BY_ID: Statement = Statement::new(
     "SELECT d.id, d.state, d.message, d.site, d.tries, d.due_at, d.recipient, d.notify, \
-     d.original_recipient, d.delay_reported, d.text \
+     d.original_recipient, d.delay_reported, d.text, d.campaign \
      FROM {ids:1} AS wanted JOIN deliveries d ON d.id = wanted.id",
 );
 
@@ -128,44 +128,59 @@ pub static ALL: &[&Statement] = &[
     &DELIVERIES_BY_ID,
 ];
 
-struct Flow {
-    organization: i64,
-    stream: i64,
-    rank: i64,
+/// A flow of a site, and when its first mail is due.
+struct FlowHead {
+    flow: Flow,
     due_at: Timestamp,
 }
 
-impl Flow {
-    fn read(row: &Row) -> Result<Flow> {
-        Ok(Flow {
-            organization: row.int(0)?,
-            stream: row.int(1)?,
+impl FlowHead {
+    fn read(row: &Row) -> Result<FlowHead> {
+        let flow = Flow {
+            organization: OrganizationId(row.int(0)?),
+            stream: StreamId(row.int(1)?),
             rank: row.int(2)?,
-            due_at: Timestamp(row.int(3)?),
-        })
+        };
+        Ok(FlowHead { flow, due_at: Timestamp(row.int(3)?) })
     }
 
     fn values(&self, site: SiteId) -> Vec<Value> {
-        vec![site.0.into(), self.organization.into(), self.stream.into(), self.rank.into()]
+        let Flow { organization, stream, rank } = self.flow;
+        vec![site.0.into(), organization.0.into(), stream.0.into(), rank.into()]
     }
 }
 
-/// Rank, due time, id: the order in which deliveries are claimed.
-type Candidate = (i64, i64, i64);
+/// What a claim brought.
+#[derive(Debug, Default)]
+pub struct Claims {
+    pub deliveries: Vec<ClaimedDelivery>,
+    /// Flows of which more is due than was brought.
+    pub behind: Vec<Flow>,
+}
+
+/// Of a site: which flows are passed over for now.
+pub type Skip<'a> = &'a (dyn Fn(&Flow) -> bool + Sync);
+
+/// Flows of one rank that one claim looks into; those whose mail is oldest come first.
+const FLOWS_MAX: usize = 64;
+/// While both ranks wait, marketing gets one in so many.
+const MARKETING_PART: usize = 8;
 
 impl Store {
-    /// Waiting deliveries of a site that are due, smallest rank and earliest due time first,
-    /// without those in `taken`. On PostgreSQL they are leased to this node, and `taken` must name
-    /// all that this node holds of the site: what else it had leased is claimed anew.
+    /// Waiting deliveries of a site that are due, without those in `taken` and the flows that are
+    /// to be skipped: the flows of a rank in turns, transactional mail first but for a share of
+    /// marketing. On PostgreSQL they are leased to this node, and `taken` must name all that this
+    /// node holds of the site: what else it had leased is claimed anew.
     pub async fn claim(
         &self,
         site: SiteId,
         now: Timestamp,
         limit: usize,
         taken: &[DeliveryId],
-    ) -> Result<Vec<ClaimedDelivery>> {
-        let wanted = Wanted { site, now, limit, taken: self.left_out().with(taken) };
-        let ids = match self.database() {
+        skip: Skip<'_>,
+    ) -> Result<Claims> {
+        let wanted = Wanted { site, now, limit, taken: self.left_out().with(taken), skip };
+        let (ids, behind) = match self.database() {
             Database::Sqlite { .. } => self.due(&wanted).await?,
             Database::Postgres { .. } => {
                 within(CLAIM_DEADLINE, "claiming", self.lease_due(&wanted)).await?
@@ -174,35 +189,33 @@ impl Store {
         let read = self.deliveries_in(&ids).await?;
         self.set_aside(&read.unreadable).await;
         let is_claimable = |state: State| matches!(state, State::Waiting | State::Leased);
-        let mut claimed: Vec<ClaimedDelivery> = read
+        let mut deliveries: Vec<ClaimedDelivery> = read
             .deliveries
             .into_iter()
             .filter(|(state, _)| is_claimable(*state))
             .map(|(_, delivery)| delivery)
             .collect();
-        claimed.sort_by_key(|delivery| (delivery.message.rank, delivery.due_at, delivery.id));
-        Ok(claimed)
+        deliveries.sort_by_key(|delivery| (delivery.message.rank, delivery.due_at, delivery.id));
+        Ok(Claims { deliveries, behind })
     }
 
-    async fn due(&self, wanted: &Wanted) -> Result<Vec<i64>> {
-        let flows = self.flows(wanted.site).await?;
-        let mut candidates: Vec<Candidate> = Vec::new();
-        for (position, flow) in flows.iter().enumerate() {
-            if flow.due_at <= wanted.now {
-                let values = wanted.values(flow)?;
-                add_candidates(&mut candidates, flow, self.read(&DUE_IN_FLOW, values).await?)?;
-            }
-            if wanted.is_met(&candidates, flow, flows.get(position + 1)) {
-                break;
-            }
+    async fn due(&self, wanted: &Wanted<'_>) -> Result<(Vec<i64>, Vec<Flow>)> {
+        let heads = wanted.heads(self.flows(wanted.site).await?);
+        let limit = wanted.limit_of(&heads);
+        let mut candidates = Candidates::default();
+        for head in &heads.looked_into {
+            let rows = self.read(&DUE_IN_FLOW, wanted.values(head, limit)?).await?;
+            candidates.add(head.flow, rows, limit)?;
         }
-        Ok(first_of(candidates, wanted.limit))
+        Ok(candidates.choose(wanted.limit, heads.left))
     }
 
     /// As `due`, in one transaction that leases what it finds. Rows that another node is claiming
     /// at this moment are skipped, not waited for.
-    async fn lease_due(&self, wanted: &Wanted) -> Result<Vec<i64>> {
-        let Database::Postgres { pool, .. } = self.database() else { return Ok(Vec::new()) };
+    async fn lease_due(&self, wanted: &Wanted<'_>) -> Result<(Vec<i64>, Vec<Flow>)> {
+        let Database::Postgres { pool, .. } = self.database() else {
+            return Ok((Vec::new(), Vec::new()));
+        };
         let mut transaction = pool.begin().await.map_err(unreachable)?;
         let values = vec![
             wanted.site.0.into(),
@@ -214,19 +227,15 @@ impl Store {
         postgres_execute(&mut transaction, &FREE_STRAYS, values).await?;
         let site = vec![wanted.site.0.into()];
         let rows = postgres_fetch(&mut transaction, &FLOWS, site).await?;
-        let flows = collect(rows, Flow::read)?;
-        let mut candidates: Vec<Candidate> = Vec::new();
-        for (position, flow) in flows.iter().enumerate() {
-            if flow.due_at <= wanted.now {
-                let values = wanted.values(flow)?;
-                let rows = postgres_fetch(&mut transaction, &DUE_IN_FLOW, values).await?;
-                add_candidates(&mut candidates, flow, rows)?;
-            }
-            if wanted.is_met(&candidates, flow, flows.get(position + 1)) {
-                break;
-            }
+        let heads = wanted.heads(collect(rows, FlowHead::read)?);
+        let limit = wanted.limit_of(&heads);
+        let mut candidates = Candidates::default();
+        for head in &heads.looked_into {
+            let values = wanted.values(head, limit)?;
+            let rows = postgres_fetch(&mut transaction, &DUE_IN_FLOW, values).await?;
+            candidates.add(head.flow, rows, limit)?;
         }
-        let ids = first_of(candidates, wanted.limit);
+        let (ids, behind) = candidates.choose(wanted.limit, heads.left);
         if !ids.is_empty() {
             let until = self.now() + LEASE_DURATION;
             let values = vec![
@@ -238,11 +247,11 @@ impl Store {
             postgres_execute(&mut transaction, &LEASE, values).await?;
         }
         transaction.commit().await?;
-        Ok(ids)
+        Ok((ids, behind))
     }
 
-    async fn flows(&self, site: SiteId) -> Result<Vec<Flow>> {
-        collect(self.read(&FLOWS, vec![site.0.into()]).await?, Flow::read)
+    async fn flows(&self, site: SiteId) -> Result<Vec<FlowHead>> {
+        collect(self.read(&FLOWS, vec![site.0.into()]).await?, FlowHead::read)
     }
 
     /// Every site with waiting mail, and when its first is due. By index, not by scan.
@@ -252,8 +261,14 @@ impl Store {
         })
     }
 
-    /// The earliest due time of a site's waiting mail, without those in `taken`.
-    pub async fn next_due(&self, site: SiteId, taken: &[DeliveryId]) -> Result<Option<Timestamp>> {
+    /// The earliest due time of a site's waiting mail, without those in `taken` and the flows that
+    /// are to be skipped.
+    pub async fn next_due(
+        &self,
+        site: SiteId,
+        taken: &[DeliveryId],
+        skip: Skip<'_>,
+    ) -> Result<Option<Timestamp>> {
         let taken = self.left_out().with(taken);
         let mut earliest: Option<Timestamp> = None;
         let mut consider = |rows: Vec<Row>| -> Result<()> {
@@ -261,8 +276,9 @@ impl Store {
             earliest = earliest.into_iter().chain(due).min();
             Ok(())
         };
-        for flow in self.flows(site).await? {
-            let mut values = flow.values(site);
+        let heads = self.flows(site).await?;
+        for head in heads.into_iter().filter(|head| !skip(&head.flow)) {
+            let mut values = head.values(site);
             values.push(taken.as_str().into());
             consider(self.read(&NEXT_IN_FLOW, values).await?)?;
         }
@@ -352,37 +368,99 @@ pub(super) struct ReadDeliveries {
     pub unreadable: Vec<Unreadable>,
 }
 
-struct Wanted {
+struct Wanted<'a> {
     site: SiteId,
     now: Timestamp,
     limit: usize,
     taken: String,
+    skip: Skip<'a>,
 }
 
-impl Wanted {
-    fn values(&self, flow: &Flow) -> Result<Vec<Value>> {
-        let mut values = flow.values(self.site);
-        let limit = i64::try_from(self.limit).map_err(StoreError::broken_row)?;
+/// The flows with due mail: those that this claim looks into, and those for the next one.
+#[derive(Default)]
+struct Heads {
+    looked_into: Vec<FlowHead>,
+    left: Vec<Flow>,
+}
+
+impl Wanted<'_> {
+    fn values(&self, head: &FlowHead, limit: usize) -> Result<Vec<Value>> {
+        let mut values = head.values(self.site);
+        let limit = i64::try_from(limit).map_err(StoreError::broken_row)?;
         values.extend([self.now.0.into(), self.taken.as_str().into(), limit.into()]);
         Ok(values)
     }
 
-    /// Flows come by rank: with enough of the smaller ranks, the larger need not be asked.
-    fn is_met(&self, candidates: &[Candidate], flow: &Flow, next: Option<&Flow>) -> bool {
-        candidates.len() >= self.limit && next.is_none_or(|next| next.rank > flow.rank)
+    fn heads(&self, all: Vec<FlowHead>) -> Heads {
+        let mut heads = Heads::default();
+        let mut counts = [0usize; 2];
+        for head in
+            all.into_iter().filter(|head| head.due_at <= self.now && !(self.skip)(&head.flow))
+        {
+            let count = &mut counts[usize::from(head.flow.rank != 0)];
+            *count += 1;
+            if *count <= FLOWS_MAX {
+                heads.looked_into.push(head);
+            } else {
+                heads.left.push(head.flow);
+            }
+        }
+        heads
+    }
+
+    /// Rows of one flow: with many flows each has few.
+    fn limit_of(&self, heads: &Heads) -> usize {
+        let flows = heads.looked_into.len().max(1);
+        (self.limit * 2 / flows).clamp(self.limit.min(4), self.limit.max(1))
     }
 }
 
-fn add_candidates(candidates: &mut Vec<Candidate>, flow: &Flow, rows: Vec<Row>) -> Result<()> {
-    for row in rows {
-        candidates.push((flow.rank, row.int(1)?, row.int(0)?));
-    }
-    Ok(())
+/// Due time and id of what could be claimed, by flow.
+#[derive(Default)]
+struct Candidates(Vec<Found>);
+
+struct Found {
+    flow: Flow,
+    rows: std::collections::VecDeque<i64>,
+    /// There may be more than these rows.
+    is_cut: bool,
 }
 
-fn first_of(mut candidates: Vec<Candidate>, limit: usize) -> Vec<i64> {
-    candidates.sort_unstable();
-    candidates.into_iter().take(limit).map(|(_, _, id)| id).collect()
+impl Candidates {
+    fn add(&mut self, flow: Flow, rows: Vec<Row>, limit: usize) -> Result<()> {
+        let is_cut = rows.len() >= limit;
+        let ids: Result<_> = rows.iter().map(|row| row.int(0)).collect();
+        self.0.push(Found { flow, rows: ids?, is_cut });
+        Ok(())
+    }
+
+    /// The flows of a rank in turns. Marketing is sure of its part, and has what the others leave.
+    fn choose(mut self, limit: usize, mut behind: Vec<Flow>) -> (Vec<i64>, Vec<Flow>) {
+        let count = |rank_is_first: bool| -> usize {
+            let of_rank = self.0.iter().filter(|one| (one.flow.rank == 0) == rank_is_first);
+            of_rank.map(|one| one.rows.len()).sum()
+        };
+        let kept_free = count(false).min(limit / MARKETING_PART);
+        let first = count(true).min(limit - kept_free);
+        let mut ids = Vec::with_capacity(limit);
+        for (is_first, share) in [(true, first), (false, limit - first)] {
+            let end = ids.len() + share;
+            let mut goes_on = true;
+            while goes_on && ids.len() < end {
+                goes_on = false;
+                for one in self.0.iter_mut().filter(|one| (one.flow.rank == 0) == is_first) {
+                    if let (true, Some(id)) = (ids.len() < end, one.rows.front().copied()) {
+                        one.rows.pop_front();
+                        ids.push(id);
+                        goes_on = true;
+                    }
+                }
+            }
+        }
+        let more = self.0.iter().filter(|one| one.is_cut || !one.rows.is_empty());
+        behind.extend(more.map(|one| one.flow));
+        (ids, behind)
+    }
 }
 
 fn delivery(
@@ -399,6 +477,7 @@ fn delivery(
     let delivery = ClaimedDelivery {
         id: DeliveryId(row.int(0)?),
         recipient,
+        campaign: row.maybe_int(11)?.map(CampaignId),
         site: SiteId(row.int(3)?),
         tries: u32::try_from(row.int(4)?).map_err(StoreError::broken_row)?,
         due_at: Timestamp(row.int(5)?),

@@ -105,14 +105,25 @@ pub static PUT_BUDGETS: Statement = Statement::with_rows(
      offered = excluded.offered, overdrawn = excluded.overdrawn, reserved = excluded.reserved",
 );
 
+/// A shipped row that a person has ended stays, or the next start would ship it anew.
+pub static FORGET_LIMITS: Statement =
+    Statement::new("DELETE FROM limits WHERE expires_at < $1 AND origin <> 'pack'");
+
 pub static FORGET_BUDGETS: Statement = Statement::new(
     "DELETE FROM budgets WHERE node = $1 AND (begins_at < $2 \
      OR limit_id NOT IN (SELECT id FROM limits))",
 );
 
 #[cfg(test)]
-pub static ALL: &[&Statement] =
-    &[&LIMITS, &PUT_LIMITS, &DELETE_LIMITS, &BUDGETS, &PUT_BUDGETS, &FORGET_BUDGETS];
+pub static ALL: &[&Statement] = &[
+    &LIMITS,
+    &PUT_LIMITS,
+    &DELETE_LIMITS,
+    &FORGET_LIMITS,
+    &BUDGETS,
+    &PUT_BUDGETS,
+    &FORGET_BUDGETS,
+];
 
 /// Writes of these tables, one transaction each.
 #[derive(Clone, Debug)]
@@ -122,8 +133,9 @@ pub enum LimitChange {
         gone: Vec<LimitId>,
     },
     Budgets(Vec<BudgetRow>),
-    /// Windows that began before this moment, and those of limits that are gone.
-    ForgetBudgets(Timestamp),
+    /// Windows that began before this moment, limits that ended before it, and what was counted of
+    /// limits that are gone.
+    Forget(Timestamp),
 }
 
 impl Store {
@@ -170,8 +182,9 @@ impl Store {
         Ok(())
     }
 
-    pub async fn forget_budgets(&self, before: Timestamp) -> Result<()> {
-        self.change(Change::Limits(LimitChange::ForgetBudgets(before))).await?;
+    /// What lies that far back: windows, and limits that have ended.
+    pub async fn forget_limits(&self, before: Timestamp) -> Result<()> {
+        self.change(Change::Limits(LimitChange::Forget(before))).await?;
         Ok(())
     }
 }
@@ -201,7 +214,8 @@ pub(super) async fn write(
             }
             connection.execute(&PUT_BUDGETS, vec![json.finish().into()]).await
         }
-        LimitChange::ForgetBudgets(before) => {
+        LimitChange::Forget(before) => {
+            connection.execute(&FORGET_LIMITS, vec![before.0.into()]).await?;
             connection.execute(&FORGET_BUDGETS, vec![node.into(), before.0.into()]).await
         }
     }

@@ -36,11 +36,12 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use audit::AuditEntry;
+pub use claims::{Claims, Skip};
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
-pub use operators::{OperatorWish, SiteAt};
+pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
 pub use rows::*;
 pub use search::{FoundPage, Search};

@@ -37,11 +37,19 @@ pub struct MessageRow {
     pub rank: i64,
 }
 
+impl MessageRow {
+    /// Whose turns it takes.
+    pub fn flow(&self) -> Flow {
+        Flow { organization: self.organization, stream: self.stream, rank: self.rank }
+    }
+}
+
 /// A delivery joined with what an attempt needs of its message.
 #[derive(Clone, Debug)]
 pub struct ClaimedDelivery {
     pub id: DeliveryId,
     pub recipient: Recipient,
+    pub campaign: Option<CampaignId>,
     /// Where the row stands. In memory it may be at another site, where its domain belongs.
     pub site: SiteId,
     pub tries: u32,

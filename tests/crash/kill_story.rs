@@ -161,7 +161,7 @@ fn live(daemon: &mut Daemon, moment: Option<(&'static str, u64)>, while_alive: D
 }
 
 /// Random enough for moments of death, without a promise to be anything else.
-fn dice(bound: u64) -> u64 {
+pub fn dice(bound: u64) -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(bound) % bound
 }

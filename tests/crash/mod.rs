@@ -18,6 +18,7 @@
 //!    stamped with `recording.written()` after it was seen.
 //! 3. `power_cut::survey(&trace, …)` with a check over the rebuilt directory.
 
+mod budget_story;
 mod daemon;
 mod daemon_story;
 mod disk;

@@ -70,6 +70,7 @@ impl TestApi {
             door: None,
             audit: None,
             looker: None,
+            schedule: None,
             reload: None,
             clock: clock.clone(),
             webhooks: None,

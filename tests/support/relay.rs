@@ -9,9 +9,12 @@ use postroad::auth;
 use postroad::clock::Clock;
 use postroad::config::{Settings, SourceSettings, Trusted};
 use postroad::model::{
-    Address, CredentialRules, DeliveryId, Domain, MessageId, OrganizationId, State,
+    Address, CredentialRules, DeliveryId, Domain, Limit, LimitId, MessageId, OrganizationId, State,
+    Timestamp,
 };
-use postroad::store::{DeliveryFilter, DeliveryView, EventRow, Location, Store};
+use postroad::schedule::limits::Usage;
+use postroad::schedule::why::{Reason, ReasonKind};
+use postroad::store::{DeliveryFilter, DeliveryView, EventRow, LimitRow, Location, Store};
 use postroad::wire::network::Network;
 use sqlx::{Connection, Executor};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -236,28 +239,120 @@ impl TestRelay {
         reply
     }
 
-    /// Moves the clock from one due time to the next until nothing is owed any more.
+    /// Moves the clock from one moment at which something opens to the next, until nothing is owed
+    /// any more.
     pub async fn run_until_idle(&self) {
         for _ in 0..MOVES_MAX {
-            self.rest().await;
-            let Some(due) = self.owed().await.iter().map(|delivery| delivery.due_at).min() else {
+            let Some(opens) = self.rest_until().await else {
                 return;
             };
-            self.clock.advance(due.since(self.clock.now()));
+            self.clock.advance(opens.since(self.clock.now()));
         }
         panic!("still owed: {:#?}", self.owed().await);
     }
 
-    /// Returns once nothing is due at the present time: all was tried.
+    /// Returns once nothing can be tried at the present time. What waits then has a reason, and
+    /// a reason that names a moment names one ahead.
     pub async fn rest(&self) {
+        self.rest_until().await;
+    }
+
+    /// When the first of what waits opens; None when nothing waits for a moment.
+    async fn rest_until(&self) -> Option<Timestamp> {
         let started = Instant::now();
         loop {
-            let owed = self.owed().await;
-            let now = self.clock.now();
-            if owed.iter().all(|delivery| delivery.due_at > now) {
-                return;
+            let mut owed = self.owed().await;
+            if owed.is_empty() {
+                // What went from leased to waiting between the two lists stood in neither.
+                owed = self.owed().await;
+            }
+            if let Some(opens) = self.rests(&owed).await {
+                return opens.into_iter().min();
             }
             assert!(started.elapsed() < PATIENCE, "still due: {owed:#?}");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// When each opens, as far as it is known; None while one of them is about to be tried.
+    async fn rests(&self, owed: &[DeliveryView]) -> Option<Vec<Timestamp>> {
+        let mut moments = Vec::new();
+        for delivery in owed {
+            if delivery.due_at > self.clock.now() {
+                moments.push(delivery.due_at);
+                if self.app.is_none() {
+                    continue;
+                }
+            }
+            let reasons = self.why(delivery.id).await;
+            let rests = |reason: &Reason| {
+                let waits = matches!(
+                    reason.kind,
+                    ReasonKind::Limit
+                        | ReasonKind::Host
+                        | ReasonKind::Retry
+                        | ReasonKind::NotBefore
+                );
+                waits && reason.until.is_none_or(|until| until > self.clock.now())
+            };
+            if !reasons.iter().any(rests) {
+                return None;
+            }
+            // All of them stand in the way: the last to open counts.
+            moments.extend(reasons.iter().filter_map(|reason| reason.until).max());
+        }
+        Some(moments)
+    }
+
+    /// Why it is still here. What waits always has a reason.
+    pub async fn why(&self, delivery: DeliveryId) -> Vec<Reason> {
+        let schedule = self.app.as_ref().expect("runs").schedule();
+        let (_, reasons) = schedule.why(delivery).await.expect("told").expect("there is one");
+        let state = self.reader.deliveries_by_id(&[delivery]).await.expect("read");
+        let waits = matches!(state[0].0, State::Waiting | State::Leased);
+        assert!(!waits || !reasons.is_empty(), "{delivery} waits without a reason");
+        reasons
+    }
+
+    /// A new limit, in force.
+    pub async fn set_limit(&self, limit: Limit) -> LimitId {
+        let app = self.app.as_ref().expect("runs");
+        let row = LimitRow { limit, name: None, created_at: self.clock.now() };
+        let rows = app.store().put_limits(vec![row], &[]).await.expect("written");
+        app.schedule().reload_limits().await.expect("in force");
+        rows[0].limit.id
+    }
+
+    /// As the API removes a shipped one.
+    pub async fn end_limit(&self, mut row: LimitRow) {
+        row.limit.expires_at = Some(self.clock.now());
+        let app = self.app.as_ref().expect("runs");
+        app.store().put_limits(vec![row], &[]).await.expect("written");
+        app.schedule().reload_limits().await.expect("in force");
+    }
+
+    pub async fn remove_limit(&self, id: LimitId) {
+        let app = self.app.as_ref().expect("runs");
+        app.store().put_limits(Vec::new(), &[id]).await.expect("written");
+        app.schedule().reload_limits().await.expect("in force");
+    }
+
+    /// Of a limit that has one count for all.
+    pub fn usage(&self, id: LimitId) -> Usage {
+        let limits = self.app.as_ref().expect("runs").schedule().limits().clone();
+        limits.usage(id, self.clock.now()).first().map_or(Usage::default(), |(_, usage)| *usage)
+    }
+
+    /// When the next day begins, in UTC.
+    pub fn next_midnight(&self) -> Timestamp {
+        const DAY: i64 = 24 * 3600;
+        Timestamp::from_seconds((self.clock.now().seconds() / DAY + 1) * DAY)
+    }
+
+    pub async fn until_state(&self, recipient: &str, state: State) {
+        let started = Instant::now();
+        while self.state_of(recipient).await != state {
+            assert!(started.elapsed() < PATIENCE, "{recipient} does not become {state}");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }

@@ -56,7 +56,7 @@ impl Budgets {
         now: Timestamp,
     ) -> Result<Budgets, BudgetError> {
         let (journal, left) = Journal::open(directory)?;
-        store.forget_budgets(now - KEPT).await?;
+        store.forget_limits(now - KEPT).await?;
         let rows = store.budgets().await?;
         let changed = restore(&limits, &rows, left);
         let inner = Inner {
@@ -193,7 +193,7 @@ impl Budgets {
 
     /// Windows of long ago, and of limits that are gone.
     pub async fn forget_old(&self, now: Timestamp) -> Result<(), BudgetError> {
-        Ok(self.0.store.forget_budgets(now - KEPT).await?)
+        Ok(self.0.store.forget_limits(now - KEPT).await?)
     }
 }
 

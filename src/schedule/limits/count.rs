@@ -8,12 +8,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::calendar::{Calendar, Span};
-use crate::model::{Limit, Metric, Pace, Timestamp};
+use crate::model::{Limit, Metric, Pace, StreamClass, Timestamp};
 
 /// Windows shorter than this are even.
 const EVEN_BELOW: Duration = Duration::from_secs(3600);
 /// An even rate may run ahead by what it grants in this time, and by one unit at least.
 const BURST: Duration = Duration::from_millis(100);
+/// Of what a rate may run ahead, the part that transactional mail has on top.
+const RESERVED_PART: i64 = 4;
 /// A sliding window is counted in so many parts: what was used in a part comes back with its end.
 const PARTS: u32 = 60;
 /// A spread window grows in steps of this length, or of the share of one unit if that is longer.
@@ -68,6 +70,19 @@ impl Rule {
         let burst = (BURST.as_nanos() / interval.max(1)).max(1);
         let narrow = |number: u128| i64::try_from(number).unwrap_or(i64::MAX / 4);
         Rule::Rate { interval: narrow(interval), tolerance: narrow((burst - 1) * interval) }
+    }
+
+    /// Transactional mail may run ahead of an even rate a little further than marketing, which then
+    /// waits for both: so it has a share that marketing cannot use up, and that costs nothing while
+    /// there is none of it.
+    pub fn for_class(self, class: StreamClass) -> Rule {
+        match self {
+            Rule::Rate { interval, tolerance } if class == StreamClass::Transactional => {
+                let reserved = (tolerance / RESERVED_PART).max(interval);
+                Rule::Rate { interval, tolerance: tolerance.saturating_add(reserved) }
+            }
+            other => other,
+        }
     }
 
     /// Kept in the ledger, because a window outlives a restart.
@@ -439,6 +454,24 @@ mod tests {
             let ahead = (value as f64 * BURST.as_secs_f64() / window.as_secs_f64()).max(1.0);
             let most = most_in_any(&taken, window);
             assert!(most as f64 <= value as f64 + ahead, "{value} in {window:?}: {most}");
+        }
+    }
+
+    #[test]
+    fn transactional_mail_finds_room_in_a_rate_that_marketing_has_used_up() {
+        let calendar = Calendar::utc();
+        for (value, window) in [(6, 60), (100, 1), (5000, 1)] {
+            let rule = limit(value, Duration::from_secs(window), Pace::Fixed);
+            let mut count = Count::default();
+            let Room::Free(free) = count.room(&rule, &calendar, MONDAY) else { panic!("full") };
+            count.charge(&rule, &calendar, free, MONDAY);
+            let urgent = rule.for_class(StreamClass::Transactional);
+            let Room::Free(reserved) = count.room(&urgent, &calendar, MONDAY) else {
+                panic!("nothing is reserved of {value}")
+            };
+            assert!(reserved >= 1 && reserved <= 1 + value / 40, "{reserved} of {value}");
+            count.charge(&urgent, &calendar, reserved, MONDAY);
+            assert!(matches!(count.room(&urgent, &calendar, MONDAY), Room::Full(Some(_))));
         }
     }
 

@@ -282,7 +282,8 @@ impl Limits {
     /// Notes that a site waits for what only a release opens. False when it has opened meanwhile.
     pub fn wait_for_release(&self, attempt: &Attempt, denial: &Denial, now: Timestamp) -> bool {
         let Some(row) = self.0.table.get(denial.limit) else { return false };
-        self.0.waiting.add(self.0.key_of(&row, Some(attempt)), attempt.site);
+        let is_urgent = attempt.class == StreamClass::Transactional;
+        self.0.waiting.add(self.0.key_of(&row, Some(attempt)), attempt.site, is_urgent);
         let Some(rule) = row.rule else { return false };
         self.0.look(&row, &rule, attempt, now).is_err()
     }
@@ -324,7 +325,7 @@ impl Limits {
             let mut count = cell.count.lock();
             let mut granted = permit.count;
             if binds {
-                match count.room(rule, &self.0.calendar, now) {
+                match count.room(&rule.for_class(attempt.class), &self.0.calendar, now) {
                     Room::Free(free) => granted = granted.min(free),
                     Room::Full(until) => return ControlFlow::Break(denial(row, until)),
                 }
@@ -400,9 +401,10 @@ impl Inner {
             Some(cell) => Some(cell.clone()),
             None => self.cells.get(&self.key_of(row, Some(attempt))).map(|cell| cell.clone()),
         };
+        let rule = rule.for_class(attempt.class);
         let room = match known {
-            Some(cell) => cell.count.lock().room(rule, &self.calendar, now),
-            None => Count::default().room(rule, &self.calendar, now),
+            Some(cell) => cell.count.lock().room(&rule, &self.calendar, now),
+            None => Count::default().room(&rule, &self.calendar, now),
         };
         match room {
             Room::Free(_) => Ok(()),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::table::Row;
 use super::{Cell, Inner};
-use crate::model::Timestamp;
+use crate::model::{SiteId, Timestamp};
 
 pub(super) struct Charge {
     pub row: Arc<Row>,
@@ -72,6 +72,14 @@ impl Permit {
     /// For who notes it himself.
     pub(super) fn set_offered(&mut self, offered: bool) {
         self.offered = offered;
+    }
+
+    /// Another site waits for this connection; if `urgently`, with transactional mail.
+    pub fn is_wanted(&self, by_other_than: SiteId, urgently: bool) -> bool {
+        self.charges.iter().any(|charge| {
+            let is_gauge = charge.row.rule.as_ref().is_some_and(|rule| rule.is_gauge());
+            is_gauge && self.limits.waiting.is_wanted(charge.cell.key, by_other_than, urgently)
+        })
     }
 
     fn note_offered(&self, sign: i64) {

@@ -63,6 +63,12 @@ pub fn reply_in_text(text: &str) -> Option<u16> {
     last.get(1)?.as_str().parse().ok()
 }
 
+/// A text from its first SMTP code of refusal on.
+pub fn from_reply(text: &str) -> Option<&str> {
+    let first = REPLY.captures(text)?.get(1)?;
+    Some(&text[first.start()..])
+}
+
 /// The code that a report gives, refined by its texts where it says nothing.
 pub fn refined(given: Option<Enhanced>, texts: &[&str]) -> Option<Enhanced> {
     match given {

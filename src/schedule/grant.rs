@@ -1,0 +1,189 @@
+//! What may be sent, from where: limits are asked before anything is tried, and a denial stops
+//! exactly whom it names.
+//!
+//! Owns:       the choice of a source, and what a denial does at a site.
+//! Promises:   a denied mail goes back where it was and waits for a timer or a release; mail that a
+//!             limit does not name goes on.
+//! Knows not:  connections, outcomes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Shared;
+use super::park::{KEPT_FOR, Line, Park, Parks, Reach};
+use super::ready::line_of;
+use super::site::Site;
+use crate::deliver::Source;
+use crate::model::*;
+use crate::queue::Claimed;
+
+/// Where mail may leave from.
+#[derive(Clone)]
+pub struct Origin {
+    pub id: SourceId,
+    pub source: Arc<Source>,
+}
+
+/// Whom a denial stops.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Whatever source sends it.
+    Site,
+    /// This source; another one may send it.
+    Source,
+}
+
+impl Shared {
+    /// What limits see of a mail that this source would send.
+    pub(super) fn attempt_of(
+        &self,
+        claimed: &Claimed,
+        site: SiteId,
+        operator: OperatorId,
+        source: SourceId,
+    ) -> Attempt {
+        let message = &claimed.delivery.message;
+        Attempt {
+            source,
+            operator,
+            site,
+            domain: claimed.delivery.recipient.address.domain().clone(),
+            organization: message.organization,
+            stream: message.stream,
+            class: message.flow().class(),
+            campaign: claimed.delivery.campaign,
+            sending_domain: message.domain,
+        }
+    }
+
+    /// The next source that may send this and open a connection for it.
+    pub(super) fn choose(&self, attempt: &mut Attempt) -> Result<Origin, Refusal> {
+        let now = self.clock.now();
+        let turn = self.source_turn.fetch_add(1, Ordering::Relaxed);
+        let count = self.sources.len();
+        let mut denials: Vec<Denial> = Vec::new();
+        for place in 0..count {
+            let origin = &self.sources[(turn + place) % count];
+            attempt.source = origin.id;
+            let limits = &self.limits;
+            let asked =
+                limits.would_grant(attempt, now).and_then(|()| limits.would_open(attempt, now));
+            match asked {
+                Ok(()) => return Ok(origin.clone()),
+                Err(denial) => denials.push(*denial),
+            }
+        }
+        Err(Refusal::of_all(denials))
+    }
+
+    /// Whether a denial for this source is one for all of them.
+    pub(super) fn stop_of(&self, denial: &Denial, attempt: &Attempt) -> Stop {
+        let of_source = matches!(
+            denial.scope.from,
+            FromScope::Source(_) | FromScope::EachSource | FromScope::Pool(_)
+        );
+        let now = self.clock.now();
+        let mut other = attempt.clone();
+        let mut others = self.sources.iter().filter(|origin| origin.id != attempt.source);
+        let another = of_source
+            && others.any(|origin| {
+                other.source = origin.id;
+                self.limits.would_grant(&other, now).is_ok()
+                    && self.limits.would_open(&other, now).is_ok()
+            });
+        if another { Stop::Source } else { Stop::Site }
+    }
+
+    /// Nobody may send this mail now: it goes back, and what the denial names waits.
+    pub(super) async fn refuse(
+        self: &Arc<Shared>,
+        site: &Arc<Site>,
+        claimed: Vec<Claimed>,
+        attempt: &Attempt,
+        refusal: &Refusal,
+    ) {
+        let now = self.clock.now();
+        let denial = &*refusal.denial;
+        let line = line_of(&claimed[0]);
+        let mut park = Park::of(denial, line, now);
+        if refusal.is_mixed {
+            (park.reach, park.class) = (Reach::Line(line), None);
+        }
+        site.untried(claimed);
+        let is_connection = matches!(denial.metric, Metric::Connections | Metric::NewConnections);
+        if denial.until.is_none() && denial.value > 0 && is_connection {
+            if !self.limits.wait_for_release(attempt, denial, now) {
+                return Shared::look(self, site);
+            }
+            // Who idles with such a connection may give it up.
+            self.crowded.notify_waiters();
+        }
+        if is_connection && park.reach == Reach::Everybody && park.class.is_none() {
+            let back = site.stop_opening(park.until, park.is_open_ended);
+            self.give_back(site, &back, park.until).await;
+        } else {
+            self.park(site, park, &denial.scope).await;
+        }
+        Shared::look(self, site);
+    }
+
+    async fn park(self: &Arc<Shared>, site: &Arc<Site>, park: Park, scope: &LimitScope) {
+        let until = park.until;
+        let keeps = until <= self.clock.now() + KEPT_FOR;
+        if keeps || park.is_of_flows(scope) {
+            let back = site.park(park, keeps);
+            self.give_back(site, &back, until).await;
+        } else {
+            // The rows wait by themselves: whoever follows in the flow is not behind them.
+            let back = site.drain_each(|claimed| is_within(scope, claimed));
+            self.put_off(site, &back, until).await;
+        }
+    }
+
+    /// For a lane alone: another source may send it.
+    pub(super) fn park_for(&self, parks: &mut Parks, line: Line, denial: &Denial) {
+        parks.add(Park::of(denial, line, self.clock.now()));
+    }
+}
+
+/// Why no source may send.
+#[derive(Debug)]
+pub struct Refusal {
+    pub denial: Box<Denial>,
+    /// Each source has a reason of its own: no more than the mail that met them is stopped.
+    pub is_mixed: bool,
+}
+
+impl Refusal {
+    pub fn of_one(denial: Box<Denial>) -> Refusal {
+        Refusal { denial, is_mixed: false }
+    }
+
+    /// Of the denials, the one that ends first; there is one at least.
+    fn of_all(mut denials: Vec<Denial>) -> Refusal {
+        denials.sort_by_key(|denial| denial.until.unwrap_or(Timestamp(i64::MAX)));
+        let differs = |denial: &Denial| {
+            let (own, first) = (&denial.scope, &denials[0].scope);
+            own.who != first.who || own.class != first.class || own.to != first.to
+        };
+        let is_mixed = denials.iter().any(differs);
+        Refusal { denial: Box::new(denials.swap_remove(0)), is_mixed }
+    }
+}
+
+/// As far as the mail itself tells; where it goes and where it leaves from is the site's.
+fn is_within(scope: &LimitScope, claimed: &Claimed) -> bool {
+    let (delivery, message) = (&claimed.delivery, &claimed.delivery.message);
+    let to = match &scope.to {
+        ToScope::Domain(domain) => delivery.recipient.address.domain() == domain,
+        _ => true,
+    };
+    let who = match scope.who {
+        WhoScope::Everybody => true,
+        WhoScope::Organization(organization) => message.organization == organization,
+        WhoScope::Stream(stream) => message.stream == stream,
+        WhoScope::Campaign(campaign) => delivery.campaign == Some(campaign),
+        WhoScope::SendingDomain(domain) => message.domain == Some(domain),
+    };
+    to && who && scope.class.is_none_or(|class| message.flow().class() == class)
+}
