@@ -59,7 +59,7 @@ impl Judge {
         match finding.kind {
             ReportKind::Bounce => {
                 let found = self.class(finding);
-                let hard = found.is_lost && is_lasting(finding);
+                let hard = found.is_lost && is_lasting(found.class, finding);
                 Verdict { class: Some(found.class), hard }
             }
             ReportKind::Delay => Verdict { class: Some(self.class(finding).class), hard: false },
@@ -118,9 +118,13 @@ fn said(text: &str) -> Option<&str> {
 }
 
 /// A host that said "later" to the end has not said that the address is gone.
-fn is_lasting(finding: &Finding) -> bool {
+fn is_lasting(class: Class, finding: &Finding) -> bool {
     let first = finding.texts.first().map_or("", String::as_str);
-    if first.to_lowercase().contains("temporar") {
+    let is_temporary = |text: &str| text.to_lowercase().contains("temporar");
+    // What was switched off for a while may say so above the line that names the address.
+    let is_off = class == Class::MailboxInactive;
+    let is_any = is_off && finding.texts.iter().any(|text| is_temporary(text));
+    if is_any || is_temporary(first) {
         return false;
     }
     let reply = status::reply_in_text(first);

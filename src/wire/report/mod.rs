@@ -201,8 +201,18 @@ fn plain(view: &View) -> Vec<Finding> {
     match kind {
         ReportKind::NotBounce | ReportKind::Complaint => vec![simple(kind, None)],
         ReportKind::AutoReply => vec![simple(kind, from(view))],
-        _ => findings_of_words(view, kind),
+        _ => named(view, findings_of_words(view, kind)),
     }
+}
+
+/// Words alone are no bounce where no mail system wrote them and nobody is named: shops write of
+/// deliveries too.
+fn named(view: &View, findings: Vec<Finding>) -> Vec<Finding> {
+    let is_nobody = findings.iter().all(|finding| finding.recipient.is_none());
+    if is_nobody && !view.is_from_daemon() && view.original.is_empty() {
+        return vec![simple(ReportKind::NotBounce, None)];
+    }
+    findings
 }
 
 fn findings_of_words(view: &View, kind: ReportKind) -> Vec<Finding> {
