@@ -128,23 +128,36 @@ impl Looker {
             Err(why) => unknown(&mut record, why),
             Ok(all) => {
                 record.found = all.into_iter().filter(|text| is_spf(text)).collect();
-                match record.found.as_slice() {
-                    [] => record.note = "publish this record".to_owned(),
-                    [only] => match self.resolver.spf(&name, only, &self.addresses).await {
-                        Err(why) => unknown(&mut record, why.to_string()),
-                        Ok(report) => {
-                            check.spf_lookups = report.lookups;
-                            judge_spf(&mut record, &report);
-                        }
-                    },
-                    _ => {
-                        record.state = RecordState::Different;
-                        record.note = "more than one SPF record is as good as none".to_owned();
-                    }
-                }
+                check.spf_lookups = self.judge_found(&name, &mut record).await;
             }
         }
         check.records.push(record);
+    }
+
+    /// The look-ups that the record costs.
+    async fn judge_found(&self, name: &str, record: &mut RecordCheck) -> u32 {
+        let only = match record.found.as_slice() {
+            [] => {
+                record.note = "publish this record".to_owned();
+                return 0;
+            }
+            [only] => only,
+            _ => {
+                record.state = RecordState::Different;
+                record.note = "more than one SPF record is as good as none".to_owned();
+                return 0;
+            }
+        };
+        match self.resolver.spf(name, only, &self.addresses).await {
+            Err(why) => {
+                unknown(record, why.to_string());
+                0
+            }
+            Ok(report) => {
+                judge_spf(record, &report);
+                report.lookups
+            }
+        }
     }
 }
 

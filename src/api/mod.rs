@@ -114,6 +114,33 @@ impl<T> Page<T> {
     }
 }
 
+/// People, tenants, and what happened.
+fn control() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(session::sign_in, session::who, session::sign_out))
+        .routes(routes!(session::sessions))
+        .routes(routes!(session::end_session))
+        .routes(routes!(session::set_password))
+        .routes(routes!(session::begin_totp))
+        .routes(routes!(session::confirm_totp))
+        .routes(routes!(session::remove_totp))
+        .routes(routes!(users::list))
+        .routes(routes!(users::everybody, users::add))
+        .routes(routes!(users::disable))
+        .routes(routes!(users::change, users::remove))
+        .routes(routes!(users::invites, users::invite))
+        .routes(routes!(users::withdraw))
+        .routes(routes!(users::accept))
+        .routes(routes!(organizations::list, organizations::add))
+        .routes(routes!(organizations::suspend))
+        .routes(routes!(organizations::resume))
+        .routes(routes!(organizations::streams, organizations::add_stream))
+        .routes(routes!(organizations::audit))
+        .routes(routes!(events::list))
+        .routes(routes!(events::kinds))
+        .routes(routes!(events::stream))
+}
+
 /// Every route there is; the document is made of the same rows.
 fn routes() -> OpenApiRouter<Arc<Shared>> {
     let quick = OpenApiRouter::with_openapi(openapi::head())
@@ -150,28 +177,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
-        .routes(routes!(session::sign_in, session::who, session::sign_out))
-        .routes(routes!(session::sessions))
-        .routes(routes!(session::end_session))
-        .routes(routes!(session::set_password))
-        .routes(routes!(session::begin_totp))
-        .routes(routes!(session::confirm_totp))
-        .routes(routes!(session::remove_totp))
-        .routes(routes!(users::list))
-        .routes(routes!(users::everybody, users::add))
-        .routes(routes!(users::disable))
-        .routes(routes!(users::change, users::remove))
-        .routes(routes!(users::invites, users::invite))
-        .routes(routes!(users::withdraw))
-        .routes(routes!(users::accept))
-        .routes(routes!(organizations::list, organizations::add))
-        .routes(routes!(organizations::suspend))
-        .routes(routes!(organizations::resume))
-        .routes(routes!(organizations::streams, organizations::add_stream))
-        .routes(routes!(organizations::audit))
-        .routes(routes!(events::list))
-        .routes(routes!(events::kinds))
-        .routes(routes!(events::stream))
+        .merge(control())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))

@@ -23,8 +23,8 @@ use super::{Store, collect};
 
 const CLAIM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(6);
 
-/// Each flow of site $1 with its first due time, but for those of suspended organizations: from one flow the next is found by one descent
-/// of the index.
+/// Each flow of site $1 with its first due time, but for those of suspended organizations: from
+/// one flow the next is found by one descent of the index.
 pub static FLOWS: Statement = Statement::new(
     "WITH RECURSIVE flow (organization, stream, rank, due_at) AS (\
        SELECT * FROM (SELECT organization, stream, rank, due_at FROM deliveries \
