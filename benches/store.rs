@@ -61,7 +61,9 @@ async fn fill(store: &Store, clock: &Clock, waiting: usize) {
     for _ in 0..waiting / WINDOW {
         let mut mails = Vec::with_capacity(WINDOW);
         for _ in 0..WINDOW {
-            mails.push(mail(store, clock).await);
+            let mut mail = mail(store, clock).await;
+            mail.deliveries[0].claimed = false;
+            mails.push(mail);
         }
         accept(store, mails, 1000).await;
     }

@@ -6,6 +6,7 @@
 //! After a crash a delivery may be tried twice; it is never lost. See `tests/crash`.
 
 pub mod check; // is all that was accepted accounted for
+mod compaction; // what is owed leaves segments that hold little else
 pub mod dialogue_log;
 mod kept;
 pub mod outcome_log;
@@ -293,9 +294,17 @@ impl Queue {
 
     /// The body from memory or, verified, from the spool.
     pub async fn body(&self, claimed: &Claimed) -> Result<Bytes, QueueError> {
-        match &claimed.body {
-            Some(kept) => Ok(kept.bytes()),
-            None => Ok(self.0.spool.read(claimed.delivery.message.body).await?),
+        if let Some(kept) = &claimed.body {
+            return Ok(kept.bytes());
+        }
+        let message = &claimed.delivery.message;
+        match self.0.spool.read(message.body).await {
+            Ok(body) => Ok(body),
+            // It may have moved to another segment since the row was read.
+            Err(error) => match self.0.store.message(message.id).await? {
+                Some(now) if now.body != message.body => Ok(self.0.spool.read(now.body).await?),
+                _ => Err(error.into()),
+            },
         }
     }
 

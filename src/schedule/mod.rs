@@ -201,6 +201,11 @@ impl Schedule {
         }
     }
 
+    /// What is done now and then by itself: held mail expires, segments are emptied and removed.
+    pub async fn sweep(&self) {
+        self.0.sweep().await;
+    }
+
     /// Rows of limits have changed: what they stopped is asked again.
     pub async fn reload_limits(&self) -> Result<(), QueueError> {
         let rows = self.0.queue.store().limits().await.map_err(QueueError::from)?;
@@ -215,11 +220,6 @@ impl Schedule {
 
     pub fn limits(&self) -> &Limits {
         &self.0.limits
-    }
-
-    /// Ends what was held beyond its time; returns how many. The sweep does so by itself.
-    pub async fn expire_held(&self) -> Result<usize, QueueError> {
-        overdue::expire_held(&self.0).await
     }
 
     /// Takes new static routes.
@@ -378,20 +378,29 @@ fn origins(sources: Vec<Source>) -> Vec<Origin> {
 async fn run_sweeps(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        match shared.queue.sweep().await {
-            Ok(0) => {}
-            Ok(removed) => tracing::debug!(removed, "spool segments removed"),
-            Err(error) => tracing::warn!(%error, "the spool cannot be swept now"),
-        }
-        match overdue::expire_held(&shared).await {
-            Ok(0) => {}
-            Ok(expired) => tracing::info!(expired, "held deliveries have expired"),
-            Err(error) => tracing::warn!(%error, "held deliveries cannot expire now"),
-        }
+        shared.sweep().await;
     }
 }
 
 impl Shared {
+    async fn sweep(self: &Arc<Shared>) {
+        match overdue::expire_held(self).await {
+            Ok(0) => {}
+            Ok(expired) => tracing::info!(expired, "held deliveries have expired"),
+            Err(error) => tracing::warn!(%error, "held deliveries cannot expire now"),
+        }
+        match self.queue.compact().await {
+            Ok(0) => {}
+            Ok(moved) => tracing::debug!(moved, "bodies moved out of segments nearly empty"),
+            Err(error) => tracing::warn!(%error, "segments nearly empty stay as they are now"),
+        }
+        match self.queue.sweep().await {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "spool segments removed"),
+            Err(error) => tracing::warn!(%error, "the spool cannot be swept now"),
+        }
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }

@@ -299,6 +299,12 @@ impl Spool {
         segments.sealed.iter().copied().filter(|segment| Some(*segment) < newest).collect()
     }
 
+    /// Octets of a segment's file.
+    pub async fn size_of(&self, segment: SegmentId) -> Result<u64, SpoolError> {
+        let size = tokio::fs::metadata(self.path_of(segment)).await;
+        size.map(|file| file.len()).map_err(|error| fault(&error))
+    }
+
     /// Unlinks a sealed segment and syncs the directory. One that is gone already is no error.
     pub async fn remove(&self, segment: SegmentId) -> Result<(), SpoolError> {
         let candidate = self.sealed().contains(&segment);

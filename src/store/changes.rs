@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::model::*;
 
 use super::audit::{AuditEntry, INSERT_AUDIT};
+use super::compaction::{self, BodyMove};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
@@ -57,6 +58,7 @@ pub enum Change {
     },
     RemoveSegment(SegmentId),
     Limits(LimitChange),
+    MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
@@ -198,6 +200,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
         Change::Operators { names } => operators::make(connection, names).await,
+        Change::MoveBodies(moves) => compaction::apply(connection, own.0, moves).await,
         Change::RemoveSegment(segment) => {
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)

@@ -9,6 +9,7 @@ mod audit; // who changed what
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
+mod compaction; // bodies that move to another segment
 mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
@@ -37,6 +38,7 @@ mod writer; // the one task that writes
 
 pub use audit::AuditEntry;
 pub use claims::{Claims, Skip};
+pub use compaction::BodyMove;
 pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use jobs::*;
@@ -328,6 +330,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(tenants::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
+    all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
     all.extend(messages::ALL);
@@ -460,6 +463,8 @@ mod tests {
             &claims::NEXT_IN_FLOW,
             &claims::NEXT_LEASE_END,
             &claims::HELD_PAST,
+            &compaction::OLD_BODIES,
+            &compaction::MOVE_BODIES,
             &claims::DELIVERIES_BY_ID,
             &messages::MESSAGES_BY_ID,
             &messages::BY_IDEMPOTENCY_KEY,

@@ -396,9 +396,8 @@ impl TestRelay {
     }
 
     /// What the sweep does now and then.
-    pub async fn expire_held(&self) -> usize {
-        let schedule = self.app.as_ref().expect("runs").schedule();
-        schedule.expire_held().await.expect("the ledger answers")
+    pub async fn sweep(&self) {
+        self.app.as_ref().expect("runs").schedule().sweep().await;
     }
 
     /// Accepted is the sum over all states (P6).
