@@ -34,17 +34,19 @@ macro_rules! found {
 }
 
 /// $2 value, $3 from, $4 until, $5 organization, $6 below this delivery, $7 state, $8 pattern of
-/// the subject, $9 limit.
+/// the subject, $9 limit. The joins are crossed and the ids summed so that SQLite goes the way that
+/// is written, from the hours on, and not down all deliveries for the sake of their order.
 macro_rules! of_messages {
     ($($condition:literal),*) => {
         found!(
-            "FROM {ids:1} AS h JOIN messages m ON m.hour = h.id ",
+            "FROM {ids:1} AS h CROSS JOIN messages m CROSS JOIN deliveries d \
+             WHERE m.hour = h.id ",
             $($condition,)*
-            " JOIN deliveries d ON d.id BETWEEN m.delivery_first AND m.delivery_last \
-             WHERE m.accepted_at BETWEEN $3 AND $4 AND (m.organization = $5 OR $5 IS NULL) \
-             AND d.message = m.id AND d.id < $6 AND (d.state = $7 OR $7 IS NULL) \
+            " AND d.id BETWEEN m.delivery_first AND m.delivery_last \
+             AND m.accepted_at BETWEEN $3 AND $4 AND (m.organization = $5 OR $5 IS NULL) \
+             AND d.message + 0 = m.id AND d.id + 0 < $6 AND (d.state = $7 OR $7 IS NULL) \
              AND (LOWER(m.subject) LIKE $8 ESCAPE '!' OR $8 IS NULL) \
-             ORDER BY d.id DESC LIMIT $9"
+             ORDER BY d.id + 0 DESC LIMIT $9"
         )
     };
 }
@@ -54,23 +56,23 @@ pub static BY_MESSAGE_ID: Statement = of_messages!("AND m.message_id_header = $2
 pub static BY_TAG: Statement = of_messages!("AND m.tag = $2 AND m.tag IS NOT NULL");
 
 pub static BY_RECIPIENT: Statement = found!(
-    "FROM {ids:1} AS h JOIN deliveries d ON d.hour = h.id AND d.recipient = $2 \
-     JOIN messages m ON m.id = d.message \
-     WHERE m.accepted_at BETWEEN $3 AND $4 AND (m.organization = $5 OR $5 IS NULL) \
-     AND d.id < $6 AND (d.state = $7 OR $7 IS NULL) \
+    "FROM {ids:1} AS h CROSS JOIN deliveries d CROSS JOIN messages m \
+     WHERE d.hour = h.id AND d.recipient = $2 AND m.id = d.message \
+     AND m.accepted_at BETWEEN $3 AND $4 AND (m.organization = $5 OR $5 IS NULL) \
+     AND d.id + 0 < $6 AND (d.state = $7 OR $7 IS NULL) \
      AND (LOWER(m.subject) LIKE $8 ESCAPE '!' OR $8 IS NULL) \
-     ORDER BY d.id DESC LIMIT $9"
+     ORDER BY d.id + 0 DESC LIMIT $9"
 );
 
 /// The deliveries of these messages, by the same conditions; $2 is not asked.
 pub static BY_IDS: Statement = found!(
-    "FROM {ids:1} AS w JOIN messages m ON m.id = w.id \
-     JOIN deliveries d ON d.id BETWEEN m.delivery_first AND m.delivery_last \
-     WHERE m.accepted_at BETWEEN $3 AND $4 AND (m.organization = $5 OR $5 IS NULL) \
-     AND COALESCE($2, '') IS NOT NULL AND d.message = m.id AND d.id < $6 \
+    "FROM {ids:1} AS w CROSS JOIN messages m CROSS JOIN deliveries d \
+     WHERE m.id = w.id AND d.id BETWEEN m.delivery_first AND m.delivery_last \
+     AND m.accepted_at BETWEEN $3 AND $4 AND (m.organization = $5 OR $5 IS NULL) \
+     AND COALESCE($2, '') IS NOT NULL AND d.message + 0 = m.id AND d.id + 0 < $6 \
      AND (d.state = $7 OR $7 IS NULL) \
      AND (LOWER(m.subject) LIKE $8 ESCAPE '!' OR $8 IS NULL) \
-     ORDER BY d.id DESC LIMIT $9"
+     ORDER BY d.id + 0 DESC LIMIT $9"
 );
 
 /// Messages from new to old; ids are given in the order in which mail comes.
