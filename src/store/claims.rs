@@ -487,3 +487,44 @@ fn delivery(
     };
     Ok((row.parsed(1)?, delivery))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(organization: i64, rank: i64, ids: std::ops::Range<i64>, is_cut: bool) -> Found {
+        let (organization, stream) = (OrganizationId(organization), StreamId(rank + 1));
+        Found { flow: Flow { organization, stream, rank }, rows: ids.collect(), is_cut }
+    }
+
+    fn organizations(behind: &[Flow]) -> Vec<i64> {
+        behind.iter().map(|flow| flow.organization.0).collect()
+    }
+
+    #[test]
+    fn a_small_flow_is_claimed_whole_beside_a_large_one() {
+        let candidates = Candidates(vec![found(1, 1, 0..100, true), found(2, 1, 200..203, false)]);
+        let (ids, behind) = candidates.choose(10, Vec::new());
+        assert_eq!(ids, [0, 200, 1, 201, 2, 202, 3, 4, 5, 6]);
+        assert_eq!(organizations(&behind), [1]);
+    }
+
+    #[test]
+    fn transactional_mail_goes_first_and_marketing_is_sure_of_its_part() {
+        let both = || Candidates(vec![found(1, 0, 0..90, true), found(1, 1, 100..190, true)]);
+        let (ids, _) = both().choose(64, Vec::new());
+        assert_eq!(ids.iter().filter(|id| **id >= 100).count(), 8);
+        assert_eq!(ids[..56], (0..56).collect::<Vec<i64>>());
+        let few = Candidates(vec![found(1, 0, 0..3, false), found(1, 1, 100..190, true)]);
+        let (ids, behind) = few.choose(64, Vec::new());
+        assert_eq!(ids.iter().filter(|id| **id >= 100).count(), 61, "nothing is left unused");
+        assert_eq!(behind.len(), 1);
+    }
+
+    #[test]
+    fn what_was_not_looked_into_is_behind() {
+        let left = vec![found(9, 0, 0..0, false).flow];
+        let (ids, behind) = Candidates(vec![found(1, 0, 0..2, false)]).choose(64, left);
+        assert_eq!((ids.len(), organizations(&behind)), (2, vec![9]));
+    }
+}
