@@ -6,6 +6,7 @@
 //!             ends the daemon.
 //! Knows not:  what any of its parts does.
 
+mod campaigns;
 mod desk;
 mod files;
 mod limits;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::accept::Acceptance;
-use crate::api::{self, OperatorSocket, TcpOptions};
+use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
@@ -170,10 +171,12 @@ impl App {
             logs,
         });
         let audit = Audit::new(store.clone(), spool.clone());
-        let router =
-            api::router(desk::api_state(&live, &store, (queue, audit, webhooks), &clock, reread));
+        let (imports, importing) =
+            campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
+        let state = desk::api_state(&live, &store, (queue, audit, webhooks), &clock, reread);
+        let router = api::router(ApiState { imports: Some(imports), ..state });
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
-        watched.push(("the feed of webhooks", webhooks_task));
+        watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }

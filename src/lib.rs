@@ -19,6 +19,7 @@ pub mod store; // rows; the only place with SQL
 
 // Rank 3: what looks up.
 pub mod auth; // passwords, keys, who is it
+pub mod contacts; // who: fields, lists, tags
 pub mod dns; // MX hosts of a domain
 pub mod events; // record and read
 
@@ -33,6 +34,7 @@ pub mod accept; // the only door
 pub mod schedule; // sites, lanes, retries
 
 // Rank 6: who comes to the door.
+pub mod campaign; // fields, segments
 pub mod feedback; // what comes back, and what it means
 pub mod listener; // SMTP sessions
 pub mod webhooks; // events told to customers' servers

@@ -8,6 +8,8 @@
 pub mod access;
 mod body;
 mod caller;
+mod contact_fields;
+mod contacts;
 pub mod credentials;
 mod daemon;
 pub mod deliveries;
@@ -17,16 +19,21 @@ mod domains;
 mod events;
 mod extract;
 mod health;
+mod imports;
 mod limits;
+mod lists;
 mod log;
 mod messages;
 mod openapi;
 mod organizations;
 mod problem;
+mod segments;
 mod send;
 mod serve;
 mod session;
+mod streamed;
 pub mod suppressions;
+mod templates;
 pub mod users;
 pub mod webhooks;
 mod why;
@@ -53,6 +60,7 @@ pub use why::{LaneView, Why};
 
 use crate::accept::Acceptance;
 use crate::auth::Auth;
+use crate::campaign::import::Imports;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
@@ -69,9 +77,11 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Of bodies of requests that send mail, all together.
 const SEND_ROOM_KIB: usize = 256 * 1024;
 const _: () = assert!(SEND_ROOM_KIB * 1024 > send::SEND_BYTES_MAX);
+/// But those that hold a template: body, text and subject, each escaped in JSON.
+const TEMPLATE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long an answer may take, the reading of its request included.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-/// Where every body of the spool is read.
+/// Where every body of the spool is read, or a large file comes in.
 const CHECK_WAIT: Duration = Duration::from_secs(3600);
 
 /// Reads the settings again and takes up what can change live.
@@ -90,6 +100,7 @@ pub struct ApiState {
     pub audit: Option<Audit>,
     /// Looks at the records of sending domains.
     pub looker: Option<domain_check::Looker>,
+    pub imports: Option<Imports>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub webhooks: Option<Webhooks>,
@@ -178,9 +189,11 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
         .merge(control())
+        .merge(contact_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))
+        .routes(routes!(imports::upload))
         .layer(from_fn(|request, next| answered_within(CHECK_WAIT, request, next)));
     let room = Arc::new(Semaphore::new(SEND_ROOM_KIB));
     let sending = OpenApiRouter::new()
@@ -196,6 +209,40 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
 /// The names of all operations, as the document has them.
 pub fn operation_names() -> Vec<String> {
     openapi::names(routes().into_openapi())
+}
+
+/// Who is written to.
+fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(contacts::list, contacts::add))
+        .routes(routes!(contacts::count))
+        .routes(routes!(contacts::export))
+        .routes(routes!(contacts::show, contacts::change, contacts::remove))
+        .routes(routes!(contact_fields::list, contact_fields::add))
+        .routes(routes!(contact_fields::change))
+        .routes(routes!(lists::list, lists::add))
+        .routes(routes!(lists::change))
+        .routes(routes!(lists::tags))
+        .routes(routes!(segments::list, segments::add))
+        .routes(routes!(segments::change, segments::remove))
+        .routes(routes!(segments::count))
+        .routes(routes!(imports::list))
+        .routes(routes!(imports::show, imports::remove))
+        .routes(routes!(imports::start))
+        .routes(routes!(imports::cancel))
+        .routes(routes!(imports::failed))
+        .merge(campaign_routes())
+}
+
+/// Templates are longer than other requests.
+fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(templates::list, templates::add))
+        .routes(routes!(templates::preview))
+        .routes(routes!(templates::show, templates::change, templates::remove))
+        .routes(routes!(templates::layouts, templates::add_layout))
+        .routes(routes!(templates::change_layout, templates::remove_layout))
+        .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 
 pub fn router(state: ApiState) -> Router {

@@ -185,7 +185,7 @@ async fn member(
     user: UserId,
 ) -> Result<(OrganizationId, MemberRow), Problem> {
     let organization = call.organization();
-    let members = call.store.memberships(user).await?;
+    let members = call.store.roles_of(user).await?;
     let found = members.into_iter().find(|member| member.organization == organization);
     let found = found.ok_or_else(|| Problem::not_found("nobody of this id belongs to it"))?;
     Ok((organization, found))
@@ -376,7 +376,7 @@ pub(super) async fn accept(
     if !store.take_invite(&invite, user).await? {
         return Err(gone());
     }
-    let members = call.store.memberships(user).await?;
+    let members = call.store.roles_of(user).await?;
     let joined = members.into_iter().find(|member| member.organization == invite.organization);
     joined.map(axum::Json).ok_or_else(gone)
 }

@@ -49,6 +49,7 @@ pub(super) fn api_state(
         queue: Some(queue),
         door: Some(door),
         audit: Some(audit),
+        imports: None,
         schedule: Some(live.schedule.clone()),
         looker: looker(&settings, clock),
         reload,

@@ -137,7 +137,7 @@ impl Auth {
                 expires_at: self.0.clock.now() + SESSION_LIFE,
             })
             .await?;
-        let memberships = store.memberships(user.id).await?;
+        let memberships = store.roles_of(user.id).await?;
         tracing::info!(user = %user.id, address = %browser.address, "a user signed in");
         Ok((token, Person { user, session, memberships }))
     }
@@ -234,7 +234,7 @@ impl Auth {
         if idle > SEEN_EVERY {
             store.see_session(session.id).await?;
         }
-        let memberships = store.memberships(user.id).await?;
+        let memberships = store.roles_of(user.id).await?;
         Ok(Some(Person { user, session: session.id, memberships }))
     }
 

@@ -64,6 +64,7 @@ impl Desk {
             door: None,
             audit: None,
             looker: None,
+            imports: None,
             schedule: None,
             reload: None,
             webhooks: None,

@@ -7,6 +7,7 @@
 
 pub mod key_ring; // which keys sign for which domain
 mod pool; // the threads that sign
+pub mod template; // what a person wrote, rendered for one contact
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -58,6 +58,24 @@ ids! {
     DecisionId
     /// Mail to many contacts, planned and reported together.
     CampaignId
+    /// A person whom an organization writes to.
+    ContactId
+    /// A field that an organization gave its contacts.
+    FieldId
+    /// Contacts who subscribe to the same thing.
+    ListId
+    /// A word on contacts.
+    TagId
+    /// A saved question about contacts.
+    SavedSegmentId
+    /// A file of contacts on its way in.
+    ImportId
+    /// What mails are made of.
+    TemplateId
+    /// What stands around the bodies of templates.
+    LayoutId
+    /// A row of the record of who agreed to what.
+    ConsentId
     /// A customer's endpoint that is told of events.
     WebhookId
     /// One call to such an endpoint, with all its tries.

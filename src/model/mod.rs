@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod class;
+pub mod contact;
 pub mod credential;
 pub mod envelope;
 pub mod event;
@@ -30,6 +31,10 @@ pub mod webhook;
 pub use address::{Address, AddressError, Domain, ReversePath};
 pub use class::{
     Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,
+};
+pub use contact::{
+    ConsentAction, ContactStatus, DateOrder, Field, FieldKind, FieldValue, ImportMode, ImportState,
+    ListVisibility, MembershipStatus, OptIn, Slot, Stored, TemplateKind,
 };
 pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};

@@ -11,15 +11,18 @@ use crate::model::*;
 
 use super::audit::{AuditEntry, INSERT_AUDIT};
 use super::compaction::{self, BodyMove};
+use super::contact_definitions::{self, ContactChange};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
 use super::ids;
+use super::imports::{self, ImportChange};
 use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::suppressions::{self, SuppressionChange};
+use super::templates::{self, TemplateChange};
 use super::warmups;
 use super::webhooks::{self, WebhookChange};
 
@@ -62,6 +65,9 @@ pub enum Change {
     Suppressions(SuppressionChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
+    Contacts(ContactChange),
+    Import(ImportChange),
+    Template(TemplateChange),
     Learnt {
         learnt: Box<warmups::Learnt>,
         at: Timestamp,
@@ -213,6 +219,9 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), own.1.into()];
             rows(connection.execute(&FREE_OWN_LEASES, values).await?)
         }
+        Change::Contacts(change) => contact_definitions::write(connection, change).await,
+        Change::Import(change) => imports::write(connection, change, own.0).await,
+        Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
         // One within another has nothing to add.
@@ -257,7 +266,7 @@ async fn audit(
     Ok(())
 }
 
-async fn insert_with_id(
+pub async fn insert_with_id(
     connection: &mut Connection,
     name: &str,
     statement: &Statement,
@@ -269,7 +278,7 @@ async fn insert_with_id(
     Ok(id)
 }
 
-fn rows(changed: u64) -> Result<i64> {
+pub fn rows(changed: u64) -> Result<i64> {
     Ok(i64::try_from(changed).unwrap_or(i64::MAX))
 }
 

@@ -161,7 +161,11 @@ impl Database {
 
     /// Reads on a pooled connection.
     pub async fn fetch(&self, statement: &Statement, values: Vec<Value>) -> Result<Vec<Row>> {
-        let sql = statement.sql(self.dialect());
+        self.fetch_text(statement.sql(self.dialect()), values).await
+    }
+
+    /// As `fetch`, of a text made at run time.
+    pub async fn fetch_text(&self, sql: SqlStr, values: Vec<Value>) -> Result<Vec<Row>> {
         let reading = async {
             match self {
                 Database::Sqlite { readers, .. } => {

@@ -19,6 +19,47 @@ pub enum Dialect {
     Postgres,
 }
 
+/// What run-time filters need, and the databases write differently.
+impl Dialect {
+    /// Lower case of A to Z alone, on both.
+    pub fn lower(self, column: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("LOWER({column})"),
+            Dialect::Postgres => format!("LOWER({column} COLLATE \"C\")"),
+        }
+    }
+
+    /// What stands behind the last `@`.
+    pub fn domain_of(self, column: &str) -> String {
+        match self {
+            Dialect::Sqlite => {
+                format!("REPLACE({column}, RTRIM({column}, REPLACE({column}, '@', '')), '')")
+            }
+            Dialect::Postgres => format!("SUBSTRING({column} FROM '[^@]*$')"),
+        }
+    }
+
+    /// A member of a JSON object as text. `key` is a word of ours: nothing in it needs quoting.
+    pub fn json_text(self, column: &str, key: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("({column} ->> '{key}')"),
+            Dialect::Postgres => format!("({column}::json ->> '{key}')"),
+        }
+    }
+
+    /// Of a day since 1970: its month times a hundred, and its day.
+    pub fn month_and_day(self, column: &str) -> String {
+        match self {
+            Dialect::Sqlite => {
+                format!("CAST(STRFTIME('%m%d', {column} * 86400, 'unixepoch') AS INTEGER)")
+            }
+            Dialect::Postgres => format!(
+                "CAST(TO_CHAR(DATE '1970-01-01' + CAST({column} AS INTEGER), 'MMDD') AS BIGINT)"
+            ),
+        }
+    }
+}
+
 /// The type of a column in a row parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

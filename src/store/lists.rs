@@ -10,9 +10,9 @@ use crate::model::*;
 use super::database::{Row, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
+use super::handle::{Control, SteerRows};
 use super::jobs::{DeliveryFilter, Steer, SteerAction};
 use super::rows::DeliveryView;
-use super::writer::{Control, SteerRows};
 use super::{Store, collect};
 
 /// Rows that one transaction steers.

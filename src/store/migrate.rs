@@ -37,6 +37,9 @@ migrations! {
     (7, "0007_suppressions"),
     (8, "0008_control"),
     (9, "0009_webhooks"),
+    (10, "0010_contacts"),
+    (11, "0011_imports"),
+    (12, "0012_templates"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

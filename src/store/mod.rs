@@ -10,11 +10,18 @@ mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
 mod compaction; // bodies that move to another segment
+mod contact_batch; // contacts written, many at once
+mod contact_definitions; // fields, lists, tags, saved segments
+mod contact_facts; // the columns of fields
+mod contacts; // contacts read
 mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
 mod error;
+pub mod filter; // a question about contacts, compiled
+mod handle; // the callers' side of the writer
 mod ids; // blocks of ids
+mod imports; // how far imports have come
 mod jobs;
 mod ledger; // the statements of a batch
 mod limits; // limits and budgets
@@ -29,6 +36,7 @@ mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
 mod suppressions; // addresses that are not written to
+mod templates; // templates and layouts
 mod tenants; // changes to organizations, streams, credentials
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
@@ -39,8 +47,13 @@ mod writer; // the one task that writes
 pub use audit::AuditEntry;
 pub use claims::{Claims, Skip};
 pub use compaction::BodyMove;
+pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
+pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
+pub use contact_facts::Slots;
+pub use contacts::{ConsentRow, ContactRow, MembershipRow};
 pub use directory::lock;
 pub use error::{Result, StoreError};
+pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
@@ -51,6 +64,7 @@ pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
 };
+pub use templates::{LayoutRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
 pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
@@ -69,9 +83,9 @@ use crate::model::*;
 use changes::{Change, RowWrite};
 use database::{Database, Row, Value};
 use dialect::{Dialect, Statement};
+use handle::{Control, Handle, Reply};
 use ids::{BLOCK_IDS, Block};
 use unreadable::LeftOut;
-use writer::{Control, Handle, Reply};
 
 /// Where the ledger lies.
 #[derive(Clone, Debug)]
@@ -95,6 +109,7 @@ struct Inner {
     epoch: i64,
     message_ids: Block,
     delivery_ids: Block,
+    contact_ids: Block,
     /// One refill at a time, so that a block is not wasted for each waiting caller.
     refilling: tokio::sync::Mutex<()>,
     left_out: LeftOut,
@@ -148,6 +163,7 @@ impl Store {
             epoch,
             message_ids: Block::default(),
             delivery_ids: Block::default(),
+            contact_ids: Block::default(),
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
             suppressions: AtomicU64::new(0),
@@ -198,6 +214,12 @@ impl Store {
         Ok(DeliveryId(self.take_ids(&self.0.delivery_ids, "delivery", count).await?))
     }
 
+    /// `count` consecutive ids; the first is returned.
+    pub async fn contact_ids(&self, count: usize) -> Result<ContactId> {
+        let count = i64::try_from(count).map_err(StoreError::broken_row)?;
+        Ok(ContactId(self.take_ids(&self.0.contact_ids, "contact", count).await?))
+    }
+
     async fn take_ids(&self, block: &Block, name: &'static str, count: i64) -> Result<i64> {
         if let Some(first) = block.take(count) {
             return Ok(first);
@@ -241,6 +263,11 @@ impl Store {
     async fn reserve_id(&self, name: &'static str) -> Result<i64> {
         let change = Change::ReserveIds { name, count: 1 };
         self.ask(&self.writer()?.controls, |reply| Control::Change(change, reply)).await
+    }
+
+    /// One answer for each row, in their order; all are written or none.
+    pub async fn write_contacts(&self, batch: ContactBatch) -> Result<Vec<Written>> {
+        self.ask(&self.writer()?.bulks, |reply| (Box::new(batch), reply)).await
     }
 
     async fn change(&self, change: Change) -> Result<i64> {
@@ -330,6 +357,11 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(tenants::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
+    all.extend(contact_batch::ALL);
+    all.extend(contact_definitions::ALL);
+    all.extend(contacts::ALL);
+    all.extend(imports::ALL);
+    all.extend(templates::ALL);
     all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
@@ -501,7 +533,7 @@ mod tests {
         (&search::BY_RECIPIENT, "deliveries_hour_recipient (hour=? AND recipient=?)"),
         (&messages::EVENTS_OF_ORGANIZATION, "events_organization (organization=? AND id>?)"),
         (&audit::AUDIT_OF, "audit_organization (organization=? AND id<?)"),
-        (&people::MEMBERSHIPS, "members_organizations (member=?)"),
+        (&people::ROLES_OF, "members_organizations (member=?)"),
     ];
 
     #[tokio::test]

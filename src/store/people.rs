@@ -35,7 +35,7 @@ pub static MEMBERS: Statement = Statement::new(
      ORDER BY m.member LIMIT $3",
 );
 
-pub static MEMBERSHIPS: Statement = Statement::new(
+pub static ROLES_OF: Statement = Statement::new(
     "SELECT m.organization, m.member, u.email, u.name, m.role, m.created_at FROM members m \
      JOIN users u ON u.id = m.member WHERE m.member = $1 ORDER BY m.organization",
 );
@@ -130,7 +130,7 @@ pub static ALL: &[&Statement] = &[
     &USER_BY_ID,
     &USERS,
     &MEMBERS,
-    &MEMBERSHIPS,
+    &ROLES_OF,
     &SESSION_BY_TOKEN,
     &SESSIONS_OF,
     &INVITES,
@@ -198,8 +198,8 @@ impl Store {
         collect(self.read(&MEMBERS, values).await?, member)
     }
 
-    pub async fn memberships(&self, user: UserId) -> Result<Vec<MemberRow>> {
-        collect(self.read(&MEMBERSHIPS, vec![user.0.into()]).await?, member)
+    pub async fn roles_of(&self, user: UserId) -> Result<Vec<MemberRow>> {
+        collect(self.read(&ROLES_OF, vec![user.0.into()]).await?, member)
     }
 
     /// `Duplicate("users_email")` when the address is taken.

@@ -1,6 +1,7 @@
 //! The one task that writes.
 //!
-//! Owns:       the writing connection, the order of jobs (accept > settle > control), batches.
+//! Owns:       the writing connection, batches, the order of jobs (accept > settle > control >
+//!             bulk).
 //! Promises:   a caller is answered after the commit of his job; a job that cannot be written
 //!             harms no other; when the database is gone every caller hears so within seconds, and
 //!             the task comes back by itself.
@@ -9,18 +10,19 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
 use crate::clock::Clock;
 use crate::model::limits::LEASE_DURATION;
-use crate::model::*;
 
 use super::changes::{self, Change};
 use super::checkpoint::{self, Growth};
+use super::contact_batch::{self, ContactBatch, Written};
 use super::database::{Connection, Database, within};
 use super::error::{Result, StoreError};
-use super::jobs::{Enqueue, SettleGroup, Settled, SteerAction};
+use super::handle::{Bulk, Control, Handle, Reply, SteerRows};
+use super::jobs::{Enqueue, SettleGroup, Settled};
 use super::transaction::{self, Events};
 
 /// Changes of one transaction.
@@ -29,6 +31,9 @@ const CHANGES_MAX: usize = 256;
 const ACCEPTS_WAITING_MAX: usize = 1024;
 const SETTLES_WAITING_MAX: usize = 8192;
 const CONTROLS_WAITING_MAX: usize = 256;
+const BULKS_WAITING_MAX: usize = 4;
+/// Imports come when nobody else does, and once in this time even if somebody always does.
+const BULK_PAUSE: Duration = Duration::from_millis(100);
 /// A transaction stays below ten milliseconds: rows it may insert for accepted mail …
 const ACCEPT_ROWS_MAX: usize = 800;
 /// … the text it may carry (long subjects, metadata) …
@@ -44,58 +49,12 @@ const TRANSACTION_DEADLINE: Duration = Duration::from_secs(6);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-pub type Reply<T> = oneshot::Sender<Result<T>>;
-
 /// What goes into one transaction with others of its kind.
 #[derive(Debug)]
 pub enum Job {
     Accept(Box<Enqueue>, Reply<()>),
     Settle(SettleGroup, Reply<Vec<Settled>>),
     Steer(SteerRows, Reply<u64>),
-}
-
-/// Rows that a person's filter found; each is looked at again before it is changed.
-#[derive(Clone, Debug)]
-pub struct SteerRows {
-    pub deliveries: Vec<DeliveryId>,
-    pub action: SteerAction,
-    pub reason: String,
-    pub at: Timestamp,
-}
-
-#[derive(Debug)]
-pub enum Control {
-    Steer(SteerRows, Reply<u64>),
-    Change(Change, Reply<i64>),
-}
-
-/// The callers' side; one channel a class.
-#[derive(Debug)]
-pub struct Handle {
-    pub accepts: mpsc::Sender<(Box<Enqueue>, Reply<()>)>,
-    pub settles: mpsc::Sender<(SettleGroup, Reply<Vec<Settled>>)>,
-    pub controls: mpsc::Sender<Control>,
-    closing: watch::Sender<bool>,
-    ended: watch::Receiver<bool>,
-}
-
-impl Handle {
-    /// Returns once the task is gone, in order or not.
-    pub async fn ended(&self) {
-        let mut ended = self.ended.clone();
-        if ended.wait_for(|ended| *ended).await.is_err() {
-            tracing::error!("the ledger's writer ended by a fault of our own");
-        }
-    }
-
-    /// Returns once all that was handed in has been written.
-    pub async fn close(&self) {
-        self.closing.send_replace(true);
-        let mut ended = self.ended.clone();
-        if ended.wait_for(|ended| *ended).await.is_err() {
-            tracing::error!("the ledger's writer ended before it was asked to");
-        }
-    }
 }
 
 pub struct Writer {
@@ -116,6 +75,9 @@ struct Inbox {
     accepts: mpsc::Receiver<(Box<Enqueue>, Reply<()>)>,
     settles: mpsc::Receiver<(SettleGroup, Reply<Vec<Settled>>)>,
     controls: mpsc::Receiver<Control>,
+    bulks: mpsc::Receiver<Bulk>,
+    bulk_pause: Pin<Box<Sleep>>,
+    bulk_waits: bool,
     closing: watch::Receiver<bool>,
     is_closed: bool,
     lingering: Vec<Job>,
@@ -131,6 +93,7 @@ enum Work {
     Batch(Vec<Job>),
     /// In one transaction, since each is small and new sites come by the hundred.
     Changes(Vec<(Change, Reply<i64>)>),
+    Bulk(Bulk),
 }
 
 /// Starts the task with a connection that is open and migrated.
@@ -144,6 +107,7 @@ pub fn start(
     let (accepts, accepts_inbox) = mpsc::channel(ACCEPTS_WAITING_MAX);
     let (settles, settles_inbox) = mpsc::channel(SETTLES_WAITING_MAX);
     let (controls, controls_inbox) = mpsc::channel(CONTROLS_WAITING_MAX);
+    let (bulks, bulks_inbox) = mpsc::channel(BULKS_WAITING_MAX);
     let (closing, closing_inbox) = watch::channel(false);
     let (ending, ended) = watch::channel(false);
     let writer = Writer {
@@ -160,6 +124,9 @@ pub fn start(
             accepts: accepts_inbox,
             settles: settles_inbox,
             controls: controls_inbox,
+            bulks: bulks_inbox,
+            bulk_pause: Box::pin(sleep(BULK_PAUSE)),
+            bulk_waits: true,
             closing: closing_inbox,
             is_closed: false,
             lingering: Vec::new(),
@@ -173,7 +140,7 @@ pub fn start(
         writer.run().await;
         ending.send_replace(true);
     });
-    Handle { accepts, settles, controls, closing, ended }
+    Handle { accepts, settles, controls, bulks, closing, ended }
 }
 
 impl Inbox {
@@ -188,9 +155,17 @@ impl Inbox {
                 return Some(self.work_of(control));
             }
             self.control_was_last = false;
+            if !self.bulk_waits
+                && let Ok(bulk) = self.bulks.try_recv()
+            {
+                return Some(self.bulk_of(bulk));
+            }
             let is_lingering = !self.lingering.is_empty();
             tokio::select! {
                 biased;
+                () = &mut self.bulk_pause, if self.bulk_waits && !self.is_closed => {
+                    self.bulk_waits = false;
+                }
                 Some((job, reply)) = self.accepts.recv() => {
                     return Some(Work::Batch(self.gather(Job::Accept(job, reply)).await));
                 }
@@ -205,10 +180,17 @@ impl Inbox {
                     self.linger.set(sleep(SETTLE_LINGER));
                 }
                 Some(control) = self.controls.recv() => return Some(self.work_of(control)),
+                Some(bulk) = self.bulks.recv() => return Some(self.bulk_of(bulk)),
                 _ = self.closing.changed(), if !self.is_closed => self.close(),
                 else => return None,
             }
         }
+    }
+
+    fn bulk_of(&mut self, bulk: Bulk) -> Work {
+        self.bulk_pause.set(sleep(BULK_PAUSE));
+        self.bulk_waits = true;
+        Work::Bulk(bulk)
     }
 
     fn close(&mut self) {
@@ -216,6 +198,7 @@ impl Inbox {
         self.accepts.close();
         self.settles.close();
         self.controls.close();
+        self.bulks.close();
     }
 
     /// The accepts that wait, and the settlements with them: the commit is paid for, and most pages
@@ -282,6 +265,7 @@ impl Work {
             Work::Changes(changes) => {
                 changes.into_iter().for_each(|(_, reply)| answer(reply, Err(error.clone())));
             }
+            Work::Bulk((_, reply)) => answer(reply, Err(error.clone())),
         }
     }
 }
@@ -335,6 +319,7 @@ impl Writer {
             match work {
                 Work::Batch(jobs) => self.write(jobs).await,
                 Work::Changes(changes) => self.change_all(changes).await,
+                Work::Bulk((batch, reply)) => answer(reply, self.write_bulk(&batch).await),
             }
         }
         if let Some(connection) = self.connection.take() {
@@ -427,6 +412,15 @@ impl Writer {
         let changing = changes::apply(&mut connection, changes, (self.node, self.epoch));
         let changed = within(TRANSACTION_DEADLINE, "writing", changing).await;
         self.keep_or_drop(connection, changed).await
+    }
+
+    async fn write_bulk(&mut self, batch: &ContactBatch) -> Result<Vec<Written>> {
+        let mut connection = self.connection.take().ok_or_else(|| self.trouble.clone())?;
+        let writing = contact_batch::write(&mut connection, batch);
+        let written = within(TRANSACTION_DEADLINE, "writing", writing).await;
+        let (octets, written) = self.keep_or_drop(connection, written).await?;
+        self.log_growth.add(octets);
+        Ok(written)
     }
 
     /// A connection is kept only when it is known to be outside any transaction.

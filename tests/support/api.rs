@@ -9,11 +9,14 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use postroad::api::{self, ApiState, Peer};
 use postroad::auth::{self, Auth};
+use postroad::campaign::import::Imports;
 use postroad::clock::Clock;
 use postroad::model::*;
 use postroad::store::{Enqueue, Location, MessageRow, NewDelivery, Store};
 use serde_json::Value;
 use tower::ServiceExt;
+
+use super::relay::Database;
 
 /// Somebody else's address: nothing is open to him.
 const AFAR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
@@ -22,7 +25,8 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 pub struct TestApi {
     pub store: Store,
     pub auth: Auth,
-    clock: Clock,
+    pub clock: Clock,
+    pub imports: Imports,
     router: Router,
     _directory: tempfile::TempDir,
 }
@@ -57,11 +61,19 @@ impl Answer {
 
 impl TestApi {
     pub async fn new() -> TestApi {
+        TestApi::on(&Database::Sqlite).await
+    }
+
+    pub async fn on(database: &Database) -> TestApi {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = Clock::standing(1_800_000_000);
-        let location = Location::Sqlite(directory.path().to_owned());
+        let location = match database {
+            Database::Sqlite => Location::Sqlite(directory.path().to_owned()),
+            Database::Postgres(url) => Location::Postgres(url.clone()),
+        };
         let store = Store::open(&location, 1, clock.clone()).await.expect("opens");
         let auth = Auth::open(store.clone(), vec![], clock.clone()).await.expect("reads");
+        let imports = Imports::open(store.clone(), directory.path(), clock.clone()).expect("opens");
         let state = ApiState {
             store: store.clone(),
             auth: Some(auth.clone()),
@@ -70,6 +82,7 @@ impl TestApi {
             door: None,
             audit: None,
             looker: None,
+            imports: Some(imports.clone()),
             schedule: None,
             reload: None,
             clock: clock.clone(),
@@ -77,7 +90,7 @@ impl TestApi {
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
         };
-        TestApi { store, auth, clock, router: api::router(state), _directory: directory }
+        TestApi { store, auth, clock, imports, router: api::router(state), _directory: directory }
     }
 
     /// A credential of the first organization, as `Bearer` takes it.
@@ -130,7 +143,18 @@ impl TestApi {
                 .body(Body::from(body.to_string())),
             None => request.body(Body::empty()),
         };
-        let answered = self.router.clone().oneshot(request.expect("a request")).await;
+        self.answer(request.expect("a request")).await
+    }
+
+    /// As the operator, with a body that is no JSON.
+    pub async fn upload(&self, path: &str, body: Vec<u8>) -> Answer {
+        let request = Request::builder().method(Method::POST).uri(path);
+        let request = request.extension(Peer::Operator).header(header::CONTENT_TYPE, "text/csv");
+        self.answer(request.body(Body::from(body)).expect("a request")).await
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Answer {
+        let answered = self.router.clone().oneshot(request).await;
         let (head, body) = answered.unwrap_or_else(|never| match never {}).into_parts();
         // A stream of events does not end.
         let body = match head.headers.get(header::CONTENT_TYPE) {

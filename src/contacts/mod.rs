@@ -1,0 +1,98 @@
+//! Who a contact is: values by the names of their fields, lists, tags.
+//!
+//! Owns:       the view of a contact that templates, exports and the API share.
+//! Promises:   a field without a value is not there; nothing of another organization is read.
+//! Knows not:  who asks, campaigns, mail.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::model::*;
+use crate::store::{ContactRow, Result, Store};
+
+/// A contact, with its values by the names of their fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Contact {
+    pub id: ContactId,
+    pub email: String,
+    pub name: String,
+    pub status: ContactStatus,
+    pub language: Option<String>,
+    pub time_zone: Option<String>,
+    pub fields: Map<String, Value>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub last_open_at: Option<Timestamp>,
+    pub last_click_at: Option<Timestamp>,
+    #[serde(default)]
+    pub lists: Vec<Membership>,
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Membership {
+    pub list: ListId,
+    pub status: MembershipStatus,
+    pub since: Timestamp,
+}
+
+/// The value of one field; None where there is none, or one that is no longer lawful.
+pub fn value(row: &ContactRow, field: &Field) -> Option<FieldValue> {
+    let stored = match field.slot {
+        Some(slot) => row.slots.get(slot)?,
+        None => match row.more.get(&format!("f{}", field.id.0))? {
+            json if field.kind == FieldKind::Json => Stored::Json(json.clone()),
+            Value::String(text) => Stored::Text(text.clone()),
+            json => Stored::Number(json.as_i64()?),
+        },
+    };
+    FieldValue::from_stored(field.kind, stored)
+}
+
+/// Without lists and tags.
+pub fn named(row: &ContactRow, fields: &[Field]) -> Contact {
+    let value = |field: &Field| Some((field.name.clone(), value(row, field)?.to_json(field)));
+    Contact {
+        id: row.id,
+        email: row.email.clone(),
+        name: row.name.clone(),
+        status: row.status,
+        language: row.language.clone(),
+        time_zone: row.time_zone.clone(),
+        fields: fields.iter().filter_map(value).collect(),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        last_open_at: row.last_open_at,
+        last_click_at: row.last_click_at,
+        lists: Vec::new(),
+        tags: Vec::new(),
+    }
+}
+
+/// With lists and tags, in the order of the rows.
+pub async fn whole(
+    store: &Store,
+    organization: OrganizationId,
+    fields: &[Field],
+    rows: &[ContactRow],
+) -> Result<Vec<Contact>> {
+    let ids: Vec<ContactId> = rows.iter().map(|row| row.id).collect();
+    let mut lists: HashMap<ContactId, Vec<Membership>> = HashMap::new();
+    for row in store.memberships(organization, &ids).await? {
+        let membership = Membership { list: row.list, status: row.status, since: row.since };
+        lists.entry(row.contact).or_default().push(membership);
+    }
+    let mut tags: HashMap<ContactId, Vec<String>> = HashMap::new();
+    for (contact, tag) in store.tags_of(organization, &ids).await? {
+        tags.entry(contact).or_default().push(tag);
+    }
+    let whole = |row: &ContactRow| Contact {
+        lists: lists.remove(&row.id).unwrap_or_default(),
+        tags: tags.remove(&row.id).unwrap_or_default(),
+        ..named(row, fields)
+    };
+    Ok(rows.iter().map(whole).collect())
+}
