@@ -12,6 +12,7 @@ mod files;
 mod limits;
 mod memory;
 mod options;
+mod rules;
 mod signals;
 
 use std::fs::File;
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
+use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
@@ -63,6 +65,8 @@ pub enum AppError {
     Dns(#[from] DnsFailure),
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error(transparent)]
+    Rules(#[from] rules::RulesError),
     #[error(transparent)]
     Limit(#[from] PackError),
     #[error(transparent)]
@@ -292,6 +296,7 @@ struct Known {
     composer: Composer,
     certificates: Certificates,
     resolver: Resolver,
+    classifier: LiveClassifier,
 }
 
 impl Known {
@@ -303,6 +308,7 @@ impl Known {
             composer: composer.await?,
             certificates: Certificates::open(&settings.tls, &settings.node.host_name)?,
             resolver: resolver(settings, clock)?,
+            classifier: rules::classifier(store).await?,
         })
     }
 

@@ -8,6 +8,7 @@
 pub mod access;
 mod body;
 mod caller;
+pub mod classification;
 mod contact_fields;
 mod contacts;
 pub mod credentials;
@@ -61,6 +62,7 @@ pub use why::{LaneView, Why};
 use crate::accept::Acceptance;
 use crate::auth::Auth;
 use crate::campaign::import::Imports;
+use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
@@ -103,6 +105,7 @@ pub struct ApiState {
     pub imports: Option<Imports>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
+    pub classifier: Option<LiveClassifier>,
     pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
@@ -188,6 +191,10 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
         .routes(routes!(daemon::reload))
+        .routes(routes!(classification::unclassified))
+        .routes(routes!(classification::rules, classification::add))
+        .routes(routes!(classification::try_out))
+        .routes(routes!(classification::remove))
         .merge(control())
         .merge(contact_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));

@@ -54,6 +54,7 @@ pub(super) fn api_state(
         looker: looker(&settings, clock),
         reload,
         webhooks: Some(webhooks),
+        classifier: Some(live.schedule.classifier()),
         clock: clock.clone(),
         dkim_dir: settings.node.dkim_dir.clone(),
         nudge,

@@ -14,7 +14,7 @@ use crate::dns::{DnsFailure, DnsOptions, Resolver};
 use crate::fetch::FetchOptions;
 use crate::schedule::limits::Limits;
 use crate::schedule::limits::budgets::Budgets;
-use crate::schedule::retry::RetryPolicy;
+use crate::schedule::profiles::RetryProfiles;
 use crate::schedule::route::{Router, RouterOptions, Routes};
 use crate::schedule::{Parts, ScheduleOptions};
 
@@ -55,6 +55,7 @@ pub(super) fn parts(
         router: Router::new(routes, known.resolver.clone(), kept.store.clone(), options),
         dialer: Dialer::new(deliver_options(settings), clock.clone()),
         composer: known.composer.clone(),
+        classifier: known.classifier.clone(),
         limits,
         budgets,
         sources: sources(settings),
@@ -109,9 +110,6 @@ pub(super) fn schedule_options(settings: &Settings) -> ScheduleOptions {
         connections_max: delivery.connections_max,
         recipients_per_transaction_max: delivery.recipients_per_transaction_max,
         idle_wait: delivery.idle_wait,
-        retry: RetryPolicy {
-            wait_first: settings.retry.wait_first,
-            wait_max: settings.retry.wait_max,
-        },
+        retries: RetryProfiles::of(settings),
     }
 }

@@ -102,7 +102,7 @@ pub fn operator_named(name: &str) -> Option<&'static str> {
 }
 
 /// One rule, as in a pack and in the API.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     pub id: String,

@@ -1,28 +1,76 @@
-//! `postroad classify`: what replies mean, without a daemon.
+//! `postroad classify`: what replies mean; own rules; answers that no rule knows.
 //!
 //! Owns:       reading replies from standard input, a JSON line for each, the table of classes.
 //! Promises:   one line out for one line in, in order, whatever stands in it.
-//! Knows not:  rules.
+//! Knows not:  how rules decide.
 
 use std::io::{BufRead, Read, Write};
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use hyper::Method;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::CliError;
-use crate::classify::{Answer, Classifier, operator_named};
+use super::client::{Desk, percent_encode};
+use super::{CliError, on_one_thread, screen};
+use crate::api::Page;
+use crate::api::classification::{OwnRule, Removed};
+use crate::classify::{Answer, Changed, Classifier, Rule, Trial, operator_named};
+use crate::config::Settings;
 use crate::model::{Category, Class, Classification};
+use crate::store::UnclassifiedReply;
+use crate::telemetry::harmless;
 
 /// Of a line; what is behind it is passed over.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Say what replies mean, one a line from standard input, as JSON lines in the same order.
 #[derive(Args)]
-#[command(after_long_help = CLASSES)]
+#[command(after_long_help = CLASSES, args_conflicts_with_subcommands = true)]
 pub struct Classify {
     /// Who runs the host that answered: google, microsoft, yahoo …
     #[arg(long, value_name = "NAME")]
     operator: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The installation's own rules, tried before those that ship.
+    #[command(subcommand)]
+    Rule(RuleCommand),
+    /// Answers that no rule knows, grouped, the most frequent first.
+    Unclassified {
+        /// At most so many.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u32,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum RuleCommand {
+    /// Try a rule on the replies of the last days; nothing is changed.
+    Try {
+        /// A TOML file with one rule: id, class, confidence, phrases, samples …
+        file: PathBuf,
+        #[arg(long, default_value_t = 7, value_name = "N")]
+        days: u32,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add a rule; it holds from the next answer on.
+    Add { file: PathBuf },
+    /// List own rules, in the order in which they are tried.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an own rule.
+    Remove { id: String },
 }
 
 /// For each class its category, how long an address is not written to again after a refusal for
@@ -81,11 +129,99 @@ impl<'a> From<&'a Classification> for Line<'a> {
     }
 }
 
-pub fn run(classify: &Classify) -> Result<(), CliError> {
+/// `settings` are read only where the daemon is asked.
+pub fn run(
+    classify: Classify,
+    settings: impl FnOnce() -> Result<Settings, CliError>,
+) -> Result<(), CliError> {
+    let Some(command) = classify.command else { return classify_lines(classify.operator) };
+    let settings = settings()?;
+    on_one_thread(async {
+        let desk = Desk::daemon_or_store(&settings).await?;
+        let done = match command {
+            Command::Unclassified { limit, json } => unclassified(&desk, limit, json).await,
+            Command::Rule(RuleCommand::Try { file, days, json }) => {
+                try_out(&desk, &file, days, json).await
+            }
+            Command::Rule(RuleCommand::Add { file }) => {
+                let body = Some(rule_in(&file)?);
+                let own: OwnRule = desk.ask(Method::POST, "/v1/classification/rules", body).await?;
+                screen::print(&format!("added: {}\n", harmless(&own.rule.id)))
+            }
+            Command::Rule(RuleCommand::List { json }) => list(&desk, json).await,
+            Command::Rule(RuleCommand::Remove { id }) => {
+                let path = format!("/v1/classification/rules/{}", percent_encode(&id));
+                let removed: Removed = desk.ask(Method::DELETE, &path, None).await?;
+                screen::print(&format!("removed: {}\n", harmless(&removed.id)))
+            }
+        };
+        desk.close().await;
+        done
+    })
+}
+
+/// One rule in TOML, as JSON.
+fn rule_in(file: &Path) -> Result<Value, CliError> {
+    let text = std::fs::read_to_string(file)?;
+    let refused = |why: String| CliError::Refused(format!("{}: {why}", file.display()));
+    let rule: Rule = toml::from_str(&text).map_err(|why| refused(why.to_string()))?;
+    serde_json::to_value(rule).map_err(|why| refused(why.to_string()))
+}
+
+async fn unclassified(desk: &Desk, limit: u32, json: bool) -> Result<(), CliError> {
+    let path = format!("/v1/classification/unclassified?limit={limit}");
+    let page: Page<UnclassifiedReply> = desk.ask(Method::GET, &path, None).await?;
+    if json {
+        return screen::print_json(&page);
+    }
+    let row = |reply: &UnclassifiedReply| {
+        let UnclassifiedReply { operator, sample, count, last_seen_at, .. } = reply;
+        vec![count.to_string(), last_seen_at.to_string(), operator.clone(), sample.clone()]
+    };
+    let rows: Vec<_> = page.items.iter().map(row).collect();
+    screen::print(&screen::table(&["count", "last", "operator", "sample"], &rows))
+}
+
+async fn try_out(desk: &Desk, file: &Path, days: u32, json: bool) -> Result<(), CliError> {
+    let body = json!({"rule": rule_in(file)?, "days": days});
+    let path = "/v1/classification/rules/try";
+    let trial: Trial = desk.ask(Method::POST, path, Some(body)).await?;
+    if json {
+        return screen::print_json(&trial);
+    }
+    let row = |one: &Changed| {
+        let was = format!("{} ({})", one.from_class, one.from_rule);
+        vec![one.count.to_string(), was, one.to_class.to_string(), one.sample.clone()]
+    };
+    let rows: Vec<_> = trial.changed.iter().map(row).collect();
+    let Trial { looked_at, matched, .. } = trial;
+    screen::print(&format!("{matched} of {looked_at} replies of the last {days} days\n"))?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    screen::print(&screen::table(&["count", "was", "becomes", "sample"], &rows))
+}
+
+async fn list(desk: &Desk, json: bool) -> Result<(), CliError> {
+    let page: Page<OwnRule> = desk.ask(Method::GET, "/v1/classification/rules", None).await?;
+    if json {
+        return screen::print_json(&page);
+    }
+    let row = |own: &OwnRule| {
+        let OwnRule { rule, created_at } = own;
+        let operator = rule.operator.clone().unwrap_or_default();
+        let phrases = rule.phrases.join(" | ");
+        vec![rule.id.clone(), rule.class.to_string(), operator, created_at.to_string(), phrases]
+    };
+    let rows: Vec<_> = page.items.iter().map(row).collect();
+    screen::print(&screen::table(&["id", "class", "operator", "since", "phrases"], &rows))
+}
+
+fn classify_lines(operator: Option<String>) -> Result<(), CliError> {
     let classifier = Classifier::shipped().map_err(|why| CliError::Refused(why.to_string()))?;
-    let operator = classify.operator.as_deref();
+    let operator = operator.as_deref();
     if let Some(name) = operator.filter(|name| operator_named(name).is_none()) {
-        eprintln!("postroad: no rules are known for {}", super::screen::lines(name));
+        eprintln!("postroad: no rules are known for {}", screen::lines(name));
     }
     let mut input = std::io::stdin().lock();
     let mut output = std::io::BufWriter::new(std::io::stdout().lock());

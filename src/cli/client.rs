@@ -67,6 +67,7 @@ impl Desk {
             imports: None,
             schedule: None,
             reload: None,
+            classifier: None,
             webhooks: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),

@@ -191,7 +191,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Report(report) => report::run(report),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
-        Command::Classify(classify) => classify::run(&classify),
+        Command::Classify(classify) => classify::run(classify, load),
         Command::Version => screen::print(concat!("postroad ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }

@@ -11,7 +11,7 @@ use crate::api::deliveries::{Count, Steered, Story};
 use crate::config::{Settings, show_size};
 use crate::events;
 use crate::model::State;
-use crate::store::DeliveryView;
+use crate::store::{DeliveryView, EventRow};
 use crate::telemetry::harmless;
 
 /// A bulk change runs in bounded parts; so many parts are enough for any queue.
@@ -209,6 +209,7 @@ async fn show(desk: &Desk, delivery: &str, json: bool) -> Result<(), CliError> {
         ("due", view.due_at.to_string()),
         ("expires", view.expires_at.to_string()),
         ("last", format!("{}{blame}", view.text)),
+        ("means", meaning(&story)),
     ];
     let mut text: String =
         head.iter().map(|(name, value)| format!("{name:10} {}\n", harmless(value))).collect();
@@ -224,6 +225,18 @@ async fn show(desk: &Desk, delivery: &str, json: bool) -> Result<(), CliError> {
         }
     }
     screen::print(&text)
+}
+
+/// The class of the last answer that was one, with the rule that knew it.
+fn meaning(story: &Story) -> String {
+    let word = |event: &EventRow, name| {
+        event.fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let last = story.events.iter().rev().find(|event| event.fields.get("class").is_some());
+    last.map_or_else(String::new, |event| {
+        let [class, category, rule] = ["class", "category", "rule"].map(|name| word(event, name));
+        format!("{class}, {category} (rule {rule})")
+    })
 }
 
 async fn steer(desk: &Desk, action: &str, order: Order) -> Result<(), CliError> {

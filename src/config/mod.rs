@@ -20,7 +20,7 @@ pub use sample::sample;
 pub use value::{parse_size, parse_time, show_size, show_time};
 
 use crate::model::limits::{BODY_BYTES_MAX, RECIPIENTS_MAX};
-use crate::model::{IpPreference, RelayMechanism, TlsMode};
+use crate::model::{IpPreference, RelayMechanism, RetryProfile, TlsMode};
 use crate::wire::network::Network;
 use declare::{Setting, settings};
 use read::Reader;
@@ -82,6 +82,8 @@ settings! {
         source: Vec<SourceSettings> = Vec::new(), Items, Restart;
         /// `[[route]]`
         route: Vec<Route> = Vec::new(), Items, Live;
+        /// `[[retry_profile]]`
+        retry_profile: Vec<RetryProfileSettings> = Vec::new(), Items, Restart;
     }
 
     /// Who this daemon is, where it keeps its state, how it stops.
@@ -212,6 +214,20 @@ settings! {
         wait_max: Duration = minutes(240), Time, Restart, SECOND..=DAY;
         /// A delivery that is not done after this expires and is reported to its sender.
         expire_after: Duration = minutes(4 * 24 * 60), Time, Restart, MINUTE..=(DAY * 60);
+    }
+
+    /// Other waits for deferrals of one kind, everywhere, at an operator or for a domain.
+    RetryProfileSettings {
+        /// default, greylist, rate, reputation, mailbox_full, dns, network or tls.
+        profile: RetryProfile = RetryProfile::Default, Word, Restart;
+        /// The operator whose hosts answered, such as google; empty: all.
+        operator: Option<String> = None, Text, Restart;
+        /// The recipient's domain; empty: all.
+        domain: Option<String> = None, Name, Restart;
+        /// The first wait; each further one is longer.
+        wait_first: Duration = minutes(5), Time, Restart, SECOND..=DAY;
+        /// The longest wait.
+        wait_max: Duration = minutes(240), Time, Restart, SECOND..=DAY;
     }
 
     /// What the limits of a day go by; the limits themselves are rows (`postroad limit`).

@@ -25,6 +25,21 @@ pub(super) fn verify(settings: &Settings, reader: &mut Reader<'_>) {
     trusted(settings, reader);
     sources(settings, reader);
     routes(settings, reader);
+    retry_profiles(settings, reader);
+}
+
+fn retry_profiles(settings: &Settings, reader: &mut Reader<'_>) {
+    for (index, given) in settings.retry_profile.iter().enumerate() {
+        let at = format!("retry_profile[{index}]");
+        required(&at, &["profile"], reader);
+        if given.wait_first > given.wait_max {
+            let text = "must not be above its wait_max".to_owned();
+            reader.wrong_at(&format!("{at}.wait_first"), text);
+        }
+        if let Some(name) = &given.domain {
+            domain(&format!("{at}.domain"), name, reader);
+        }
+    }
 }
 
 fn numbers(settings: &Settings, reader: &mut Reader<'_>) {

@@ -21,7 +21,7 @@ use self::cache::{Cache, Fresh};
 use self::lookup::{Answer, Asker};
 use self::mail_hosts::Exchanges;
 pub use self::operators::{
-    ListedOperator, OperatorName, TableError, listed_operators, operator_of,
+    ListedOperator, OperatorName, TableError, listed_operators, operator_of, operator_of_host,
 };
 use crate::clock::Clock;
 use crate::model::Domain;

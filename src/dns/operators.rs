@@ -171,6 +171,11 @@ pub fn listed_operators() -> &'static [ListedOperator] {
     &TABLE.operators
 }
 
+/// Who runs one host.
+pub fn operator_of_host(host: &str) -> OperatorName {
+    TABLE.operator_of_host(host)
+}
+
 /// Who runs these hosts, when all of them say the same; else who runs most of the most preferred
 /// ones, since these get the mail; else most of all.
 pub fn operator_of(hosts: &[MxHost]) -> OperatorName {

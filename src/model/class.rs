@@ -116,6 +116,20 @@ words! {
     }
 }
 
+impl Default for Disposition {
+    fn default() -> Disposition {
+        Disposition::DEFAULT
+    }
+}
+
+impl Disposition {
+    const DEFAULT: Disposition = Disposition::ByCode;
+
+    fn is_by_code(&self) -> bool {
+        *self == Disposition::ByCode
+    }
+}
+
 words! {
     /// For whom an address is no longer written to.
     SuppressScope {
@@ -126,7 +140,7 @@ words! {
 }
 
 /// That an address is not to be written to again, for whom and how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Suppress {
     pub scope: SuppressScope,
@@ -147,14 +161,18 @@ pub struct Classification {
     pub category: Category,
     pub class: Class,
     /// This address must not be written to again; then `suppress` says for whom and how long.
+    #[serde(default)]
     pub hard: bool,
     /// The rule that decided.
     pub rule: String,
     /// 0 to 1: how often a careful person would say the same.
     pub confidence: f64,
     pub signal: Signal,
+    #[serde(rename = "retry_profile")]
     pub retry: RetryProfile,
+    #[serde(default, skip_serializing_if = "Disposition::is_by_code")]
     pub disposition: Disposition,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suppress: Option<Suppress>,
 }
 

@@ -88,6 +88,8 @@ ids! {
     InviteId
     /// One line of the audit log.
     AuditId
+    /// Answers of one kind that no rule knew.
+    UnclassifiedReplyId
     /// One row of the event table.
     EventId
     /// One file of the body spool.

@@ -42,7 +42,13 @@ impl Shared {
         let records: Vec<Record> = claimed
             .iter()
             .zip(&answered.outcomes)
-            .map(|(one, outcome)| answered.record(&one.delivery, outcome, dialogue.as_deref(), at))
+            .map(|(one, outcome)| {
+                let meaning = self.meaning(&answered.facts.host, outcome);
+                let dialogue = dialogue.as_deref();
+                let mut record = answered.record(&one.delivery, &meaning.outcome, dialogue, at);
+                meaning.tell(&mut record);
+                record
+            })
             .collect();
         let ticket = match self.queue.note(&records) {
             Ok(ticket) => Some(ticket),
@@ -51,8 +57,8 @@ impl Shared {
                 None
             }
         };
-        answered.outcomes.iter().for_each(|outcome| self.meters.attempted(outcome));
-        let rules = Rules { policy: &self.options.retry, now: at, stretch: self.clock.dice() };
+        records.iter().for_each(|record| self.meters.attempted(&record.outcome));
+        let rules = Rules { retries: &self.options.retries, now: at, stretch: self.clock.dice() };
         let mut settles = Vec::with_capacity(claimed.len());
         let mut notices = Vec::new();
         for (one, record) in claimed.iter().zip(&records) {

@@ -6,7 +6,7 @@
 
 use metrics::{Counter, Gauge, Histogram};
 
-use crate::model::{Outcome, Step};
+use crate::model::{Class, Outcome, Step};
 use crate::telemetry::names;
 
 pub struct Meters {
@@ -16,6 +16,8 @@ pub struct Meters {
     answer_not_seen: Counter,
     /// One for each of `Step::ALL`.
     steps: Vec<(Step, Counter)>,
+    /// One for each of `Class::ALL`, in its order.
+    classes: Vec<Counter>,
     /// Wall time of a transaction, in seconds.
     pub attempt_seconds: Histogram,
     pub connections: Gauge,
@@ -33,6 +35,7 @@ impl Meters {
             failed: attempts("failed"),
             answer_not_seen: attempts("answer_not_seen"),
             steps: steps.map(|step| (step, counter(step))).collect(),
+            classes: Class::ALL.iter().map(|class| refusals(*class)).collect(),
             attempt_seconds: names::ATTEMPT_SECONDS.histogram(),
             connections: names::CONNECTIONS_OUT.gauge(&[]),
             panics: names::PANICS.counter(&[]),
@@ -49,9 +52,20 @@ impl Meters {
         counter.increment(1);
     }
 
+    /// An attempt that did not deliver, by what the answer means.
+    pub fn refused(&self, class: Class) {
+        if let Some(counter) = self.classes.get(class as usize) {
+            counter.increment(1);
+        }
+    }
+
     pub fn stepped(&self, step: Step) {
         if let Some((_, counter)) = self.steps.iter().find(|(own, _)| *own == step) {
             counter.increment(1);
         }
     }
+}
+
+fn refusals(class: Class) -> Counter {
+    names::REFUSALS.counter(&[("category", class.category().word()), ("class", class.word())])
 }

@@ -17,10 +17,12 @@ mod hand;
 mod lane;
 pub mod limits; // what may be sent, by whom, in which time
 mod load;
+mod meaning;
 mod meters;
 mod outlook; // what a look at a site says
 mod overdue;
 mod park; // what limits stop
+pub mod profiles;
 mod ready;
 mod replay;
 mod report;
@@ -31,6 +33,7 @@ mod settler;
 mod site;
 mod small;
 mod suppressed;
+mod unknown;
 mod unrouted;
 mod verdict;
 pub mod warmup; // plans and results write day limits
@@ -45,6 +48,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::deliver::{Dialer, Source};
@@ -58,10 +62,11 @@ use hand::Hand;
 use limits::Limits;
 use limits::budgets::Budgets;
 use meters::Meters;
-use retry::RetryPolicy;
+use profiles::RetryProfiles;
 use route::Router;
 use settler::Settlement;
 use site::Site;
+use unknown::Unknown;
 
 #[derive(Clone, Debug)]
 pub struct ScheduleOptions {
@@ -70,7 +75,7 @@ pub struct ScheduleOptions {
     pub connections_max: usize,
     pub recipients_per_transaction_max: usize,
     pub idle_wait: Duration,
-    pub retry: RetryPolicy,
+    pub retries: RetryProfiles,
 }
 
 /// How often the ledger is asked for waiting mail that no wake-up told of.
@@ -89,6 +94,7 @@ pub struct Shared {
     router: Router,
     dialer: Dialer,
     composer: Composer,
+    classifier: LiveClassifier,
     clock: Clock,
     options: ScheduleOptions,
     limits: Limits,
@@ -111,6 +117,7 @@ pub struct Shared {
     stopping: AtomicBool,
     cut: AtomicBool,
     meters: Meters,
+    unknown: Unknown,
 }
 
 /// What the schedule is built from.
@@ -119,6 +126,7 @@ pub struct Parts {
     pub router: Router,
     pub dialer: Dialer,
     pub composer: Composer,
+    pub classifier: LiveClassifier,
     pub limits: Limits,
     pub budgets: Budgets,
     pub sources: Vec<Source>,
@@ -154,6 +162,7 @@ impl Schedule {
             router: parts.router,
             dialer: parts.dialer,
             composer: parts.composer,
+            classifier: parts.classifier,
             clock,
             limits: parts.limits,
             budgets: parts.budgets,
@@ -172,6 +181,7 @@ impl Schedule {
             stopping: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             meters: Meters::new(),
+            unknown: Unknown::default(),
         });
         shared.queue.store().free_own_leases().await?;
         replay::replay(&shared, left_over).await?;
@@ -199,6 +209,11 @@ impl Schedule {
         if let Err(error) = self.0.poll().await {
             tracing::warn!(%error, "waiting mail cannot be read now; tried again within a minute");
         }
+    }
+
+    /// What says what answers mean; who replaces it changes what holds from then on.
+    pub fn classifier(&self) -> LiveClassifier {
+        self.0.classifier.clone()
     }
 
     /// What is done now and then by itself: held mail expires, segments are emptied and removed.
@@ -384,6 +399,7 @@ async fn run_sweeps(shared: Arc<Shared>) {
 
 impl Shared {
     async fn sweep(self: &Arc<Shared>) {
+        self.write_unknown().await;
         match overdue::expire_held(self).await {
             Ok(0) => {}
             Ok(expired) => tracing::info!(expired, "held deliveries have expired"),

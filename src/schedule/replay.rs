@@ -84,7 +84,7 @@ async fn settle(
     record: &Record,
 ) -> Result<(), QueueError> {
     let now = shared.clock.now();
-    let rules = Rules { policy: &shared.options.retry, now, stretch: shared.clock.dice() };
+    let rules = Rules { retries: &shared.options.retries, now, stretch: shared.clock.dice() };
     let (settle, notice) = verdict::verdict(&rules, &claimed.delivery, record);
     let host = record.fields.get("host").and_then(|host| host.as_str()).unwrap_or_default();
     let told = notice.map(|notice| Told {

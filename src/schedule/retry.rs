@@ -28,21 +28,30 @@ pub fn wait_after(policy: &RetryPolicy, tries: u32, stretch: f64) -> Duration {
     base + base.mul_f64(stretch.clamp(0.0, 1.0) * STRETCH_MAX)
 }
 
-/// When the next try is due: as the reply asks, else by the policy; at the end of trying at the
-/// latest, so that an expiry is noticed when it comes. `stretch` is a dice throw in `0.0..1.0`.
+/// The moment at which it is decided, and the last that may come out.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocked {
+    pub now: Timestamp,
+    pub expires_at: Timestamp,
+    /// A dice throw in `0.0..1.0`.
+    pub stretch: f64,
+}
+
+/// When the next try is due: as the reply asks, within `told_max`, else by the policy; at the end
+/// of trying at the latest, so that an expiry is noticed when it comes.
 pub fn due_after(
     policy: &RetryPolicy,
+    told_max: Duration,
     outcome: &Outcome,
     tries: u32,
-    now: Timestamp,
-    expires_at: Timestamp,
-    stretch: f64,
+    clock: Clocked,
 ) -> Timestamp {
+    let Clocked { now, expires_at, stretch } = clock;
     let told = outcome.reply().filter(|reply| reply.is_transient());
     let told = told.and_then(|reply| told_wait(&reply.text()));
     let wait = match told {
         // A little later than asked: hosts that count in whole minutes refuse the exact moment.
-        Some(told) => told.min(policy.wait_max) + told.min(policy.wait_max).mul_f64(stretch * 0.1),
+        Some(told) => told.min(told_max) + told.min(told_max).mul_f64(stretch * 0.1),
         None => wait_after(policy, tries, stretch),
     };
     (now + wait).min(expires_at.max(now))
@@ -154,11 +163,12 @@ mod tests {
             reason: String::new(),
         };
         let end = now + minutes(10);
-        assert_eq!(due_after(&policy(), &outcome, 0, now, end, 0.5), end);
-        let far = now + minutes(600);
-        let due = due_after(&policy(), &outcome, 0, now, far, 0.0);
-        assert_eq!(due, now + minutes(60));
-        let passed = due_after(&policy(), &outcome, 0, now, Timestamp(0), 0.0);
-        assert_eq!(passed, now);
+        let due = |expires_at, stretch| {
+            let clock = Clocked { now, expires_at, stretch };
+            due_after(&policy(), minutes(240), &outcome, 0, clock)
+        };
+        assert_eq!(due(end, 0.5), end);
+        assert_eq!(due(now + minutes(600), 0.0), now + minutes(60));
+        assert_eq!(due(Timestamp(0), 0.0), now);
     }
 }

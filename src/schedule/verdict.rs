@@ -7,7 +7,9 @@
 
 use serde_json::{Value, json};
 
-use super::retry::{DELAY_REPORT_AFTER, RetryPolicy, due_after};
+use super::meaning::{classified_in, operator_in};
+use super::profiles::RetryProfiles;
+use super::retry::{Clocked, DELAY_REPORT_AFTER, due_after};
 use crate::deliver::ConnectionFacts;
 use crate::model::limits::REPLY_TEXT_BYTES_MAX;
 use crate::model::*;
@@ -29,7 +31,7 @@ pub enum Notice {
 
 /// The rules of one moment.
 pub struct Rules<'a> {
-    pub policy: &'a RetryPolicy,
+    pub retries: &'a RetryProfiles,
     pub now: Timestamp,
     /// A dice throw in `0.0..1.0`.
     pub stretch: f64,
@@ -43,6 +45,9 @@ pub fn verdict(
 ) -> (Settle, Option<Notice>) {
     let outcome = &record.outcome;
     let message = &delivery.message;
+    let classified = classified_in(&record.fields);
+    // The stage of the dialogue says whose trouble it is, the class says it better.
+    let own_blame = classified.as_ref().and_then(|told| told.class.blame());
     let mut settle = Settle {
         delivery: delivery.id,
         site: None,
@@ -66,14 +71,20 @@ pub fn verdict(
         }
         Outcome::Failed { blame, .. } => {
             settle.step = Step::Fail;
-            settle.blame = Some(*blame);
+            settle.blame = Some(own_blame.unwrap_or(*blame));
             notify.failure.then_some(Notice::Failed)
         }
         Outcome::Deferred { .. } | Outcome::AnswerNotSeen { .. } => {
-            settle.blame = Some(blame_of(outcome));
+            settle.blame = Some(own_blame.unwrap_or(blame_of(outcome)));
             let tries = record.tries;
             let end = message.expires_at;
-            settle.due = due_after(rules.policy, outcome, tries, rules.now, end, rules.stretch);
+            let profile = classified.map_or(RetryProfile::Default, |told| told.retry);
+            let domain = delivery.recipient.address.domain();
+            let policy = rules.retries.policy(profile, operator_in(&record.fields), domain);
+            // What a host asks for may be longer than the waits of the class.
+            let told_max = rules.retries.general.wait_max.max(policy.wait_max);
+            let clock = Clocked { now: rules.now, expires_at: end, stretch: rules.stretch };
+            settle.due = due_after(&policy, told_max, outcome, tries, clock);
             let old = rules.now.since(message.accepted_at) >= DELAY_REPORT_AFTER;
             let report = notify.delay && old && !delivery.delay_reported;
             settle.delay_reported |= report;
@@ -200,9 +211,13 @@ pub fn fields(facts: &ConnectionFacts, outcome: &Outcome, tries: u32, millisecon
 }
 
 /// At most `REPLY_TEXT_BYTES_MAX` octets, cut between characters.
-fn clipped(mut text: String) -> String {
-    if text.len() > REPLY_TEXT_BYTES_MAX {
-        let cut = (0..=REPLY_TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
+fn clipped(text: String) -> String {
+    clipped_to(text, REPLY_TEXT_BYTES_MAX)
+}
+
+pub fn clipped_to(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        let cut = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(cut.unwrap_or(0));
     }
     text
@@ -214,6 +229,8 @@ mod tests {
     use crate::store::MessageRow;
     use std::sync::Arc;
     use std::time::Duration;
+
+    use crate::schedule::retry::RetryPolicy;
 
     fn delivery(sender: &str, notify: Notify) -> ClaimedDelivery {
         let message = MessageRow {
@@ -260,7 +277,8 @@ mod tests {
             wait_max: Duration::from_secs(4 * 3600),
         };
         let now = Timestamp::from_seconds(hours * 3600);
-        let rules = Rules { policy: &policy, now, stretch: 0.0 };
+        let retries = RetryProfiles::shipped(policy);
+        let rules = Rules { retries: &retries, now, stretch: 0.0 };
         let fields = Value::Null;
         let record = Record { delivery: delivery.id, tries: 2, outcome, fields, at: now };
         verdict(&rules, delivery, &record)

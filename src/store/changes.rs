@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::model::*;
 
 use super::audit::{AuditEntry, INSERT_AUDIT};
+use super::classification::{self, ClassificationChange};
 use super::compaction::{self, BodyMove};
 use super::contact_definitions::{self, ContactChange};
 use super::database::{Connection, Value};
@@ -60,6 +61,7 @@ pub enum Change {
         names: Vec<String>,
     },
     RemoveSegment(SegmentId),
+    Classification(ClassificationChange),
     Limits(LimitChange),
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
@@ -211,6 +213,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![own.0.into(), segment.0.into()];
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
+        Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,

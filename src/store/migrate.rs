@@ -33,6 +33,7 @@ migrations! {
     (1, "0001_ledger"),
     (3, "0003_limits"),
     (4, "0004_sources"),
+    (5, "0005_classification"),
     (6, "0006_warmup"),
     (7, "0007_suppressions"),
     (8, "0008_control"),

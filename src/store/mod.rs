@@ -9,6 +9,7 @@ mod audit; // who changed what
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
+mod classification; // own rules, answers that no rule knows
 mod compaction; // bodies that move to another segment
 mod contact_batch; // contacts written, many at once
 mod contact_definitions; // fields, lists, tags, saved segments
@@ -46,6 +47,7 @@ mod writer; // the one task that writes
 
 pub use audit::AuditEntry;
 pub use claims::{Claims, Skip};
+pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
 pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
 pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
@@ -357,6 +359,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(tenants::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
+    all.extend(classification::ALL);
     all.extend(contact_batch::ALL);
     all.extend(contact_definitions::ALL);
     all.extend(contacts::ALL);

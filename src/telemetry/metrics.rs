@@ -122,6 +122,9 @@ declare_metrics! {
     ATTEMPTS: Counter, Count, "postroad_attempts_total",
         "Attempts at a delivery, by outcome: delivered, deferred, failed, answer_not_seen.",
         "outcome=\"deferred\" far above outcome=\"delivered\" for an hour: hosts refuse us.";
+    REFUSALS: Counter, Count, "postroad_refusals_total",
+        "Attempts that did not deliver, by class and category of the answer.",
+        "category=\"policy\" rises: an operator refuses us, not a recipient.";
     ATTEMPT_SECONDS: Histogram, Seconds, "postroad_attempt_seconds",
         "Wall time of a transaction with a host, its connection's opening included.",
         "Its median rises: hosts or our DNS have become slow.";
@@ -261,6 +264,7 @@ mod tests {
             ("DELIVERIES", names::DELIVERIES.name),
             ("DELIVERY_STEPS", names::DELIVERY_STEPS.name),
             ("PANICS", names::PANICS.name),
+            ("REFUSALS", names::REFUSALS.name),
             ("HTTP_REQUESTS", names::HTTP_REQUESTS.name),
             ("LOG_LINES_LOST", names::LOG_LINES_LOST.name),
         ];

@@ -85,6 +85,7 @@ impl TestApi {
             imports: Some(imports.clone()),
             schedule: None,
             reload: None,
+            classifier: None,
             clock: clock.clone(),
             webhooks: None,
             dkim_dir: directory.path().join("dkim-keys"),
