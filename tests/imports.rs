@@ -190,7 +190,10 @@ async fn what_was_stopped_goes_on_with_the_next_row() {
         let ended = finish(&api, &path).await;
         assert_eq!(counts(&ended), [5000, 4500, 0, 0, 500]);
         let failed = done(&api, "GET", &format!("{path}/failed"), Value::Null).await;
-        let mut reader = csv::Reader::from_reader(failed.as_str().expect("text").as_bytes());
+        // Each row ends with its own cells, however many it had.
+        let mut reader = csv::ReaderBuilder::new();
+        let mut reader =
+            reader.flexible(true).from_reader(failed.as_str().expect("text").as_bytes());
         let rows: Vec<u64> = reader
             .records()
             .map(|record| record.expect("lawful")[0].parse().expect("a number"))

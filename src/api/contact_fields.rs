@@ -32,7 +32,7 @@ impl From<Field> for FieldView {
 }
 
 /// List the fields of contacts.
-#[utoipa::path(get, path = "/v1/contact-fields", tag = "contacts",
+#[utoipa::path(get, path = "/v1/contact-fields", tag = "contact_fields",
     responses((status = 200, body = Page<FieldView>)), security(("key" = ["contacts_read"])))]
 pub(super) async fn list(
     call: Call<needs::ContactsRead>,
@@ -42,7 +42,7 @@ pub(super) async fn list(
 }
 
 /// Give contacts a field.
-#[utoipa::path(post, path = "/v1/contact-fields", tag = "contacts",
+#[utoipa::path(post, path = "/v1/contact-fields", tag = "contact_fields",
     responses((status = 200, body = FieldView)), security(("key" = ["contacts_write"])))]
 pub(super) async fn add(
     call: Call<needs::ContactsWrite>,
@@ -71,7 +71,7 @@ pub(super) struct FieldChange {
 }
 
 /// Rename a field's label or its choices, or add choices.
-#[utoipa::path(patch, path = "/v1/contact-fields/{name}", tag = "contacts",
+#[utoipa::path(patch, path = "/v1/contact-fields/{name}", tag = "contact_fields",
     params(("name" = String, Path)),
     responses((status = 200, body = FieldView)), security(("key" = ["contacts_write"])))]
 pub(super) async fn change(

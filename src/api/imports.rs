@@ -70,7 +70,7 @@ pub(super) struct Given {
 }
 
 /// Upload a file of separated values, as the body. Nothing is imported before it is started.
-#[utoipa::path(post, path = "/v1/imports", tag = "contacts", params(Given),
+#[utoipa::path(post, path = "/v1/imports", tag = "imports", params(Given),
     request_body(content = String, content_type = "text/csv"),
     responses((status = 200, body = ImportView)), security(("key" = ["contacts_write"])))]
 pub(super) async fn upload(
@@ -110,7 +110,7 @@ pub(super) struct Asked {
 }
 
 /// List imports, newest first.
-#[utoipa::path(get, path = "/v1/imports", tag = "contacts", params(Asked),
+#[utoipa::path(get, path = "/v1/imports", tag = "imports", params(Asked),
     responses((status = 200, body = Page<ImportRow>)), security(("key" = ["contacts_read"])))]
 pub(super) async fn list(
     call: Call<needs::ContactsRead>,
@@ -124,7 +124,7 @@ pub(super) async fn list(
 }
 
 /// Show how far an import is, or what its file looks like before it was started.
-#[utoipa::path(get, path = "/v1/imports/{id}", tag = "contacts",
+#[utoipa::path(get, path = "/v1/imports/{id}", tag = "imports",
     params(("id" = ImportId, Path)),
     responses((status = 200, body = ImportView)), security(("key" = ["contacts_read"])))]
 pub(super) async fn show(
@@ -137,7 +137,7 @@ pub(super) async fn show(
 }
 
 /// Start an import: say what becomes of each column, and what is done with the contacts.
-#[utoipa::path(post, path = "/v1/imports/{id}/start", tag = "contacts",
+#[utoipa::path(post, path = "/v1/imports/{id}/start", tag = "imports",
     params(("id" = ImportId, Path)),
     responses((status = 200, body = ImportRow)), security(("key" = ["contacts_write"])))]
 pub(super) async fn start(
@@ -149,7 +149,7 @@ pub(super) async fn start(
 }
 
 /// Cancel an import. What was written until then stays.
-#[utoipa::path(post, path = "/v1/imports/{id}/cancel", tag = "contacts",
+#[utoipa::path(post, path = "/v1/imports/{id}/cancel", tag = "imports",
     params(("id" = ImportId, Path)),
     responses((status = 200, body = ImportRow)), security(("key" = ["contacts_write"])))]
 pub(super) async fn cancel(
@@ -160,7 +160,7 @@ pub(super) async fn cancel(
 }
 
 /// The rows that failed, as CSV: row, column, reason, and the row itself.
-#[utoipa::path(get, path = "/v1/imports/{id}/failed", tag = "contacts",
+#[utoipa::path(get, path = "/v1/imports/{id}/failed", tag = "imports",
     params(("id" = ImportId, Path)),
     responses((status = 200, body = String, content_type = "text/csv")),
     security(("key" = ["contacts_read"])))]
@@ -200,7 +200,7 @@ pub(super) struct Removed {
 }
 
 /// Remove an import that does not run, with its file. Its contacts stay.
-#[utoipa::path(delete, path = "/v1/imports/{id}", tag = "contacts",
+#[utoipa::path(delete, path = "/v1/imports/{id}", tag = "imports",
     params(("id" = ImportId, Path)),
     responses((status = 200, body = Removed)), security(("key" = ["contacts_write"])))]
 pub(super) async fn remove(

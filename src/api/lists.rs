@@ -24,7 +24,7 @@ pub struct ListView {
 }
 
 /// List the lists, with their numbers.
-#[utoipa::path(get, path = "/v1/lists", tag = "contacts",
+#[utoipa::path(get, path = "/v1/lists", tag = "lists",
     responses((status = 200, body = Page<ListView>)), security(("key" = ["contacts_read"])))]
 pub(super) async fn list(
     call: Call<needs::ContactsRead>,
@@ -68,7 +68,7 @@ const fn double() -> OptIn {
 }
 
 /// Make a list.
-#[utoipa::path(post, path = "/v1/lists", tag = "contacts",
+#[utoipa::path(post, path = "/v1/lists", tag = "lists",
     responses((status = 200, body = ListRow)), security(("key" = ["contacts_write"])))]
 pub(super) async fn add(
     call: Call<needs::ContactsWrite>,
@@ -105,7 +105,7 @@ fn taken(error: StoreError) -> Problem {
 }
 
 /// Change a list: all of it is given.
-#[utoipa::path(put, path = "/v1/lists/{id}", tag = "contacts",
+#[utoipa::path(put, path = "/v1/lists/{id}", tag = "lists",
     params(("id" = ListId, Path)),
     responses((status = 200, body = ListRow)), security(("key" = ["contacts_write"])))]
 pub(super) async fn change(
@@ -126,7 +126,7 @@ pub(super) async fn change(
 }
 
 /// List the tags that contacts bear.
-#[utoipa::path(get, path = "/v1/tags", tag = "contacts",
+#[utoipa::path(get, path = "/v1/tags", tag = "lists",
     responses((status = 200, body = Page<TagRow>)), security(("key" = ["contacts_read"])))]
 pub(super) async fn tags(
     call: Call<needs::ContactsRead>,

@@ -27,7 +27,7 @@ pub(super) fn read(
 }
 
 /// List the saved segments.
-#[utoipa::path(get, path = "/v1/segments", tag = "contacts",
+#[utoipa::path(get, path = "/v1/segments", tag = "segments",
     responses((status = 200, body = Page<SavedSegmentRow>)),
     security(("key" = ["contacts_read"])))]
 pub(super) async fn list(
@@ -65,7 +65,7 @@ fn taken(error: StoreError) -> Problem {
 }
 
 /// Save a segment.
-#[utoipa::path(post, path = "/v1/segments", tag = "contacts",
+#[utoipa::path(post, path = "/v1/segments", tag = "segments",
     responses((status = 200, body = SavedSegmentRow)), security(("key" = ["contacts_write"])))]
 pub(super) async fn add(
     call: Call<needs::ContactsWrite>,
@@ -98,7 +98,7 @@ fn done(id: SavedSegmentId, rows: i64) -> Result<axum::Json<Done>, Problem> {
 }
 
 /// Change a saved segment: name and expression are given.
-#[utoipa::path(put, path = "/v1/segments/{id}", tag = "contacts",
+#[utoipa::path(put, path = "/v1/segments/{id}", tag = "segments",
     params(("id" = SavedSegmentId, Path)),
     responses((status = 200, body = Done)), security(("key" = ["contacts_write"])))]
 pub(super) async fn change(
@@ -114,7 +114,7 @@ pub(super) async fn change(
 }
 
 /// Remove a saved segment; its contacts stay.
-#[utoipa::path(delete, path = "/v1/segments/{id}", tag = "contacts",
+#[utoipa::path(delete, path = "/v1/segments/{id}", tag = "segments",
     params(("id" = SavedSegmentId, Path)),
     responses((status = 200, body = Done)), security(("key" = ["contacts_write"])))]
 pub(super) async fn remove(
@@ -133,7 +133,7 @@ pub(super) struct Question {
 }
 
 /// Count the contacts of an expression, as it is being written.
-#[utoipa::path(post, path = "/v1/segments/count", tag = "contacts",
+#[utoipa::path(post, path = "/v1/segments/count", tag = "segments",
     responses((status = 200, body = Count)), security(("key" = ["contacts_read"])))]
 pub(super) async fn count(
     call: Call<needs::ContactsRead>,

@@ -31,7 +31,7 @@ pub(super) struct Asked {
 }
 
 /// List templates, twenty at a time.
-#[utoipa::path(get, path = "/v1/templates", tag = "campaigns", params(Asked),
+#[utoipa::path(get, path = "/v1/templates", tag = "templates", params(Asked),
     responses((status = 200, body = Page<TemplateRow>)),
     security(("key" = ["campaigns_read"])))]
 pub(super) async fn list(
@@ -127,7 +127,7 @@ fn none() -> Problem {
 }
 
 /// Make a template. Mistakes are told with part, line and column.
-#[utoipa::path(post, path = "/v1/templates", tag = "campaigns",
+#[utoipa::path(post, path = "/v1/templates", tag = "templates",
     responses((status = 200, body = TemplateRow)), security(("key" = ["campaigns_write"])))]
 pub(super) async fn add(
     call: Call<needs::CampaignsWrite>,
@@ -140,7 +140,7 @@ pub(super) async fn add(
 }
 
 /// Show a template.
-#[utoipa::path(get, path = "/v1/templates/{id}", tag = "campaigns",
+#[utoipa::path(get, path = "/v1/templates/{id}", tag = "templates",
     params(("id" = TemplateId, Path)),
     responses((status = 200, body = TemplateRow)), security(("key" = ["campaigns_read"])))]
 pub(super) async fn show(
@@ -152,7 +152,7 @@ pub(super) async fn show(
 }
 
 /// Change a template: all of it is given, and the revision that was read.
-#[utoipa::path(put, path = "/v1/templates/{id}", tag = "campaigns",
+#[utoipa::path(put, path = "/v1/templates/{id}", tag = "templates",
     params(("id" = TemplateId, Path)),
     responses((status = 200, body = TemplateRow)), security(("key" = ["campaigns_write"])))]
 pub(super) async fn change(
@@ -189,7 +189,7 @@ fn removed(id: i64, rows: i64, none: Problem) -> Result<axum::Json<Removed>, Pro
 }
 
 /// Remove a template.
-#[utoipa::path(delete, path = "/v1/templates/{id}", tag = "campaigns",
+#[utoipa::path(delete, path = "/v1/templates/{id}", tag = "templates",
     params(("id" = TemplateId, Path)),
     responses((status = 200, body = Removed)), security(("key" = ["campaigns_write"])))]
 pub(super) async fn remove(
@@ -217,7 +217,7 @@ pub struct TemplatePreview {
 }
 
 /// Show what a template, saved or not, becomes for a contact, with the checks before a launch.
-#[utoipa::path(post, path = "/v1/templates/preview", tag = "campaigns",
+#[utoipa::path(post, path = "/v1/templates/preview", tag = "templates",
     responses((status = 200, body = TemplatePreview)), security(("key" = ["campaigns_read"])))]
 pub(super) async fn preview(
     call: Call<needs::CampaignsRead>,
@@ -239,7 +239,7 @@ pub(super) async fn preview(
 }
 
 /// List the layouts.
-#[utoipa::path(get, path = "/v1/layouts", tag = "campaigns",
+#[utoipa::path(get, path = "/v1/layouts", tag = "templates",
     responses((status = 200, body = Page<LayoutRow>)), security(("key" = ["campaigns_read"])))]
 pub(super) async fn layouts(
     call: Call<needs::CampaignsRead>,
@@ -290,7 +290,7 @@ async fn checked_layout<N>(
 }
 
 /// Make a layout.
-#[utoipa::path(post, path = "/v1/layouts", tag = "campaigns",
+#[utoipa::path(post, path = "/v1/layouts", tag = "templates",
     responses((status = 200, body = LayoutRow)), security(("key" = ["campaigns_write"])))]
 pub(super) async fn add_layout(
     call: Call<needs::CampaignsWrite>,
@@ -303,7 +303,7 @@ pub(super) async fn add_layout(
 }
 
 /// Change a layout, if all templates that use it can still be made ready.
-#[utoipa::path(put, path = "/v1/layouts/{id}", tag = "campaigns",
+#[utoipa::path(put, path = "/v1/layouts/{id}", tag = "templates",
     params(("id" = LayoutId, Path)),
     responses((status = 200, body = LayoutRow)), security(("key" = ["campaigns_write"])))]
 pub(super) async fn change_layout(
@@ -320,7 +320,7 @@ pub(super) async fn change_layout(
 }
 
 /// Remove a layout that no template uses.
-#[utoipa::path(delete, path = "/v1/layouts/{id}", tag = "campaigns",
+#[utoipa::path(delete, path = "/v1/layouts/{id}", tag = "templates",
     params(("id" = LayoutId, Path)),
     responses((status = 200, body = Removed)), security(("key" = ["campaigns_write"])))]
 pub(super) async fn remove_layout(
