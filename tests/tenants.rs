@@ -81,9 +81,12 @@ async fn another_tenant_sees_and_changes_nothing_on_any_route() {
         let name = if path.contains("{name}") { format!("{MARK}-key") } else { "1".to_owned() };
         for spy in &spies {
             let body = body(&method, &path);
+            // A refusal may say back what was asked for.
+            let echo = body.as_ref().is_some_and(|body| body.to_string().contains(MARK));
             let answer = api.ask(spy, &method, &filled(&path, &name), body).await;
             let told = format!("{method} {path}: {answer:?}");
-            assert!(!answer.body.to_string().contains(MARK), "{told}");
+            let silent = !answer.body.to_string().contains(MARK);
+            assert!(silent || echo && answer.status.is_client_error(), "{told}");
             assert!(!answer.status.is_server_error(), "{told}");
             if path.contains('{') {
                 assert!(answer.status.is_client_error(), "{told}");
