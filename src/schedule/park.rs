@@ -59,7 +59,13 @@ impl Park {
         // A moment that lies behind would be a loop.
         let until = until.max(now + Duration::from_millis(1));
         let is_open_ended = denial.until.is_none();
-        Park { reach, class: denial.scope.class, until, is_open_ended, limit: denial.limit }
+        // Transactional mail has a share of a rate that marketing cannot use up: what marketing is
+        // denied says nothing about it.
+        let is_marketing = line.flow.class() == StreamClass::Marketing;
+        let own =
+            (is_marketing && denial.metric == Metric::Messages).then_some(StreamClass::Marketing);
+        let class = denial.scope.class.or(own);
+        Park { reach, class, until, is_open_ended, limit: denial.limit }
     }
 
     pub fn covers(&self, line: &Line) -> bool {
@@ -186,14 +192,22 @@ mod tests {
         let (any, marketing) = (ToScope::Anywhere, Some(StreamClass::Marketing));
         let (first, stream) = (OrganizationId(1), StreamId(2));
         for (who, class, covered) in [
-            (WhoScope::Everybody, None, [true, true, true, true]),
             (WhoScope::Everybody, marketing, [false, true, true, true]),
-            (WhoScope::Organization(first), None, [true, true, true, false]),
             (WhoScope::Stream(stream), None, [false, true, true, false]),
             (WhoScope::Campaign(CampaignId(5)), None, [false, true, false, false]),
             (WhoScope::SendingDomain(DomainId(9)), None, [false, true, false, false]),
+            // What marketing is denied leaves the share of transactional mail open.
+            (WhoScope::Everybody, None, [false, true, true, true]),
+            (WhoScope::Organization(first), None, [false, true, true, false]),
         ] {
             let park = Park::of(&denial(who, any.clone(), class), lines[1], NOW);
+            assert_eq!(lines.map(|line| park.covers(&line)), covered, "{who:?} {class:?}");
+        }
+        for (who, class, covered) in [
+            (WhoScope::Everybody, None, [true, true, true, true]),
+            (WhoScope::Organization(first), None, [true, true, true, false]),
+        ] {
+            let park = Park::of(&denial(who, any.clone(), class), lines[0], NOW);
             assert_eq!(lines.map(|line| park.covers(&line)), covered, "{who:?} {class:?}");
         }
     }
