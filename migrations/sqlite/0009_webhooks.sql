@@ -8,7 +8,7 @@ CREATE TABLE webhooks (
     url TEXT NOT NULL,
     -- A JSON array of event kinds; empty for all.
     kinds TEXT NOT NULL,
-    format TEXT NOT NULL CHECK (format IN ('postroad', 'postal')),
+    format TEXT NOT NULL CHECK (format IN ('postroad')),
     secret TEXT NOT NULL,
     -- Signs beside the new one until its time is over.
     secret_before TEXT,

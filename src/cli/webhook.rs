@@ -25,7 +25,7 @@ pub enum Webhook {
         /// Kinds of events, such as delivered,failed; without it all.
         #[arg(long, value_delimiter = ',')]
         kinds: Vec<String>,
-        /// postroad (batches, Standard Webhooks signature) or postal.
+        /// How calls are written: postroad (batches, Standard Webhooks signature).
         #[arg(long, default_value = "postroad")]
         format: String,
         #[arg(long, default_value_t = 1, value_name = "ID")]

@@ -9,8 +9,6 @@ words! {
     WebhookFormat {
         /// Ours: several events in one call, signed as the Standard Webhooks specification says.
         Postroad = "postroad",
-        /// Postal's: one event a call, with its names and its RSA signatures.
-        Postal = "postal",
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::model::{EventId, WebhookFormat};
 use crate::store::{EventRow, NewCall, WebhookRow};
 
-/// Events of one call; Postal's format knows one.
+/// Events of one call.
 pub const EVENTS_PER_CALL_MAX: usize = 100;
 
 /// Calls for a run of events, in the order of the endpoints. What happened before an endpoint was
@@ -22,7 +22,6 @@ pub fn calls_of(events: &[EventRow], webhook: &WebhookRow) -> Vec<NewCall> {
         events.iter().filter(|event| wants(webhook, event)).map(|event| event.id).collect();
     let size = match webhook.format {
         WebhookFormat::Postroad => EVENTS_PER_CALL_MAX,
-        WebhookFormat::Postal => 1,
     };
     let call = |ids: &[EventId]| NewCall {
         webhook: webhook.id,
@@ -102,14 +101,10 @@ pub mod tests {
     }
 
     #[test]
-    fn many_events_are_told_in_calls_of_a_hundred_and_one_by_one_to_postals() {
+    fn many_events_are_told_in_calls_of_a_hundred() {
         let events: Vec<EventRow> = (1..=250).map(|id| event(id, 1, EventKind::Accepted)).collect();
-        let sizes = |hook: &WebhookRow| {
-            calls_of(&events, hook).iter().map(|call| call.events.len()).collect::<Vec<_>>()
-        };
-        let mut hook = webhook(1, 1, &[]);
-        assert_eq!(sizes(&hook), [100, 100, 50]);
-        hook.format = WebhookFormat::Postal;
-        assert_eq!(sizes(&hook).len(), 250);
+        let calls = calls_of(&events, &webhook(1, 1, &[]));
+        let sizes: Vec<usize> = calls.iter().map(|call| call.events.len()).collect();
+        assert_eq!(sizes, [100, 100, 50]);
     }
 }
