@@ -1,6 +1,6 @@
 //! Which events go to which endpoint, in how many calls. Pure.
 
-use crate::model::{EventId, WebhookFormat};
+use crate::model::EventId;
 use crate::store::{EventRow, NewCall, WebhookRow};
 
 /// Events of one call.
@@ -20,15 +20,12 @@ pub fn calls_for(events: &[EventRow], webhooks: &[WebhookRow]) -> Vec<NewCall> {
 pub fn calls_of(events: &[EventRow], webhook: &WebhookRow) -> Vec<NewCall> {
     let wanted: Vec<EventId> =
         events.iter().filter(|event| wants(webhook, event)).map(|event| event.id).collect();
-    let size = match webhook.format {
-        WebhookFormat::Postroad => EVENTS_PER_CALL_MAX,
-    };
     let call = |ids: &[EventId]| NewCall {
         webhook: webhook.id,
         organization: webhook.organization,
         events: ids.to_vec(),
     };
-    wanted.chunks(size).map(call).collect()
+    wanted.chunks(EVENTS_PER_CALL_MAX).map(call).collect()
 }
 
 fn wants(webhook: &WebhookRow, event: &EventRow) -> bool {
