@@ -28,7 +28,7 @@ fn run(demo: &Demo, headers: &[String], examples: u32) {
     command.args(["--max-examples", &examples.to_string(), "--generation-deterministic"]);
     command.args(["--phases", "coverage,fuzzing", "--no-color", "--continue-on-failure"]);
     command.args(["--checks", CHECKS, "--exclude-path-regex", LEFT_OUT, "--warnings", "off"]);
-    command.args(["--suppress-health-check", "all", "--generation-database", "none"]);
+    command.args(["--suppress-health-check", "all"]);
     for header in headers {
         command.args(["--header", header]);
     }
@@ -37,7 +37,8 @@ fn run(demo: &Demo, headers: &[String], examples: u32) {
     let told = String::from_utf8_lossy(&output.stdout);
     let end: Vec<&str> = told.lines().rev().take(150).collect();
     let end: Vec<&str> = end.into_iter().rev().collect();
-    assert!(output.status.success(), "{}", end.join("\n"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{errors}", end.join("\n"));
 }
 
 fn examples() -> u32 {

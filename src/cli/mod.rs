@@ -236,7 +236,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 49] = [
+    const VERBS: [(&str, &[&str]); 50] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -265,7 +265,16 @@ mod tests {
         ("migrate", &[]),
         ("version", &[]),
         ("report parse", &[]),
-        ("classify", &[]),
+        (
+            "classify rule",
+            &[
+                "classification_rules",
+                "classification_add",
+                "classification_try_out",
+                "classification_remove",
+            ],
+        ),
+        ("classify unclassified", &["classification_unclassified"]),
         ("limit list", &["limits_list"]),
         ("limit add", &["limits_add"]),
         ("limit remove", &["limits_remove"]),
