@@ -51,3 +51,11 @@ async fn an_operator_who_names_an_organization_sees_its_rows_alone() {
     let refused = api.ask_with(&As::Operator, "GET", "/v1/credentials", &wrong, None).await;
     assert_eq!((refused.status.as_u16(), &refused.body["field"]), (422, &wrong[0].0.into()));
 }
+
+#[tokio::test]
+async fn the_least_cursor_there_can_be_is_an_empty_page() {
+    let api = TestApi::new().await;
+    let path = format!("/v1/deliveries?cursor={}", i64::MIN);
+    let page = api.ask(&As::Operator, "GET", &path, None).await;
+    assert_eq!((page.status.as_u16(), &page.body["items"]), (200, &serde_json::json!([])));
+}

@@ -189,7 +189,7 @@ impl Store {
             (first, last) = (first.max(id.0), last.min(id.0));
         }
         if let Some(id) = filter.before {
-            last = last.min(id.0 - 1);
+            last = last.min(id.0.saturating_sub(1));
         }
         let (sender, sender_domain) = match &filter.sender {
             Some(text) if text.contains('@') => (Some(text.clone()), None),
