@@ -100,6 +100,7 @@ pub(super) async fn add(
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = RuleRemoved)]
 pub struct Removed {
     pub id: String,
 }

@@ -282,6 +282,7 @@ pub(super) async fn change(
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = ContactRemoved)]
 pub(super) struct Removed {
     id: ContactId,
 }

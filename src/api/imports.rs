@@ -195,6 +195,7 @@ pub(super) async fn failed(
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = ImportRemoved)]
 pub(super) struct Removed {
     id: ImportId,
 }

@@ -140,6 +140,7 @@ pub(super) async fn add(
 
 /// Remove a limit.
 #[utoipa::path(delete, path = "/v1/limits/{id}", tag = "limits",
+    params(("id" = LimitId, Path, description = "The limit")),
     responses((status = 200, body = LimitView)), security(("key" = ["delivery_write"])))]
 pub(super) async fn remove(
     call: Call<needs::DeliveryWrite>,
@@ -170,6 +171,7 @@ pub struct Pin {
 
 /// Keep rules and new versions from changing a limit, or let them again.
 #[utoipa::path(post, path = "/v1/limits/{id}/pin", tag = "limits",
+    params(("id" = LimitId, Path, description = "The limit")),
     responses((status = 200, body = LimitView)), security(("key" = ["delivery_write"])))]
 pub(super) async fn pin(
     call: Call<needs::DeliveryWrite>,

@@ -171,6 +171,17 @@ mod tests {
     }
 
     #[test]
+    fn every_parameter_that_stands_in_a_path_is_declared() {
+        for (path, method, operation) in operations() {
+            let declared = operation["parameters"].as_array().cloned().unwrap_or_default();
+            for part in path.split('{').filter_map(|rest| rest.split_once('}')) {
+                let is_it = |one: &Value| one["in"] == "path" && one["name"] == part.0;
+                assert!(declared.iter().any(is_it), "{method} {path}: {}", part.0);
+            }
+        }
+    }
+
+    #[test]
     fn every_answer_of_an_operation_has_a_schema() {
         for (path, method, operation) in operations() {
             let responses = operation["responses"].as_object().expect("responses");

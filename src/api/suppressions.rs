@@ -175,6 +175,7 @@ pub struct Removal {
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SuppressionRemoved)]
 pub struct Removed {
     pub removed: SuppressionId,
 }

@@ -180,6 +180,7 @@ pub(super) async fn change(
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = TemplateRemoved)]
 pub(super) struct Removed {
     id: i64,
 }

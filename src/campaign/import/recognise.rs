@@ -9,6 +9,7 @@ use crate::model::{Address, DateOrder, FieldKind};
 /// Who wrote the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = FileOrigin)]
 pub enum Origin {
     Mailchimp,
     Listmonk,
