@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::Shared;
+use super::meaning::classified_in;
 use super::report::Told;
 use super::settler::Settlement;
 use super::site::Site;
@@ -18,10 +19,6 @@ use crate::model::*;
 use crate::queue::Claimed;
 use crate::queue::outcome_log::Record;
 use crate::store::{AddressHash, ClaimedDelivery, NewSuppression, Settle, Stop, StoreError};
-use crate::wire::report::phrases;
-
-/// A mailbox that was switched off may be switched on again.
-const INACTIVE_FOR: std::time::Duration = std::time::Duration::from_secs(180 * 86_400);
 
 impl Shared {
     /// Those of one message that may be written to; the others are settled and their sender told.
@@ -103,7 +100,7 @@ pub fn lost(delivery: &ClaimedDelivery, record: &Record) -> Option<NewSuppressio
     else {
         return None;
     };
-    let class = lost_class(reply)?;
+    let suppress = lost_for(reply, &classified_in(&record.fields)?)?;
     let recipient = &delivery.recipient.address;
     Some(NewSuppression {
         scope: SuppressionScope::Organization,
@@ -114,28 +111,41 @@ pub fn lost(delivery: &ClaimedDelivery, record: &Record) -> Option<NewSuppressio
         reason: SuppressionReason::HardBounce,
         evidence: Some(delivery.id),
         note: reply.to_string().chars().take(200).collect(),
-        expires_at: (class == Class::MailboxInactive).then(|| record.at + INACTIVE_FOR),
+        expires_at: suppress.duration().map(|span| record.at + span),
         at: record.at,
     })
 }
 
-/// Sure only where the code and the words say the same (RFC 3463: X.1.1, X.1.6, X.1.10, X.2.1).
-fn lost_class(reply: &Reply) -> Option<Class> {
+/// Sure only where the host's code says what the rules make of its words (RFC 3463: X.1.1, X.1.6,
+/// X.1.10, X.2.1); how long it holds is the rules' to say.
+fn lost_for(reply: &Reply, told: &Classification) -> Option<Suppress> {
     let code = reply.enhanced()?;
     let is_code = matches!((code.0, code.1, code.2), (5, 1, 1 | 6 | 10) | (5, 2, 1));
-    if !reply.is_permanent() || !is_code {
-        return None;
-    }
-    let class = phrases::class_of(&reply.text())?;
-    matches!(class, Class::MailboxInvalid | Class::MailboxInactive).then_some(class)
+    let is_mailbox = matches!(told.class, Class::MailboxInvalid | Class::MailboxInactive);
+    let is_sure = reply.is_permanent() && is_code && is_mailbox && told.hard;
+    is_sure.then_some(told.suppress).flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::classify::{Answer, Classifier};
+
+    #[test]
+    fn a_lost_mailbox_stays_lost_and_an_inactive_one_may_wake() {
+        let rules = Classifier::shipped().expect("the shipped rules load");
+        let days = |text: &str| {
+            let reply = Reply::read(text).expect("a reply");
+            lost_for(&reply, &rules.classify(None, &Answer::read(text))).map(|stop| stop.days)
+        };
+        assert_eq!(days("550 5.1.1 User unknown"), Some(None));
+        let inactive = "550 5.2.1 The email account that you tried to reach is disabled";
+        assert_eq!(days(inactive), Some(Some(365)));
+    }
 
     #[test]
     fn only_a_code_and_words_that_agree_make_a_mailbox_lost() {
+        let rules = Classifier::shipped().expect("the shipped rules load");
         let cases = [
             ("550 5.1.1 The email account that you tried to reach does not exist", true),
             ("550 5.1.1 <a@b.example>: Recipient address rejected: User unknown", true),
@@ -150,7 +160,8 @@ mod tests {
         ];
         for (text, is_lost) in cases {
             let reply = Reply::read(text).expect("a reply");
-            assert_eq!(lost_class(&reply).is_some(), is_lost, "{text}");
+            let told = rules.classify(None, &Answer::read(text));
+            assert_eq!(lost_for(&reply, &told).is_some(), is_lost, "{text}");
         }
     }
 }
