@@ -110,8 +110,8 @@ pub static FORGET_LIMITS: Statement =
     Statement::new("DELETE FROM limits WHERE expires_at < $1 AND origin <> 'pack'");
 
 pub static FORGET_BUDGETS: Statement = Statement::new(
-    "DELETE FROM budgets WHERE node = $1 AND (begins_at < $2 \
-     OR limit_id NOT IN (SELECT id FROM limits))",
+    "DELETE FROM budgets WHERE node = $1 AND NOT EXISTS (SELECT 1 FROM limits l \
+     WHERE l.id = budgets.limit_id AND begins_at + COALESCE(l.window_length, 0) >= $2)",
 );
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ impl Store {
         Ok(())
     }
 
-    /// What lies that far back: windows, and limits that have ended.
+    /// What has ended that far back: windows, and limits.
     pub async fn forget_limits(&self, before: Timestamp) -> Result<()> {
         self.change(Change::Limits(LimitChange::Forget(before))).await?;
         Ok(())

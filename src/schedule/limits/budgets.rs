@@ -22,7 +22,7 @@ use crate::store::{BudgetRow, Store, StoreError};
 
 /// Of a budget, the part that may be offered before the ledger is told again.
 const RESERVED_PART: u64 = 200;
-/// Windows are kept for this long after their begin.
+/// Windows are kept for this long after their end.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(40 * 24 * 3600);
 
 #[derive(Debug, thiserror::Error)]
