@@ -37,6 +37,7 @@ migrations! {
     (5, "0005_classification"),
     (6, "0006_warmup"),
     (7, "0007_suppressions"),
+    (8, "0008_control"),
     (9, "0009_webhooks"),
     (10, "0010_contacts"),
     (11, "0011_imports"),
