@@ -17,6 +17,7 @@ mod dns;
 mod dsn;
 mod faults;
 mod fetch;
+mod fuzz;
 mod hostile;
 mod imports;
 mod layers;
