@@ -5,7 +5,6 @@
 //!             the site where it belongs; a panic costs one try and is caught here.
 //! Knows not:  rows, the order of mail.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -83,13 +82,17 @@ pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
             }
             continue;
         };
-        // Pinned here and not moved into `caught`, which would keep it twice.
-        let attempt = caught(pin!(lane.attempt(&mut granted))).await;
+        // On the heap while it runs: a lane that waits for work is to stay small.
+        let mut attempting = Box::pin(lane.attempt(&mut granted));
+        let attempt = caught(attempting.as_mut()).await;
+        drop(attempting);
         let Granted { claimed, attempt: of, permit } = granted;
         drop(permit);
         match attempt {
-            Ok(Ended::Settled(settlement)) => lane.shared.settle(settlement).await,
-            Ok(Ended::Moved(to)) => lane.shared.relocate(&lane.site, claimed, to).await,
+            Ok(Ended::Settled(settlement)) => Box::pin(lane.shared.settle(settlement)).await,
+            Ok(Ended::Moved(to)) => {
+                Box::pin(lane.shared.relocate(&lane.site, claimed, to)).await;
+            }
             Ok(Ended::Untried) => {
                 lane.site.untried(claimed);
                 break;
@@ -491,5 +494,20 @@ fn transaction_of(claimed: &[Claimed]) -> Transaction {
         eight_bit: message.eight_bit,
         dsn_return: message.dsn_return,
         dsn_envelope_id: message.dsn_envelope_id.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn octets_of<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_lane_that_waits_for_work_is_small() {
+        let octets = octets_of(run);
+        assert!(octets <= 4096, "{octets} octets, and there are thousands of lanes");
     }
 }
