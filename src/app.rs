@@ -9,6 +9,7 @@
 mod campaigns;
 mod desk;
 mod files;
+mod inbound;
 mod limits;
 mod memory;
 mod options;
@@ -30,6 +31,7 @@ use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
+use crate::compose::returns::Returns;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
 use crate::dns::{self, DnsFailure, Resolver};
@@ -68,6 +70,10 @@ pub enum AppError {
     #[error(transparent)]
     Rules(#[from] rules::RulesError),
     #[error(transparent)]
+    Rule(#[from] crate::classify::RuleError),
+    #[error(transparent)]
+    Tokens(#[from] crate::token::KeyError),
+    #[error(transparent)]
     Limit(#[from] PackError),
     #[error(transparent)]
     Budget(#[from] BudgetError),
@@ -91,6 +97,8 @@ pub enum AppError {
 pub struct Addresses {
     pub submission: Vec<SocketAddr>,
     pub submissions: Vec<SocketAddr>,
+    /// Where other hosts bring mail.
+    pub inbound: Vec<SocketAddr>,
     pub http: Vec<SocketAddr>,
 }
 
@@ -104,6 +112,7 @@ struct Live {
     composer: Composer,
     certificates: Certificates,
     listener: Listener,
+    inbound: Option<Listener>,
     logs: Option<Logs>,
 }
 
@@ -157,10 +166,12 @@ impl App {
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let listener = known.listener(&settings, &queue, &clock)?;
+        let inbound = inbound::listener(&settings, &queue, &known, &clock)?;
         let socket = OperatorSocket::bind(&settings.control_socket())?;
         let mut addresses = Addresses {
             submission: listener.submission().to_vec(),
             submissions: listener.submissions().to_vec(),
+            inbound: inbound.as_ref().map_or(Vec::new(), |one| one.submission().to_vec()),
             http: Vec::new(),
         };
         let stop_wait = settings.node.stop_wait;
@@ -172,6 +183,7 @@ impl App {
             composer: known.composer,
             certificates: known.certificates,
             listener,
+            inbound,
             logs,
         });
         let audit = Audit::new(store.clone(), spool.clone());
@@ -181,6 +193,9 @@ impl App {
         let router = api::router(ApiState { imports: Some(imports), ..state });
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
+        let settings = live.settings.load_full();
+        let forget = inbound::forget(store.clone(), settings, clock.clone(), stopped.clone());
+        watched.push(("the upkeep of what came in", tokio::spawn(forget)));
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }
@@ -225,7 +240,12 @@ impl App {
 
     /// Stops in the order of the mail: no new sessions, attempts end, outcomes are written.
     pub async fn stop(self) -> Result<(), AppError> {
-        self.live.listener.drain(self.stop_wait).await;
+        let outside = async {
+            if let Some(inbound) = &self.live.inbound {
+                inbound.drain(self.stop_wait).await;
+            }
+        };
+        tokio::join!(self.live.listener.drain(self.stop_wait), outside);
         self.live.schedule.stop(self.tasks, self.stop_wait).await;
         self.stop_tasks.send_replace(true);
         // One that has ended was noticed by `died`, and must not be asked twice.
@@ -297,18 +317,23 @@ struct Known {
     certificates: Certificates,
     resolver: Resolver,
     classifier: LiveClassifier,
+    returns: Returns,
 }
 
 impl Known {
     async fn open(settings: &Settings, store: &Store, clock: &Clock) -> Result<Known, AppError> {
         let trusted = settings.trusted.iter().map(|one| (one.network, one.credential.clone()));
         let composer = Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone());
+        let composer = composer.await?;
+        let returns = inbound::returns(settings, store, clock).await?;
+        composer.return_to(returns.clone());
         Ok(Known {
             auth: Auth::open(store.clone(), trusted.collect(), clock.clone()).await?,
-            composer: composer.await?,
+            composer,
             certificates: Certificates::open(&settings.tls, &settings.node.host_name)?,
             resolver: resolver(settings, clock)?,
             classifier: rules::classifier(store).await?,
+            returns,
         })
     }
 

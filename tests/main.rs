@@ -19,6 +19,7 @@ mod faults;
 mod fetch;
 mod hostile;
 mod imports;
+mod inbound;
 mod layers;
 mod limits;
 mod listener;

@@ -7,10 +7,11 @@
 
 pub mod key_ring; // which keys sign for which domain
 mod pool; // the threads that sign
+pub mod returns; // what it carries to be known again
 pub mod template; // what a person wrote, rendered for one contact
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -25,6 +26,7 @@ use crate::model::*;
 use crate::store::{MessageRow, Store, StoreError};
 use key_ring::{KeyRing, Keys};
 use pool::{Job, SigningPool};
+use returns::Returns;
 
 /// Signatures kept, at some 1.2 KiB each; the newest stay. A retry that comes later signs anew.
 const REMEMBERED_MAX: u64 = 4096;
@@ -52,6 +54,7 @@ struct Inner {
     /// None: the keys never change.
     origin: Option<(Store, PathBuf)>,
     ring: ArcSwap<KeyRing>,
+    returns: OnceLock<Returns>,
     pool: SigningPool,
     signatures: Cache<MessageId, Arc<OnceCell<Bytes>>>,
     clock: Clock,
@@ -80,7 +83,32 @@ impl Composer {
             .eviction_policy(EvictionPolicy::lru())
             .build();
         let ring = ArcSwap::from_pointee(ring);
-        Composer(Arc::new(Inner { origin, ring, pool: SigningPool::start(), signatures, clock }))
+        let (returns, pool) = (OnceLock::new(), SigningPool::start());
+        Composer(Arc::new(Inner { origin, ring, returns, pool, signatures, clock }))
+    }
+
+    /// From now on mail has return paths of ours; the first call wins.
+    pub fn return_to(&self, returns: Returns) {
+        if self.0.returns.set(returns).is_err() {
+            tracing::warn!("mail has return paths already; the second are left out");
+        }
+    }
+
+    /// The envelope sender of a transaction that begins with this delivery.
+    pub fn sender(&self, message: &MessageRow, first: DeliveryId) -> ReversePath {
+        match self.0.returns.get() {
+            Some(returns) => returns.sender(message, first),
+            None => message.sender.clone(),
+        }
+    }
+
+    /// The mail with the field that names the delivery, where something may come back for it.
+    pub fn marked(&self, mut mail: Mail, message: &MessageRow, first: DeliveryId) -> Mail {
+        let field = self.0.returns.get().and_then(|returns| returns.field(message, first));
+        if let Some(field) = field {
+            mail.chunks.insert(0, field);
+        }
+        mail
     }
 
     /// Domains or keys were added, or SIGHUP: reads them again.
@@ -91,6 +119,9 @@ impl Composer {
         if let Some((store, directory)) = &self.0.origin {
             self.0.ring.store(Arc::new(read_ring(store, directory).await?));
             self.0.signatures.invalidate_all();
+        }
+        if let Some(returns) = self.0.returns.get() {
+            returns.reload().await?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod cache;
 mod lookup;
 mod mail_hosts;
 mod operators;
+pub mod verify;
 pub mod spf;
 
 use std::net::{IpAddr, SocketAddr};

@@ -16,5 +16,12 @@ words! {
         Released = "released",
         Cancelled = "cancelled",
         Suppressed = "suppressed",
+        /// A report came back for a mail that a host had taken.
+        Bounced = "bounced",
+        /// A host tells that it goes on trying.
+        Delayed = "delayed",
+        AutoReplied = "auto_replied",
+        Complained = "complained",
+        Unsubscribed = "unsubscribed",
     }
 }

@@ -90,6 +90,10 @@ ids! {
     AuditId
     /// Answers of one kind that no rule knew.
     UnclassifiedReplyId
+    /// A domain that bounces of an organization come back to.
+    ReturnDomainId
+    /// A mail that came in, for one recipient.
+    InboundMailId
     /// One row of the event table.
     EventId
     /// One file of the body spool.
@@ -110,4 +114,9 @@ impl OperatorId {
 impl OrganizationId {
     /// The organization that the first migration seeds.
     pub const FIRST: OrganizationId = OrganizationId(1);
+}
+
+impl StreamId {
+    /// The transactional stream of the first organization: what the daemon itself passes on.
+    pub const FIRST: StreamId = StreamId(1);
 }

@@ -13,6 +13,7 @@ pub mod envelope;
 pub mod event;
 pub mod flow;
 pub mod ids;
+pub mod inbound;
 pub mod limit;
 pub mod limits;
 pub mod moment;
@@ -41,6 +42,7 @@ pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use flow::Flow;
 pub use ids::*;
+pub use inbound::InboundFate;
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
     WhoScope,

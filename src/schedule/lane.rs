@@ -283,10 +283,11 @@ impl Lane {
             Err(error) => return self.set_aside(claimed, &error.to_string()),
         };
         let mail = match shared.composer.compose(message, body).await {
-            Ok(mail) => mail,
+            Ok(mail) => shared.composer.marked(mail, message, first.id),
             Err(error) => return Box::pin(self.ourselves(claimed, &error.to_string())).await,
         };
-        let transaction = transaction_of(claimed);
+        let sender = shared.composer.sender(message, first.id);
+        let transaction = transaction_of(claimed, sender);
         if let Err(error) = shared.budgets.offer(permit).await {
             return Box::pin(self.ourselves(claimed, &error.to_string())).await;
         }
@@ -482,10 +483,10 @@ fn deferred(blame: Blame, reason: String) -> Outcome {
 }
 
 /// Deliveries that the ready mail put together: one message, one recipient domain.
-fn transaction_of(claimed: &[Claimed]) -> Transaction {
+fn transaction_of(claimed: &[Claimed], sender: ReversePath) -> Transaction {
     let message = &claimed[0].delivery.message;
     Transaction {
-        sender: message.sender.clone(),
+        sender,
         recipients: claimed.iter().map(|one| one.delivery.recipient.clone()).collect(),
         smtputf8: message.smtputf8,
         eight_bit: message.eight_bit,

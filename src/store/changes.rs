@@ -21,6 +21,7 @@ use super::imports::{self, ImportChange};
 use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
+use super::returns::{self, ReturnChange};
 use super::rows::DkimKeyRow;
 use super::suppressions::{self, SuppressionChange};
 use super::templates::{self, TemplateChange};
@@ -65,6 +66,7 @@ pub enum Change {
     Limits(LimitChange),
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
+    Return(ReturnChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
     Contacts(ContactChange),
@@ -94,6 +96,16 @@ pub struct RowWrite {
 impl RowWrite {
     pub fn new(statement: &'static Statement, values: Vec<Value>) -> RowWrite {
         RowWrite { statement, values }
+    }
+}
+
+impl Change {
+    /// Where the id of its event goes, if it records one.
+    pub fn event(&mut self) -> Option<&mut EventId> {
+        match self {
+            Change::Return(change) => change.event(),
+            _ => None,
+        }
     }
 }
 
@@ -214,6 +226,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
         Change::Classification(change) => rows(classification::write(connection, change).await?),
+        Change::Return(change) => returns::write(connection, change).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,

@@ -42,6 +42,7 @@ migrations! {
     (10, "0010_contacts"),
     (11, "0011_imports"),
     (12, "0012_templates"),
+    (20, "0020_returns"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

@@ -33,6 +33,7 @@ mod operators; // operators, and which site is whose
 mod organizations; // organizations, streams, domains, keys, credentials
 mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
+mod returns; // what came back, mail that came in
 mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
@@ -59,6 +60,9 @@ pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
+pub use returns::{
+    InboundMailRow, ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
+};
 pub use people::{NewInvite, NewSession};
 pub use rows::*;
 pub use search::{FoundPage, Search};
@@ -371,6 +375,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
+    all.extend(returns::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
     all.extend(warmups::ALL);

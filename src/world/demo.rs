@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use super::dns::Data;
 use super::narrator::narrate;
 use super::operators::{
-    ACCEPTING_DOMAIN, GREYLISTING_DOMAIN, OWN_DOMAIN, Operator, REFUSED_RECIPIENT, operators, zones,
+    ACCEPTING_DOMAIN, GREYLISTING_DOMAIN, OWN_DOMAIN, RETURN_DOMAIN, Operator, REFUSED_RECIPIENT, operators, zones,
 };
 use super::seed::{Secrets, Seed, seed, write_private};
 use super::sink::Keep;
@@ -106,6 +106,7 @@ struct Ready<'a> {
 struct Ports {
     submission: u16,
     submissions: u16,
+    inbound: u16,
     http: u16,
     dns: u16,
     mx: u16,
@@ -115,10 +116,10 @@ impl Ports {
     fn from(base: Option<u16>) -> Result<Ports, DemoError> {
         let Some(base) = base else { return Ok(Ports::default()) };
         base.checked_add(5).ok_or(DemoError::PortBase(base))?;
-        // `base + 2` is the inbound listener's.
         Ok(Ports {
             submission: base,
             submissions: base + 1,
+            inbound: base + 2,
             http: base + 3,
             dns: base + 4,
             mx: base + 5,
@@ -297,6 +298,8 @@ fn settings(place: &Place, ports: &Ports, world: &World) -> Result<Settings, Dem
     settings.spool.free_bytes_min = FREE_BYTES_MIN;
     settings.smtp.submission = vec![local(ports.submission)];
     settings.smtp.submissions = vec![local(ports.submissions)];
+    settings.inbound.listen = vec![local(ports.inbound)];
+    settings.inbound.return_domain = Some(RETURN_DOMAIN.to_owned());
     settings.http.listen = vec![local(ports.http)];
     settings.delivery.mx_port = world.mx_port();
     settings.delivery.allowed_networks = vec![Network::parse("127.0.0.0/8")?];
@@ -343,7 +346,7 @@ fn ready<'a>(
     Ready {
         submission: first(&addresses.submission),
         submissions: first(&addresses.submissions),
-        inbound: None,
+        inbound: first(&addresses.inbound),
         http: first(&addresses.http).map(|address| format!("http://{address}")),
         smtp_user: &secrets.smtp_user,
         smtp_password: &secrets.smtp_password,
@@ -369,6 +372,7 @@ fn tell(ready: &Ready<'_>, place: &Place, operators: &[Operator], options: &Demo
     println!("Postroad runs in the midst of a simulated internet; nothing leaves this machine.\n");
     println!("  Submission (STARTTLS, AUTH)  {submission}");
     println!("  Submission (TLS, AUTH)       {}", or_none(&ready.submissions));
+    println!("  Mail from outside            {}", or_none(&ready.inbound));
     println!("  HTTP                         {}", or_none(&ready.http));
     println!("  User, password               {}, {}", ready.smtp_user, ready.smtp_password);
     println!(
