@@ -41,7 +41,8 @@ fn complaint(original: &str) -> String {
          Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\
          Content-Type: text/plain\n\nAn email abuse report.\n\n--b\n\
          Content-Type: message/feedback-report\n\nFeedback-Type: abuse\n\
-         User-Agent: Far/1.0\nVersion: 1\n\n--b\nContent-Type: message/rfc822\n\n{original}\n--b--\n"
+         User-Agent: Far/1.0\nVersion: 1\n\n--b\nContent-Type: message/rfc822\n\n\
+         {original}\n--b--\n"
     )
 }
 
@@ -162,12 +163,16 @@ async fn a_complaint_is_known_by_the_mail_that_it_returns_and_ends_all_mail() {
     relay.run_until_idle().await;
     let original = String::from_utf8(mx.mail_to("bob@example.test").body.to_vec()).expect("text");
     assert!(original.starts_with("Delivery-Token: b-"), "{original}");
-    let answer = relay.bring("fbl@far.test", "abuse@bounce.sender.test", &complaint(&original)).await;
+    let answer =
+        relay.bring("fbl@far.test", "abuse@bounce.sender.test", &complaint(&original)).await;
     assert!(answer.starts_with("250"), "{answer}");
     let story = relay.story_of("bob@example.test").await;
     assert_eq!(story, ["accepted", "delivered", "complained"]);
     let entries = suppressed(&relay).await;
-    assert_eq!((&entries[0]["reason"], &entries[0]["expires_at"]), (&json!("complaint"), &Value::Null));
+    assert_eq!(
+        (&entries[0]["reason"], &entries[0]["expires_at"]),
+        (&json!("complaint"), &Value::Null)
+    );
     relay.submit(&["Bob@example.test"]).await;
     relay.run_until_idle().await;
     assert_eq!(relay.state_of("Bob@example.test").await, State::Suppressed);

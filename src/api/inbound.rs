@@ -44,9 +44,8 @@ pub(super) async fn add_domain(
 ) -> Result<axum::Json<ReturnDomainRow>, Problem> {
     let organization = call.organization_or(new.organization)?;
     let domains = call.store.domains().await?;
-    let is_own = domains
-        .iter()
-        .any(|row| row.organization == organization && new.name.is_within(&row.name));
+    let is_own =
+        domains.iter().any(|row| row.organization == organization && new.name.is_within(&row.name));
     if !is_own {
         let text = "must lie in a sending domain of the organization";
         return Err(Problem::of_field("name", text));

@@ -151,9 +151,9 @@ impl Returns {
             let Some(letters) = text.get(dash + 1..dash + 1 + TOKEN_LETTERS) else { break };
             let is_whole = letters.iter().all(is_letter)
                 && !text.get(dash + 1 + TOKEN_LETTERS).is_some_and(|b| is_letter(b));
-            let local = dash.checked_sub(1).and_then(|start| {
-                std::str::from_utf8(&text[start..dash + 1 + TOKEN_LETTERS]).ok()
-            });
+            let local = dash
+                .checked_sub(1)
+                .and_then(|start| std::str::from_utf8(&text[start..dash + 1 + TOKEN_LETTERS]).ok());
             let claim = local.filter(|_| is_whole).and_then(|local| self.read(local));
             if let Some((_, claim)) = claim.filter(|(_, claim)| !found.contains(claim)) {
                 found.push(claim);

@@ -10,8 +10,8 @@ mod cache;
 mod lookup;
 mod mail_hosts;
 mod operators;
-pub mod verify;
 pub mod spf;
+pub mod verify;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -91,7 +91,8 @@ impl Resolver {
                 format!("{d}.{c}.{b}.{a}.{zone}")
             }
             IpAddr::V6(v6) => {
-                let nibbles = v6.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
+                let nibbles =
+                    v6.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
                 let digits: String = nibbles.map(|nibble| format!("{nibble:x}.")).collect();
                 format!("{digits}{zone}")
             }

@@ -146,7 +146,11 @@ impl Inbound {
             return Err(Refusal::new(451, Enhanced(4, 7, 1), text));
         }
         if !inner.queue.has_room(declared.unwrap_or(0)) {
-            return Err(Refusal::new(452, Enhanced(4, 3, 1), "no room for mail now; try again later"));
+            return Err(Refusal::new(
+                452,
+                Enhanced(4, 3, 1),
+                "no room for mail now; try again later",
+            ));
         }
         for zone in &inner.options.blocklists {
             if inner.resolver.is_listed(peer, zone).await {
@@ -322,7 +326,11 @@ impl Inner {
         let kind = ReportKind::NotBounce;
         let answer = super::leave::leave(&self.store, claim, "mail", self.clock.now()).await?;
         let Some((organization, is_news)) = answer else {
-            return Ok(Fate::new(kind, InboundFate::Unattributed, "its mail is not known any more"));
+            return Ok(Fate::new(
+                kind,
+                InboundFate::Unattributed,
+                "its mail is not known any more",
+            ));
         };
         let fate = if is_news { InboundFate::Unsubscribed } else { InboundFate::Repeated };
         let learnt = Some((claim.message, claim.delivery));
@@ -406,7 +414,8 @@ impl Inner {
         let (peer, host, protocol) = (arrival.peer, &self.options.host_name, arrival.protocol);
         let date = rfc5322(self.clock.wall());
         let head = format!(
-            "Received: from {ehlo} ([{peer}])\r\n\tby {host} with {protocol} id {id};\r\n\t{date}\r\n"
+            "Received: from {ehlo} ([{peer}])\r\n\t\
+             by {host} with {protocol} id {id};\r\n\t{date}\r\n"
         );
         let mut mail = Vec::with_capacity(head.len() + received.mail.len());
         mail.extend_from_slice(head.as_bytes());

@@ -117,7 +117,9 @@ impl Told<'_> {
                 })
             }
             EventKind::Complained => Some(self.entry(SuppressionReason::Complaint)),
-            EventKind::Unsubscribed => Some(unsubscribed(self.message, self.about.subject, self.at)),
+            EventKind::Unsubscribed => {
+                Some(unsubscribed(self.message, self.about.subject, self.at))
+            }
             _ => None,
         }
     }
@@ -318,12 +320,18 @@ mod tests {
         let abuse = learnt(ReportKind::Complaint, None, NOTHING, Some(FeedbackType::Abuse));
         let abuse = abuse.expect("learnt");
         let entry = abuse.suppression.expect("an entry");
-        assert_eq!((abuse.kind, entry.scope), (EventKind::Complained, SuppressionScope::Organization));
+        assert_eq!(
+            (abuse.kind, entry.scope),
+            (EventKind::Complained, SuppressionScope::Organization)
+        );
         assert_eq!((entry.reason, entry.expires_at), (SuppressionReason::Complaint, None));
         let left = learnt(ReportKind::Complaint, None, NOTHING, Some(FeedbackType::OptOut));
         let left = left.expect("learnt");
         let entry = left.suppression.expect("an entry");
-        assert_eq!((left.kind, entry.reason), (EventKind::Unsubscribed, SuppressionReason::Unsubscribe));
+        assert_eq!(
+            (left.kind, entry.reason),
+            (EventKind::Unsubscribed, SuppressionReason::Unsubscribe)
+        );
         assert_eq!((entry.scope, entry.stream), (SuppressionScope::Stream, Some(StreamId(4))));
     }
 

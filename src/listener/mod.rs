@@ -12,6 +12,7 @@ mod certificates;
 mod connection;
 mod meters;
 mod places;
+mod question;
 mod sasl;
 pub mod session;
 mod verbs;

@@ -153,7 +153,7 @@ pub struct Session {
     pub(super) turns: u64,
     /// Of the mail that was submitted last.
     pub(super) mail_bytes: u64,
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
 impl Session {
@@ -331,50 +331,6 @@ impl Session {
         self.authenticated.as_ref().or(self.trusted.as_ref())
     }
 
-    /// Who asks (nobody we know, where no identity is required), and for which sender and declared
-    /// size, while the step is `CheckSender`.
-    pub fn in_question(&self) -> Option<(Option<&Identity>, &ReversePath, Option<u64>)> {
-        match &self.phase {
-            Phase::Sender(mail) => {
-                Some((self.identity(), &mail.envelope.sender, mail.declared))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whom the client wants to write to, while the step is `CheckRecipient`.
-    pub fn recipient_in_question(&self) -> Option<&Address> {
-        match &self.phase {
-            Phase::Recipient(recipient) => Some(&recipient.address),
-            _ => None,
-        }
-    }
-
-    pub fn recipient_checked(&mut self, answer: Result<(), Refusal>) {
-        if let Phase::Recipient(recipient) = std::mem::replace(&mut self.phase, Phase::Command) {
-            match (answer, self.transaction.as_mut()) {
-                (Ok(()), Some(transaction)) => {
-                    transaction.envelope.recipients.push(*recipient);
-                    self.reply("250 2.1.5 ok");
-                }
-                (Ok(()), None) => self.reply("503 5.5.1 Say MAIL first"),
-                (Err(refusal), _) => self.refuse(&refusal),
-            }
-        }
-    }
-
-    pub fn sender_checked(&mut self, answer: Result<(), Refusal>) {
-        if let Phase::Sender(transaction) = std::mem::replace(&mut self.phase, Phase::Command) {
-            match answer {
-                Ok(()) => {
-                    self.transaction = Some(transaction);
-                    self.reply("250 2.1.0 ok");
-                }
-                Err(refusal) => self.refuse(&refusal),
-            }
-        }
-    }
-
     pub fn verified(&mut self, verdict: Verdict) {
         self.phase = Phase::Command;
         match verdict {
@@ -417,20 +373,7 @@ impl Session {
         }
     }
 
-    /// As `submitted`, for mail from outside.
-    pub fn received(&mut self, answer: Result<(), Refusal>) {
-        self.phase = Phase::Command;
-        match answer {
-            Ok(()) => {
-                self.tally.accepted += 1;
-                self.tally.accepted_bytes += self.mail_bytes;
-                self.reply("250 2.0.0 taken");
-            }
-            Err(refusal) => self.refuse(&refusal),
-        }
-    }
-
-    fn refuse(&mut self, refusal: &Refusal) {
+    pub(super) fn refuse(&mut self, refusal: &Refusal) {
         self.reply(&harmless(&refusal.to_string()));
     }
 
@@ -707,7 +650,9 @@ mod tests {
         let said = world.say("EHLO a\r\n").story.join("\n");
         assert!(!said.contains("AUTH") && said.contains("STARTTLS"));
         world.story.clear();
-        world.say("AUTH PLAIN AGFwcAByaWdodA==\r\nMAIL FROM:<>\r\nRCPT TO:<x@d.example>\r\nDATA\r\n");
+        world.say(
+            "AUTH PLAIN AGFwcAByaWdodA==\r\nMAIL FROM:<>\r\nRCPT TO:<x@d.example>\r\nDATA\r\n",
+        );
         assert_eq!(world.codes(), ["502", "250", "550", "554"]);
         world.story.clear();
         world.say("RCPT TO:<known@d.example>\r\nRCPT TO:<x@d.example>\r\nDATA\r\nx\r\n.\r\n");

@@ -60,10 +60,10 @@ pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
+pub use people::{NewInvite, NewSession};
 pub use returns::{
     InboundMailRow, ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
 };
-pub use people::{NewInvite, NewSession};
 pub use rows::*;
 pub use search::{FoundPage, Search};
 pub use suppressions::{

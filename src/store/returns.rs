@@ -102,8 +102,15 @@ pub struct InboundMailRow {
 
 #[derive(Clone, Debug)]
 pub enum ReturnChange {
-    AddDomain { organization: OrganizationId, name: Domain, at: Timestamp },
-    RemoveDomain { id: ReturnDomainId, organization: Option<OrganizationId> },
+    AddDomain {
+        organization: OrganizationId,
+        name: Domain,
+        at: Timestamp,
+    },
+    RemoveDomain {
+        id: ReturnDomainId,
+        organization: Option<OrganizationId>,
+    },
     /// The id is the event's; the writer gives it.
     Returned(Box<Returned>, EventId),
     /// Soft bounces that hosts told in the dialogue.
@@ -111,7 +118,9 @@ pub enum ReturnChange {
     /// Mail that hosts took for addresses with soft bounces.
     Delivered(Vec<(OrganizationId, AddressHash)>),
     NoteMail(Box<InboundMailRow>),
-    ForgetMails { before: Timestamp },
+    ForgetMails {
+        before: Timestamp,
+    },
 }
 
 impl ReturnChange {
@@ -520,7 +529,8 @@ mod tests {
 
     #[test]
     fn a_mail_that_was_taken_and_bounced_later_is_no_delivery() {
-        let known = Tally { bounces: 2, first_at: Timestamp(0), last_at: Timestamp(1), deliveries: 1 };
+        let known =
+            Tally { bounces: 2, first_at: Timestamp(0), last_at: Timestamp(1), deliveries: 1 };
         assert_eq!(after(Some(known), true, Timestamp(5)).bounces, 3);
         assert_eq!(after(Some(known), false, Timestamp(5)).bounces, 1);
     }

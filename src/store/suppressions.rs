@@ -338,10 +338,7 @@ pub(super) async fn write(connection: &mut Connection, change: &SuppressionChang
 }
 
 /// PostgreSQL refuses to touch a row twice in one statement, so an address counts once.
-pub(super) async fn add(
-    connection: &mut Connection,
-    new: &[NewSuppression],
-) -> Result<u64> {
+pub(super) async fn add(connection: &mut Connection, new: &[NewSuppression]) -> Result<u64> {
     let mut seen = std::collections::HashSet::new();
     let place = |one: &NewSuppression| (one.hash.clone(), one.scope, one.organization, one.stream);
     let new: Vec<&NewSuppression> = new.iter().filter(|one| seen.insert(place(one))).collect();

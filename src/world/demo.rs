@@ -20,7 +20,8 @@ use tokio::task::JoinSet;
 use super::dns::Data;
 use super::narrator::narrate;
 use super::operators::{
-    ACCEPTING_DOMAIN, GREYLISTING_DOMAIN, OWN_DOMAIN, RETURN_DOMAIN, Operator, REFUSED_RECIPIENT, operators, zones,
+    ACCEPTING_DOMAIN, GREYLISTING_DOMAIN, OWN_DOMAIN, Operator, REFUSED_RECIPIENT, RETURN_DOMAIN,
+    operators, zones,
 };
 use super::seed::{Secrets, Seed, seed, write_private};
 use super::sink::Keep;
