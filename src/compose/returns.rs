@@ -150,7 +150,7 @@ impl Returns {
             }
             let Some(letters) = text.get(dash + 1..dash + 1 + TOKEN_LETTERS) else { break };
             let is_whole = letters.iter().all(is_letter)
-                && !text.get(dash + 1 + TOKEN_LETTERS).is_some_and(|b| is_letter(b));
+                && !text.get(dash + 1 + TOKEN_LETTERS).is_some_and(is_letter);
             let local = dash
                 .checked_sub(1)
                 .and_then(|start| std::str::from_utf8(&text[start..dash + 1 + TOKEN_LETTERS]).ok());
