@@ -23,6 +23,7 @@ mod limits;
 mod listener;
 mod peers;
 mod people;
+mod postal;
 mod report;
 mod scenarios;
 mod schema;

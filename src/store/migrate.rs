@@ -41,6 +41,7 @@ migrations! {
     (10, "0010_contacts"),
     (11, "0011_imports"),
     (12, "0012_templates"),
+    (40, "0040_postal"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {
