@@ -17,6 +17,7 @@ mod dns;
 mod dsn;
 mod faults;
 mod fetch;
+mod hostile;
 mod imports;
 mod layers;
 mod limits;

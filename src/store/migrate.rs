@@ -31,6 +31,7 @@ macro_rules! migrations {
 
 migrations! {
     (1, "0001_ledger"),
+    (2, "0002_fresh_mail"),
     (3, "0003_limits"),
     (4, "0004_sources"),
     (5, "0005_classification"),
