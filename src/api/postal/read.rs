@@ -126,11 +126,11 @@ async fn body(
 }
 
 fn status(found: &Found) -> Value {
-    let attempts = found.events.iter().filter(|event| postal::is_attempt(event.kind));
+    let mut attempts = found.events.iter().filter(|event| postal::is_attempt(event.kind));
     let state = found.delivery.state;
     json!({
         "status": postal::status(state, found.delivery.tries),
-        "last_delivery_attempt": attempts.last().map(|event| postal::seconds(event.at)),
+        "last_delivery_attempt": attempts.next_back().map(|event| postal::seconds(event.at)),
         "held": state == State::Held,
         "hold_expiry": (state == State::Held).then(|| postal::seconds(found.delivery.expires_at)),
     })
