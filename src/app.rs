@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
+use crate::campaign::feeder::Feeder;
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
@@ -76,6 +77,8 @@ pub enum AppError {
     Listener(#[from] ListenerError),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    #[error(transparent)]
+    Tokens(#[from] crate::token::KeyError),
     #[error(transparent)]
     Serve(#[from] api::ServeError),
     #[error("{what}: {why}")]
@@ -150,6 +153,7 @@ impl App {
         let (webhooks, webhooks_task) =
             Webhooks::start(store.clone(), fetcher, clock.clone(), stopped.clone());
         let limits = limits::open(&settings, &store, &clock).await?;
+        campaigns::link(&settings, &known.composer, &clock)?;
         let parts = parts(&settings, &kept, &known, limits, &clock)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
@@ -175,10 +179,15 @@ impl App {
         let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let state = api_state(&live, &store, (queue, audit, webhooks), &clock, reread);
+        let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
+        let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
+        let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
+        let parts = (queue, audit, webhooks, feeder);
+        let state = api_state(&live, &store, parts, &clock, reread);
         let router = api::router(ApiState { imports: Some(imports), ..state });
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
+        watched.push(("the feeder of campaigns", feeding));
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }
@@ -383,12 +392,13 @@ async fn keep_up_metrics(mut stop: watch::Receiver<bool>) {
 fn api_state(
     live: &Arc<Live>,
     store: &Store,
-    (queue, audit, webhooks): (Queue, Audit, Webhooks),
+    (queue, audit, webhooks, feeder): (Queue, Audit, Webhooks, Feeder),
     clock: &Clock,
     reread: Option<Reread>,
 ) -> ApiState {
     let schedule = live.schedule.clone();
     let nudge = Arc::new(move || {
+        feeder.wake();
         let schedule = schedule.clone();
         tokio::spawn(async move { schedule.reread().await });
     });

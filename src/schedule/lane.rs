@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::Shared;
 use super::answered::Answered;
+use super::composed::NotComposed;
 use super::grant::{Origin, Refusal, Stop};
 use super::limits::{Caps, Permit};
 use super::park::Parks;
@@ -282,9 +283,12 @@ impl Lane {
             }
             Err(error) => return self.set_aside(claimed, &error.to_string()),
         };
-        let mail = match shared.composer.compose(message, body).await {
-            Ok(mail) => mail,
-            Err(error) => return Box::pin(self.ourselves(claimed, &error.to_string())).await,
+        let (mail, pin) = match shared.composed(&self.site, &claimed[0], body).await {
+            Ok(composed) => composed,
+            Err(NotComposed::Settled(settlement)) => return Ended::Settled(settlement),
+            Err(NotComposed::Ourselves(why)) => {
+                return Box::pin(self.ourselves(claimed, &why)).await;
+            }
         };
         let transaction = transaction_of(claimed);
         if let Err(error) = shared.budgets.offer(permit).await {
@@ -315,6 +319,7 @@ impl Lane {
             dsn_passed_on: answer.dsn_passed_on,
             dialogue: answer.dialogue.lines,
             spent,
+            pin,
         };
         Ended::Settled(shared.conclude(&self.site, claimed, answered).await)
     }
@@ -428,6 +433,7 @@ impl Lane {
             dsn_passed_on: false,
             dialogue: failure.dialogue.lines,
             spent: Duration::ZERO,
+            pin: None,
         };
         Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
     }
@@ -441,6 +447,7 @@ impl Lane {
             dsn_passed_on: false,
             dialogue: Vec::new(),
             spent: Duration::ZERO,
+            pin: None,
         };
         Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
     }
@@ -487,7 +494,9 @@ fn transaction_of(claimed: &[Claimed]) -> Transaction {
     Transaction {
         sender: message.sender.clone(),
         recipients: claimed.iter().map(|one| one.delivery.recipient.clone()).collect(),
-        smtputf8: message.smtputf8,
+        // A mail made for one recipient asks for it only where his own address does.
+        smtputf8: message.smtputf8
+            || (message.body.is_recipe() && claimed[0].delivery.recipient.address.needs_smtputf8()),
         eight_bit: message.eight_bit,
         dsn_return: message.dsn_return,
         dsn_envelope_id: message.dsn_envelope_id.clone(),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::model::*;
 
+use super::campaigns::{self, CampaignChange};
 use super::classification::{self, ClassificationChange};
 use super::compaction::{self, BodyMove};
 use super::contact_definitions::{self, ContactChange};
@@ -75,6 +76,7 @@ pub enum Change {
         before: Timestamp,
     },
     Webhook(Box<WebhookChange>),
+    Campaign(CampaignChange),
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
@@ -197,6 +199,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
         Change::Import(change) => imports::write(connection, change, own.0).await,
         Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
+        Change::Campaign(change) => campaigns::write(connection, change).await,
     }
 }
 

@@ -5,6 +5,7 @@
 //!             and the event that tells of it are in the same transaction.
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
+mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
@@ -41,6 +42,7 @@ mod warmups; // warm-ups, what was answered, what was decided
 mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
+pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
@@ -331,6 +333,7 @@ fn statements() -> Vec<&'static Statement> {
         vec![&PING, &SHOW_FSYNC, &SHOW_COMMIT, &ledger::STANDINGS, &checkpoint::CHECKPOINT];
     all.extend(ledger::BATCH);
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
+    all.extend(campaigns::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
     all.extend(classification::ALL);
