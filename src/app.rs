@@ -7,6 +7,7 @@
 //! Knows not:  what any of its parts does.
 
 mod campaigns;
+mod desk;
 mod files;
 mod limits;
 mod memory;
@@ -147,6 +148,7 @@ impl App {
         let http = bind_http(&settings).await?;
         let kept = Kept::open(&settings, &clock).await?;
         let (store, spool, queue) = (kept.store.clone(), kept.spool.clone(), kept.queue.clone());
+        queue.note_suspended().await?;
         let known = Known::open(&settings, &store, &clock).await?;
         let (stop_tasks, stopped) = watch::channel(false);
         let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(&settings));
@@ -183,7 +185,7 @@ impl App {
         let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
         let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
         let parts = (queue, audit, webhooks, feeder);
-        let state = api_state(&live, &store, parts, &clock, reread);
+        let state = desk::api_state(&live, &store, parts, &clock, reread);
         let router = api::router(ApiState { imports: Some(imports), ..state });
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
@@ -386,49 +388,6 @@ async fn keep_up_metrics(mut stop: watch::Receiver<bool>) {
     let exposition = metrics();
     while tokio::time::timeout(METRICS_EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
         exposition.keep_up();
-    }
-}
-
-fn api_state(
-    live: &Arc<Live>,
-    store: &Store,
-    (queue, audit, webhooks, feeder): (Queue, Audit, Webhooks, Feeder),
-    clock: &Clock,
-    reread: Option<Reread>,
-) -> ApiState {
-    let schedule = live.schedule.clone();
-    let nudge = Arc::new(move || {
-        feeder.wake();
-        let schedule = schedule.clone();
-        tokio::spawn(async move { schedule.reread().await });
-    });
-    // Not an owner: the daemon's end must not wait for a handler that is never called again.
-    let owner = Arc::downgrade(live);
-    let reload = reread.map(|reread| -> api::Reloading {
-        Arc::new(move || {
-            let (owner, reread) = (owner.clone(), reread.clone());
-            Box::pin(async move {
-                match owner.upgrade() {
-                    Some(live) => live.reload(&reread).await,
-                    None => Ok(Reload::default()),
-                }
-            })
-        })
-    });
-    ApiState {
-        store: store.clone(),
-        auth: Some(live.auth.clone()),
-        composer: Some(live.composer.clone()),
-        queue: Some(queue),
-        audit: Some(audit),
-        imports: None,
-        schedule: Some(live.schedule.clone()),
-        reload,
-        webhooks: Some(webhooks),
-        classifier: Some(live.schedule.classifier()),
-        clock: clock.clone(),
-        dkim_dir: live.settings.load().node.dkim_dir.clone(),
-        nudge,
     }
 }
 

@@ -5,15 +5,18 @@
 //!             definite answer fails; addresses that nobody may be sent to are left out (A20).
 //! Knows not:  SMTP, sources, the store.
 
+mod authority;
 mod cache;
 mod lookup;
 mod mail_hosts;
 mod operators;
+pub mod spf;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::authority::Authority;
 use self::cache::{Cache, Fresh};
 use self::lookup::{Answer, Asker};
 use self::mail_hosts::Exchanges;

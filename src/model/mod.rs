@@ -9,6 +9,7 @@ pub mod address;
 pub mod campaign;
 pub mod class;
 pub mod contact;
+pub mod credential;
 pub mod envelope;
 pub mod event;
 pub mod flow;
@@ -40,6 +41,7 @@ pub use contact::{
     ConsentAction, ContactStatus, DateOrder, Field, FieldKind, FieldValue, ImportMode, ImportState,
     ListVisibility, MembershipStatus, OptIn, Slot, Stored, TemplateKind,
 };
+pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use flow::Flow;
