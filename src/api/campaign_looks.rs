@@ -9,7 +9,7 @@ use super::extract::Path;
 use super::problem::Problem;
 use crate::campaign::{Schema, launch, plan, templates};
 use crate::compose::Letter;
-use crate::compose::template::{Check, Rendered, Template, TemplateError, checks};
+use crate::compose::template::{Check, Rendered, Template, TemplateError, Weight, checks};
 use crate::contacts::{self, Contact};
 use crate::model::*;
 use crate::queue::NewMessage;
@@ -126,10 +126,15 @@ pub(super) async fn all_checks<N>(
         // Nobody in particular: what depends on a contact is told by a preview.
         let rendering = tokio::task::spawn_blocking(move || {
             let values = templates::preview_values(&templates::nobody());
-            let rendered = template.render(&values)?;
-            Ok::<_, TemplateError>(checks(&template, &rendered))
+            match template.render(&values) {
+                Ok(rendered) => checks(&template, &rendered),
+                Err(error) => {
+                    let why = format!("it cannot be made for a contact without values: {error}");
+                    vec![Check { weight: Weight::Doubtful, why }]
+                }
+            }
         });
-        all.extend(rendering.await.map_err(Problem::ours)??);
+        all.extend(rendering.await.map_err(Problem::ours)?);
     }
     Ok(CampaignChecks { audience, checks: all })
 }

@@ -15,6 +15,7 @@ use super::settler::Settlement;
 use super::site::Site;
 use super::verdict;
 use crate::compose::RecipeError;
+use crate::deliver::Transaction;
 use crate::model::*;
 use crate::queue::Claimed;
 use crate::store::{ClaimedDelivery, Settle};
@@ -75,5 +76,20 @@ fn settle(delivery: &ClaimedDelivery, error: &RecipeError, now: Timestamp) -> Se
         blame,
         fields: json!({ "reason": reason }),
         ..verdict::give_back(delivery, delivery.site, now)
+    }
+}
+
+/// Deliveries that the ready mail put together: one message, one recipient domain.
+pub(super) fn transaction_of(claimed: &[Claimed]) -> Transaction {
+    let message = &claimed[0].delivery.message;
+    Transaction {
+        sender: message.sender.clone(),
+        recipients: claimed.iter().map(|one| one.delivery.recipient.clone()).collect(),
+        // A mail made for one recipient asks for it only where his own address does.
+        smtputf8: message.smtputf8
+            || (message.body.is_recipe() && claimed[0].delivery.recipient.address.needs_smtputf8()),
+        eight_bit: message.eight_bit,
+        dsn_return: message.dsn_return,
+        dsn_envelope_id: message.dsn_envelope_id.clone(),
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Shared;
 use super::answered::Answered;
-use super::composed::NotComposed;
+use super::composed::{NotComposed, transaction_of};
 use super::grant::{Origin, Refusal, Stop};
 use super::limits::{Caps, Permit};
 use super::park::Parks;
@@ -486,19 +486,4 @@ impl Lane {
 
 fn deferred(blame: Blame, reason: String) -> Outcome {
     Outcome::Deferred { reply: None, blame, reason }
-}
-
-/// Deliveries that the ready mail put together: one message, one recipient domain.
-fn transaction_of(claimed: &[Claimed]) -> Transaction {
-    let message = &claimed[0].delivery.message;
-    Transaction {
-        sender: message.sender.clone(),
-        recipients: claimed.iter().map(|one| one.delivery.recipient.clone()).collect(),
-        // A mail made for one recipient asks for it only where his own address does.
-        smtputf8: message.smtputf8
-            || (message.body.is_recipe() && claimed[0].delivery.recipient.address.needs_smtputf8()),
-        eight_bit: message.eight_bit,
-        dsn_return: message.dsn_return,
-        dsn_envelope_id: message.dsn_envelope_id.clone(),
-    }
 }

@@ -134,7 +134,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_comes_back_from_short_lines(text in "[^\\x00-\\x1f]{0,300}(\n[^\\x00-\\x1f]{0,90}){0,3}") {
+        fn any_text_comes_back_from_short_lines(
+            text in "[^\\x00-\\x1f]{0,300}(\n[^\\x00-\\x1f]{0,90}){0,3}",
+        ) {
             let encoded = quoted_printable(&text);
             prop_assert!(encoded.split("\r\n").all(|line| line.len() <= 76 && line.is_ascii()));
             let back = decode::quoted_printable(encoded.as_bytes());
