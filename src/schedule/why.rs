@@ -206,13 +206,15 @@ impl Shared {
             return Ok(reasons);
         }
         let handle = self.sites.get(&site).map(|site| site.clone());
-        if handle.as_ref().is_some_and(|handle| handle.is_under_way(delivery.id)) {
-            return Ok(vec![Reason::new(ReasonKind::UnderWay, "it is being tried now", None)]);
-        }
         reasons.extend(self.reasons_at(site));
         let operator = self.router.operator(site).await.map_err(QueueError::from)?;
         let claimed = Claimed { delivery, body: None };
         reasons.extend(self.limits_for(&claimed, site, operator).await?);
+        // Asked last: a limit may be used up by the very attempt that is being made.
+        let id = claimed.delivery.id;
+        if handle.as_ref().is_some_and(|handle| handle.is_under_way(id)) {
+            return Ok(vec![Reason::new(ReasonKind::UnderWay, "it is being tried now", None)]);
+        }
         if reasons.is_empty() {
             reasons.push(of_turn(handle.as_deref()));
         }
