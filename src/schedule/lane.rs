@@ -285,10 +285,7 @@ impl Lane {
         };
         let (mail, pin) = match shared.composed(&self.site, &claimed[0], body).await {
             Ok(composed) => composed,
-            Err(NotComposed::Settled(settlement)) => return Ended::Settled(settlement),
-            Err(NotComposed::Ourselves(why)) => {
-                return Box::pin(self.ourselves(claimed, &why)).await;
-            }
+            Err(none) => return Box::pin(self.not_composed(claimed, none)).await,
         };
         let transaction = transaction_of(claimed);
         if let Err(error) = shared.budgets.offer(permit).await {
@@ -457,6 +454,13 @@ impl Lane {
         let message = claimed[0].delivery.message.id;
         tracing::error!(%message, reason, "a mail cannot be sent for a reason of our own");
         self.without_host(claimed, deferred(Blame::Ourselves, reason.to_owned())).await
+    }
+
+    async fn not_composed(&self, claimed: &[Claimed], none: NotComposed) -> Ended {
+        match none {
+            NotComposed::Settled(settlement) => Ended::Settled(settlement),
+            NotComposed::Ourselves(why) => self.ourselves(claimed, &why).await,
+        }
     }
 
     /// Trying again cannot help: held for a person.
