@@ -316,7 +316,7 @@ fn limit_changes(
         for wanted in wanted(row, now) {
             let limit = limit_of(row.id, wanted);
             let same = |known: &&LimitRow| Limit { id: LimitId(0), ..known.limit.clone() } == limit;
-            match left.iter().position(|known| same(known)) {
+            match left.iter().position(same) {
                 Some(at) => {
                     left.swap_remove(at);
                 }

@@ -24,7 +24,7 @@ use crate::store::{ClaimedDelivery, Settle};
 const STILL_WAIT: Duration = Duration::from_secs(60);
 
 pub enum NotComposed {
-    Settled(Settlement),
+    Settled(Box<Settlement>),
     /// It is tried again.
     Ourselves(String),
 }
@@ -50,7 +50,8 @@ impl Shared {
             Err(error) => settle(&claimed.delivery, &error, self.clock.now()),
         };
         let claimed = std::slice::from_ref(claimed);
-        Err(NotComposed::Settled(Settlement::new(site.clone(), claimed, vec![settle], None, None)))
+        let settlement = Settlement::new(site.clone(), claimed, vec![settle], None, None);
+        Err(NotComposed::Settled(Box::new(settlement)))
     }
 }
 

@@ -458,7 +458,7 @@ impl Lane {
 
     async fn not_composed(&self, claimed: &[Claimed], none: NotComposed) -> Ended {
         match none {
-            NotComposed::Settled(settlement) => Ended::Settled(settlement),
+            NotComposed::Settled(settlement) => Ended::Settled(*settlement),
             NotComposed::Ourselves(why) => self.ourselves(claimed, &why).await,
         }
     }
