@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::Shared;
 use super::answered::Answered;
+use super::composed::{NotComposed, transaction_of};
 use super::grant::{Origin, Refusal, Stop};
 use super::limits::{Caps, Permit};
 use super::park::Parks;
@@ -282,10 +283,11 @@ impl Lane {
             }
             Err(error) => return self.set_aside(claimed, &error.to_string()),
         };
-        let mail = match shared.composer.compose(message, body).await {
-            Ok(mail) => shared.composer.marked(mail, message, first.id),
-            Err(error) => return Box::pin(self.ourselves(claimed, &error.to_string())).await,
+        let (mail, pin) = match shared.composed(&self.site, &claimed[0], body).await {
+            Ok(composed) => composed,
+            Err(none) => return Box::pin(self.not_composed(claimed, none)).await,
         };
+        let mail = shared.composer.marked(mail, message, first.id);
         let sender = shared.composer.sender(message, first.id);
         let transaction = transaction_of(claimed, sender);
         if let Err(error) = shared.budgets.offer(permit).await {
@@ -316,6 +318,7 @@ impl Lane {
             dsn_passed_on: answer.dsn_passed_on,
             dialogue: answer.dialogue.lines,
             spent,
+            pin,
         };
         Ended::Settled(shared.conclude(&self.site, claimed, answered).await)
     }
@@ -429,6 +432,7 @@ impl Lane {
             dsn_passed_on: false,
             dialogue: failure.dialogue.lines,
             spent: Duration::ZERO,
+            pin: None,
         };
         Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
     }
@@ -442,6 +446,7 @@ impl Lane {
             dsn_passed_on: false,
             dialogue: Vec::new(),
             spent: Duration::ZERO,
+            pin: None,
         };
         Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
     }
@@ -451,6 +456,13 @@ impl Lane {
         let message = claimed[0].delivery.message.id;
         tracing::error!(%message, reason, "a mail cannot be sent for a reason of our own");
         self.without_host(claimed, deferred(Blame::Ourselves, reason.to_owned())).await
+    }
+
+    async fn not_composed(&self, claimed: &[Claimed], none: NotComposed) -> Ended {
+        match none {
+            NotComposed::Settled(settlement) => Ended::Settled(*settlement),
+            NotComposed::Ourselves(why) => self.ourselves(claimed, &why).await,
+        }
     }
 
     /// Trying again cannot help: held for a person.
@@ -480,17 +492,4 @@ impl Lane {
 
 fn deferred(blame: Blame, reason: String) -> Outcome {
     Outcome::Deferred { reply: None, blame, reason }
-}
-
-/// Deliveries that the ready mail put together: one message, one recipient domain.
-fn transaction_of(claimed: &[Claimed], sender: ReversePath) -> Transaction {
-    let message = &claimed[0].delivery.message;
-    Transaction {
-        sender,
-        recipients: claimed.iter().map(|one| one.delivery.recipient.clone()).collect(),
-        smtputf8: message.smtputf8,
-        eight_bit: message.eight_bit,
-        dsn_return: message.dsn_return,
-        dsn_envelope_id: message.dsn_envelope_id.clone(),
-    }
 }

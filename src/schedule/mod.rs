@@ -8,6 +8,7 @@
 pub mod adaptive; // what a host says about the pace
 mod alarm;
 mod answered; // what an attempt brought
+mod composed; // a body or a recipe becomes a mail
 mod conclude;
 mod custody;
 pub mod forecast; // when will it be done?
