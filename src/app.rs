@@ -14,6 +14,7 @@ mod memory;
 mod options;
 mod rules;
 mod signals;
+mod web;
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -178,7 +179,7 @@ impl App {
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
         let state = desk::api_state(&live, &store, (queue, audit, webhooks), &clock, reread);
-        let router = api::router(ApiState { imports: Some(imports), ..state });
+        let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
         let _lock = kept.lock;
