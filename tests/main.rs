@@ -29,6 +29,7 @@ mod schema;
 mod search;
 mod send;
 mod service;
+mod setup;
 mod sites;
 mod sources;
 mod spool;

@@ -32,6 +32,7 @@ mod segments;
 mod send;
 mod serve;
 mod session;
+mod setup;
 mod streamed;
 pub mod suppressions;
 mod templates;
@@ -132,6 +133,7 @@ impl<T> Page<T> {
 fn control() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(session::sign_in, session::who, session::sign_out))
+        .routes(routes!(setup::show, setup::begin))
         .routes(routes!(session::sessions))
         .routes(routes!(session::end_session))
         .routes(routes!(session::set_password))
@@ -256,13 +258,18 @@ pub fn router(state: ApiState) -> Router {
     let (router, document) = routes().split_for_parts();
     let document = openapi::finish(document);
     router
-        .fallback(|| async { Problem::not_found("nothing is served at this path") })
+        .fallback(|| async { nothing_here() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(counted))
         .with_state(Arc::new(Shared::new(state, document)))
+}
+
+/// What is answered where neither the API nor anybody else has something.
+pub fn nothing_here() -> Problem {
+    Problem::not_found("nothing is served at this path")
 }
 
 /// Mails that are read and built at the same time share this memory; who finds none waits.
