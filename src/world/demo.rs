@@ -369,7 +369,7 @@ fn tell(ready: &Ready<'_>, place: &Place, operators: &[Operator], options: &Demo
     println!("Postroad runs in the midst of a simulated internet; nothing leaves this machine.\n");
     println!("  Submission (STARTTLS, AUTH)  {submission}");
     println!("  Submission (TLS, AUTH)       {}", or_none(&ready.submissions));
-    println!("  HTTP                         {}", or_none(&ready.http));
+    println!("  Panel and API                {}", or_none(&ready.http));
     println!("  User, password               {}, {}", ready.smtp_user, ready.smtp_password);
     println!(
         "  Administrator, password      {}, {}",
