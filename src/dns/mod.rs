@@ -6,6 +6,7 @@
 //! Knows not:  SMTP, sources, the store.
 
 mod cache;
+mod facts;
 mod lookup;
 mod mail_hosts;
 mod operators;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::cache::{Cache, Fresh};
+pub use self::facts::Covered;
 use self::lookup::{Answer, Asker};
 use self::mail_hosts::Exchanges;
 pub use self::operators::{
