@@ -15,6 +15,7 @@ mod demo;
 mod dkim;
 mod dns;
 mod dsn;
+mod egress;
 mod faults;
 mod fetch;
 mod imports;

@@ -23,9 +23,11 @@ mod limits;
 mod lists;
 mod messages;
 mod openapi;
+pub mod pools;
 mod problem;
 mod segments;
 mod serve;
+pub mod sources;
 mod streamed;
 pub mod suppressions;
 mod templates;
@@ -60,6 +62,7 @@ use crate::config::{Mistakes, Reload};
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::schedule::Schedule;
+use crate::schedule::checks::Checker;
 use crate::store::Store;
 use crate::telemetry::names;
 use crate::webhooks::Webhooks;
@@ -90,6 +93,7 @@ pub struct ApiState {
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
+    pub checker: Option<Checker>,
     pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
@@ -165,12 +169,28 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(imports::cancel))
         .routes(routes!(imports::failed))
         .merge(campaign_routes())
+        .merge(source_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))
         .routes(routes!(imports::upload))
         .layer(from_fn(|request, next| answered_within(CHECK_WAIT, request, next)));
     quick.merge(slow)
+}
+
+fn source_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(sources::list, sources::add))
+        .routes(routes!(sources::show, sources::remove))
+        .routes(routes!(sources::set_state))
+        .routes(routes!(sources::set_override))
+        .routes(routes!(sources::test))
+        .routes(routes!(pools::list, pools::add))
+        .routes(routes!(pools::remove))
+        .routes(routes!(pools::put_member))
+        .routes(routes!(pools::remove_member))
+        .routes(routes!(pools::rules, pools::put_rule))
+        .routes(routes!(pools::remove_rule))
 }
 
 /// Templates are longer than other requests.

@@ -66,6 +66,7 @@ impl Desk {
             schedule: None,
             reload: None,
             classifier: None,
+            checker: None,
             webhooks: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),

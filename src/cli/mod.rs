@@ -16,10 +16,12 @@ mod dkim;
 mod domain;
 mod limit;
 mod migrate;
+mod pool;
 mod queue;
 mod report;
 mod screen;
 mod serve;
+mod source;
 mod suppression;
 mod webhook;
 mod why;
@@ -62,6 +64,12 @@ enum Command {
     /// Domains that may be sent from.
     #[command(subcommand)]
     Domain(domain::Domain),
+    /// Where mail leaves from.
+    #[command(subcommand)]
+    Source(source::Source),
+    /// Which sources carry which mail.
+    #[command(subcommand)]
+    Pool(pool::Pool),
     /// What may be sent where, by whom, in which time.
     #[command(subcommand)]
     Limit(limit::Limit),
@@ -172,6 +180,8 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Queue(queue) => queue::run(queue, load()?),
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
+        Command::Source(source) => source::run(source, load()?),
+        Command::Pool(pool) => pool::run(pool, load()?),
         Command::Limit(limit) => limit::run(limit, load()?),
         Command::Why { whom, json } => why::run(whom, json, load()?),
         Command::Lane(lane) => why::run_lane(lane, load()?),

@@ -7,7 +7,6 @@
 //! Knows not:  connections, outcomes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Shared;
 use super::park::{KEPT_FOR, Line, Park, Parks, Reach};
@@ -56,39 +55,20 @@ impl Shared {
         }
     }
 
-    /// The next source that may send this and open a connection for it.
-    pub(super) fn choose(&self, attempt: &mut Attempt) -> Result<Origin, Refusal> {
-        let now = self.clock.now();
-        let turn = self.source_turn.fetch_add(1, Ordering::Relaxed);
-        let count = self.sources.len();
-        let mut denials: Vec<Denial> = Vec::new();
-        for place in 0..count {
-            let origin = &self.sources[(turn + place) % count];
-            attempt.source = origin.id;
-            let limits = &self.limits;
-            let asked =
-                limits.would_grant(attempt, now).and_then(|()| limits.would_open(attempt, now));
-            match asked {
-                Ok(()) => return Ok(origin.clone()),
-                Err(denial) => denials.push(*denial),
-            }
-        }
-        Err(Refusal::of_all(denials))
-    }
-
-    /// Whether a denial for this source is one for all of them.
-    pub(super) fn stop_of(&self, denial: &Denial, attempt: &Attempt) -> Stop {
+    /// Whether a denial for this source is one for all of its pool.
+    pub(super) fn stop_of(&self, denial: &Denial, attempt: &Attempt, claimed: &Claimed) -> Stop {
         let of_source = matches!(
             denial.scope.from,
             FromScope::Source(_) | FromScope::EachSource | FromScope::Pool(_)
         );
         let now = self.clock.now();
         let mut other = attempt.clone();
-        let mut others = self.sources.iter().filter(|origin| origin.id != attempt.source);
+        let mut others = self.free_sources(claimed, attempt).into_iter();
         let another = of_source
-            && others.any(|origin| {
-                other.source = origin.id;
-                self.limits.would_grant(&other, now).is_ok()
+            && others.any(|source| {
+                other.source = source;
+                source != attempt.source
+                    && self.limits.would_grant(&other, now).is_ok()
                     && self.limits.would_open(&other, now).is_ok()
             });
         if another { Stop::Source } else { Stop::Site }
@@ -160,7 +140,7 @@ impl Refusal {
     }
 
     /// Of the denials, the one that ends first; there is one at least.
-    fn of_all(mut denials: Vec<Denial>) -> Refusal {
+    pub fn of_all(mut denials: Vec<Denial>) -> Refusal {
         denials.sort_by_key(|denial| denial.until.unwrap_or(Timestamp(i64::MAX)));
         let differs = |denial: &Denial| {
             let (own, first) = (&denial.scope, &denials[0].scope);

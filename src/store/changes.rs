@@ -20,8 +20,10 @@ use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
+use super::sources::{self, SourceChange};
 use super::suppressions::{self, SuppressionChange};
 use super::templates::{self, TemplateChange};
+use super::transaction::Events;
 use super::warmups;
 use super::webhooks::{self, WebhookChange};
 
@@ -59,6 +61,7 @@ pub enum Change {
     },
     RemoveSegment(SegmentId),
     Classification(ClassificationChange),
+    Sources(SourceChange, Timestamp),
     Limits(LimitChange),
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
@@ -126,6 +129,7 @@ pub async fn apply(
     connection: &mut Connection,
     changes: &[Change],
     own: (i64, i64),
+    events: &mut Events,
 ) -> Result<Vec<i64>> {
     connection.execute(&BEGIN, Vec::new()).await?;
     let sites = operators::sites(connection, &wishes(changes)).await?;
@@ -137,14 +141,19 @@ pub async fn apply(
         };
         answers.push(match known {
             Some(site) => site,
-            None => write(connection, change, own).await?,
+            None => write(connection, change, own, events).await?,
         });
     }
     connection.execute(&COMMIT, Vec::new()).await?;
     Ok(answers)
 }
 
-async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) -> Result<i64> {
+async fn write(
+    connection: &mut Connection,
+    change: &Change,
+    own: (i64, i64),
+    events: &mut Events,
+) -> Result<i64> {
     match change {
         Change::ReserveIds { name, count } => ids::reserve(connection, name, *count).await,
         Change::AddDomain { organization, name, at } => {
@@ -166,13 +175,9 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
         }
         Change::AddDkimKey(key) => {
-            let values = vec![
-                key.domain.as_str().into(),
-                key.selector.as_str().into(),
-                key.algorithm.as_str().into(),
-                key.record.as_str().into(),
-                key.created_at.0.into(),
-            ];
+            let texts = [key.domain.as_str(), &key.selector, key.algorithm.as_str(), &key.record];
+            let mut values: Vec<Value> = texts.map(Value::from).into();
+            values.push(key.created_at.0.into());
             rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
         }
         Change::Site { key, .. } => {
@@ -185,6 +190,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
         Change::Classification(change) => rows(classification::write(connection, change).await?),
+        Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,

@@ -40,6 +40,7 @@ migrations! {
     (10, "0010_contacts"),
     (11, "0011_imports"),
     (12, "0012_templates"),
+    (13, "0013_pools"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

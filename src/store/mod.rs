@@ -33,6 +33,7 @@ mod organizations; // organizations, streams, domains, keys, credentials
 mod plan; // what a batch writes, decided before it is written
 mod rows;
 mod sites; // sites, segments, census
+mod sources; // sources, pools and their rules
 mod suppressions; // addresses that are not written to
 mod templates; // templates and layouts
 mod transaction; // read, plan, write, commit
@@ -55,6 +56,7 @@ pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use rows::*;
+pub use sources::{SourceChange, SourceGiven, SourceTables};
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
@@ -346,6 +348,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(sites::ALL);
+    all.extend(sources::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);

@@ -72,6 +72,7 @@ impl TestApi {
             schedule: None,
             reload: None,
             classifier: None,
+            checker: None,
             webhooks: None,
             clock: clock.clone(),
             dkim_dir: directory.path().join("dkim-keys"),

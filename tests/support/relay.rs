@@ -103,6 +103,10 @@ impl TestRelay {
         &self.clock
     }
 
+    pub fn app(&self) -> &App {
+        self.app.as_ref().expect("runs")
+    }
+
     pub fn store(&self) -> &Store {
         &self.reader
     }
@@ -345,6 +349,7 @@ fn settings(mx: &FakeMx, directory: &std::path::Path) -> Settings {
         name: "only".to_owned(),
         address: vec![SOURCE.into()],
         ehlo: Some(HOST_NAME.to_owned()),
+        ..SourceSettings::default()
     }];
     settings
 }
