@@ -7,6 +7,7 @@
 //! Knows not:  what any of its parts does.
 
 mod campaigns;
+mod desk;
 mod files;
 mod limits;
 mod memory;
@@ -149,6 +150,7 @@ impl App {
         let http = bind_http(&settings).await?;
         let kept = Kept::open(&settings, &clock).await?;
         let (store, spool, queue) = (kept.store.clone(), kept.spool.clone(), kept.queue.clone());
+        queue.note_suspended().await?;
         let known = Known::open(&settings, &store, &clock).await?;
         let (stop_tasks, stopped) = watch::channel(false);
         let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(&settings));
@@ -181,7 +183,7 @@ impl App {
         let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let state = api_state(&live, &store, (queue, audit, webhooks), &clock, reread);
+        let state = desk::api_state(&live, &store, (queue, audit, webhooks), &clock, reread);
         let router = api::router(ApiState { imports: Some(imports), ..state });
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
@@ -404,49 +406,6 @@ async fn keep_up_metrics(mut stop: watch::Receiver<bool>) {
     let exposition = metrics();
     while tokio::time::timeout(METRICS_EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
         exposition.keep_up();
-    }
-}
-
-fn api_state(
-    live: &Arc<Live>,
-    store: &Store,
-    (queue, audit, webhooks): (Queue, Audit, Webhooks),
-    clock: &Clock,
-    reread: Option<Reread>,
-) -> ApiState {
-    let schedule = live.schedule.clone();
-    let nudge = Arc::new(move || {
-        let schedule = schedule.clone();
-        tokio::spawn(async move { schedule.reread().await });
-    });
-    // Not an owner: the daemon's end must not wait for a handler that is never called again.
-    let owner = Arc::downgrade(live);
-    let reload = reread.map(|reread| -> api::Reloading {
-        Arc::new(move || {
-            let (owner, reread) = (owner.clone(), reread.clone());
-            Box::pin(async move {
-                match owner.upgrade() {
-                    Some(live) => live.reload(&reread).await,
-                    None => Ok(Reload::default()),
-                }
-            })
-        })
-    });
-    ApiState {
-        store: store.clone(),
-        auth: Some(live.auth.clone()),
-        composer: Some(live.composer.clone()),
-        queue: Some(queue),
-        audit: Some(audit),
-        imports: None,
-        schedule: Some(live.schedule.clone()),
-        reload,
-        checker: Some(live.checker.clone()),
-        webhooks: Some(webhooks),
-        classifier: Some(live.schedule.classifier()),
-        clock: clock.clone(),
-        dkim_dir: live.settings.load().node.dkim_dir.clone(),
-        nudge,
     }
 }
 

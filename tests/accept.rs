@@ -77,6 +77,10 @@ impl Rights for FakeRights {
     fn rank(&self, stream: StreamId) -> i64 {
         stream.0 - 1
     }
+
+    fn take(&self, _: &Identity, _: u32) -> Result<(), Duration> {
+        Ok(())
+    }
 }
 
 struct Door {
@@ -133,10 +137,11 @@ fn submission(mail: &str) -> Submission {
 
 fn identity() -> Identity {
     Identity {
-        credential: CredentialId(3),
+        credential: Some(CredentialId(3)),
         name: "app".into(),
         organization: OrganizationId(1),
         stream: StreamId(1),
+        rules: Arc::default(),
     }
 }
 

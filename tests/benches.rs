@@ -7,6 +7,22 @@
 use std::process::Command;
 
 #[test]
+fn the_benchmark_of_sending_gets_every_mail_accepted_both_ways() {
+    let script = crate::sources::root().join("benches/send");
+    let done = Command::new("timeout")
+        .args(["--kill-after=10", "120"])
+        .arg(script)
+        .args(["--mails", "80", "--batch", "20", "--connections", "2", "--runs", "1"])
+        .args(["--binary", env!("CARGO_BIN_EXE_postroad")])
+        .output()
+        .expect("the script can be run");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}\n{errors}");
+    assert!(said.contains("median http") && said.contains("median smtp"), "{said}");
+}
+
+#[test]
 fn the_relay_benchmark_brings_every_mail_through_the_daemon() {
     // SAFETY: geteuid reads a number of this process and cannot fail.
     if unsafe { libc::geteuid() } != 0 {

@@ -34,7 +34,12 @@ impl Door for FakeDoor {
     ) -> Result<(), Refusal> {
         if sender.0.as_ref().is_some_and(|address| address.local() == "foreign") {
             let text = "foreign@ is not yours".into();
-            return Err(Refusal { code: 550, enhanced: Enhanced(5, 7, 1), text });
+            return Err(Refusal {
+                code: 550,
+                enhanced: Enhanced(5, 7, 1),
+                text,
+                retry_after: None,
+            });
         }
         Ok(())
     }
@@ -70,9 +75,12 @@ impl Post {
             organization: OrganizationId(1),
             name: "app".into(),
             secret_hash: hash_secret(SECRET),
+            secret_hash_before: None,
             stream: StreamId(1),
+            rules: CredentialRules::default(),
             created_at: Timestamp(0),
             revoked_at: None,
+            used_at: None,
         };
         let rows = Rows { credentials: vec![credential], ..Rows::default() };
         let trusted = ["127.0.0.1", "203.0.113.0/24"]

@@ -105,27 +105,27 @@ struct Seen<'a> {
 /// What the client is told; always 5xx, as nothing but the mail is looked at.
 pub fn inspect<'a, R: Rights>(
     submission: &'a Submission,
+    asked: Request,
     rights: &R,
     host_name: &str,
     clock: &Clock,
 ) -> Result<Findings<'a>, Refusal> {
     let (mail, envelope) = (submission.mail.as_ref(), &submission.envelope);
-    let organization = submission.identity.organization;
     check_size(mail.len() as u64)?;
     check_lines(mail)?;
     if let Some(sender) = &envelope.sender.0 {
-        check_domain(rights, organization, sender, "MAIL FROM")?;
+        check_domain(rights, &submission.identity, sender, "MAIL FROM")?;
     }
     let recipients = merged(&envelope.recipients)?;
     let section = HeaderSection::scan(mail).map_err(refuse_header)?;
-    let seen = Seen::of(&section, host_name)?;
+    let seen = Seen::of(&section, host_name, asked)?;
     seen.check_loops()?;
     seen.request.check_times(clock.now())?;
     let authors = seen.authors()?;
-    let domain = check_authors(rights, organization, &authors, "From")?;
+    let domain = check_authors(rights, &submission.identity, &authors, "From")?;
     if let Some(sender) = &seen.sender {
         let addresses = read_addresses(sender, "Sender")?;
-        check_authors(rights, organization, &addresses, "Sender")?;
+        check_authors(rights, &submission.identity, &addresses, "Sender")?;
     }
     let stream = seen.stream(rights, &submission.identity)?;
     let smtputf8 = check_utf8(envelope, &section, &authors)?;
@@ -177,12 +177,16 @@ fn refuse_header(error: HeaderError) -> Refusal {
 /// The owner of an address must be this organization. `place` says where the address stands.
 pub fn check_domain<R: Rights>(
     rights: &R,
-    organization: OrganizationId,
+    identity: &Identity,
     address: &Address,
     place: &str,
 ) -> Result<DomainId, Refusal> {
     let domain = address.domain();
-    rights.sending_domain(organization, domain).ok_or_else(|| {
+    if !identity.rules.may_send_as(address) {
+        let text = format!("{place} names {address}, which this credential may not send as");
+        return Err(Refusal::policy(text));
+    }
+    rights.sending_domain(identity.organization, domain).ok_or_else(|| {
         Refusal::policy(format!(
             "{place} names {domain}, which is not a domain of this account; \
              an administrator adds it with: postroad domain add {domain}"
@@ -193,13 +197,13 @@ pub fn check_domain<R: Rights>(
 /// The domain of the first, once all are allowed.
 fn check_authors<R: Rights>(
     rights: &R,
-    organization: OrganizationId,
+    identity: &Identity,
     addresses: &[Address],
     place: &str,
 ) -> Result<DomainId, Refusal> {
     let mut first = None;
     for address in addresses {
-        let domain = check_domain(rights, organization, address, place)?;
+        let domain = check_domain(rights, identity, address, place)?;
         first.get_or_insert(domain);
     }
     first.ok_or_else(|| unreadable(place, MailboxError::Empty))
@@ -252,8 +256,12 @@ fn merged(recipients: &[Recipient]) -> Result<Vec<Recipient>, Refusal> {
 }
 
 impl<'a> Seen<'a> {
-    fn of(section: &HeaderSection<'a>, host_name: &str) -> Result<Seen<'a>, Refusal> {
-        let mut seen = Seen::default();
+    fn of(
+        section: &HeaderSection<'a>,
+        host_name: &str,
+        asked: Request,
+    ) -> Result<Seen<'a>, Refusal> {
+        let mut seen = Seen { request: asked, ..Seen::default() };
         let mark = format!("by {host_name}{MARK}");
         for field in section.fields() {
             match kind_of(&field) {

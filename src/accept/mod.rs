@@ -5,13 +5,17 @@
 //! Knows not:  SMTP sessions, HTTP requests.
 
 mod inspect; // may this mail go out?
+pub mod letter; // a mail given as fields
 mod request; // the X-Postroad fields
 mod stamp; // what is put in and taken out
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+
+pub use request::Request;
 
 use crate::auth::{Auth, Identity};
 use crate::clock::Clock;
@@ -47,11 +51,13 @@ pub struct Refusal {
     pub code: u16,
     pub enhanced: Enhanced,
     pub text: String,
+    /// When trying again can help, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
     fn new(code: u16, enhanced: Enhanced, text: impl Into<String>) -> Refusal {
-        Refusal { code, enhanced, text: text.into() }
+        Refusal { code, enhanced, text: text.into(), retry_after: None }
     }
 
     /// The mail itself is not lawful; sending it again cannot help.
@@ -103,6 +109,8 @@ pub trait Rights: Clone + Send + Sync {
     fn sending_domain(&self, organization: OrganizationId, domain: &Domain) -> Option<DomainId>;
     fn stream(&self, organization: OrganizationId, name: &str) -> Option<StreamId>;
     fn rank(&self, stream: StreamId) -> i64;
+    /// Counts mails against the rate of a credential; else how long to wait.
+    fn take(&self, identity: &Identity, mails: u32) -> Result<(), Duration>;
 }
 
 impl Rights for Auth {
@@ -116,6 +124,10 @@ impl Rights for Auth {
 
     fn rank(&self, stream: StreamId) -> i64 {
         Auth::rank(self, stream)
+    }
+
+    fn take(&self, identity: &Identity, mails: u32) -> Result<(), Duration> {
+        Auth::take(self, identity, mails)
     }
 }
 
@@ -146,9 +158,10 @@ impl<L: Ledger, R: Rights> Acceptance<L, R> {
         declared_bytes: Option<u64>,
     ) -> Result<(), Refusal> {
         let bytes = declared_bytes.unwrap_or(0);
+        may_send(identity)?;
         inspect::check_size(bytes)?;
         if let Some(address) = &sender.0 {
-            inspect::check_domain(&self.rights, identity.organization, address, "MAIL FROM")?;
+            inspect::check_domain(&self.rights, identity, address, "MAIL FROM")?;
         }
         if self.ledger.has_room(bytes) { Ok(()) } else { Err(Refusal::no_room()) }
     }
@@ -159,7 +172,19 @@ impl<L: Ledger, R: Rights> Acceptance<L, R> {
     /// # Errors
     /// 5xx when the mail can never be taken, 4xx when the store cannot take it now.
     pub async fn submit(&self, submission: Submission) -> Result<MessageId, Refusal> {
-        let findings = inspect::inspect(&submission, &self.rights, &self.host_name, &self.clock)?;
+        self.submit_with(submission, Request::default()).await
+    }
+
+    /// As `submit`, with what the X-Postroad fields would ask for given beside the mail.
+    pub async fn submit_with(
+        &self,
+        submission: Submission,
+        request: Request,
+    ) -> Result<MessageId, Refusal> {
+        may_send(&submission.identity)?;
+        let findings =
+            inspect::inspect(&submission, request, &self.rights, &self.host_name, &self.clock)?;
+        self.rights.take(&submission.identity, 1).map_err(too_much)?;
         let refused = |error| refuse(&error, &submission.identity);
         let id = self.ledger.message_id().await.map_err(refused)?;
         let new = stamp::stamp(&submission, findings, id, &self.host_name, self.clock.wall());
@@ -168,6 +193,19 @@ impl<L: Ledger, R: Rights> Acceptance<L, R> {
         drop(mail);
         self.ledger.enqueue(id, new).await.map_err(|error| refuse(&error, &identity))
     }
+}
+
+fn may_send(identity: &Identity) -> Result<(), Refusal> {
+    match identity.rules.permits(Permission::Send) {
+        true => Ok(()),
+        false => Err(Refusal::policy("this credential may not send mail")),
+    }
+}
+
+/// Not refused for good: the client keeps the mail and tries again.
+fn too_much(wait: Duration) -> Refusal {
+    let text = format!("this credential has sent its share; try again in {} s", wait.as_secs() + 1);
+    Refusal { retry_after: Some(wait), ..Refusal::new(450, Enhanced(4, 7, 1), text) }
 }
 
 /// Our own trouble is never the client's fault: he keeps the mail and tries again (P5).

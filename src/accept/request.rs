@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use mail_parser::parsers::MessageStream;
 
 use super::Refusal;
+use super::letter::FieldError;
 use crate::model::Timestamp;
 use crate::wire::date;
 use crate::wire::header::Field;
@@ -63,6 +64,33 @@ impl Request {
         }
     }
 
+    /// From fields of their own, by the same rules.
+    ///
+    /// # Errors
+    /// The field that is wrong, and what it may hold.
+    pub fn of_fields(
+        stream: Option<&str>,
+        tag: Option<&str>,
+        metadata: Option<&serde_json::Map<String, serde_json::Value>>,
+        (not_before, not_after): (Option<Timestamp>, Option<Timestamp>),
+        key: Option<&str>,
+    ) -> Result<Request, FieldError> {
+        let metadata = metadata.map(|object| serde_json::Value::from(object.clone()).to_string());
+        Ok(Request {
+            stream: given("stream", stream, "must be a stream's name", name_of)?,
+            tag: given("tag", tag, "must be at most 128 octets of text", tag_of)?,
+            metadata: given("metadata", metadata.as_deref(), "is too large", object_of)?,
+            not_before,
+            not_after,
+            idempotency_key: given(
+                "idempotency_key",
+                key,
+                "must be 1 to 255 visible ASCII characters",
+                key_of,
+            )?,
+        })
+    }
+
     /// The two moments must leave a time between them.
     pub fn check_times(&self, now: Timestamp) -> Result<(), Refusal> {
         match (self.not_before, self.not_after) {
@@ -78,6 +106,16 @@ impl Request {
 }
 
 const MOMENT: &str = "seconds since 1970, an RFC 3339 time or an RFC 5322 date";
+
+fn given(
+    field: &str,
+    value: Option<&str>,
+    form: &str,
+    read: fn(&str) -> Option<String>,
+) -> Result<Option<String>, FieldError> {
+    let Some(value) = value else { return Ok(None) };
+    read(value).map(Some).ok_or_else(|| FieldError::new(field, form))
+}
 
 fn once<T>(place: &mut Option<T>, name: &str, form: &str, value: Option<T>) -> Result<(), Refusal> {
     if place.is_some() {

@@ -48,7 +48,7 @@ pub fn stamp(
     NewMessage {
         organization: submission.identity.organization,
         stream: findings.stream,
-        credential: Some(submission.identity.credential),
+        credential: submission.identity.credential,
         domain: Some(findings.domain),
         message_id_header: own_id.unwrap_or_else(|| {
             clipped_id(&findings.message_id.as_ref().map(|f| f.text()).unwrap_or_default())

@@ -6,6 +6,7 @@
 //! Knows not:  how a secret is checked (`auth`), what a handler does.
 
 use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -13,11 +14,15 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::ApiState;
-use super::caller::{Caller, Peer};
+use super::caller::{Caller, Peer, address_of, may_change};
 use super::problem::Problem;
+use crate::auth::people::Person;
 use crate::model::{OrganizationId, Permission, Scope, Timestamp};
+use crate::store::{AuditEntry, Store};
 
 /// Names the organization a call is about, for callers that belong to more than one.
 pub const ORGANIZATION_HEADER: &str = "postroad-organization";
@@ -28,11 +33,16 @@ pub struct Shared {
     /// When the deliveries were last counted for the metrics.
     counted_at: Mutex<Option<Timestamp>>,
     document: String,
+    /// Streams of events that may be open at once.
+    stream_places: Arc<Semaphore>,
 }
+
+const STREAMS_MAX: usize = 100;
 
 impl Shared {
     pub fn new(given: ApiState, document: String) -> Shared {
-        Shared { given, counted_at: Mutex::default(), document }
+        let stream_places = Arc::new(Semaphore::new(STREAMS_MAX));
+        Shared { given, counted_at: Mutex::default(), document, stream_places }
     }
 
     pub(super) fn auth(&self) -> Option<&crate::auth::Auth> {
@@ -97,7 +107,36 @@ pub struct Call<N> {
     shared: Arc<Shared>,
     caller: Option<Caller>,
     scope: Scope,
+    origin: Origin,
     need: PhantomData<fn() -> N>,
+}
+
+/// Where a request came from.
+pub struct Origin {
+    pub address: IpAddr,
+    /// The User-Agent, as it says itself.
+    pub agent: String,
+    /// On this very host, so that cookies may do without TLS.
+    pub is_local: bool,
+    /// By the browser's word one of our own pages has asked, or it is no browser.
+    pub is_own_page: bool,
+    /// Of a stream of events that was broken off.
+    pub last_event_id: Option<i64>,
+}
+
+impl Origin {
+    fn of(parts: &Parts) -> Origin {
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let peer = parts.extensions.get::<Peer>();
+        let is_browser = text("sec-fetch-site").is_some() || text("origin").is_some();
+        Origin {
+            address: address_of(parts).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            agent: text("user-agent").unwrap_or_default().to_owned(),
+            is_local: peer.is_some_and(|peer| peer.is_local(&parts.headers)),
+            is_own_page: !is_browser || may_change(parts).is_ok(),
+            last_event_id: text("last-event-id").and_then(|text| text.parse().ok()),
+        }
+    }
 }
 
 impl<N> Deref for Call<N> {
@@ -133,6 +172,60 @@ impl<N> Call<N> {
         }
     }
 
+    /// The person who is signed in; not a credential, not the operator.
+    pub fn person(&self) -> Result<&Person, Problem> {
+        match &self.caller {
+            Some(Caller::User(person)) => Ok(person),
+            _ => Err(Problem::new(StatusCode::FORBIDDEN, "only a user who is signed in has this")),
+        }
+    }
+
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The store; what is changed through this handle stands in the audit log with what was and
+    /// what is. An empty `target` stands for the id that the change gives.
+    pub fn audited<B: Serialize, A: Serialize>(
+        &self,
+        organization: Option<OrganizationId>,
+        (action, target): (&'static str, &str),
+        before: Option<&B>,
+        after: Option<&A>,
+    ) -> Result<Store, Problem> {
+        let entry = self.entry(organization, (action, target), before, after)?;
+        Ok(self.store.audited(entry))
+    }
+
+    /// A line of the audit log for what was done otherwise than by changing rows.
+    pub async fn told<A: Serialize>(
+        &self,
+        organization: Option<OrganizationId>,
+        what: (&'static str, &str),
+        after: &A,
+    ) -> Result<(), Problem> {
+        let entry = self.entry::<(), _>(organization, what, None, Some(after))?;
+        Ok(self.store.note(entry).await?)
+    }
+
+    fn entry<B: Serialize, A: Serialize>(
+        &self,
+        organization: Option<OrganizationId>,
+        (action, target): (&'static str, &str),
+        before: Option<&B>,
+        after: Option<&A>,
+    ) -> Result<AuditEntry, Problem> {
+        let actor = self.caller.as_ref().map_or_else(|| "nobody".to_owned(), Caller::name);
+        Ok(AuditEntry {
+            organization,
+            actor,
+            action,
+            target: target.to_owned(),
+            before: before.map(serde_json::to_value).transpose().map_err(Problem::ours)?,
+            after: after.map(serde_json::to_value).transpose().map_err(Problem::ours)?,
+        })
+    }
+
     /// None where nobody has to sign in.
     pub fn caller(&self) -> Option<&Caller> {
         self.caller.as_ref()
@@ -140,6 +233,10 @@ impl<N> Call<N> {
 
     pub(super) fn counted_at(&self) -> &Mutex<Option<Timestamp>> {
         &self.shared.counted_at
+    }
+
+    pub(super) fn stream_places(&self) -> &Arc<Semaphore> {
+        &self.shared.stream_places
     }
 
     pub(super) fn document(&self) -> String {
@@ -159,16 +256,14 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Call<N> {
             _ => Some(Caller::from_request_parts(parts, api).await?),
         };
         let scope = match &caller {
-            Some(caller) => chosen(caller.scope(), named(&parts.headers)?)?,
+            Some(caller) => caller.scope(named(&parts.headers)?)?,
             None => Scope::INSTALLATION,
         };
-        if let (Need::Permission(permission), Some(caller)) = (N::NEED, &caller)
-            && !caller.permits(permission)
-        {
-            let detail = format!("this needs the permission {permission}");
-            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        if let (Need::Permission(permission), Some(caller)) = (N::NEED, &caller) {
+            check(caller, permission, scope)?;
         }
-        Ok(Call { shared: api.clone(), caller, scope, need: PhantomData })
+        let origin = Origin::of(parts);
+        Ok(Call { shared: api.clone(), caller, scope, origin, need: PhantomData })
     }
 }
 
@@ -178,28 +273,16 @@ fn named(headers: &HeaderMap) -> Result<Option<OrganizationId>, Problem> {
     id.map(Some).ok_or_else(|| Problem::of_field(ORGANIZATION_HEADER, "must be an id"))
 }
 
-/// The caller's own scope, narrowed to the organization that he named.
-fn chosen(own: Scope, named: Option<OrganizationId>) -> Result<Scope, Problem> {
-    match named {
-        None => Ok(own),
-        Some(organization) if own.covers(organization) => Ok(Scope::of(organization)),
-        // Not told apart from one that exists and is another's.
-        Some(_) => {
-            Err(Problem::new(StatusCode::FORBIDDEN, "you do not belong to this organization"))
-        }
+fn check(caller: &Caller, permission: Permission, scope: Scope) -> Result<(), Problem> {
+    if scope == Scope::NOTHING {
+        let detail = format!("name the organization in the header {ORGANIZATION_HEADER}");
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_caller_narrows_his_scope_and_never_widens_it() {
-        let (own, other) = (OrganizationId(2), OrganizationId(3));
-        assert_eq!(chosen(Scope::INSTALLATION, Some(other)), Ok(Scope::of(other)));
-        assert_eq!(chosen(Scope::of(own), None), Ok(Scope::of(own)));
-        assert_eq!(chosen(Scope::of(own), Some(own)), Ok(Scope::of(own)));
-        assert_eq!(chosen(Scope::of(own), Some(other)).expect_err("refused").status, 403);
+    match caller.permits(permission, scope) {
+        true => Ok(()),
+        false => {
+            let detail = format!("this needs the permission {permission}");
+            Err(Problem::new(StatusCode::FORBIDDEN, detail))
+        }
     }
 }

@@ -32,6 +32,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value: Value = serde_json::from_slice(bytes)
         .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, format!("not JSON: {why}")))?;
+    of_value(value)
+}
+
+/// A part of a body that is an object in itself.
+pub(super) fn of_value<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     let Value::Object(object) = value else {
         return Err(Problem::unprocessable("the body must be a JSON object"));
     };

@@ -8,10 +8,12 @@ use super::extract::Path;
 use super::problem::Problem;
 use super::{ApiState, Page};
 use crate::auth;
-use crate::model::OrganizationId;
+use crate::model::{CredentialRules, OrganizationId};
 use crate::store::CredentialRow;
+use crate::wire::network::Network;
 
 const NAME_BYTES_MAX: usize = 64;
+const RULES_MAX: usize = 100;
 
 /// List credentials, revoked ones too.
 #[utoipa::path(get, path = "/v1/credentials", tag = "credentials",
@@ -34,6 +36,8 @@ pub struct NewCredential {
     organization: Option<OrganizationId>,
     #[serde(default = "transactional")]
     stream: String,
+    #[serde(default)]
+    rules: CredentialRules,
 }
 
 fn transactional() -> String {
@@ -55,6 +59,7 @@ pub(super) async fn add(
     Json(new): Json<NewCredential>,
 ) -> Result<axum::Json<Made>, Problem> {
     lawful_name(&new.name)?;
+    lawful_rules(&new.rules)?;
     let organization = call.organization_or(new.organization)?;
     let streams = call.store.streams().await?;
     let stream = streams
@@ -64,7 +69,10 @@ pub(super) async fn add(
     // Hashing is slow by intent, so it must not stand in the way of others.
     let (secret, hash) =
         tokio::task::spawn_blocking(auth::new_secret).await.map_err(Problem::ours)?;
-    let made = call.store.add_credential(organization, &new.name, &hash, stream.id).await;
+    let action = ("credential.added", new.name.as_str());
+    let store = call.audited::<(), _>(Some(organization), action, None, Some(&new.rules))?;
+    let NewCredential { name, rules, .. } = new;
+    let made = store.add_credential_with(organization, &name, &hash, stream.id, rules).await;
     let credential = made.map_err(|error| match error {
         crate::store::StoreError::Duplicate(_) => {
             let problem = Problem::conflict("there is a credential of this name");
@@ -87,12 +95,94 @@ fn lawful_name(name: &str) -> Result<(), Problem> {
     Err(Problem::of_field("name", "must be 1 to 64 letters, digits or any of - _ . @ +"))
 }
 
+fn lawful_rules(rules: &CredentialRules) -> Result<(), Problem> {
+    if let Some(scope) = rules.scopes.iter().find(|scope| !scope.is_for_credentials()) {
+        let detail = format!("a credential cannot have {scope}: that takes a person");
+        return Err(Problem::of_field("rules.scopes", detail));
+    }
+    if rules.senders.len().max(rules.networks.len()).max(rules.scopes.len()) > RULES_MAX {
+        let detail = format!("at most {RULES_MAX} scopes, senders and networks");
+        return Err(Problem::of_field("rules", detail));
+    }
+    match rules.networks.iter().find_map(|text| Network::parse(text).err()) {
+        Some(why) => Err(Problem::of_field("rules.networks", why.to_string())),
+        None => Ok(()),
+    }
+}
+
 /// The running daemon takes up what was changed; on a stopped store nobody needs to.
 pub(super) async fn reload(api: &ApiState) -> Result<(), Problem> {
     match &api.auth {
         Some(auth) => Ok(auth.reload().await?),
         None => Ok(()),
     }
+}
+
+fn gone() -> Problem {
+    Problem::not_found("there is no such credential, or it was revoked before")
+}
+
+/// The caller's credential of this name, unless it was revoked.
+async fn valid(call: &Call<needs::CredentialsWrite>, name: &str) -> Result<CredentialRow, Problem> {
+    let rows = call.store.credentials().await?;
+    let own = |row: &CredentialRow| {
+        row.name == name && row.revoked_at.is_none() && call.scope().covers(row.organization)
+    };
+    rows.into_iter().find(own).ok_or_else(gone)
+}
+
+/// Change what a credential may do; its secret stays.
+#[utoipa::path(patch, path = "/v1/credentials/{name}", tag = "credentials",
+    params(("name" = String, Path, description = "The credential's name")),
+    responses((status = 200, body = CredentialRow)), security(("key" = ["credentials_write"])))]
+pub(super) async fn change(
+    call: Call<needs::CredentialsWrite>,
+    Path(name): Path<String>,
+    Json(rules): Json<CredentialRules>,
+) -> Result<axum::Json<CredentialRow>, Problem> {
+    lawful_rules(&rules)?;
+    let row = valid(&call, &name).await?;
+    let action = ("credential.changed", name.as_str());
+    let store = call.audited(Some(row.organization), action, Some(&row.rules), Some(&rules))?;
+    store.set_credential_rules(row.id, &rules).await?;
+    reload(&call).await?;
+    Ok(axum::Json(CredentialRow { rules, ..row }))
+}
+
+/// Make a new secret; the one so far stays valid beside it until the rotation is finished.
+#[utoipa::path(post, path = "/v1/credentials/{name}/rotate", tag = "credentials",
+    params(("name" = String, Path, description = "The credential's name")),
+    responses((status = 200, body = Made)), security(("key" = ["credentials_write"])))]
+pub(super) async fn rotate(
+    call: Call<needs::CredentialsWrite>,
+    Path(name): Path<String>,
+) -> Result<axum::Json<Made>, Problem> {
+    let credential = valid(&call, &name).await?;
+    let (secret, hash) =
+        tokio::task::spawn_blocking(auth::new_secret).await.map_err(Problem::ours)?;
+    let action = ("credential.rotated", name.as_str());
+    let store = call.audited::<(), ()>(Some(credential.organization), action, None, None)?;
+    store.rotate_credential(credential.id, &hash).await?;
+    reload(&call).await?;
+    Ok(axum::Json(Made { credential, secret }))
+}
+
+/// Finish a rotation: the secret from before is refused from now on.
+#[utoipa::path(delete, path = "/v1/credentials/{name}/previous-secret", tag = "credentials",
+    params(("name" = String, Path, description = "The credential's name")),
+    responses((status = 200, body = CredentialRow)), security(("key" = ["credentials_write"])))]
+pub(super) async fn finish_rotation(
+    call: Call<needs::CredentialsWrite>,
+    Path(name): Path<String>,
+) -> Result<axum::Json<CredentialRow>, Problem> {
+    let row = valid(&call, &name).await?;
+    let action = ("credential.rotation_finished", name.as_str());
+    let store = call.audited::<(), ()>(Some(row.organization), action, None, None)?;
+    if !store.drop_secret_before(row.id).await? {
+        return Err(Problem::conflict("only one secret is valid"));
+    }
+    reload(&call).await?;
+    Ok(axum::Json(row))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -108,10 +198,11 @@ pub(super) async fn revoke(
     call: Call<needs::CredentialsWrite>,
     Path(name): Path<String>,
 ) -> Result<axum::Json<Revoked>, Problem> {
-    let rows = call.store.credentials().await?;
-    let own = rows.iter().any(|row| row.name == name && call.scope().covers(row.organization));
-    if !own || !call.store.revoke_credential(&name).await? {
-        return Err(Problem::not_found("there is no such credential, or it was revoked before"));
+    let row = valid(&call, &name).await?;
+    let action = ("credential.revoked", name.as_str());
+    let store = call.audited::<_, ()>(Some(row.organization), action, Some(&row.rules), None)?;
+    if !store.revoke_credential(&name).await? {
+        return Err(gone());
     }
     reload(&call).await?;
     tracing::info!(credential = %name, "a credential was revoked");

@@ -168,6 +168,15 @@ impl Action {
         }
     }
 
+    const fn told(self) -> &'static str {
+        match self {
+            Action::Hold => "deliveries.held",
+            Action::Release => "deliveries.released",
+            Action::Retry => "deliveries.retried",
+            Action::Cancel => "deliveries.cancelled",
+        }
+    }
+
     /// The states in which it changes anything; as `model::next` has it.
     const fn applies_to(self) -> &'static [DeliveryState] {
         match self {
@@ -256,6 +265,10 @@ pub(super) async fn steer(
     if steered.changed > 0 {
         tracing::info!(action = ?order.action, count = steered.changed, reason = %order.reason,
             "deliveries were steered");
+        let after = serde_json::json!({"filter": order.filter, "reason": order.reason,
+            "count": steered.changed});
+        let action = (order.action.told(), "deliveries");
+        call.told(confined.or(order.filter.organization), action, &after).await?;
         (call.nudge)();
     }
     Ok(axum::Json(steered))

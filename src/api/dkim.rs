@@ -63,7 +63,10 @@ pub(super) async fn create(
     };
     let rows: Vec<DkimKeyRow> = made.into_iter().map(row).collect();
     for row in &rows {
-        call.store.add_dkim_key(row).await?;
+        let action = ("dkim_key.added", row.domain.as_str());
+        let owner = domains.iter().find(|own| own.name == row.domain).map(|own| own.organization);
+        let store = call.audited::<(), _>(owner, action, None, Some(row))?;
+        store.add_dkim_key(row).await?;
         tracing::info!(domain = %row.domain, selector = %row.selector, "a DKIM key was made");
     }
     if let Some(composer) = &call.composer {

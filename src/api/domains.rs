@@ -37,7 +37,9 @@ pub(super) async fn add(
     Json(new): Json<NewDomain>,
 ) -> Result<axum::Json<DomainRow>, Problem> {
     let organization = call.organization_or(new.organization)?;
-    let made = call.store.add_domain(organization, &new.name).await;
+    let action = ("domain.added", new.name.as_str());
+    let store = call.audited::<(), _>(Some(organization), action, None, Some(&new.name))?;
+    let made = store.add_domain(organization, &new.name).await;
     let row = made.map_err(|error| match error {
         StoreError::Duplicate(_) => {
             let problem = Problem::conflict("this domain belongs to an organization already");

@@ -15,22 +15,29 @@ pub mod credentials;
 mod daemon;
 pub mod deliveries;
 mod dkim;
+pub mod domain_check;
 mod domains;
+mod events;
 mod extract;
 mod health;
 mod imports;
 mod limits;
 mod lists;
+mod log;
 mod messages;
 mod openapi;
+mod organizations;
 pub mod pools;
 mod problem;
 mod segments;
+mod send;
 mod serve;
+mod session;
 pub mod sources;
 mod streamed;
 pub mod suppressions;
 mod templates;
+pub mod users;
 pub mod webhooks;
 mod why;
 
@@ -44,6 +51,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -53,6 +61,7 @@ pub use problem::Problem;
 pub use serve::{OperatorSocket, ServeError, TcpOptions, serve_tcp, serve_unix};
 pub use why::{LaneView, Why};
 
+use crate::accept::Acceptance;
 use crate::auth::Auth;
 use crate::campaign::import::Imports;
 use crate::classify::LiveClassifier;
@@ -70,6 +79,9 @@ use access::Shared;
 
 /// No request to /v1 carries more.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Of bodies of requests that send mail, all together.
+const SEND_ROOM_KIB: usize = 256 * 1024;
+const _: () = assert!(SEND_ROOM_KIB * 1024 > send::SEND_BYTES_MAX);
 /// But those that hold a template: body, text and subject, each escaped in JSON.
 const TEMPLATE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long an answer may take, the reading of its request included.
@@ -88,7 +100,11 @@ pub struct ApiState {
     pub auth: Option<Auth>,
     pub composer: Option<Composer>,
     pub queue: Option<Queue>,
+    /// The only door for mail.
+    pub door: Option<Acceptance>,
     pub audit: Option<Audit>,
+    /// Looks at the records of sending domains.
+    pub looker: Option<domain_check::Looker>,
     pub imports: Option<Imports>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
@@ -116,6 +132,33 @@ impl<T> Page<T> {
     }
 }
 
+/// People, tenants, and what happened.
+fn control() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(session::sign_in, session::who, session::sign_out))
+        .routes(routes!(session::sessions))
+        .routes(routes!(session::end_session))
+        .routes(routes!(session::set_password))
+        .routes(routes!(session::begin_totp))
+        .routes(routes!(session::confirm_totp))
+        .routes(routes!(session::remove_totp))
+        .routes(routes!(users::list))
+        .routes(routes!(users::everybody, users::add))
+        .routes(routes!(users::disable))
+        .routes(routes!(users::change, users::remove))
+        .routes(routes!(users::invites, users::invite))
+        .routes(routes!(users::withdraw))
+        .routes(routes!(users::accept))
+        .routes(routes!(organizations::list, organizations::add))
+        .routes(routes!(organizations::suspend))
+        .routes(routes!(organizations::resume))
+        .routes(routes!(organizations::streams, organizations::add_stream))
+        .routes(routes!(organizations::audit))
+        .routes(routes!(events::list))
+        .routes(routes!(events::kinds))
+        .routes(routes!(events::stream))
+}
+
 /// Every route there is; the document is made of the same rows.
 fn routes() -> OpenApiRouter<Arc<Shared>> {
     let quick = OpenApiRouter::with_openapi(openapi::head())
@@ -128,9 +171,14 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(deliveries::steer))
         .routes(routes!(deliveries::show))
         .routes(routes!(messages::show))
+        .routes(routes!(log::raw))
+        .routes(routes!(log::resend))
         .routes(routes!(credentials::list, credentials::add))
-        .routes(routes!(credentials::revoke))
+        .routes(routes!(credentials::revoke, credentials::change))
+        .routes(routes!(credentials::rotate))
+        .routes(routes!(credentials::finish_rotation))
         .routes(routes!(domains::list, domains::add))
+        .routes(routes!(domain_check::check))
         .routes(routes!(dkim::list, dkim::create))
         .routes(routes!(limits::list, limits::add))
         .routes(routes!(limits::remove))
@@ -151,6 +199,33 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(classification::rules, classification::add))
         .routes(routes!(classification::try_out))
         .routes(routes!(classification::remove))
+        .merge(control())
+        .merge(contact_routes())
+        .merge(source_routes())
+        .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
+    let slow = OpenApiRouter::new()
+        .routes(routes!(daemon::check))
+        .routes(routes!(imports::upload))
+        .layer(from_fn(|request, next| answered_within(CHECK_WAIT, request, next)));
+    let room = Arc::new(Semaphore::new(SEND_ROOM_KIB));
+    let sending = OpenApiRouter::new()
+        .routes(routes!(send::send, log::search))
+        .routes(routes!(send::send_batch))
+        .routes(routes!(send::send_raw))
+        .layer(DefaultBodyLimit::max(send::SEND_BYTES_MAX))
+        .layer(from_fn(move |request, next| within_room(room.clone(), request, next)))
+        .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
+    quick.merge(slow).merge(sending)
+}
+
+/// The names of all operations, as the document has them.
+pub fn operation_names() -> Vec<String> {
+    openapi::names(routes().into_openapi())
+}
+
+/// Who is written to.
+fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
         .routes(routes!(contacts::list, contacts::add))
         .routes(routes!(contacts::count))
         .routes(routes!(contacts::export))
@@ -169,13 +244,6 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(imports::cancel))
         .routes(routes!(imports::failed))
         .merge(campaign_routes())
-        .merge(source_routes())
-        .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
-    let slow = OpenApiRouter::new()
-        .routes(routes!(daemon::check))
-        .routes(routes!(imports::upload))
-        .layer(from_fn(|request, next| answered_within(CHECK_WAIT, request, next)));
-    quick.merge(slow)
 }
 
 fn source_routes() -> OpenApiRouter<Arc<Shared>> {
@@ -215,6 +283,20 @@ pub fn router(state: ApiState) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(counted))
         .with_state(Arc::new(Shared::new(state, document)))
+}
+
+/// Mails that are read and built at the same time share this memory; who finds none waits.
+async fn within_room(room: Arc<Semaphore>, request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    // A body whose length is not told may be as long as any.
+    let told = !request.headers().contains_key(header::TRANSFER_ENCODING);
+    let length = length.unwrap_or(if told { 0 } else { send::SEND_BYTES_MAX });
+    let kib = length.min(send::SEND_BYTES_MAX) / 1024 + 1;
+    match room.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await {
+        Ok(_room) => next.run(request).await,
+        Err(_) => Problem::unavailable("the daemon is about to stop").into_response(),
+    }
 }
 
 async fn answered_within(wait: Duration, request: Request, next: Next) -> Response {

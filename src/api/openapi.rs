@@ -4,6 +4,8 @@
 //! Promises:   what is routed is in the document, what is in the document is routed.
 //! Knows not:  what any operation does.
 
+use std::collections::BTreeMap;
+
 use axum::http::header;
 use axum::response::IntoResponse;
 use utoipa::OpenApi as _;
@@ -17,10 +19,8 @@ use utoipa::openapi::{
 };
 
 use super::access::{Call, ORGANIZATION_HEADER, needs};
+use super::caller::SESSION_COOKIE;
 use super::problem::Problem;
-
-/// The name of the session's cookie, as the document tells it.
-const SESSION_COOKIE: &str = "postroad_session";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -54,11 +54,40 @@ pub(super) fn finish(mut document: OpenApi) -> String {
         components.add_security_scheme(name, scheme);
     }
     document.components = Some(components);
-    for item in document.paths.paths.values_mut() {
-        operations(item).into_iter().for_each(complete);
-    }
+    complete_all(&mut document);
     // What was made of our own types can always be written.
     document.to_json().unwrap_or_default()
+}
+
+/// Of every operation.
+pub(super) fn names(mut document: OpenApi) -> Vec<String> {
+    complete_all(&mut document);
+    let all = document.paths.paths.values_mut().flat_map(operations);
+    all.filter_map(|operation| operation.operation_id.clone()).collect()
+}
+
+/// Resources that share a tag may have verbs in common; then the one that the tag is not named
+/// after is named after its path.
+fn complete_all(document: &mut OpenApi) {
+    let mut names = BTreeMap::new();
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            complete(operation);
+            *names.entry(operation.operation_id.clone()).or_insert(0) += 1;
+        }
+    }
+    for (path, item) in &mut document.paths.paths {
+        let resource = path.trim_start_matches("/v1/").split('/').next().unwrap_or_default();
+        for operation in operations(item) {
+            let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            let name = operation.operation_id.clone();
+            let is_shared = names.get(&name).is_some_and(|count| *count > 1);
+            if let (true, Some(name)) = (is_shared && resource != tag, name) {
+                let verb = name.trim_start_matches(&format!("{tag}_"));
+                operation.operation_id = Some(format!("{}_{verb}", resource.replace('-', "_")));
+            }
+        }
+    }
 }
 
 fn schemes() -> [(&'static str, SecurityScheme); 3] {

@@ -20,6 +20,35 @@ pub struct Rows {
 pub(super) struct Entry {
     pub identity: Identity,
     pub hash: Arc<str>,
+    /// The secret before the last rotation.
+    pub hash_before: Option<Arc<str>>,
+    /// Where it may be used from; empty: everywhere.
+    pub networks: Vec<Network>,
+    pub used_at: Option<Timestamp>,
+}
+
+impl Entry {
+    pub fn is_hash(&self, hash: &Arc<str>) -> bool {
+        self.hash == *hash || self.hash_before.as_ref() == Some(hash)
+    }
+
+    pub fn may_be_used(&self, peer: IpAddr, now: Timestamp) -> bool {
+        let near = self.identity.rules.networks.is_empty()
+            || self.networks.iter().any(|network| network.contains(peer));
+        near && !self.identity.rules.is_expired(now)
+    }
+}
+
+/// One that cannot be read is left out and holds nobody: it was meant to keep others away.
+fn networks(row: &CredentialRow) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for text in &row.rules.networks {
+        match Network::parse(text) {
+            Ok(network) => networks.push(network),
+            Err(why) => tracing::error!(credential = %row.name, %why, "a network cannot be read"),
+        }
+    }
+    networks
 }
 
 #[derive(Default)]
@@ -36,13 +65,21 @@ impl Directory {
     pub fn of(rows: Rows, trusted: &[(Network, String)]) -> Directory {
         let mut directory = Directory::default();
         for row in rows.credentials.into_iter().filter(|row| row.revoked_at.is_none()) {
+            let networks = networks(&row);
             let identity = Identity {
-                credential: row.id,
+                credential: Some(row.id),
                 name: row.name.clone(),
                 organization: row.organization,
                 stream: row.stream,
+                rules: Arc::new(row.rules),
             };
-            let entry = Entry { identity, hash: row.secret_hash.into() };
+            let entry = Entry {
+                identity,
+                hash: row.secret_hash.into(),
+                hash_before: row.secret_hash_before.map(Into::into),
+                networks,
+                used_at: row.used_at,
+            };
             directory.credentials.insert(row.name, entry);
         }
         for row in rows.domains {

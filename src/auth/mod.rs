@@ -6,6 +6,8 @@
 
 mod directory;
 mod patience;
+pub mod people;
+mod rate;
 mod secrets;
 
 use std::net::IpAddr;
@@ -26,16 +28,18 @@ use crate::wire::network::Network;
 
 pub use directory::Rows;
 pub use patience::prefix;
-pub use secrets::{hash_secret, new_secret, random_octets};
+pub use secrets::{hash_secret, new_secret, new_token, random_octets};
 
 /// Somebody who may submit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    pub credential: CredentialId,
+    /// None for a person who sends in the panel.
+    pub credential: Option<CredentialId>,
     /// The credential's name, for logs.
     pub name: String,
     pub organization: OrganizationId,
     pub stream: StreamId,
+    pub rules: Arc<CredentialRules>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +62,8 @@ const HASH_WAIT_MAX: Duration = Duration::from_secs(20);
 /// once all the same.
 const CHECKED_FOR: Duration = Duration::from_secs(15 * 60);
 const CHECKED_MAX: u64 = 10_000;
+/// The last use of a credential is written down no more often.
+const USE_NOTED_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// A cheap handle. Holds domains, streams and credentials in memory; `reload` after a change.
 #[derive(Clone)]
@@ -73,6 +79,9 @@ struct Inner {
     checked: Cache<[u8; 32], Arc<str>>,
     digest_key: hmac::Key,
     patience: Patience,
+    rates: rate::Rates,
+    /// When the use of a credential was last written down.
+    used: Cache<CredentialId, Timestamp>,
     clock: Clock,
     hashers: Semaphore,
     waiting: Semaphore,
@@ -116,6 +125,8 @@ impl Auth {
             checked: Cache::builder().max_capacity(CHECKED_MAX).time_to_live(CHECKED_FOR).build(),
             digest_key,
             patience: Patience::new(clock.clone()),
+            rates: rate::Rates::new(clock.clone()),
+            used: Cache::new(CHECKED_MAX),
             clock,
             hashers: Semaphore::new(HASHERS),
             waiting: Semaphore::new(HASHERS_WAITING_MAX),
@@ -159,14 +170,29 @@ impl Auth {
         let asked = inner.clock.now();
         let visitor = inner.patience.visitor(user, peer);
         let answer = inner.judge(user, password, visitor).await;
+        let answer = answer.and_then(|identity| inner.used_from(identity, peer));
         if matches!(answer, Err(AuthError::Refused | AuthError::Locked)) {
             inner.clock.sleep_until(asked + inner.patience.delay(visitor)).await;
         }
         answer
     }
 
+    /// What is left of the rate of a credential, if it has one.
+    pub fn allowance(&self, identity: &Identity) -> Option<rate::Allowance> {
+        Some(self.0.rates.allowance(identity.credential?, identity.rules.rate_hour?))
+    }
+
     pub fn trusted(&self, peer: IpAddr) -> Option<Identity> {
-        self.0.directory.load().trusted(peer).cloned()
+        let identity = self.0.directory.load().trusted(peer).cloned()?;
+        self.0.used_from(identity, peer).ok()
+    }
+
+    /// Counts mails against the rate of a credential; else how long to wait.
+    pub fn take(&self, identity: &Identity, mails: u32) -> Result<(), Duration> {
+        match (identity.rules.rate_hour, identity.credential) {
+            (Some(rate), Some(credential)) => self.0.rates.take(credential, rate, mails),
+            _ => Ok(()),
+        }
     }
 
     /// The organization's own domain that covers `domain` (itself or a parent), if any.
@@ -214,12 +240,17 @@ impl Inner {
         if let Some(answer) = self.known(user, &digest, visitor) {
             return answer;
         }
-        let hash = self.directory.load().credential(user).map(|entry| entry.hash.clone());
-        let (found, hash) = (hash.is_some(), hash.unwrap_or_else(|| secrets::NOBODY.into()));
-        let (secret, compared) = (password.to_owned(), hash.clone());
-        let right = tokio::task::spawn_blocking(move || secrets::matches(&secret, &compared));
-        let right = right.await.map_err(|_| AuthError::Unavailable)?;
-        if right && found {
+        let hashes = self.directory.load().credential(user).map(|entry| {
+            let before = entry.hash_before.clone();
+            [Some(entry.hash.clone()), before].into_iter().flatten().collect::<Vec<_>>()
+        });
+        let (found, hashes) =
+            (hashes.is_some(), hashes.unwrap_or_else(|| vec![secrets::NOBODY.into()]));
+        let secret = password.to_owned();
+        let matching = move || hashes.into_iter().find(|hash| secrets::matches(&secret, hash));
+        let right = tokio::task::spawn_blocking(matching).await;
+        let right = right.map_err(|_| AuthError::Unavailable)?.filter(|_| found);
+        if let Some(hash) = right {
             self.checked.insert(digest, hash);
             if let Some(Ok(identity)) = self.known(user, &digest, visitor) {
                 self.patience.welcome(visitor);
@@ -242,8 +273,36 @@ impl Inner {
         }
         let checked = self.checked.get(digest)?;
         let directory = self.directory.load();
-        let entry = directory.credential(user).filter(|entry| entry.hash == checked)?;
+        let entry = directory.credential(user).filter(|entry| entry.is_hash(&checked))?;
         Some(Ok(entry.identity.clone()))
+    }
+
+    /// The secret is right; may it be used from there, and has it not run out?
+    fn used_from(&self, identity: Identity, peer: IpAddr) -> Result<Identity, AuthError> {
+        let now = self.clock.now();
+        let directory = self.directory.load();
+        let entry = directory.credential(&identity.name).ok_or(AuthError::Refused)?;
+        if !entry.may_be_used(peer, now) {
+            return Err(AuthError::Refused);
+        }
+        self.note_use(&identity, entry.used_at, now);
+        Ok(identity)
+    }
+
+    /// Now and then, and beside what is asked: nobody waits for it.
+    fn note_use(&self, identity: &Identity, noted: Option<Timestamp>, now: Timestamp) {
+        let Some(id) = identity.credential else { return };
+        let noted = self.used.get(&id).or(noted);
+        if noted.is_some_and(|at| now.since(at) < USE_NOTED_EVERY) {
+            return;
+        }
+        self.used.insert(id, now);
+        let (Some(store), name) = (self.store.clone(), identity.name.clone()) else { return };
+        tokio::spawn(async move {
+            if let Err(error) = store.use_credential(id).await {
+                tracing::warn!(credential = %name, reason = %error, "its use was not noted");
+            }
+        });
     }
 
     async fn turn(&self) -> Result<SemaphorePermit<'_>, AuthError> {
@@ -279,9 +338,12 @@ mod tests {
             organization: OrganizationId(1),
             name: name.into(),
             secret_hash: hash_secret(secret),
+            secret_hash_before: None,
             stream: StreamId(1),
+            rules: CredentialRules::default(),
             created_at: Timestamp(0),
             revoked_at: None,
+            used_at: None,
         }
     }
 
@@ -320,7 +382,7 @@ mod tests {
     async fn the_right_secret_is_known_and_hashed_once() {
         let auth = auth(rows());
         let identity = auth.verify("app", "right", PEER).await.expect("known");
-        assert_eq!(identity.credential, CredentialId(7));
+        assert_eq!(identity.credential, Some(CredentialId(7)));
         // With no hasher to be had, only a remembered secret can be told.
         let _all = auth.0.hashers.acquire_many(2).await.expect("open");
         assert_eq!(auth.verify("app", "right", PEER).await, Ok(identity));

@@ -23,11 +23,15 @@ pub(super) const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$cG9zdHJvYWQtbm9i
 /// clients that take it as an argument, and one of signs is hard to read out.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
+/// 160 bits in letters and digits.
+pub fn new_token() -> String {
+    let octets = random::<SECRET_LETTERS>();
+    octets.iter().map(|octet| char::from(LETTERS[usize::from(octet % 32)])).collect()
+}
+
 /// A new secret (160 bits in letters and digits) and its argon2 hash as a PHC string.
 pub fn new_secret() -> (String, String) {
-    let octets = random::<SECRET_LETTERS>();
-    let secret: String =
-        octets.iter().map(|octet| char::from(LETTERS[usize::from(octet % 32)])).collect();
+    let secret = new_token();
     let hash = hash_secret(&secret);
     (secret, hash)
 }

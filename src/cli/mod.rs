@@ -16,6 +16,7 @@ mod dkim;
 mod domain;
 mod limit;
 mod migrate;
+mod organization;
 mod pool;
 mod queue;
 mod report;
@@ -23,6 +24,7 @@ mod screen;
 mod serve;
 mod source;
 mod suppression;
+mod user;
 mod webhook;
 mod why;
 
@@ -70,6 +72,12 @@ enum Command {
     /// Which sources carry which mail.
     #[command(subcommand)]
     Pool(pool::Pool),
+    /// People who sign in.
+    #[command(subcommand)]
+    User(user::User),
+    /// Tenants.
+    #[command(subcommand)]
+    Organization(organization::Organization),
     /// What may be sent where, by whom, in which time.
     #[command(subcommand)]
     Limit(limit::Limit),
@@ -182,6 +190,8 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Source(source) => source::run(source, load()?),
         Command::Pool(pool) => pool::run(pool, load()?),
+        Command::User(user) => user::run(user, load()?),
+        Command::Organization(organization) => organization::run(organization, load()?),
         Command::Limit(limit) => limit::run(limit, load()?),
         Command::Why { whom, json } => why::run(whom, json, load()?),
         Command::Lane(lane) => why::run_lane(lane, load()?),
@@ -233,5 +243,89 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    /// What each verb asks the API for; none where it needs no daemon.
+    const VERBS: [(&str, &[&str]); 50] = [
+        ("serve", &[]),
+        ("demo", &[]),
+        ("check", &["daemon_check"]),
+        ("queue list", &["deliveries_list", "deliveries_count"]),
+        ("queue show", &["deliveries_show"]),
+        ("queue hold", &["deliveries_steer"]),
+        ("queue release", &["deliveries_steer"]),
+        ("queue retry", &["deliveries_steer"]),
+        ("queue cancel", &["deliveries_steer"]),
+        ("credential add", &["credentials_add"]),
+        ("credential list", &["credentials_list"]),
+        ("credential revoke", &["credentials_revoke"]),
+        ("domain add", &["domains_add"]),
+        ("domain list", &["domains_list"]),
+        ("user add", &["installation_add"]),
+        ("user list", &["installation_everybody"]),
+        ("user disable", &["installation_disable"]),
+        ("organization add", &["organizations_add"]),
+        ("organization list", &["organizations_list"]),
+        ("organization suspend", &["organizations_suspend"]),
+        ("organization resume", &["organizations_resume"]),
+        ("dkim new", &["dkim_create"]),
+        ("dkim list", &["dkim_list"]),
+        ("config sample", &[]),
+        ("config check", &[]),
+        ("migrate", &[]),
+        ("version", &[]),
+        ("report parse", &[]),
+        (
+            "classify rule",
+            &[
+                "classification_rules",
+                "classification_add",
+                "classification_try_out",
+                "classification_remove",
+            ],
+        ),
+        ("classify unclassified", &["classification_unclassified"]),
+        ("limit list", &["limits_list"]),
+        ("limit add", &["limits_add"]),
+        ("limit remove", &["limits_remove"]),
+        ("limit pin", &["limits_pin"]),
+        ("why", &["why_show"]),
+        ("lane list", &["why_lanes"]),
+        ("webhook add", &["webhooks_add"]),
+        ("webhook list", &["webhooks_list"]),
+        ("webhook change", &["webhooks_update"]),
+        ("webhook remove", &["webhooks_remove"]),
+        ("webhook rotate", &["webhooks_rotate"]),
+        ("webhook test", &["webhooks_test"]),
+        ("webhook calls", &["webhooks_calls"]),
+        ("webhook replay", &["webhooks_replay"]),
+        ("suppression list", &["suppressions_list"]),
+        ("suppression add", &["suppressions_add"]),
+        ("suppression remove", &["suppressions_remove"]),
+        ("suppression test", &["suppressions_test"]),
+        ("suppression import", &["suppressions_add"]),
+        ("suppression export", &["suppressions_list"]),
+    ];
+
+    #[test]
+    fn every_verb_is_an_operation_of_the_api_or_needs_no_daemon() {
+        let operations = crate::api::operation_names();
+        for (verb, asks) in VERBS {
+            for operation in asks {
+                assert!(operations.iter().any(|name| name == operation), "{verb}: {operation}");
+            }
+        }
+        for command in Arguments::command().get_subcommands() {
+            let name = command.get_name();
+            let below: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+            let verbs = match below.is_empty() {
+                true => vec![name.to_owned()],
+                false => below.iter().map(|verb| format!("{name} {verb}")).collect(),
+            };
+            for verb in verbs {
+                let known = VERBS.iter().any(|(known, _)| *known == verb);
+                assert!(known, "`postroad {verb}`: name the operation it asks in VERBS");
+            }
+        }
     }
 }

@@ -249,6 +249,8 @@ settings! {
     Dns {
         /// Servers with ports; empty: as in /etc/resolv.conf.
         servers: Vec<SocketAddr> = Vec::new(), Address, Restart;
+        /// The port of domains' own name servers; another one only for tests.
+        authority_port: u16 = 53, Port, Restart, 1..=65535;
     }
 
     /// What the daemon tells on standard error.

@@ -36,7 +36,7 @@ impl Resolver {
     }
 
     /// The addresses that DNS has for a name; the system's own files are not asked.
-    pub async fn addresses_in_dns(&self, name: &str) -> Result<Vec<IpAddr>, DnsFailure> {
+    pub async fn addresses_of_name(&self, name: &str) -> Result<Vec<IpAddr>, DnsFailure> {
         Ok(self.inner.addresses_of(name).await?.addresses.to_vec())
     }
 

@@ -121,6 +121,27 @@ impl Asker {
         .await
     }
 
+    pub(super) async fn name_servers(&self, name: &str) -> Result<Answer<String>, DnsFailure> {
+        self.ask(name, RecordType::NS, |data| match data {
+            RData::NS(ns) => Some(ns.0.to_ascii().to_ascii_lowercase()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The strings of a record belong together (RFC 7208 §3.3).
+    pub(super) async fn texts(&self, name: &str) -> Result<Answer<String>, DnsFailure> {
+        self.ask(name, RecordType::TXT, |data| match data {
+            RData::TXT(txt) => {
+                let octets: Vec<u8> =
+                    txt.txt_data.iter().flat_map(|part| part.iter().copied()).collect();
+                Some(String::from_utf8_lossy(&octets).into_owned())
+            }
+            _ => None,
+        })
+        .await
+    }
+
     async fn ask<T: Clone + std::hash::Hash + Eq>(
         &self,
         name: &str,

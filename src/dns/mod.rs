@@ -5,16 +5,19 @@
 //!             definite answer fails; addresses that nobody may be sent to are left out (A20).
 //! Knows not:  SMTP, sources, the store.
 
+mod authority;
 mod cache;
 mod facts;
 mod lookup;
 mod mail_hosts;
 mod operators;
+pub mod spf;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::authority::Authority;
 use self::cache::{Cache, Fresh};
 pub use self::facts::Covered;
 use self::lookup::{Answer, Asker};

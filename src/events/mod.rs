@@ -4,6 +4,8 @@
 //! Promises:   events of one message come in the order in which they happened.
 //! Knows not:  who reacts to them.
 
+pub mod table;
+
 use crate::model::{DeliveryId, MessageId};
 use crate::store::{EventRow, Store, StoreError};
 

@@ -348,7 +348,7 @@ impl<'a, D: Door> Client<'a, D> {
         let answer = timeout(SUBMIT_WAIT, self.shared.door.submit(submission)).await;
         let answer = answer.unwrap_or_else(|_| {
             let text = "The message could not be stored in time; send it again".to_owned();
-            Err(Refusal { code: 451, enhanced: Enhanced(4, 3, 0), text })
+            Err(Refusal { code: 451, enhanced: Enhanced(4, 3, 0), text, retry_after: None })
         });
         if let Err(refusal) = &answer {
             tracing::info!(credential, peer = %self.peer, reason = %refusal, "a mail was refused");

@@ -494,10 +494,11 @@ mod tests {
 
     fn somebody() -> Identity {
         Identity {
-            credential: CredentialId(1),
+            credential: Some(CredentialId(1)),
             name: "app".into(),
             organization: OrganizationId(1),
             stream: StreamId(1),
+            rules: Default::default(),
         }
     }
 
@@ -562,6 +563,7 @@ mod tests {
                             code: 550,
                             enhanced: Enhanced(5, 7, 1),
                             text: "not\r\nyours".into(),
+                            retry_after: None,
                         };
                         self.session.sender_checked(if bad { Err(refusal) } else { Ok(()) });
                     }

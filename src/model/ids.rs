@@ -84,6 +84,12 @@ ids! {
     WebhookCallId
     /// A person who signs in.
     UserId
+    /// One browser in which a person is signed in.
+    SessionId
+    /// An offer to join an organization.
+    InviteId
+    /// One line of the audit log.
+    AuditId
     /// Answers of one kind that no rule knew.
     UnclassifiedReplyId
     /// One row of the event table.

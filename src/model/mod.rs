@@ -8,6 +8,7 @@
 pub mod address;
 pub mod class;
 pub mod contact;
+pub mod credential;
 pub mod envelope;
 pub mod event;
 pub mod flow;
@@ -36,6 +37,7 @@ pub use contact::{
     ConsentAction, ContactStatus, DateOrder, Field, FieldKind, FieldValue, ImportMode, ImportState,
     ListVisibility, MembershipStatus, OptIn, Slot, Stored, TemplateKind,
 };
+pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use flow::Flow;

@@ -122,6 +122,9 @@ impl Scope {
         Scope(Some(organization))
     }
 
+    /// Nobody's rows: of who is signed in and belongs nowhere, or has not said where.
+    pub const NOTHING: Scope = Scope(Some(OrganizationId(0)));
+
     /// None: not confined.
     pub const fn organization(self) -> Option<OrganizationId> {
         self.0

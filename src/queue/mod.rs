@@ -12,7 +12,7 @@ mod kept;
 pub mod outcome_log;
 pub mod suppression; // may this address be written to
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -120,6 +120,8 @@ struct Inner {
     /// Bodies on disk whose rows are not committed yet, by segment: a segment with one is not
     /// swept although nothing in the ledger points at it.
     uncommitted: Mutex<HashMap<SegmentId, usize>>,
+    /// Organizations whose mail waits in the ledger, where a claim passes over it.
+    suspended: Mutex<HashSet<OrganizationId>>,
 }
 
 impl Queue {
@@ -145,6 +147,7 @@ impl Queue {
             budget,
             intake: OnceLock::new(),
             uncommitted: Mutex::new(HashMap::new()),
+            suspended: Mutex::default(),
         };
         Ok((Queue(Arc::new(inner)), records))
     }
@@ -154,6 +157,19 @@ impl Queue {
         if self.0.intake.set(intake).is_err() {
             tracing::warn!("the queue has an intake already; the second is left out");
         }
+    }
+
+    /// Fresh mail of suspended organizations is not handed over; what waits is left by the claim.
+    /// To be called at start and whenever one was suspended or resumed.
+    pub async fn note_suspended(&self) -> Result<(), QueueError> {
+        let rows = self.0.store.organizations().await?;
+        let suspended = rows.iter().filter(|row| row.suspended_at.is_some()).map(|row| row.id);
+        *self.0.suspended.lock() = suspended.collect();
+        Ok(())
+    }
+
+    fn is_suspended(&self, organization: OrganizationId) -> bool {
+        self.0.suspended.lock().contains(&organization)
     }
 
     pub fn store(&self) -> &Store {
@@ -187,7 +203,8 @@ impl Queue {
         let body = new.body.clone();
         let uncommitted = self.append(body.clone()).await?;
         let job = self.job(id, ids, uncommitted.body, new);
-        let places = Places::reserve(self.0.intake.get(), &job, self.0.clock.now());
+        let intake = self.0.intake.get().filter(|_| !self.is_suspended(job.message.organization));
+        let places = Places::reserve(intake, &job, self.0.clock.now());
         let job = places.mark(job);
         let message = Arc::new(job.message.clone());
         let recipients = places.recipients(&job);

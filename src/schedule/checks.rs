@@ -118,7 +118,7 @@ impl Checker {
 
     /// Whether DNS has an address for a name; an error says that nobody answered.
     pub async fn resolves(&self, name: &str) -> Result<bool, DnsFailure> {
-        Ok(!self.0.resolver.addresses_in_dns(name).await?.is_empty())
+        Ok(!self.0.resolver.addresses_of_name(name).await?.is_empty())
     }
 
     /// One source, now.
@@ -197,7 +197,7 @@ impl Inner {
         if seen.is_empty() {
             return fine(Check::Names, "not compared: no address of it is of the internet");
         }
-        let forward = match self.resolver.addresses_in_dns(&row.ehlo).await {
+        let forward = match self.resolver.addresses_of_name(&row.ehlo).await {
             Ok(addresses) => addresses,
             Err(failure) => return not_known(Check::Names, failure.to_string()),
         };

@@ -11,7 +11,9 @@ use std::time::Duration;
 use super::Shared;
 use super::grant::{Origin, Refusal};
 use super::meaning::classified_in;
+use super::park::{Park, Reach};
 use super::pick::{self, Candidate, NoSource, Wish};
+use super::ready::line_of;
 use super::settler::Settlement;
 use super::site::Site;
 use super::sources::{Asked, Sources};
@@ -167,27 +169,44 @@ impl Shared {
         has_other
     }
 
-    /// It waits, with the reasons, and is not said to have been tried.
-    pub(super) fn without_source(
-        &self,
+    /// It waits, with the reasons, and is not said to have been tried; the rest of its flow, or of
+    /// its pool, waits behind it.
+    pub(super) async fn wait_for_source(
+        self: &Arc<Shared>,
         site: &Arc<Site>,
-        claimed: &[Claimed],
-        pool: &str,
-        none: &NoSource,
-    ) -> Settlement {
+        claimed: Vec<Claimed>,
+        operator: OperatorId,
+        (pool, none): (&str, &NoSource),
+    ) {
         let now = self.clock.now();
         let reason = reason_of(pool, none);
         let wait = none.until().map_or(NO_SOURCE_WAIT, |until| until.since(now));
-        let due = now + wait.clamp(NO_SOURCE_WAIT_MIN, NO_SOURCE_WAIT);
+        let until = now + wait.clamp(NO_SOURCE_WAIT_MIN, NO_SOURCE_WAIT);
         let settles = claimed.iter().map(|one| Settle {
             step: Step::Defer,
-            due: due.min(one.delivery.message.expires_at.max(now)),
+            due: until.min(one.delivery.message.expires_at.max(now)),
             text: reason.clone(),
             blame: Some(Blame::Source),
             fields: serde_json::json!({ "reason": reason }),
             ..verdict::give_back(&one.delivery, site.id, now)
         });
-        Settlement::new(site.clone(), claimed, settles.collect(), None, None)
+        let settlement = Settlement::new(site.clone(), &claimed, settles.collect(), None, None);
+        self.settle(settlement).await;
+        let line = line_of(&claimed[0]);
+        let of_line = |one: &Claimed| line_of(one) == line;
+        if let Some(pool) = self.dividing_pool(&claimed[0], operator) {
+            self.put_off_pool(site, pool, operator, until, of_line).await;
+        } else if line.campaign.is_some() {
+            // The ledger cannot pass over a campaign: its rows wait by themselves.
+            let back = site.drain_each(of_line);
+            self.put_off(site, &back, until).await;
+        } else {
+            let reach = Reach::Line(line);
+            let park = Park { reach, class: None, until, is_open_ended: false, limit: None };
+            let back = site.park(park, false);
+            self.give_back(site, &back, until).await;
+        }
+        Shared::look(self, site);
     }
 }
 

@@ -12,6 +12,7 @@ use super::Shared;
 use super::park::{KEPT_FOR, Line, Park, Parks, Reach};
 use super::ready::line_of;
 use super::site::Site;
+use super::sources::Asked;
 use crate::deliver::Source;
 use crate::model::*;
 use crate::queue::Claimed;
@@ -118,6 +119,28 @@ impl Shared {
             let back = site.drain_each(|claimed| is_within(scope, claimed));
             self.put_off(site, &back, until).await;
         }
+    }
+
+    /// The mail's pool, where a park of its flow would stop mail of other pools.
+    pub(super) fn dividing_pool(&self, claimed: &Claimed, to: OperatorId) -> Option<PoolId> {
+        let asked = Asked { delivery: &claimed.delivery, operator: to };
+        self.sources.divides_flows().then(|| self.sources.pool_of(&asked).0)
+    }
+
+    /// The mail of one pool waits by its rows.
+    pub(super) async fn put_off_pool(
+        self: &Arc<Shared>,
+        site: &Arc<Site>,
+        pool: PoolId,
+        operator: OperatorId,
+        until: Timestamp,
+        is_meant: impl Fn(&Claimed) -> bool,
+    ) {
+        let back = site.drain_each(|one| {
+            let asked = Asked { delivery: &one.delivery, operator };
+            is_meant(one) && self.sources.pool_of(&asked).0 == pool
+        });
+        self.put_off(site, &back, until).await;
     }
 
     /// For a lane alone: another source may send it.

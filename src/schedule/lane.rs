@@ -151,7 +151,9 @@ impl Lane {
                 return None;
             }
             Err(Unchosen::NoSource(pool, none)) => {
-                shared.settle(shared.without_source(&self.site, &claimed, &pool, &none)).await;
+                let why = (pool.as_str(), &none);
+                let waits = shared.wait_for_source(&self.site, claimed, self.operator, why);
+                Box::pin(waits).await;
                 return None;
             }
         };

@@ -267,7 +267,8 @@ impl Schedule {
         let status = |site: &Arc<Site>| {
             let (lanes, ready, held) = site.counts();
             let block = site.block();
-            let mut limits: Vec<LimitId> = site.parks().iter().map(|park| park.limit).collect();
+            let mut limits: Vec<LimitId> =
+                site.parks().iter().filter_map(|park| park.limit).collect();
             limits.sort_unstable();
             limits.dedup();
             SiteStatus {

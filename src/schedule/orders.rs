@@ -33,6 +33,7 @@ impl Schedule {
         self.0.sources.replace(tables);
         self.0.limits.set_pools(self.0.sources.pools());
         self.0.sources.forget_set_aside();
+        self.0.unpark_all();
         Ok(())
     }
 
@@ -48,16 +49,23 @@ impl Schedule {
     pub async fn reload_limits(&self) -> Result<(), QueueError> {
         let rows = self.0.queue.store().limits().await.map_err(QueueError::from)?;
         self.0.limits.replace(rows.into_iter().map(|row| row.limit).collect());
-        let sites: Vec<Arc<Site>> = self.0.sites.iter().map(|entry| entry.clone()).collect();
-        for site in sites {
-            site.unpark(self.0.clock.now());
-            Shared::look(&self.0, &site);
-        }
+        self.0.unpark_all();
         Ok(())
     }
 
     /// Takes new static routes.
     pub fn replace_routes(&self, routes: route::Routes) {
         self.0.router.replace(routes);
+    }
+}
+
+impl Shared {
+    /// Every site asks its limits, and for sources, again.
+    pub(super) fn unpark_all(self: &Arc<Shared>) {
+        let sites: Vec<Arc<Site>> = self.sites.iter().map(|entry| entry.clone()).collect();
+        for site in sites {
+            site.unpark(self.clock.now());
+            Shared::look(self, &site);
+        }
     }
 }

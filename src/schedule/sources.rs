@@ -150,6 +150,16 @@ impl Sources {
         !self.known.load().tables.rules.is_empty()
     }
 
+    /// Mails of one flow may have different pools.
+    pub fn divides_flows(&self) -> bool {
+        let known = self.known.load();
+        let divides = |rule: &PoolRule| {
+            let PoolMatch { sender, recipient_domain, tag, credential, .. } = &rule.matches;
+            sender.is_some() || recipient_domain.is_some() || tag.is_some() || credential.is_some()
+        };
+        known.tables.rules.iter().any(divides)
+    }
+
     /// All that is declared, or what is used while nothing is.
     pub fn all(&self) -> Vec<Arc<Source>> {
         let known = self.known.load();

@@ -5,9 +5,11 @@
 //! Knows not:  mail under way; `plan` moves that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::*;
 
+use super::audit::{AuditEntry, INSERT_AUDIT};
 use super::classification::{self, ClassificationChange};
 use super::compaction::{self, BodyMove};
 use super::contact_definitions::{self, ContactChange};
@@ -43,6 +45,7 @@ pub enum Change {
         name: String,
         secret_hash: String,
         stream: StreamId,
+        rules: String,
         at: Timestamp,
     },
     RevokeCredential {
@@ -78,6 +81,23 @@ pub enum Change {
         before: Timestamp,
     },
     Webhook(Box<WebhookChange>),
+    /// Statements that belong together.
+    Rows(Vec<RowWrite>),
+    /// With its line of the audit log, which is written when anything was changed.
+    Audited(Box<Change>, Arc<AuditEntry>, Timestamp),
+}
+
+/// One statement with its values.
+#[derive(Clone, Debug)]
+pub struct RowWrite {
+    statement: &'static Statement,
+    values: Vec<Value>,
+}
+
+impl RowWrite {
+    pub fn new(statement: &'static Statement, values: Vec<Value>) -> RowWrite {
+        RowWrite { statement, values }
+    }
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
@@ -85,8 +105,8 @@ pub static INSERT_DOMAIN: Statement = Statement::new(
 );
 
 pub static INSERT_CREDENTIAL: Statement = Statement::new(
-    "INSERT INTO credentials (id, organization, name, secret_hash, stream, created_at) \
-     VALUES ($1, $2, $3, $4, $5, $6)",
+    "INSERT INTO credentials (id, organization, name, secret_hash, stream, created_at, rules) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7)",
 );
 
 pub static REVOKE_CREDENTIAL: Statement =
@@ -139,10 +159,18 @@ pub async fn apply(
             Change::Site { key, .. } => sites.get(key.as_str()).copied(),
             _ => None,
         };
-        answers.push(match known {
-            Some(site) => site,
-            None => write(connection, change, own, events).await?,
-        });
+        let answer = match (known, change) {
+            (Some(site), _) => site,
+            (None, Change::Audited(change, entry, at)) => {
+                let answer = write(connection, change, own, events).await?;
+                if answer > 0 {
+                    audit(connection, entry, *at, answer).await?;
+                }
+                answer
+            }
+            (None, change) => write(connection, change, own, events).await?,
+        };
+        answers.push(answer);
     }
     connection.execute(&COMMIT, Vec::new()).await?;
     Ok(answers)
@@ -160,13 +188,14 @@ async fn write(
             let values = vec![organization.0.into(), name.as_str().into(), at.0.into()];
             insert_with_id(connection, "domain", &INSERT_DOMAIN, values).await
         }
-        Change::AddCredential { organization, name, secret_hash, stream, at } => {
+        Change::AddCredential { organization, name, secret_hash, stream, rules, at } => {
             let values = vec![
                 organization.0.into(),
                 name.as_str().into(),
                 secret_hash.as_str().into(),
                 stream.0.into(),
                 at.0.into(),
+                rules.as_str().into(),
             ];
             insert_with_id(connection, "credential", &INSERT_CREDENTIAL, values).await
         }
@@ -203,7 +232,47 @@ async fn write(
         Change::Import(change) => imports::write(connection, change, own.0).await,
         Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
+        Change::Rows(writes) => row_writes(connection, writes).await,
+        // One within another has nothing to add.
+        Change::Audited(..) => Ok(0),
     }
+}
+
+/// The answer is what the first changed; when that is nothing the others are left out.
+async fn row_writes(connection: &mut Connection, writes: &[RowWrite]) -> Result<i64> {
+    let mut first = None;
+    for write in writes {
+        let changed = connection.execute(write.statement, write.values.clone()).await?;
+        if *first.get_or_insert(changed) == 0 {
+            break;
+        }
+    }
+    rows(first.unwrap_or(0))
+}
+
+/// `answer` is the id of what was made, where the entry does not name its target.
+async fn audit(
+    connection: &mut Connection,
+    entry: &AuditEntry,
+    at: Timestamp,
+    answer: i64,
+) -> Result<()> {
+    let target = match entry.target.is_empty() {
+        true => answer.to_string(),
+        false => entry.target.clone(),
+    };
+    let json = |value: &Option<serde_json::Value>| value.as_ref().map(ToString::to_string);
+    let values = vec![
+        at.0.into(),
+        entry.organization.map(|id| id.0).into(),
+        entry.actor.as_str().into(),
+        entry.action.into(),
+        target.into(),
+        json(&entry.before).into(),
+        json(&entry.after).into(),
+    ];
+    insert_with_id(connection, "audit", &INSERT_AUDIT, values).await?;
+    Ok(())
 }
 
 pub async fn insert_with_id(

@@ -23,8 +23,8 @@ use super::{Store, collect};
 
 const CLAIM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(6);
 
-/// Each flow of site $1 with its first due time: from one flow the next is found by one descent
-/// of the index.
+/// Each flow of site $1 with its first due time, but for those of suspended organizations: from
+/// one flow the next is found by one descent of the index.
 pub static FLOWS: Statement = Statement::new(
     "WITH RECURSIVE flow (organization, stream, rank, due_at) AS (\
        SELECT * FROM (SELECT organization, stream, rank, due_at FROM deliveries \
@@ -36,7 +36,9 @@ pub static FLOWS: Statement = Statement::new(
          WHERE n.state = 'waiting' AND n.site = $1 \
          AND (n.organization, n.stream, n.rank) > (flow.organization, flow.stream, flow.rank) \
          ORDER BY n.organization, n.stream, n.rank, n.due_at, n.id LIMIT 1)\
-     ) SELECT organization, stream, rank, due_at FROM flow ORDER BY rank, due_at LIMIT 10000",
+     ) SELECT organization, stream, rank, due_at FROM flow \
+     WHERE organization NOT IN (SELECT id FROM organizations WHERE suspended_at IS NOT NULL) \
+     ORDER BY rank, due_at LIMIT 10000",
 );
 
 /// As `FLOWS`, over all sites; and what is leased is due when its lease ends.
@@ -52,7 +54,8 @@ pub static BACKLOGS: Statement = Statement::new(
            (flow.site, flow.organization, flow.stream, flow.rank) \
          ORDER BY n.site, n.organization, n.stream, n.rank, n.due_at, n.id LIMIT 1)\
      ) SELECT site, MIN(due_at) FROM (\
-       SELECT site, due_at FROM flow \
+       SELECT site, due_at FROM flow WHERE organization NOT IN \
+         (SELECT id FROM organizations WHERE suspended_at IS NOT NULL) \
        UNION ALL SELECT site, MIN(lease_until) AS due_at FROM deliveries \
          WHERE state = 'leased' GROUP BY site) AS backlog \
      GROUP BY site ORDER BY 1",

@@ -33,6 +33,7 @@ pub const MESSAGE_COLUMNS: &[Column] = &[
     int("delivery_first"),
     int("delivery_last"),
     int("owed"),
+    int("hour"),
 ];
 
 pub static INSERT_MESSAGES: Statement = Statement::with_rows(
@@ -40,11 +41,11 @@ pub static INSERT_MESSAGES: Statement = Statement::with_rows(
     "INSERT INTO messages (id, organization, stream, credential, domain, sender, eight_bit, \
      smtputf8, dsn_return, dsn_envelope_id, message_id_header, subject, tag, metadata, \
      idempotency_key, body_segment, body_offset, body_length, body_node, accepted_at, due_at, \
-     expires_at, rank, delivery_first, delivery_last, owed) \
+     expires_at, rank, delivery_first, delivery_last, owed, hour) \
      SELECT id, organization, stream, credential, domain, sender, eight_bit, \
      smtputf8, dsn_return, dsn_envelope_id, message_id_header, subject, tag, metadata, \
      idempotency_key, body_segment, body_offset, body_length, body_node, accepted_at, due_at, \
-     expires_at, rank, delivery_first, delivery_last, owed FROM {rows} AS r",
+     expires_at, rank, delivery_first, delivery_last, owed, hour FROM {rows} AS r",
 );
 
 pub const DELIVERY_COLUMNS: &[Column] = &[
@@ -66,16 +67,17 @@ pub const DELIVERY_COLUMNS: &[Column] = &[
     int("lease_node"),
     int("lease_epoch"),
     int("lease_until"),
+    int("hour"),
 ];
 
 pub static INSERT_DELIVERIES: Statement = Statement::with_rows(
     DELIVERY_COLUMNS,
     "INSERT INTO deliveries (id, message, organization, stream, domain, rank, site, state, \
      due_at, expires_at, body_node, recipient, recipient_domain, notify, original_recipient, \
-     lease_node, lease_epoch, lease_until) \
+     lease_node, lease_epoch, lease_until, hour) \
      SELECT id, message, organization, stream, domain, rank, site, state, \
      due_at, expires_at, body_node, recipient, recipient_domain, notify, original_recipient, \
-     lease_node, lease_epoch, lease_until FROM {rows} AS r",
+     lease_node, lease_epoch, lease_until, hour FROM {rows} AS r",
 );
 
 pub const MOVE_COLUMNS: &[Column] = &[

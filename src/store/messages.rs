@@ -41,9 +41,28 @@ pub static EVENTS_OF_MESSAGE: Statement = Statement::new(
      WHERE message = $1 ORDER BY id LIMIT $2",
 );
 
+pub static EVENTS_AFTER: Statement = Statement::new(
+    "SELECT id, at, kind, organization, message, delivery, fields FROM events \
+     WHERE id > $1 ORDER BY id LIMIT $2",
+);
+
+pub static EVENTS_OF_ORGANIZATION: Statement = Statement::new(
+    "SELECT id, at, kind, organization, message, delivery, fields FROM events \
+     WHERE organization = $3 AND id > $1 ORDER BY id LIMIT $2",
+);
+
+pub static LAST_EVENT: Statement = Statement::new("SELECT COALESCE(MAX(id), 0) FROM events");
+
 #[cfg(test)]
-pub static ALL: &[&Statement] =
-    &[&MESSAGES_BY_ID, &BY_IDEMPOTENCY_KEY, &IS_THERE, &EVENTS_OF_MESSAGE];
+pub static ALL: &[&Statement] = &[
+    &MESSAGES_BY_ID,
+    &BY_IDEMPOTENCY_KEY,
+    &IS_THERE,
+    &EVENTS_OF_MESSAGE,
+    &EVENTS_AFTER,
+    &EVENTS_OF_ORGANIZATION,
+    &LAST_EVENT,
+];
 
 impl Store {
     /// The message a key was used for within this credential's organization, if it was.
@@ -93,6 +112,30 @@ impl Store {
     pub async fn events_of_message(&self, id: MessageId, limit: u32) -> Result<Vec<EventRow>> {
         let values = vec![id.0.into(), i64::from(limit).into()];
         collect(self.read(&EVENTS_OF_MESSAGE, values).await?, event)
+    }
+
+    /// Oldest first.
+    pub async fn events_in(
+        &self,
+        scope: Scope,
+        after: EventId,
+        limit: u32,
+    ) -> Result<Vec<EventRow>> {
+        let mut values = vec![after.0.into(), i64::from(limit).into()];
+        let rows = match scope.organization() {
+            Some(organization) => {
+                values.push(organization.0.into());
+                self.read(&EVENTS_OF_ORGANIZATION, values).await?
+            }
+            None => self.read(&EVENTS_AFTER, values).await?,
+        };
+        collect(rows, event)
+    }
+
+    /// The newest event there is.
+    pub async fn last_event(&self) -> Result<EventId> {
+        let rows = self.read(&LAST_EVENT, vec![]).await?;
+        rows.first().map_or(Ok(EventId(0)), |row| Ok(EventId(row.int(0)?)))
     }
 }
 

@@ -31,11 +31,13 @@ macro_rules! migrations {
 
 migrations! {
     (1, "0001_ledger"),
+    (2, "0002_fresh_mail"),
     (3, "0003_limits"),
     (4, "0004_sources"),
     (5, "0005_classification"),
     (6, "0006_warmup"),
     (7, "0007_suppressions"),
+    (8, "0008_control"),
     (9, "0009_webhooks"),
     (10, "0010_contacts"),
     (11, "0011_imports"),

@@ -5,6 +5,7 @@
 //!             and the event that tells of it are in the same transaction.
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
+mod audit; // who changed what
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
@@ -30,18 +31,22 @@ mod messages; // messages and their events
 mod migrate;
 mod operators; // operators, and which site is whose
 mod organizations; // organizations, streams, domains, keys, credentials
+mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod rows;
+mod search; // the message log
 mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
 mod suppressions; // addresses that are not written to
 mod templates; // templates and layouts
+mod tenants; // changes to organizations, streams, credentials
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
 mod warmups; // warm-ups, what was answered, what was decided
 mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
+pub use audit::AuditEntry;
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
@@ -55,7 +60,9 @@ pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
+pub use people::{NewInvite, NewSession};
 pub use rows::*;
+pub use search::{FoundPage, Search};
 pub use sources::{SourceChange, SourceGiven, SourceTables};
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
@@ -77,7 +84,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::model::*;
 
-use changes::Change;
+use changes::{Change, RowWrite};
 use database::{Database, Row, Value};
 use dialect::{Dialect, Statement};
 use handle::{Control, Handle, Reply};
@@ -95,7 +102,7 @@ pub enum Location {
 
 /// A cheap handle; all clones share one writer.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<Inner>, Option<Arc<AuditEntry>>);
 
 struct Inner {
     database: Database,
@@ -152,7 +159,7 @@ impl Store {
         (node, epoch): (i64, i64),
         lock: Option<File>,
     ) -> Store {
-        Store(Arc::new(Inner {
+        let inner = Inner {
             database,
             writer,
             clock,
@@ -165,7 +172,8 @@ impl Store {
             left_out: LeftOut::default(),
             suppressions: AtomicU64::new(0),
             lock: Mutex::new(lock),
-        }))
+        };
+        Store(Arc::new(inner), None)
     }
 
     /// Waits for all that was handed in, then closes. Later writes answer `Unavailable`.
@@ -250,12 +258,27 @@ impl Store {
         self.ask(&self.writer()?.settles, |reply| (group, reply)).await
     }
 
+    /// The answer is what the first statement changed.
+    async fn write(&self, writes: Vec<RowWrite>) -> Result<i64> {
+        self.change(Change::Rows(writes)).await
+    }
+
+    /// One id, for what is made seldom.
+    async fn reserve_id(&self, name: &'static str) -> Result<i64> {
+        let change = Change::ReserveIds { name, count: 1 };
+        self.ask(&self.writer()?.controls, |reply| Control::Change(change, reply)).await
+    }
+
     /// One answer for each row, in their order; all are written or none.
     pub async fn write_contacts(&self, batch: ContactBatch) -> Result<Vec<Written>> {
         self.ask(&self.writer()?.bulks, |reply| (Box::new(batch), reply)).await
     }
 
     async fn change(&self, change: Change) -> Result<i64> {
+        let change = match &self.1 {
+            Some(entry) => Change::Audited(Box::new(change), entry.clone(), self.now()),
+            None => change,
+        };
         self.ask(&self.writer()?.controls, |reply| Control::Change(change, reply)).await
     }
 
@@ -333,6 +356,9 @@ fn statements() -> Vec<&'static Statement> {
         vec![&PING, &SHOW_FSYNC, &SHOW_COMMIT, &ledger::STANDINGS, &checkpoint::CHECKPOINT];
     all.extend(ledger::BATCH);
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
+    all.extend(audit::ALL);
+    all.extend(people::ALL);
+    all.extend(tenants::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
     all.extend(classification::ALL);
@@ -347,6 +373,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
+    all.extend(search::ALL);
     all.extend(sites::ALL);
     all.extend(sources::ALL);
     all.extend(warmups::ALL);
@@ -481,7 +508,12 @@ mod tests {
             &messages::BY_IDEMPOTENCY_KEY,
             &messages::EVENTS_OF_MESSAGE,
             &sites::OWED_BODIES,
+            &search::BY_IDS,
+            &search::WALK,
+            &search::LAST_OF_HOURS,
+            &messages::EVENTS_AFTER,
         ];
+        walked.extend(INDEXED.map(|(statement, _)| statement));
         for source in [&lists::COUNT, &lists::LIST, &lists::TO_STEER] {
             walked.extend(&source.all()[1..]);
         }
@@ -496,6 +528,30 @@ mod tests {
                     .any(|walk| step == *walk);
                 assert!(!is_walk, "{step}: {statement:?}");
             }
+        }
+    }
+
+    /// Lists of what grows without end, each with the index it must walk.
+    const INDEXED: [(&Statement, &str); 7] = [
+        (&search::BY_SENDER, "messages_hour_sender (hour=? AND sender=?)"),
+        (&search::BY_MESSAGE_ID, "messages_hour_message_id (hour=? AND message_id_header=?)"),
+        (&search::BY_TAG, "messages_hour_tag (hour=? AND tag=?)"),
+        (&search::BY_RECIPIENT, "deliveries_hour_recipient (hour=? AND recipient=?)"),
+        (&messages::EVENTS_OF_ORGANIZATION, "events_organization (organization=? AND id>?)"),
+        (&audit::AUDIT_OF, "audit_organization (organization=? AND id<?)"),
+        (&people::ROLES_OF, "members_organizations (member=?)"),
+    ];
+
+    #[tokio::test]
+    async fn every_search_walks_its_index() {
+        let (mut connection, _directory) = sqlite().await;
+        for (statement, index) in INDEXED {
+            let sql = format!("EXPLAIN QUERY PLAN {}", statement.render(Dialect::Sqlite, 1));
+            let sql = AssertSqlSafe(sql).into_sql_str();
+            let rows = sqlx::query(sql).fetch_all(&mut connection).await.expect("a plan");
+            let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            let walks = steps.iter().any(|step| step.contains(index));
+            assert!(walks, "{index} is not walked: {steps:#?}");
         }
     }
 }

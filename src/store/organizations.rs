@@ -9,12 +9,13 @@ use crate::model::*;
 use super::changes::Change;
 use super::database::Row;
 use super::dialect::Statement;
-use super::error::Result;
+use super::error::{Result, StoreError};
 use super::rows::{CredentialRow, DkimKeyRow, DomainRow, OrganizationRow, StreamRow};
 use super::{Store, collect};
 
-pub static ORGANIZATIONS: Statement =
-    Statement::new("SELECT id, name FROM organizations ORDER BY id");
+pub static ORGANIZATIONS: Statement = Statement::new(
+    "SELECT id, name, created_at, suspended_at, suspended_reason FROM organizations ORDER BY id",
+);
 
 pub static STREAMS: Statement =
     Statement::new("SELECT id, organization, name, class FROM streams ORDER BY id");
@@ -23,8 +24,8 @@ pub static DOMAINS: Statement =
     Statement::new("SELECT id, organization, name, created_at FROM domains ORDER BY id");
 
 pub static CREDENTIALS: Statement = Statement::new(
-    "SELECT id, organization, name, secret_hash, stream, created_at, revoked_at \
-     FROM credentials ORDER BY id",
+    "SELECT id, organization, name, secret_hash, secret_hash_before, stream, rules, created_at, \
+     revoked_at, used_at FROM credentials ORDER BY id",
 );
 
 pub static DKIM_KEYS: Statement = Statement::new(
@@ -38,7 +39,13 @@ pub static ALL: &[&Statement] = &[&ORGANIZATIONS, &STREAMS, &DOMAINS, &CREDENTIA
 impl Store {
     pub async fn organizations(&self) -> Result<Vec<OrganizationRow>> {
         collect(self.read(&ORGANIZATIONS, vec![]).await?, |row| {
-            Ok(OrganizationRow { id: OrganizationId(row.int(0)?), name: row.text(1)? })
+            Ok(OrganizationRow {
+                id: OrganizationId(row.int(0)?),
+                name: row.text(1)?,
+                created_at: Timestamp(row.int(2)?),
+                suspended_at: row.maybe_int(3)?.map(Timestamp),
+                suspended_reason: row.maybe_text(4)?,
+            })
         })
     }
 
@@ -89,6 +96,19 @@ impl Store {
         secret_hash: &str,
         stream: StreamId,
     ) -> Result<CredentialRow> {
+        let rules = CredentialRules::default();
+        self.add_credential_with(organization, name, secret_hash, stream, rules).await
+    }
+
+    /// As `add_credential`, with rules of its own.
+    pub async fn add_credential_with(
+        &self,
+        organization: OrganizationId,
+        name: &str,
+        secret_hash: &str,
+        stream: StreamId,
+        rules: CredentialRules,
+    ) -> Result<CredentialRow> {
         let at = self.now();
         let (name, secret_hash) = (name.to_owned(), secret_hash.to_owned());
         let change = Change::AddCredential {
@@ -96,18 +116,21 @@ impl Store {
             name: name.clone(),
             secret_hash: secret_hash.clone(),
             stream,
+            rules: serde_json::to_string(&rules).map_err(StoreError::broken_row)?,
             at,
         };
         let id = CredentialId(self.change(change).await?);
-        let revoked_at = None;
         Ok(CredentialRow {
             id,
             organization,
             name,
             secret_hash,
+            secret_hash_before: None,
             stream,
+            rules,
             created_at: at,
-            revoked_at,
+            revoked_at: None,
+            used_at: None,
         })
     }
 
@@ -142,8 +165,11 @@ fn credential(row: &Row) -> Result<CredentialRow> {
         organization: OrganizationId(row.int(1)?),
         name: row.text(2)?,
         secret_hash: row.text(3)?,
-        stream: StreamId(row.int(4)?),
-        created_at: Timestamp(row.int(5)?),
-        revoked_at: row.maybe_int(6)?.map(Timestamp),
+        secret_hash_before: row.maybe_text(4)?,
+        stream: StreamId(row.int(5)?),
+        rules: serde_json::from_str(&row.text(6)?).map_err(StoreError::broken_row)?,
+        created_at: Timestamp(row.int(7)?),
+        revoked_at: row.maybe_int(8)?.map(Timestamp),
+        used_at: row.maybe_int(9)?.map(Timestamp),
     })
 }

@@ -17,6 +17,7 @@ use super::error::{Result, StoreError};
 use super::jobs::{Enqueue, Settle, SettleGroup, Settled, SteerAction};
 use super::ledger;
 use super::rows::MessageRow;
+use super::search::HOUR_MICROSECONDS;
 
 /// In whose name the writer writes.
 #[derive(Clone, Copy, Debug)]
@@ -314,7 +315,8 @@ impl Plan {
             .int(message.rank)
             .int(ids().min().unwrap_or(0))
             .int(ids().max().unwrap_or(0))
-            .int(count(job.deliveries.len()));
+            .int(count(job.deliveries.len()))
+            .int(hour_of(message));
     }
 
     fn put_delivery(&mut self, message: &MessageRow, delivery: &super::jobs::NewDelivery) {
@@ -342,7 +344,8 @@ impl Plan {
             .maybe_text(delivery.recipient.original.as_deref())
             .maybe_int(lease.map(|own| own.node))
             .maybe_int(lease.map(|own| own.epoch))
-            .maybe_int(lease.map(|own| own.lease_until.0));
+            .maybe_int(lease.map(|own| own.lease_until.0))
+            .int(hour_of(message));
     }
 
     fn record(
@@ -406,6 +409,10 @@ impl Subject {
             delivery: Some(delivery),
         }
     }
+}
+
+fn hour_of(message: &MessageRow) -> i64 {
+    message.accepted_at.0.div_euclid(HOUR_MICROSECONDS)
 }
 
 fn count(length: usize) -> i64 {

@@ -81,6 +81,28 @@ pub struct DeliveryView {
     pub site: SiteId,
 }
 
+/// A delivery as the message log tells it.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LogRow {
+    pub delivery: DeliveryId,
+    pub message: MessageId,
+    pub organization: OrganizationId,
+    pub stream: StreamId,
+    pub sender: ReversePath,
+    pub recipient: Address,
+    pub state: State,
+    pub tries: u32,
+    pub accepted_at: Timestamp,
+    pub due_at: Timestamp,
+    /// The last answer or reason.
+    pub text: String,
+    pub subject: String,
+    pub message_id_header: String,
+    pub tag: Option<String>,
+    pub bytes: u64,
+    pub site: SiteId,
+}
+
 /// One row of the event table.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EventRow {
@@ -105,6 +127,10 @@ pub struct Backlog {
 pub struct OrganizationRow {
     pub id: OrganizationId,
     pub name: String,
+    pub created_at: Timestamp,
+    /// Its mail is held while this stands here.
+    pub suspended_at: Option<Timestamp>,
+    pub suspended_reason: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -133,9 +159,83 @@ pub struct CredentialRow {
     /// argon2 PHC string; never serialized.
     #[serde(skip)]
     pub secret_hash: String,
+    /// The one before the last rotation, while it is still valid; never serialized.
+    #[serde(skip)]
+    pub secret_hash_before: Option<String>,
     pub stream: StreamId,
+    pub rules: CredentialRules,
     pub created_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
+    /// The last use that was written down, to within some minutes.
+    pub used_at: Option<Timestamp>,
+}
+
+/// A person who may sign in.
+#[derive(Clone, Debug)]
+pub struct UserRow {
+    pub id: UserId,
+    /// In lower case; unique.
+    pub email: String,
+    pub name: String,
+    /// argon2 PHC string.
+    pub password_hash: String,
+    pub installation_admin: bool,
+    /// Base32.
+    pub totp_secret: Option<String>,
+    /// One whose first code has not been seen yet.
+    pub totp_pending: Option<String>,
+    /// The last step whose code was taken.
+    pub totp_step: i64,
+    pub created_at: Timestamp,
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// What a user is in one organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MemberRow {
+    pub organization: OrganizationId,
+    pub user: UserId,
+    pub email: String,
+    pub name: String,
+    pub role: Role,
+    pub created_at: Timestamp,
+}
+
+/// An offer to join; its token is known to who was invited.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct InviteRow {
+    pub id: InviteId,
+    pub organization: OrganizationId,
+    pub email: String,
+    pub role: Role,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// A browser in which a user is signed in.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SessionRow {
+    pub id: SessionId,
+    pub user: UserId,
+    pub address: String,
+    pub agent: String,
+    pub created_at: Timestamp,
+    /// To within some minutes.
+    pub seen_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// A change, by whom, from what to what.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditRow {
+    pub id: AuditId,
+    pub at: Timestamp,
+    pub organization: Option<OrganizationId>,
+    pub actor: String,
+    pub action: String,
+    pub target: String,
+    pub before: Option<serde_json::Value>,
+    pub after: Option<serde_json::Value>,
 }
 
 /// The public half of a DKIM key; the private half is a file.

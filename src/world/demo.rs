@@ -306,6 +306,7 @@ fn settings(place: &Place, ports: &Ports, world: &World) -> Result<Settings, Dem
     settings.delivery.mx_port = world.mx_port();
     settings.delivery.allowed_networks = vec![Network::parse("127.0.0.0/8")?];
     settings.dns.servers = vec![world.dns().address()];
+    settings.dns.authority_port = world.dns().address().port();
     settings.source = SOURCES.iter().map(source).collect();
     Ok(settings)
 }
@@ -357,8 +358,8 @@ fn ready<'a>(
         smtp_user: &secrets.smtp_user,
         smtp_password: &secrets.smtp_password,
         api_key: Some(format!("{}:{}", secrets.smtp_user, secrets.smtp_password)),
-        admin_email: None,
-        admin_password: None,
+        admin_email: Some(secrets.admin_email.clone()),
+        admin_password: Some(secrets.admin_password.clone()),
         from: FROM,
         accepting_domain: ACCEPTING_DOMAIN,
         refused_recipient: REFUSED_RECIPIENT,
@@ -380,6 +381,11 @@ fn tell(ready: &Ready<'_>, place: &Place, operators: &[Operator], options: &Demo
     println!("  Submission (TLS, AUTH)       {}", or_none(&ready.submissions));
     println!("  HTTP                         {}", or_none(&ready.http));
     println!("  User, password               {}, {}", ready.smtp_user, ready.smtp_password);
+    println!(
+        "  Administrator, password      {}, {}",
+        or_none(&ready.admin_email),
+        or_none(&ready.admin_password)
+    );
     println!("  You may send as              {FROM}, and all of @{OWN_DOMAIN}");
     println!("  Name server                  {}", ready.dns);
     println!("  Accepted mail is written to  {}", place.sink_dir.display());

@@ -72,6 +72,10 @@ fn odd_zones(zones: &mut Zones) {
     zones.add("first-host-down.test", Data::Mx(20, "mx2.goodmail.test".into()));
     zones.add("down.first-host-down.test", address([127, 0, 10, 99]));
     zones.add("no-address.test", Data::Mx(10, "nowhere.no-address.test".into()));
+    // Both are the demo's own name server, which is asked for them at its own port.
+    zones.add(OWN_DOMAIN, Data::NameServer(format!("ns.{OWN_DOMAIN}")));
+    zones.add(&format!("ns.{OWN_DOMAIN}"), address([127, 0, 0, 1]));
+    zones.add(&format!("_dmarc.{OWN_DOMAIN}"), Data::Text("v=DMARC1; p=reject".into()));
     zones.add(OWN_DOMAIN, Data::Text("v=spf1 ip4:127.0.0.0/8 -all".into()));
 }
 

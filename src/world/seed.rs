@@ -18,7 +18,10 @@ use crate::auth;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::dkim;
-use crate::model::{Domain, OrganizationId, PoolId, PoolMatch, SourceKind, SourceOrigin};
+use crate::model::{
+    CredentialRules, Domain, OrganizationId, Permission, PoolId, PoolMatch, Role, SessionId,
+    SourceKind, SourceOrigin,
+};
 use crate::store::{DkimKeyRow, Location, SourceChange, SourceGiven, Store, StoreError};
 
 /// A pool, and the stream that it carries.
@@ -32,6 +35,11 @@ const NAMES_MAX: u32 = 1_000;
 pub(super) struct Secrets {
     pub(super) smtp_user: String,
     pub(super) smtp_password: String,
+    /// Who may do everything in the panel.
+    #[serde(default)]
+    pub(super) admin_email: String,
+    #[serde(default)]
+    pub(super) admin_password: String,
 }
 
 pub(super) struct Seed {
@@ -54,7 +62,9 @@ async fn fill(store: &Store, settings: &Settings, clock: &Clock) -> Result<Seed,
     if !store.domains().await?.iter().any(|row| row.name == domain) {
         store.add_domain(OrganizationId::FIRST, &domain).await?;
     }
-    let secrets = credential(store, &settings.node.data_dir.join(SECRETS_FILE)).await?;
+    let file = settings.node.data_dir.join(SECRETS_FILE);
+    let secrets = credential(store, &file).await?;
+    let secrets = administrator(store, &file, secrets).await?;
     pools(store, settings).await?;
     let mut keys = keys_of(store, &domain).await?;
     if keys.is_empty() {
@@ -138,11 +148,41 @@ async fn credential(store: &Store, file: &Path) -> Result<Secrets, DemoError> {
         .find(|name: &String| rows.iter().all(|row| row.name != *name))
         .ok_or(DemoError::Seed("a name for its credential"))?;
     let (secret, hash) = auth::new_secret();
-    let secrets = Secrets { smtp_user: name.clone(), smtp_password: secret };
+    let secrets = Secrets {
+        smtp_user: name.clone(),
+        smtp_password: secret,
+        admin_email: String::new(),
+        admin_password: String::new(),
+    };
     // The file first: a secret that nobody knows would be a credential for nobody.
     let text = serde_json::to_vec_pretty(&secrets).map_err(io::Error::other)?;
     write_private(file, &text)?;
-    store.add_credential(OrganizationId::FIRST, &name, &hash, stream.id).await?;
+    let scopes = Permission::ALL.iter().copied().filter(|one| one.is_for_credentials()).collect();
+    let rules = CredentialRules { scopes, ..CredentialRules::default() };
+    store.add_credential_with(OrganizationId::FIRST, &name, &hash, stream.id, rules).await?;
+    Ok(secrets)
+}
+
+/// The administrator of an earlier run, or a new one.
+async fn administrator(store: &Store, file: &Path, secrets: Secrets) -> Result<Secrets, DemoError> {
+    if !secrets.admin_email.is_empty() && store.user_by_email(&secrets.admin_email).await?.is_some()
+    {
+        return Ok(secrets);
+    }
+    let (password, hash) = auth::new_secret();
+    let email = format!("admin@{OWN_DOMAIN}");
+    let secrets = Secrets { admin_email: email, admin_password: password, ..secrets };
+    let text = serde_json::to_vec_pretty(&secrets).map_err(io::Error::other)?;
+    write_private(file, &text)?;
+    let user = match store.user_by_email(&secrets.admin_email).await? {
+        // Its password was lost with the file: it gets the new one.
+        Some(user) => {
+            store.set_password(user.id, &hash, SessionId(0)).await?;
+            user.id
+        }
+        None => store.add_user(&secrets.admin_email, "Demo", &hash, true).await?,
+    };
+    store.set_member(OrganizationId::FIRST, user, Role::Owner).await?;
     Ok(secrets)
 }
 
@@ -176,7 +216,12 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join(SECRETS_FILE);
         assert!(read_secrets(&file).expect("reads").is_none());
-        let secrets = Secrets { smtp_user: "demo".into(), smtp_password: "p\"w".into() };
+        let secrets = Secrets {
+            smtp_user: "demo".into(),
+            smtp_password: "p\"w".into(),
+            admin_email: "admin@shop.test".into(),
+            admin_password: "secret".into(),
+        };
         write_private(&file, &serde_json::to_vec(&secrets).expect("JSON")).expect("written");
         let mode = fs::metadata(&file).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

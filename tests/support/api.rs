@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,8 +11,8 @@ use postroad::api::{self, ApiState, Peer};
 use postroad::auth::{self, Auth};
 use postroad::campaign::import::Imports;
 use postroad::clock::Clock;
-use postroad::model::OrganizationId;
-use postroad::store::{Location, Store};
+use postroad::model::*;
+use postroad::store::{Enqueue, Location, MessageRow, NewDelivery, Store};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -45,6 +46,17 @@ pub enum As {
     Nobody,
     /// What follows `Bearer`.
     Key(String),
+    /// The token of a session, in a browser that asks from one of our own pages.
+    Session(String),
+}
+
+impl Answer {
+    /// The session that this answer began.
+    pub fn session(&self) -> As {
+        let cookie = self.headers[header::SET_COOKIE].to_str().expect("text");
+        let (_, rest) = cookie.split_once('=').expect("a cookie");
+        As::Session(rest.split(';').next().expect("a token").to_owned())
+    }
 }
 
 impl TestApi {
@@ -67,14 +79,16 @@ impl TestApi {
             auth: Some(auth.clone()),
             composer: None,
             queue: None,
+            door: None,
             audit: None,
+            looker: None,
             imports: Some(imports.clone()),
             schedule: None,
             reload: None,
             classifier: None,
             checker: None,
-            webhooks: None,
             clock: clock.clone(),
+            webhooks: None,
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
         };
@@ -114,6 +128,16 @@ impl TestApi {
             As::Key(key) => request
                 .extension(Peer::Network { address: AFAR, proxy: false })
                 .header(header::AUTHORIZATION, format!("Bearer {key}")),
+            As::Session(token) => {
+                let asked_by = headers.iter().any(|(name, _)| *name == "sec-fetch-site");
+                let request = request
+                    .extension(Peer::Network { address: AFAR, proxy: false })
+                    .header(header::COOKIE, format!("postroad_session={token}"));
+                match asked_by {
+                    true => request,
+                    false => request.header("sec-fetch-site", "same-origin"),
+                }
+            }
         };
         let request = match body {
             Some(body) => request
@@ -134,10 +158,83 @@ impl TestApi {
     async fn answer(&self, request: Request<Body>) -> Answer {
         let answered = self.router.clone().oneshot(request).await;
         let (head, body) = answered.unwrap_or_else(|never| match never {}).into_parts();
+        // A stream of events does not end.
+        let body = match head.headers.get(header::CONTENT_TYPE) {
+            Some(kind) if kind == "text/event-stream" => Body::empty(),
+            _ => body,
+        };
         let bytes = axum::body::to_bytes(body, ANSWER_BYTES_MAX).await.expect("read");
         let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
         let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
         Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// A message of this organization that waits; its body lies nowhere.
+    pub async fn mail(
+        &self,
+        organization: OrganizationId,
+        subject: &str,
+        recipient: &str,
+    ) -> MessageId {
+        let id = self.store.message_id().await.expect("an id");
+        let first = self.store.delivery_ids(1).await.expect("ids");
+        let now = self.clock.now();
+        let message = MessageRow {
+            id,
+            organization,
+            stream: StreamId(organization.0),
+            credential: None,
+            domain: None,
+            sender: ReversePath::parse("ann@sender.test").expect("lawful"),
+            eight_bit: false,
+            smtputf8: false,
+            dsn_return: None,
+            dsn_envelope_id: None,
+            message_id_header: format!("{id}@sender.test"),
+            subject: subject.to_owned(),
+            tag: Some(format!("tag-{subject}")),
+            metadata: None,
+            idempotency_key: None,
+            body: BodyRef { segment: SegmentId(1), offset: 0, length: 100 },
+            body_node: 1,
+            accepted_at: now,
+            due_at: now,
+            expires_at: now + Duration::from_secs(4 * 86_400),
+            rank: 0,
+        };
+        let delivery = NewDelivery {
+            id: first,
+            recipient: Recipient::new(recipient.parse().expect("lawful")),
+            site: SiteId::UNROUTED,
+            claimed: false,
+        };
+        let job = Enqueue { message, deliveries: vec![delivery] };
+        self.store.enqueue(job).await.expect("accepted");
+        id
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Moves the clock on while the answer to something wrong is held back.
+    pub async fn waiting<T>(&self, asking: impl Future<Output = T>) -> T {
+        let mut asking = std::pin::pin!(asking);
+        loop {
+            let pause = tokio::time::sleep(Duration::from_millis(20));
+            tokio::select! {
+                answer = &mut asking => return answer,
+                () = pause => self.clock.advance(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    /// The code that an authenticator shows, `ahead` seconds before its time.
+    pub fn code_of(&self, secret: &str, ahead: u64) -> String {
+        let secret = totp_rs::Secret::try_from_base32(secret).expect("base32");
+        let totp = totp_rs::Builder::new().with_secret(secret).with_account_name("a").build();
+        let now = u64::try_from(self.clock.wall().seconds()).expect("after 1970");
+        totp.expect("lawful").generate(now + ahead).to_string()
     }
 
     /// Every operation of the document: method, path, and the permission it needs, if one.
@@ -147,7 +244,9 @@ impl TestApi {
         let mut operations = Vec::new();
         for (path, item) in paths {
             for (method, operation) in item.as_object().expect("an item") {
-                let need = operation["security"][0]["key"][0].as_str().map(str::to_owned);
+                let needs = operation["security"][0]["key"].as_array();
+                let need = needs.map(|of| of.first().and_then(Value::as_str).unwrap_or(""));
+                let need = need.map(str::to_owned);
                 operations.push((method.clone(), path.clone(), need));
             }
         }
@@ -166,3 +265,5 @@ pub fn filled(path: &str, with: &str) -> String {
     }
     filled + rest
 }
+
+pub const PASSWORD: &str = "correct horse battery";

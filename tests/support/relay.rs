@@ -9,13 +9,15 @@ use postroad::auth;
 use postroad::clock::Clock;
 use postroad::config::{Settings, SourceSettings, Trusted};
 use postroad::model::{
-    Address, DeliveryId, Domain, Limit, LimitId, MessageId, OrganizationId, State, Timestamp,
+    Address, CredentialRules, DeliveryId, Domain, Limit, LimitId, MessageId, OrganizationId, State,
+    Timestamp,
 };
 use postroad::schedule::limits::Usage;
 use postroad::schedule::why::{Reason, ReasonKind};
 use postroad::store::{DeliveryFilter, DeliveryView, EventRow, LimitRow, Location, Store};
 use postroad::wire::network::Network;
 use sqlx::{Connection, Executor};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::PATIENCE;
 use super::mx::FakeMx;
@@ -23,7 +25,8 @@ use super::talk::Talk;
 
 pub const SENDER: &str = "sender@sender.test";
 pub const HOST_NAME: &str = "relay.test";
-const CREDENTIAL: &str = "tester";
+pub const CREDENTIAL: &str = "tester";
+pub const SECRET: &str = "a secret of the tests";
 /// The source address, so that hosts see who comes.
 pub const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 2, 1);
 /// Moves of the clock before a scenario is said never to come to rest: four days of retries.
@@ -113,6 +116,85 @@ impl TestRelay {
 
     pub fn submission(&self) -> SocketAddr {
         self.app.as_ref().expect("runs").addresses().submission[0]
+    }
+
+    /// What the credential may do from now on.
+    pub async fn set_rules(&self, rules: serde_json::Value) {
+        let rules: CredentialRules = serde_json::from_value(rules).expect("rules");
+        let app = self.app.as_ref().expect("runs");
+        let rows = app.store().credentials().await.expect("listed");
+        let id = rows.iter().find(|row| row.name == CREDENTIAL).expect("seeded").id;
+        assert!(app.store().set_credential_rules(id, &rules).await.expect("set"));
+        app.reload_rows().await.expect("reloaded");
+    }
+
+    /// As the operator does, while the daemon runs.
+    pub async fn order(&self, path: &str, body: serde_json::Value) -> serde_json::Value {
+        let body = body.to_string();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: postroad\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let socket = self.settings.control_socket();
+        let mut stream = tokio::net::UnixStream::connect(socket).await.expect("connected");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        let reading = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
+        reading.await.expect("in time").expect("read");
+        let answer = String::from_utf8(answer).expect("text");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        serde_json::from_str(body).expect("JSON")
+    }
+
+    /// Reads an answer that does not end.
+    pub async fn follow(&self, path: &str) -> Following {
+        let address = self.app.as_ref().expect("runs").addresses().http[0];
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\n\
+             Authorization: Bearer {CREDENTIAL}:{SECRET}\r\n\r\n"
+        );
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        Following { stream, read: String::new() }
+    }
+
+    /// Asks the API over its port, as the credential that submits.
+    pub async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> (u16, String, serde_json::Value) {
+        self.ask_as(&format!("{CREDENTIAL}:{SECRET}"), method, path, body).await
+    }
+
+    /// With another key.
+    pub async fn ask_as(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> (u16, String, serde_json::Value) {
+        let address = self.app.as_ref().expect("runs").addresses().http[0];
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+             Authorization: Bearer {key}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        let reading = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
+        reading.await.expect("in time").expect("read");
+        let answer = String::from_utf8(answer).expect("text");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        let status = head[9..12].parse().expect("a status");
+        (status, head.to_lowercase(), serde_json::from_str(body).unwrap_or_default())
     }
 
     pub async fn stop(&mut self) {
@@ -211,6 +293,7 @@ impl TestRelay {
                 let waits = matches!(
                     reason.kind,
                     ReasonKind::Limit
+                        | ReasonKind::Source
                         | ReasonKind::Host
                         | ReasonKind::Retry
                         | ReasonKind::NotBefore
@@ -329,6 +412,26 @@ impl TestRelay {
     }
 }
 
+/// An answer that does not end.
+pub struct Following {
+    stream: tokio::net::TcpStream,
+    read: String,
+}
+
+impl Following {
+    /// What came up to these words and with them.
+    pub async fn until(&mut self, words: &str) -> String {
+        let mut part = [0; 4096];
+        while !self.read.contains(words) {
+            let reading = tokio::time::timeout(PATIENCE, self.stream.read(&mut part));
+            let length = reading.await.expect("in time").expect("read");
+            assert!(length > 0, "it ended: {}", self.read);
+            self.read.push_str(&String::from_utf8_lossy(&part[..length]));
+        }
+        std::mem::take(&mut self.read)
+    }
+}
+
 fn settings(mx: &FakeMx, directory: &std::path::Path) -> Settings {
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let loopback = Network::parse("127.0.0.0/8").expect("a network");
@@ -360,7 +463,7 @@ async fn seed(location: &Location, settings: &Settings, clock: &Clock) {
     let domain = Domain::parse("sender.test").expect("a domain");
     store.add_domain(OrganizationId::FIRST, &domain).await.expect("a domain");
     let stream = store.streams().await.expect("streams")[0].id;
-    let (_, hash) = auth::new_secret();
+    let hash = auth::hash_secret(SECRET);
     let added = store.add_credential(OrganizationId::FIRST, CREDENTIAL, &hash, stream).await;
     added.expect("a credential");
     store.close().await;
