@@ -203,12 +203,7 @@ async fn write(
             let values = vec![name.as_str().into(), at.0.into()];
             rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
         }
-        Change::AddDkimKey(key) => {
-            let texts = [key.domain.as_str(), &key.selector, key.algorithm.as_str(), &key.record];
-            let mut values: Vec<Value> = texts.map(Value::from).into();
-            values.push(key.created_at.0.into());
-            rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
-        }
+        Change::AddDkimKey(key) => add_dkim_key(connection, key).await,
         Change::Site { key, .. } => {
             Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
@@ -236,6 +231,17 @@ async fn write(
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
+}
+
+async fn add_dkim_key(connection: &mut Connection, key: &DkimKeyRow) -> Result<i64> {
+    let values = vec![
+        key.domain.as_str().into(),
+        key.selector.as_str().into(),
+        key.algorithm.as_str().into(),
+        key.record.as_str().into(),
+        key.created_at.0.into(),
+    ];
+    rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
 }
 
 /// The answer is what the first changed; when that is nothing the others are left out.
