@@ -246,7 +246,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 50] = [
+    const VERBS: [(&str, &[&str]); 65] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -268,6 +268,21 @@ mod tests {
         ("organization list", &["organizations_list"]),
         ("organization suspend", &["organizations_suspend"]),
         ("organization resume", &["organizations_resume"]),
+        ("source add", &["sources_add"]),
+        ("source list", &["sources_list"]),
+        ("source show", &["sources_show"]),
+        ("source test", &["sources_test"]),
+        ("source suspend", &["sources_set_state"]),
+        ("source resume", &["sources_set_state"]),
+        ("source override", &["sources_set_override"]),
+        ("source remove", &["sources_remove"]),
+        ("pool add", &["pools_add", "pools_put_member"]),
+        ("pool list", &["pools_list"]),
+        ("pool show", &["pools_list"]),
+        ("pool put", &["pools_put_member"]),
+        ("pool take", &["pools_remove_member"]),
+        ("pool remove", &["pools_remove"]),
+        ("pool rule", &["pools_rules", "pools_put_rule", "pools_remove_rule"]),
         ("dkim new", &["dkim_create"]),
         ("dkim list", &["dkim_list"]),
         ("config sample", &[]),
