@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::ready::line_of;
 use super::site::Site;
 use super::{Schedule, Shared, choose};
 use crate::model::limits::READY_MAX;
@@ -214,7 +215,10 @@ impl Shared {
         reasons.extend(self.reasons_at(site));
         let operator = self.router.operator(site).await.map_err(QueueError::from)?;
         let claimed = Claimed { delivery, body: None };
-        reasons.extend(self.sources_say(&claimed, site, operator).await?);
+        let line = line_of(&claimed);
+        let parks = handle.as_ref().map(|handle| handle.parks()).unwrap_or_default();
+        let again = parks.iter().filter(|park| park.covers(&line)).map(|park| park.until).min();
+        reasons.extend(self.sources_say(&claimed, (site, operator), again).await?);
         if reasons.is_empty() {
             reasons.push(of_turn(handle.as_deref()));
         }
@@ -241,12 +245,13 @@ impl Shared {
         reasons
     }
 
-    /// What the sources of its pool say and what limits say of them, if none may send it.
+    /// What the sources of its pool say and what limits say of them, if none may send it; `again`:
+    /// when it is looked at again.
     async fn sources_say(
         &self,
         claimed: &Claimed,
-        site: SiteId,
-        operator: OperatorId,
+        (site, operator): (SiteId, OperatorId),
+        again: Option<Timestamp>,
     ) -> Result<Vec<Reason>, QueueError> {
         let now = self.clock.now();
         let mut attempt = self.attempt_of(claimed, site, operator, SourceId::SYSTEM);
@@ -267,9 +272,9 @@ impl Shared {
             let told = denials.iter().map(|one| Reason::of_limit(one, &name, &operator_name));
             reasons.extend(told);
         }
-        if denied.is_empty() {
+        if denied.len() < none.0.len() || none.0.is_empty() {
             let text = choose::reason_of(&pool, &none);
-            reasons.push(Reason::new(ReasonKind::Source, text, none.until()));
+            reasons.push(Reason::new(ReasonKind::Source, text, none.until().or(again)));
         }
         reasons.sort();
         reasons.dedup();

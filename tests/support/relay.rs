@@ -293,12 +293,15 @@ impl TestRelay {
                 let waits = matches!(
                     reason.kind,
                     ReasonKind::Limit
-                        | ReasonKind::Source
                         | ReasonKind::Host
                         | ReasonKind::Retry
                         | ReasonKind::NotBefore
                 );
-                waits && reason.until.is_none_or(|until| until > self.clock.now())
+                // Without a source it is looked at again and again: the moment is what tells it
+                // from one that is about to be looked at.
+                let is_parked = reason.kind == ReasonKind::Source && reason.until.is_some();
+                let ahead = reason.until.is_none_or(|until| until > self.clock.now());
+                (waits || is_parked) && ahead
             };
             if !reasons.iter().any(rests) {
                 return None;
