@@ -209,9 +209,6 @@ impl Shared {
             return Ok(reasons);
         }
         let handle = self.sites.get(&site).map(|site| site.clone());
-        if handle.as_ref().is_some_and(|handle| handle.is_under_way(delivery.id)) {
-            return Ok(vec![Reason::new(ReasonKind::UnderWay, "it is being tried now", None)]);
-        }
         reasons.extend(self.reasons_at(site));
         let operator = self.router.operator(site).await.map_err(QueueError::from)?;
         let claimed = Claimed { delivery, body: None };
@@ -219,6 +216,11 @@ impl Shared {
         let parks = handle.as_ref().map(|handle| handle.parks()).unwrap_or_default();
         let again = parks.iter().filter(|park| park.covers(&line)).map(|park| park.until).min();
         reasons.extend(self.sources_say(&claimed, (site, operator), again).await?);
+        // Asked last: a limit may be used up by the very attempt that is being made.
+        let id = claimed.delivery.id;
+        if handle.as_ref().is_some_and(|handle| handle.is_under_way(id)) {
+            return Ok(vec![Reason::new(ReasonKind::UnderWay, "it is being tried now", None)]);
+        }
         if reasons.is_empty() {
             reasons.push(of_turn(handle.as_deref()));
         }

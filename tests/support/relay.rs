@@ -273,7 +273,13 @@ impl TestRelay {
             if let Some(opens) = self.rests(&owed).await {
                 return opens.into_iter().min();
             }
-            assert!(started.elapsed() < PATIENCE, "still due: {owed:#?}");
+            if started.elapsed() >= PATIENCE {
+                let mut reasons = Vec::new();
+                for delivery in owed.iter().take(3) {
+                    reasons.push(self.why(delivery.id).await);
+                }
+                panic!("still due: {owed:#?}, because of {reasons:#?}");
+            }
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
