@@ -90,9 +90,19 @@ impl Shared {
         if refusal.is_mixed {
             (park.reach, park.class) = (Reach::Line(line), None);
         }
-        site.untried(claimed);
         let is_connection = matches!(denial.metric, Metric::Connections | Metric::NewConnections);
-        if denial.until.is_none() && denial.value > 0 && is_connection {
+        let waits_for_release = denial.until.is_none() && denial.value > 0 && is_connection;
+        let pool = match refusal.is_mixed && !waits_for_release {
+            true => self.dividing_pool(&claimed[0], attempt.operator),
+            false => None,
+        };
+        site.untried(claimed);
+        if let Some(pool) = pool {
+            let is_same = |one: &Claimed| one.delivery.message.flow().class() == attempt.class;
+            self.put_off_pool(site, pool, attempt.operator, park.until, is_same).await;
+            return Shared::look(self, site);
+        }
+        if waits_for_release {
             if !self.limits.wait_for_release(attempt, denial, now) {
                 return Shared::look(self, site);
             }
