@@ -48,7 +48,7 @@ use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
-use crate::webhooks::Webhooks;
+use crate::webhooks::{PostalKeys, Webhooks};
 use options::{check_options, deliver_options, fetch_options, parts, resolver, schedule_options};
 
 pub use signals::serve;
@@ -153,9 +153,10 @@ impl App {
         queue.note_suspended().await?;
         let known = Known::open(&settings, &store, &clock).await?;
         let (stop_tasks, stopped) = watch::channel(false);
+        let postal_keys = PostalKeys::at(settings.node.data_dir.join("postal-webhooks.pem"));
         let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(&settings));
         let (webhooks, webhooks_task) =
-            Webhooks::start(store.clone(), fetcher, clock.clone(), stopped.clone());
+            Webhooks::start(store.clone(), fetcher, postal_keys, clock.clone(), stopped.clone());
         let limits = limits::open(&settings, &store, &clock).await?;
         let parts = parts(&settings, &kept, &known, limits)?;
         let options = schedule_options(&settings);

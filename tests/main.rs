@@ -25,6 +25,7 @@ mod limits;
 mod listener;
 mod peers;
 mod people;
+mod postal;
 mod report;
 mod scenarios;
 mod schema;

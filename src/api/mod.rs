@@ -28,6 +28,7 @@ mod messages;
 mod openapi;
 mod organizations;
 pub mod pools;
+mod postal;
 mod problem;
 mod segments;
 mod send;
@@ -276,6 +277,7 @@ pub fn router(state: ApiState) -> Router {
     let (router, document) = routes().split_for_parts();
     let document = openapi::finish(document);
     router
+        .merge(postal_routes())
         .fallback(|| async { Problem::not_found("nothing is served at this path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")
@@ -283,6 +285,14 @@ pub fn router(state: ApiState) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(counted))
         .with_state(Arc::new(Shared::new(state, document)))
+}
+
+/// Not in the document: they are described by who made them.
+fn postal_routes() -> Router<Arc<Shared>> {
+    let room = Arc::new(Semaphore::new(SEND_ROOM_KIB));
+    postal::router()
+        .layer(from_fn(move |request, next| within_room(room.clone(), request, next)))
+        .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)))
 }
 
 /// Mails that are read and built at the same time share this memory; who finds none waits.

@@ -43,6 +43,7 @@ migrations! {
     (11, "0011_imports"),
     (12, "0012_templates"),
     (13, "0013_pools"),
+    (40, "0040_postal"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

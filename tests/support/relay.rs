@@ -118,6 +118,10 @@ impl TestRelay {
         self.app.as_ref().expect("runs").addresses().submission[0]
     }
 
+    pub fn http(&self) -> SocketAddr {
+        self.app.as_ref().expect("runs").addresses().http[0]
+    }
+
     /// What the credential may do from now on.
     pub async fn set_rules(&self, rules: serde_json::Value) {
         let rules: CredentialRules = serde_json::from_value(rules).expect("rules");
