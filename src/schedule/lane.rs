@@ -140,7 +140,7 @@ impl Lane {
         if now >= claimed[0].delivery.message.expires_at {
             return Some(Granted { claimed, attempt, permit: None });
         }
-        let open = self.connection.as_ref().and_then(|_| self.origin.as_ref()).map(|one| one.id);
+        let open = self.connection.as_ref().and(self.origin.as_ref()).map(|origin| origin.id);
         let pool = match shared.choose(&claimed, &mut attempt, open).await {
             Ok(chosen) => {
                 self.leave_from(chosen.origin).await;
