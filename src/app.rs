@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
+use crate::campaign::feeder::Feeder;
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
@@ -81,6 +82,8 @@ pub enum AppError {
     Listener(#[from] ListenerError),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    #[error(transparent)]
+    Tokens(#[from] crate::token::KeyError),
     #[error(transparent)]
     Serve(#[from] api::ServeError),
     #[error("{what}: {why}")]
@@ -158,6 +161,7 @@ impl App {
         let (webhooks, webhooks_task) =
             Webhooks::start(store.clone(), fetcher, postal_keys, clock.clone(), stopped.clone());
         let limits = limits::open(&settings, &store, &clock).await?;
+        campaigns::link(&settings, &known.composer, &clock)?;
         let parts = parts(&settings, &kept, &known, limits)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
@@ -184,12 +188,17 @@ impl App {
         let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let state = desk::api_state(&live, &store, (queue, audit, webhooks), &clock, reread);
+        let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
+        let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
+        let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
+        let parts = (queue, audit, webhooks, feeder);
+        let state = desk::api_state(&live, &store, parts, &clock, reread);
         let router = api::router(ApiState { imports: Some(imports), ..state });
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
         let checks = sources::check(live.checker.clone(), stopped.clone());
         watched.push(("the checks of sources", tokio::spawn(checks)));
+        watched.push(("the feeder of campaigns", feeding));
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }

@@ -3,6 +3,7 @@
 mod accept;
 mod api;
 mod benches;
+mod campaigns;
 mod classify;
 mod cli;
 mod clients;

@@ -8,6 +8,8 @@
 pub mod access;
 mod body;
 mod caller;
+pub mod campaign_looks;
+pub mod campaigns;
 pub mod classification;
 mod contact_fields;
 mod contacts;
@@ -270,6 +272,13 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(templates::show, templates::change, templates::remove))
         .routes(routes!(templates::layouts, templates::add_layout))
         .routes(routes!(templates::change_layout, templates::remove_layout))
+        .routes(routes!(campaigns::list, campaigns::add))
+        .routes(routes!(campaigns::show, campaigns::change, campaigns::remove))
+        .routes(routes!(campaigns::step))
+        .routes(routes!(campaigns::winner))
+        .routes(routes!(campaign_looks::preview))
+        .routes(routes!(campaign_looks::look))
+        .routes(routes!(campaign_looks::test))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 

@@ -169,6 +169,9 @@ settings! {
     Http {
         /// Where to listen.
         listen: Vec<SocketAddr> = vec![loopback(8025)], Address, Restart;
+        /// Where the world reaches this daemon's public pages, such as https://mail.example.com:
+        /// what links in mails lead to. Empty: campaigns are not sent.
+        public_url: Option<String> = None, Text, Restart;
         /// Plain HTTP is answered on loopback and to these proxies; everybody else gets TLS.
         proxies: Vec<Network> = Vec::new(), Network, Restart;
     }

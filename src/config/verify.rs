@@ -61,6 +61,11 @@ fn numbers(settings: &Settings, reader: &mut Reader<'_>) {
 }
 
 fn names(settings: &Settings, reader: &mut Reader<'_>) {
+    let public = settings.http.public_url.as_deref().unwrap_or("https://");
+    let has_scheme = public.starts_with("https://") || public.starts_with("http://");
+    if !has_scheme || public.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        reader.wrong_at("http.public_url", "must be an https:// or http:// URL".to_owned());
+    }
     domain("node.host_name", &settings.node.host_name, reader);
     if jiff::tz::TimeZone::get(&settings.limits.day_zone).is_err() {
         let text = "must be a time zone, such as UTC or Europe/Berlin".to_owned();

@@ -6,6 +6,7 @@
 //! Knows not:  time sources, files, sockets, SQL.
 
 pub mod address;
+pub mod campaign;
 pub mod class;
 pub mod contact;
 pub mod credential;
@@ -30,6 +31,10 @@ pub mod warmup;
 pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
+pub use campaign::{
+    AbTest, Audience, CampaignContent, CampaignSettings, CampaignState, CampaignStep,
+    CampaignTracking, CampaignVariant, Pin, SendingWindow, Throttle,
+};
 pub use class::{
     Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,
 };

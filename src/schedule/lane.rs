@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::Shared;
 use super::answered::Answered;
 use super::choose::Unchosen;
+use super::composed::transaction_of;
 use super::grant::{Origin, Refusal, Stop};
 use super::limits::{Caps, Permit};
 use super::park::Parks;
@@ -306,9 +307,9 @@ impl Lane {
             }
             Err(error) => return self.set_aside(claimed, &error.to_string()),
         };
-        let mail = match shared.composer.compose(message, body).await {
-            Ok(mail) => mail,
-            Err(error) => return Box::pin(self.ourselves(claimed, &error.to_string())).await,
+        let (mail, pin) = match shared.composed(&self.site, &claimed[0], body).await {
+            Ok(composed) => composed,
+            Err(none) => return Box::pin(self.not_composed(claimed, none)).await,
         };
         let transaction = transaction_of(claimed);
         if let Err(error) = shared.budgets.offer(permit).await {
@@ -339,6 +340,7 @@ impl Lane {
             dsn_passed_on: answer.dsn_passed_on,
             dialogue: answer.dialogue.lines,
             spent,
+            pin,
         };
         Ended::Settled(shared.conclude(&self.site, claimed, answered).await)
     }
@@ -439,18 +441,5 @@ impl Lane {
 
     fn drop_connection(&mut self) {
         drop(self.take_connection());
-    }
-}
-
-/// Deliveries that the ready mail put together: one message, one recipient domain.
-fn transaction_of(claimed: &[Claimed]) -> Transaction {
-    let message = &claimed[0].delivery.message;
-    Transaction {
-        sender: message.sender.clone(),
-        recipients: claimed.iter().map(|one| one.delivery.recipient.clone()).collect(),
-        smtputf8: message.smtputf8,
-        eight_bit: message.eight_bit,
-        dsn_return: message.dsn_return,
-        dsn_envelope_id: message.dsn_envelope_id.clone(),
     }
 }

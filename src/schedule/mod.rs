@@ -10,6 +10,7 @@ mod alarm;
 mod answered; // what an attempt brought
 pub mod checks;
 mod choose;
+mod composed; // a body or a recipe becomes a mail
 mod conclude;
 mod custody;
 pub mod forecast; // when will it be done?

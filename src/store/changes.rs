@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::model::*;
 
 use super::audit::{AuditEntry, INSERT_AUDIT};
+use super::campaigns::{self, CampaignChange};
 use super::classification::{self, ClassificationChange};
 use super::compaction::{self, BodyMove};
 use super::contact_definitions::{self, ContactChange};
@@ -81,6 +82,7 @@ pub enum Change {
         before: Timestamp,
     },
     Webhook(Box<WebhookChange>),
+    Campaign(CampaignChange),
     /// Statements that belong together.
     Rows(Vec<RowWrite>),
     /// With its line of the audit log, which is written when anything was changed.
@@ -227,6 +229,7 @@ async fn write(
         Change::Import(change) => imports::write(connection, change, own.0).await,
         Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
+        Change::Campaign(change) => campaigns::write(connection, change).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),

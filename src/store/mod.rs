@@ -6,6 +6,7 @@
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
 mod audit; // who changed what
+mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
@@ -47,6 +48,7 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use audit::AuditEntry;
+pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
@@ -359,6 +361,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(audit::ALL);
     all.extend(people::ALL);
     all.extend(tenants::ALL);
+    all.extend(campaigns::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
     all.extend(classification::ALL);

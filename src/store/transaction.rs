@@ -104,7 +104,7 @@ pub async fn write(
 
 async fn write_one_by_one(
     connection: &mut Connection,
-    parameters: [(String, usize); 7],
+    parameters: [(String, usize); ledger::BATCH_STATEMENTS],
 ) -> Result<()> {
     for (position, (json, rows)) in parameters.into_iter().enumerate() {
         let statement = BATCH[position];

@@ -207,8 +207,9 @@ impl TestApi {
             recipient: Recipient::new(recipient.parse().expect("lawful")),
             site: SiteId::UNROUTED,
             claimed: false,
+            contact: None,
         };
-        let job = Enqueue { message, deliveries: vec![delivery] };
+        let job = Enqueue { message, deliveries: vec![delivery], slice: None };
         self.store.enqueue(job).await.expect("accepted");
         id
     }

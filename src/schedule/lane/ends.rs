@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::super::answered::Answered;
+use super::super::composed::NotComposed;
 use super::super::settler::Settlement;
 use super::super::verdict;
 use super::{Ended, Lane};
@@ -36,6 +37,7 @@ impl Lane {
             dsn_passed_on: false,
             dialogue: failure.dialogue.lines,
             spent: Duration::ZERO,
+            pin: None,
         };
         Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
     }
@@ -62,6 +64,7 @@ impl Lane {
             dsn_passed_on: false,
             dialogue: Vec::new(),
             spent: Duration::ZERO,
+            pin: None,
         };
         Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
     }
@@ -71,6 +74,13 @@ impl Lane {
         let message = claimed[0].delivery.message.id;
         tracing::error!(%message, reason, "a mail cannot be sent for a reason of our own");
         self.without_host(claimed, deferred(Blame::Ourselves, reason.to_owned())).await
+    }
+
+    pub(super) async fn not_composed(&self, claimed: &[Claimed], none: NotComposed) -> Ended {
+        match none {
+            NotComposed::Settled(settlement) => Ended::Settled(*settlement),
+            NotComposed::Ourselves(why) => self.ourselves(claimed, &why).await,
+        }
     }
 
     /// Trying again cannot help: held for a person.
