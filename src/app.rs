@@ -14,6 +14,7 @@ mod memory;
 mod options;
 mod rules;
 mod signals;
+mod sources;
 mod web;
 
 use std::fs::File;
@@ -29,24 +30,28 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
+use crate::campaign::feeder::Feeder;
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
+use crate::deliver::Dialer;
 use crate::dns::{self, DnsFailure, Resolver};
 use crate::fetch::Fetcher;
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
+use crate::schedule::checks::Checker;
 use crate::schedule::limits::budgets::BudgetError;
 use crate::schedule::limits::pack::PackError;
 use crate::schedule::route::{RouteError, Routes};
+use crate::schedule::sources::Sources;
 use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
-use crate::webhooks::Webhooks;
-use options::{fetch_options, parts, resolver, schedule_options};
+use crate::webhooks::{PostalKeys, Webhooks};
+use options::{check_options, deliver_options, fetch_options, parts, resolver, schedule_options};
 
 pub use signals::serve;
 
@@ -79,6 +84,8 @@ pub enum AppError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     #[error(transparent)]
+    Tokens(#[from] crate::token::KeyError),
+    #[error(transparent)]
     Serve(#[from] api::ServeError),
     #[error("{what}: {why}")]
     Io { what: String, why: std::io::Error },
@@ -101,6 +108,7 @@ struct Live {
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
     schedule: Schedule,
+    checker: Checker,
     auth: Auth,
     composer: Composer,
     certificates: Certificates,
@@ -149,11 +157,13 @@ impl App {
         queue.note_suspended().await?;
         let known = Known::open(&settings, &store, &clock).await?;
         let (stop_tasks, stopped) = watch::channel(false);
+        let postal_keys = PostalKeys::at(settings.node.data_dir.join("postal-webhooks.pem"));
         let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(&settings));
         let (webhooks, webhooks_task) =
-            Webhooks::start(store.clone(), fetcher, clock.clone(), stopped.clone());
+            Webhooks::start(store.clone(), fetcher, postal_keys, clock.clone(), stopped.clone());
         let limits = limits::open(&settings, &store, &clock).await?;
-        let parts = parts(&settings, &kept, &known, limits, &clock)?;
+        campaigns::link(&settings, &known.composer, &clock)?;
+        let parts = parts(&settings, &kept, &known, limits)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
@@ -169,6 +179,7 @@ impl App {
             settings: ArcSwap::from_pointee(settings),
             reloading: tokio::sync::Mutex::new(()),
             schedule,
+            checker: known.checker,
             auth: known.auth,
             composer: known.composer,
             certificates: known.certificates,
@@ -178,10 +189,17 @@ impl App {
         let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let state = desk::api_state(&live, &store, (queue, audit, webhooks), &clock, reread);
+        let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
+        let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
+        let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
+        let parts = (queue, audit, webhooks, feeder);
+        let state = desk::api_state(&live, &store, parts, &clock, reread);
         let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
+        let checks = sources::check(live.checker.clone(), stopped.clone());
+        watched.push(("the checks of sources", tokio::spawn(checks)));
+        watched.push(("the feeder of campaigns", feeding));
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }
@@ -298,18 +316,37 @@ struct Known {
     certificates: Certificates,
     resolver: Resolver,
     classifier: LiveClassifier,
+    sources: Arc<Sources>,
+    dialer: Dialer,
+    checker: Checker,
 }
 
 impl Known {
     async fn open(settings: &Settings, store: &Store, clock: &Clock) -> Result<Known, AppError> {
         let trusted = settings.trusted.iter().map(|one| (one.network, one.credential.clone()));
         let composer = Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone());
+        let sources = Arc::new(sources::open(settings, store).await?);
+        let resolver = resolver(settings, &sources, clock)?;
+        let dialer = Dialer::new(deliver_options(settings), clock.clone());
+        let checker = Checker::new(
+            store.clone(),
+            resolver.clone(),
+            dialer.clone(),
+            sources.clone(),
+            check_options(settings),
+            clock.clone(),
+        );
+        // Before the first mail, every source was checked once.
+        checker.first_round().await?;
         Ok(Known {
             auth: Auth::open(store.clone(), trusted.collect(), clock.clone()).await?,
             composer: composer.await?,
             certificates: Certificates::open(&settings.tls, &settings.node.host_name)?,
-            resolver: resolver(settings, clock)?,
             classifier: rules::classifier(store).await?,
+            resolver,
+            sources,
+            dialer,
+            checker,
         })
     }
 

@@ -4,7 +4,7 @@
 //! Promises:   a breach is told by file and line, with what to do about it.
 //! Knows not:  who may use whom (`layers.rs`), nor how a line is broken (rustfmt).
 
-use crate::sources::{Function, Source, read_folder, report, words};
+use crate::sources::{Function, Source, read_folder, report, root, words};
 
 const FUNCTION_LINES_MAX: usize = 60;
 const NESTING_MAX: usize = 4;
@@ -79,6 +79,65 @@ fn no_file_is_longer_than_five_hundred_lines_before_its_tests() {
         }
     }
     report(&broken, "A file has at most 500 lines before its tests: split it by what it owns.");
+}
+
+/// A test whose file nobody names is not run, and nothing tells of it.
+#[test]
+fn every_file_is_a_module_of_something() {
+    let mut broken = Vec::new();
+    for folder in ["src", "tests"] {
+        let sources = read_folder(folder);
+        for source in &sources {
+            let Some((parents, name)) = parents_of(&source.path) else { continue };
+            let is_named =
+                sources.iter().filter(|other| parents.contains(&other.path)).any(|other| {
+                    let all: Vec<&str> = words(&other.code).map(|(_, word)| word).collect();
+                    all.windows(2).any(|pair| pair == ["mod", name])
+                });
+            if !is_named {
+                broken.push(format!("{}: nobody says `mod {name}`", source.path));
+            }
+        }
+    }
+    report(&broken, "A file that no module names is neither compiled nor run.");
+}
+
+/// The files that may name a module, and its name; None for the roots themselves.
+fn parents_of(path: &str) -> Option<(Vec<String>, &str)> {
+    const ROOTS: [&str; 3] = ["src/lib.rs", "src/main.rs", "tests/main.rs"];
+    if ROOTS.contains(&path) {
+        return None;
+    }
+    let stem = path.strip_suffix(".rs")?;
+    let (folder, name) = stem.strip_suffix("/mod").unwrap_or(stem).rsplit_once('/')?;
+    let inner = [format!("{folder}.rs"), format!("{folder}/mod.rs")];
+    let roots = ["lib.rs", "main.rs"].map(|root| format!("{folder}/{root}"));
+    Some((inner.into_iter().chain(roots).collect(), name))
+}
+
+/// One whose file is there and is not listed is never run, and every test passes without it.
+#[test]
+fn every_migration_is_listed_for_both_databases() {
+    let listed = read_folder("src/store")
+        .into_iter()
+        .find(|source| source.path == "src/store/migrate.rs")
+        .expect("the list is there");
+    let is_name =
+        |text: &&str| text.len() > 5 && text.as_bytes()[..4].iter().all(u8::is_ascii_digit);
+    let listed: Vec<&str> =
+        listed.strings.iter().map(|literal| literal.text.as_str()).filter(is_name).collect();
+    let numbers: Vec<&str> = listed.iter().map(|name| &name[..4]).collect();
+    assert!(numbers.is_sorted_by(|one, next| one < next), "in order, each once: {listed:?}");
+    for database in ["sqlite", "postgres"] {
+        let folder = std::fs::read_dir(root().join("migrations").join(database));
+        let mut files: Vec<String> = folder
+            .expect("a folder of the checkout can be listed")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .map(|name| name.trim_end_matches(".sql").to_owned())
+            .collect();
+        files.sort();
+        assert_eq!(files, listed, "migrations/{database} beside src/store/migrate.rs");
+    }
 }
 
 #[test]

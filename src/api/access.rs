@@ -56,6 +56,10 @@ impl Shared {
     pub(super) fn auth(&self) -> Option<&crate::auth::Auth> {
         self.given.auth.as_ref()
     }
+
+    pub(super) fn clock(&self) -> &crate::clock::Clock {
+        &self.given.clock
+    }
 }
 
 /// What a handler needs of its caller.
@@ -256,6 +260,33 @@ impl<N> Call<N> {
     }
 }
 
+impl<N: Needs> Call<N> {
+    /// For a caller who signed in otherwise than /v1 asks it; he is checked as everybody is.
+    pub(super) fn let_in(
+        api: &Arc<Shared>,
+        parts: &Parts,
+        caller: Caller,
+    ) -> Result<Call<N>, Problem> {
+        Call::checked(api, parts, Some(caller))
+    }
+
+    fn checked(
+        api: &Arc<Shared>,
+        parts: &Parts,
+        caller: Option<Caller>,
+    ) -> Result<Call<N>, Problem> {
+        let scope = match &caller {
+            Some(caller) => caller.scope(named(&parts.headers)?)?,
+            None => Scope::INSTALLATION,
+        };
+        if let (Need::Permission(permission), Some(caller)) = (N::NEED, &caller) {
+            check(caller, permission, scope)?;
+        }
+        let origin = Origin::of(parts);
+        Ok(Call { shared: api.clone(), caller, scope, origin, need: PhantomData })
+    }
+}
+
 impl<N: Needs> FromRequestParts<Arc<Shared>> for Call<N> {
     type Rejection = Problem;
 
@@ -267,15 +298,7 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Call<N> {
             Need::Nearness if local => None,
             _ => Some(Caller::from_request_parts(parts, api).await?),
         };
-        let scope = match &caller {
-            Some(caller) => caller.scope(named(&parts.headers)?)?,
-            None => Scope::INSTALLATION,
-        };
-        if let (Need::Permission(permission), Some(caller)) = (N::NEED, &caller) {
-            check(caller, permission, scope)?;
-        }
-        let origin = Origin::of(parts);
-        Ok(Call { shared: api.clone(), caller, scope, origin, need: PhantomData })
+        Call::checked(api, parts, caller)
     }
 }
 

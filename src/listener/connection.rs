@@ -327,7 +327,7 @@ impl<'a, D: Door> Client<'a, D> {
     }
 
     async fn verify(&self, user: &str, password: &str) -> Verdict {
-        let reason = match self.shared.auth.verify(user, password, self.peer).await {
+        let reason = match self.shared.auth.verify_login(user, password, self.peer).await {
             Ok(identity) => return Verdict::Known(identity),
             Err(error) => error,
         };

@@ -16,5 +16,8 @@ words! {
         Released = "released",
         Cancelled = "cancelled",
         Suppressed = "suppressed",
+        /// The checks of a source let it send, or say that it must not.
+        SourceGreen = "source_green",
+        SourceRed = "source_red",
     }
 }

@@ -31,6 +31,7 @@ macro_rules! migrations {
 
 migrations! {
     (1, "0001_ledger"),
+    (2, "0002_fresh_mail"),
     (3, "0003_limits"),
     (4, "0004_sources"),
     (5, "0005_classification"),
@@ -41,6 +42,9 @@ migrations! {
     (10, "0010_contacts"),
     (11, "0011_imports"),
     (12, "0012_templates"),
+    (13, "0013_pools"),
+    (30, "0030_campaigns"),
+    (40, "0040_postal"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

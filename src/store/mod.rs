@@ -6,6 +6,7 @@
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
 mod audit; // who changed what
+mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
@@ -36,6 +37,7 @@ mod plan; // what a batch writes, decided before it is written
 mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
+mod sources; // sources, pools and their rules
 mod suppressions; // addresses that are not written to
 mod templates; // templates and layouts
 mod tenants; // changes to organizations, streams, credentials
@@ -46,6 +48,7 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use audit::AuditEntry;
+pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
@@ -62,6 +65,7 @@ pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
 pub use rows::*;
 pub use search::{FoundPage, Search};
+pub use sources::{SourceChange, SourceGiven, SourceTables};
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
@@ -357,6 +361,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(audit::ALL);
     all.extend(people::ALL);
     all.extend(tenants::ALL);
+    all.extend(campaigns::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
     all.extend(classification::ALL);
@@ -373,6 +378,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(organizations::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
+    all.extend(sources::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);

@@ -46,6 +46,13 @@ pub fn skipped(what: &str) {
     eprintln!("\n*** SKIPPED: {what} ***\n");
 }
 
+/// Of spans in any order: the middle one, and the one that one in a hundred is longer than.
+pub fn middle_and_p99(spans: &mut [Duration]) -> (Duration, Duration) {
+    spans.sort_unstable();
+    let at = |part: f64| spans[((spans.len() - 1) as f64 * part) as usize];
+    (at(0.5), at(0.99))
+}
+
 /// One mail by a connection of its own: the last reply, which is the first that refuses.
 pub async fn submit(address: SocketAddr, recipient: &str, text: &str) -> std::io::Result<String> {
     let mut stream = BufReader::new(TcpStream::connect(address).await?);
