@@ -15,6 +15,8 @@ mod memory;
 mod options;
 mod rules;
 mod signals;
+mod sources;
+mod web;
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -35,20 +37,23 @@ use crate::clock::Clock;
 use crate::compose::returns::Returns;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
+use crate::deliver::Dialer;
 use crate::dns::{self, DnsFailure, Resolver};
 use crate::fetch::Fetcher;
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
+use crate::schedule::checks::Checker;
 use crate::schedule::limits::budgets::BudgetError;
 use crate::schedule::limits::pack::PackError;
 use crate::schedule::route::{RouteError, Routes};
+use crate::schedule::sources::Sources;
 use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
 use crate::webhooks::{PostalKeys, Webhooks};
-use options::{fetch_options, parts, resolver, schedule_options};
+use options::{check_options, deliver_options, fetch_options, parts, resolver, schedule_options};
 
 pub use signals::serve;
 
@@ -85,8 +90,6 @@ pub enum AppError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     #[error(transparent)]
-    Tokens(#[from] crate::token::KeyError),
-    #[error(transparent)]
     Serve(#[from] api::ServeError),
     #[error("{what}: {why}")]
     Io { what: String, why: std::io::Error },
@@ -111,6 +114,7 @@ struct Live {
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
     schedule: Schedule,
+    checker: Checker,
     auth: Auth,
     composer: Composer,
     certificates: Certificates,
@@ -166,7 +170,7 @@ impl App {
             Webhooks::start(store.clone(), fetcher, postal_keys, clock.clone(), stopped.clone());
         let limits = limits::open(&settings, &store, &clock).await?;
         campaigns::link(&settings, &known.composer, &clock)?;
-        let parts = parts(&settings, &kept, &known, limits, &clock)?;
+        let parts = parts(&settings, &kept, &known, limits)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
@@ -184,6 +188,7 @@ impl App {
             settings: ArcSwap::from_pointee(settings),
             reloading: tokio::sync::Mutex::new(()),
             schedule,
+            checker: known.checker,
             auth: known.auth,
             composer: known.composer,
             certificates: known.certificates,
@@ -199,12 +204,14 @@ impl App {
         let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
         let parts = (queue, audit, webhooks, feeder);
         let state = desk::api_state(&live, &store, parts, &clock, reread);
-        let router = api::router(ApiState { imports: Some(imports), ..state });
+        let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
         let settings = live.settings.load_full();
         let forget = inbound::forget(store.clone(), settings, clock.clone(), stopped.clone());
         watched.push(("the upkeep of what came in", tokio::spawn(forget)));
+        let checks = sources::check(live.checker.clone(), stopped.clone());
+        watched.push(("the checks of sources", tokio::spawn(checks)));
         watched.push(("the feeder of campaigns", feeding));
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
@@ -328,6 +335,9 @@ struct Known {
     resolver: Resolver,
     classifier: LiveClassifier,
     returns: Returns,
+    sources: Arc<Sources>,
+    dialer: Dialer,
+    checker: Checker,
 }
 
 impl Known {
@@ -337,13 +347,29 @@ impl Known {
         let composer = composer.await?;
         let returns = inbound::returns(settings, store, clock).await?;
         composer.return_to(returns.clone());
+        let sources = Arc::new(sources::open(settings, store).await?);
+        let resolver = resolver(settings, &sources, clock)?;
+        let dialer = Dialer::new(deliver_options(settings), clock.clone());
+        let checker = Checker::new(
+            store.clone(),
+            resolver.clone(),
+            dialer.clone(),
+            sources.clone(),
+            check_options(settings),
+            clock.clone(),
+        );
+        // Before the first mail, every source was checked once.
+        checker.first_round().await?;
         Ok(Known {
             auth: Auth::open(store.clone(), trusted.collect(), clock.clone()).await?,
             composer,
             certificates: Certificates::open(&settings.tls, &settings.node.host_name)?,
-            resolver: resolver(settings, clock)?,
             classifier: rules::classifier(store).await?,
             returns,
+            resolver,
+            sources,
+            dialer,
+            checker,
         })
     }
 

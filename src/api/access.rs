@@ -35,6 +35,8 @@ pub struct Shared {
     document: String,
     /// Streams of events that may be open at once.
     stream_places: Arc<Semaphore>,
+    /// The first administrator is made once.
+    setting_up: tokio::sync::Mutex<()>,
 }
 
 const STREAMS_MAX: usize = 100;
@@ -42,7 +44,13 @@ const STREAMS_MAX: usize = 100;
 impl Shared {
     pub fn new(given: ApiState, document: String) -> Shared {
         let stream_places = Arc::new(Semaphore::new(STREAMS_MAX));
-        Shared { given, counted_at: Mutex::default(), document, stream_places }
+        Shared {
+            given,
+            counted_at: Mutex::default(),
+            document,
+            stream_places,
+            setting_up: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(super) fn auth(&self) -> Option<&crate::auth::Auth> {
@@ -237,6 +245,10 @@ impl<N> Call<N> {
 
     pub(super) fn counted_at(&self) -> &Mutex<Option<Timestamp>> {
         &self.shared.counted_at
+    }
+
+    pub(super) fn setting_up(&self) -> &tokio::sync::Mutex<()> {
+        &self.shared.setting_up
     }
 
     pub(super) fn stream_places(&self) -> &Arc<Semaphore> {

@@ -23,5 +23,8 @@ words! {
         AutoReplied = "auto_replied",
         Complained = "complained",
         Unsubscribed = "unsubscribed",
+        /// The checks of a source let it send, or say that it must not.
+        SourceGreen = "source_green",
+        SourceRed = "source_red",
     }
 }

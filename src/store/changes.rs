@@ -24,8 +24,10 @@ use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::returns::{self, ReturnChange};
 use super::rows::DkimKeyRow;
+use super::sources::{self, SourceChange};
 use super::suppressions::{self, SuppressionChange};
 use super::templates::{self, TemplateChange};
+use super::transaction::Events;
 use super::warmups;
 use super::webhooks::{self, WebhookChange};
 
@@ -64,6 +66,7 @@ pub enum Change {
     },
     RemoveSegment(SegmentId),
     Classification(ClassificationChange),
+    Sources(SourceChange, Timestamp),
     Limits(LimitChange),
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
@@ -160,6 +163,7 @@ pub async fn apply(
     connection: &mut Connection,
     changes: &[Change],
     own: (i64, i64),
+    events: &mut Events,
 ) -> Result<Vec<i64>> {
     connection.execute(&BEGIN, Vec::new()).await?;
     let sites = operators::sites(connection, &wishes(changes)).await?;
@@ -172,13 +176,13 @@ pub async fn apply(
         let answer = match (known, change) {
             (Some(site), _) => site,
             (None, Change::Audited(change, entry, at)) => {
-                let answer = write(connection, change, own).await?;
+                let answer = write(connection, change, own, events).await?;
                 if answer > 0 {
                     audit(connection, entry, *at, answer).await?;
                 }
                 answer
             }
-            (None, change) => write(connection, change, own).await?,
+            (None, change) => write(connection, change, own, events).await?,
         };
         answers.push(answer);
     }
@@ -186,7 +190,12 @@ pub async fn apply(
     Ok(answers)
 }
 
-async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) -> Result<i64> {
+async fn write(
+    connection: &mut Connection,
+    change: &Change,
+    own: (i64, i64),
+    events: &mut Events,
+) -> Result<i64> {
     match change {
         Change::ReserveIds { name, count } => ids::reserve(connection, name, *count).await,
         Change::AddDomain { organization, name, at } => {
@@ -208,16 +217,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![name.as_str().into(), at.0.into()];
             rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
         }
-        Change::AddDkimKey(key) => {
-            let values = vec![
-                key.domain.as_str().into(),
-                key.selector.as_str().into(),
-                key.algorithm.as_str().into(),
-                key.record.as_str().into(),
-                key.created_at.0.into(),
-            ];
-            rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
-        }
+        Change::AddDkimKey(key) => add_dkim_key(connection, key).await,
         Change::Site { key, .. } => {
             Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
@@ -229,6 +229,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
         }
         Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Return(change) => returns::write(connection, change).await,
+        Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,
@@ -246,6 +247,17 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
+}
+
+async fn add_dkim_key(connection: &mut Connection, key: &DkimKeyRow) -> Result<i64> {
+    let values = vec![
+        key.domain.as_str().into(),
+        key.selector.as_str().into(),
+        key.algorithm.as_str().into(),
+        key.record.as_str().into(),
+        key.created_at.0.into(),
+    ];
+    rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
 }
 
 /// The answer is what the first changed; when that is nothing the others are left out.

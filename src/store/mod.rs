@@ -38,6 +38,7 @@ mod returns; // what came back, mail that came in
 mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
+mod sources; // sources, pools and their rules
 mod suppressions; // addresses that are not written to
 mod templates; // templates and layouts
 mod tenants; // changes to organizations, streams, credentials
@@ -68,6 +69,7 @@ pub use returns::{
 };
 pub use rows::*;
 pub use search::{FoundPage, Search};
+pub use sources::{SourceChange, SourceGiven, SourceTables};
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
@@ -381,6 +383,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(returns::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
+    all.extend(sources::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);
