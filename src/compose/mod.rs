@@ -9,8 +9,8 @@ pub mod key_ring; // which keys sign for which domain
 mod letter; // header and parts of what we write ourselves
 mod links; // what leads from a mail back to us
 mod pool; // the threads that sign
-pub mod returns; // what it carries to be known again
 mod recipe; // a campaign's mail, made for one contact
+pub mod returns; // what it carries to be known again
 pub mod template; // what a person wrote, rendered for one contact
 
 use std::path::{Path, PathBuf};
@@ -32,8 +32,8 @@ use key_ring::{KeyRing, Keys};
 pub use letter::Letter;
 pub use links::{Links, Person};
 use pool::{Job, SigningPool};
-use returns::Returns;
 pub use recipe::{RecipeError, source};
+use returns::Returns;
 
 /// Signatures kept, at some 1.2 KiB each; the newest stay. A retry that comes later signs anew.
 const REMEMBERED_MAX: u64 = 4096;
