@@ -177,12 +177,7 @@ impl App {
         let listener = known.listener(&settings, &queue, &clock)?;
         let inbound = inbound::listener(&settings, &queue, &known, &clock)?;
         let socket = OperatorSocket::bind(&settings.control_socket())?;
-        let mut addresses = Addresses {
-            submission: listener.submission().to_vec(),
-            submissions: listener.submissions().to_vec(),
-            inbound: inbound.as_ref().map_or(Vec::new(), |one| one.submission().to_vec()),
-            http: Vec::new(),
-        };
+        let mut addresses = inbound::addresses(&listener, inbound.as_ref());
         let stop_wait = settings.node.stop_wait;
         let live = Arc::new(Live {
             settings: ArcSwap::from_pointee(settings),
@@ -207,9 +202,7 @@ impl App {
         let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
-        let settings = live.settings.load_full();
-        let forget = inbound::forget(store.clone(), settings, clock.clone(), stopped.clone());
-        watched.push(("the upkeep of what came in", tokio::spawn(forget)));
+        watched.push(inbound::upkeep(&live, &store, &clock, &stopped));
         let checks = sources::check(live.checker.clone(), stopped.clone());
         watched.push(("the checks of sources", tokio::spawn(checks)));
         watched.push(("the feeder of campaigns", feeding));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{AppError, Known};
+use super::{Addresses, AppError, Known, Live, Watched};
 use crate::accept::{Received, Refusal, Submission};
 use crate::auth::Identity;
 use crate::clock::Clock;
@@ -120,8 +120,30 @@ fn smtp(settings: &Settings) -> Smtp {
     }
 }
 
+/// Where both listen, as bound.
+pub(super) fn addresses(listener: &Listener, inbound: Option<&Listener>) -> Addresses {
+    Addresses {
+        submission: listener.submission().to_vec(),
+        submissions: listener.submissions().to_vec(),
+        inbound: inbound.map_or(Vec::new(), |inbound| inbound.submission().to_vec()),
+        http: Vec::new(),
+    }
+}
+
+/// The task that shortens the list of what came in.
+pub(super) fn upkeep(
+    live: &Live,
+    store: &Store,
+    clock: &Clock,
+    stop: &watch::Receiver<bool>,
+) -> Watched {
+    let settings = live.settings.load_full();
+    let forget = forget(store.clone(), settings, clock.clone(), stop.clone());
+    ("the upkeep of what came in", tokio::spawn(forget))
+}
+
 /// Until the end: rows of what came in go when they are old.
-pub(super) async fn forget(
+async fn forget(
     store: Store,
     settings: Arc<Settings>,
     clock: Clock,
