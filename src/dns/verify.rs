@@ -1,4 +1,4 @@
-//! SPF, DKIM and DMARC of mail that came in; and whether a list names an address.
+//! SPF, DKIM and DMARC of mail that came in.
 //!
 //! Owns:       what is looked up for it, how long that may take.
 //! Promises:   an end after `WAIT_MAX`; at most `SIGNATURES_MAX` signatures are looked at.
@@ -14,7 +14,6 @@ use mail_auth::{AuthenticatedMessage, DkimResult, DmarcResult, MessageAuthentica
 use super::Resolver;
 
 const WAIT_MAX: Duration = Duration::from_secs(20);
-const LIST_WAIT: Duration = Duration::from_secs(3);
 const SIGNATURES_MAX: usize = 10;
 
 /// How a mail came in.
@@ -81,29 +80,6 @@ impl Resolver {
             dmarc: dmarc_word(&dmarc.result()),
             from_domain: from.rsplit_once('@').map_or("", |(_, domain)| domain).to_owned(),
         }
-    }
-
-    /// Whether a DNSBL (RFC 5782) names the address. One that does not answer names nobody.
-    pub async fn is_listed(&self, address: IpAddr, zone: &str) -> bool {
-        let name = match address.to_canonical() {
-            IpAddr::V4(v4) => {
-                let [a, b, c, d] = v4.octets();
-                format!("{d}.{c}.{b}.{a}.{zone}")
-            }
-            IpAddr::V6(v6) => {
-                let nibbles =
-                    v6.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
-                let digits: String = nibbles.map(|nibble| format!("{nibble:x}.")).collect();
-                format!("{digits}{zone}")
-            }
-        };
-        let asking = tokio::time::timeout(LIST_WAIT, self.inner.addresses_of(&name));
-        let Ok(Ok(found)) = asking.await else { return false };
-        // 127.255.255.0/24 says that the list does not answer who asks so.
-        found.addresses.iter().any(|answer| match answer {
-            IpAddr::V4(v4) => v4.is_loopback() && v4.octets()[1] != 255,
-            IpAddr::V6(_) => false,
-        })
     }
 }
 
