@@ -114,8 +114,9 @@ async fn mail(store: &Store, clock: &Clock, body: BodyRef, site: SiteId, rank: u
         rank: rank as i64,
     };
     let recipient = Recipient::new(format!("r{delivery}@bulk.test").parse().expect("lawful"));
-    let deliveries = vec![NewDelivery { id: delivery, recipient, site, claimed: false }];
-    Enqueue { message, deliveries }
+    let deliveries =
+        vec![NewDelivery { id: delivery, recipient, site, claimed: false, contact: None }];
+    Enqueue { message, deliveries, slice: None }
 }
 
 // The daemon.
@@ -136,6 +137,7 @@ fn settings(directory: &Path, sink: SocketAddr) -> Settings {
         name: "only".to_owned(),
         address: vec!["127.0.0.1".parse().expect("an address")],
         ehlo: None,
+        ..SourceSettings::default()
     }];
     settings.route = vec![Route {
         name: "sink".to_owned(),

@@ -154,6 +154,7 @@ fn step(delivery: DeliveryId, at: Timestamp) -> Settle {
             "source": "192.0.2.1", "host": "mx1.example.org", "address": "198.51.100.7",
             "tls": "TLSv1.3", "milliseconds": 113,
         }),
+        pin: None,
         at,
     }
 }
@@ -191,8 +192,9 @@ async fn mail(store: &Store, clock: &Clock) -> Enqueue {
         recipient: Recipient::new(recipient.parse().expect("lawful")),
         site: SiteId(1 + delivery.0 % 1000),
         claimed: true,
+        contact: None,
     };
-    Enqueue { message, deliveries: vec![delivery] }
+    Enqueue { message, deliveries: vec![delivery], slice: None }
 }
 
 #[derive(Default)]

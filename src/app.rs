@@ -9,11 +9,14 @@
 mod campaigns;
 mod desk;
 mod files;
+mod inbound;
 mod limits;
 mod memory;
 mod options;
 mod rules;
 mod signals;
+mod sources;
+mod web;
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -28,24 +31,29 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
+use crate::campaign::feeder::Feeder;
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
+use crate::compose::returns::Returns;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
+use crate::deliver::Dialer;
 use crate::dns::{self, DnsFailure, Resolver};
 use crate::fetch::Fetcher;
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
+use crate::schedule::checks::Checker;
 use crate::schedule::limits::budgets::BudgetError;
 use crate::schedule::limits::pack::PackError;
 use crate::schedule::route::{RouteError, Routes};
+use crate::schedule::sources::Sources;
 use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
-use crate::webhooks::Webhooks;
-use options::{fetch_options, parts, resolver, schedule_options};
+use crate::webhooks::{PostalKeys, Webhooks};
+use options::{check_options, deliver_options, fetch_options, parts, resolver, schedule_options};
 
 pub use signals::serve;
 
@@ -67,6 +75,10 @@ pub enum AppError {
     Route(#[from] RouteError),
     #[error(transparent)]
     Rules(#[from] rules::RulesError),
+    #[error(transparent)]
+    Rule(#[from] crate::classify::RuleError),
+    #[error(transparent)]
+    Tokens(#[from] crate::token::KeyError),
     #[error(transparent)]
     Limit(#[from] PackError),
     #[error(transparent)]
@@ -91,6 +103,8 @@ pub enum AppError {
 pub struct Addresses {
     pub submission: Vec<SocketAddr>,
     pub submissions: Vec<SocketAddr>,
+    /// Where other hosts bring mail.
+    pub inbound: Vec<SocketAddr>,
     pub http: Vec<SocketAddr>,
 }
 
@@ -100,10 +114,12 @@ struct Live {
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
     schedule: Schedule,
+    checker: Checker,
     auth: Auth,
     composer: Composer,
     certificates: Certificates,
     listener: Listener,
+    inbound: Option<Listener>,
     logs: Option<Logs>,
 }
 
@@ -148,39 +164,48 @@ impl App {
         queue.note_suspended().await?;
         let known = Known::open(&settings, &store, &clock).await?;
         let (stop_tasks, stopped) = watch::channel(false);
+        let postal_keys = PostalKeys::at(settings.node.data_dir.join("postal-webhooks.pem"));
         let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(&settings));
         let (webhooks, webhooks_task) =
-            Webhooks::start(store.clone(), fetcher, clock.clone(), stopped.clone());
+            Webhooks::start(store.clone(), fetcher, postal_keys, clock.clone(), stopped.clone());
         let limits = limits::open(&settings, &store, &clock).await?;
-        let parts = parts(&settings, &kept, &known, limits, &clock)?;
+        campaigns::link(&settings, &known.composer, &clock)?;
+        let parts = parts(&settings, &kept, &known, limits)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let listener = known.listener(&settings, &queue, &clock)?;
+        let inbound = inbound::listener(&settings, &queue, &known, &clock)?;
         let socket = OperatorSocket::bind(&settings.control_socket())?;
-        let mut addresses = Addresses {
-            submission: listener.submission().to_vec(),
-            submissions: listener.submissions().to_vec(),
-            http: Vec::new(),
-        };
+        let mut addresses = inbound::addresses(&listener, inbound.as_ref());
         let stop_wait = settings.node.stop_wait;
         let live = Arc::new(Live {
             settings: ArcSwap::from_pointee(settings),
             reloading: tokio::sync::Mutex::new(()),
             schedule,
+            checker: known.checker,
             auth: known.auth,
             composer: known.composer,
             certificates: known.certificates,
             listener,
+            inbound,
             logs,
         });
         let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let state = desk::api_state(&live, &store, (queue, audit, webhooks), &clock, reread);
-        let router = api::router(ApiState { imports: Some(imports), ..state });
+        let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
+        let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
+        let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
+        let parts = (queue, audit, webhooks, feeder);
+        let state = desk::api_state(&live, &store, parts, &clock, reread);
+        let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
+        watched.push(inbound::upkeep(&live, &store, &clock, &stopped));
+        let checks = sources::check(live.checker.clone(), stopped.clone());
+        watched.push(("the checks of sources", tokio::spawn(checks)));
+        watched.push(("the feeder of campaigns", feeding));
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }
@@ -208,14 +233,8 @@ impl App {
 
     /// Returns when a task that serves everybody has ended.
     pub async fn died(&mut self) -> AppError {
-        let Tasks { alarm, polls, sweeps, settler, releases, budgets } = &mut self.tasks;
         let what = tokio::select! {
-            _ = alarm => "the alarm of the schedule",
-            _ = polls => "the poll of the ledger",
-            _ = sweeps => "the sweep of the spool",
-            _ = settler => "the writer of outcomes",
-            _ = releases => "the hand-over of connections",
-            _ = budgets => "the writer of budgets",
+            ended = self.tasks.died() => ended,
             ended = any_ended(&mut self.watched) => ended,
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
@@ -225,7 +244,12 @@ impl App {
 
     /// Stops in the order of the mail: no new sessions, attempts end, outcomes are written.
     pub async fn stop(self) -> Result<(), AppError> {
-        self.live.listener.drain(self.stop_wait).await;
+        let outside = async {
+            if let Some(inbound) = &self.live.inbound {
+                inbound.drain(self.stop_wait).await;
+            }
+        };
+        tokio::join!(self.live.listener.drain(self.stop_wait), outside);
         self.live.schedule.stop(self.tasks, self.stop_wait).await;
         self.stop_tasks.send_replace(true);
         // One that has ended was noticed by `died`, and must not be asked twice.
@@ -297,18 +321,42 @@ struct Known {
     certificates: Certificates,
     resolver: Resolver,
     classifier: LiveClassifier,
+    returns: Returns,
+    sources: Arc<Sources>,
+    dialer: Dialer,
+    checker: Checker,
 }
 
 impl Known {
     async fn open(settings: &Settings, store: &Store, clock: &Clock) -> Result<Known, AppError> {
         let trusted = settings.trusted.iter().map(|one| (one.network, one.credential.clone()));
         let composer = Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone());
+        let composer = composer.await?;
+        let returns = inbound::returns(settings, store, clock).await?;
+        composer.return_to(returns.clone());
+        let sources = Arc::new(sources::open(settings, store).await?);
+        let resolver = resolver(settings, &sources, clock)?;
+        let dialer = Dialer::new(deliver_options(settings), clock.clone());
+        let checker = Checker::new(
+            store.clone(),
+            resolver.clone(),
+            dialer.clone(),
+            sources.clone(),
+            check_options(settings),
+            clock.clone(),
+        );
+        // Before the first mail, every source was checked once.
+        checker.first_round().await?;
         Ok(Known {
             auth: Auth::open(store.clone(), trusted.collect(), clock.clone()).await?,
-            composer: composer.await?,
+            composer,
             certificates: Certificates::open(&settings.tls, &settings.node.host_name)?,
-            resolver: resolver(settings, clock)?,
             classifier: rules::classifier(store).await?,
+            returns,
+            resolver,
+            sources,
+            dialer,
+            checker,
         })
     }
 

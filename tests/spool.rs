@@ -131,6 +131,7 @@ async fn on_a_disk_that_others_fill_to_the_brim_outcomes_are_still_recorded() {
         tries: 1,
         outcome: Outcome::Deferred { reply: None, blame: Blame::Host, reason: "gone".into() },
         fields: serde_json::json!({}),
+        pin: None,
         at: Timestamp(0),
     };
     let mut tickets = vec![log.append(&[record(0)]).expect("appends")];
@@ -162,6 +163,7 @@ async fn an_outcome_that_found_no_room_leaves_the_ones_before_and_after_it_whole
         tries: 1,
         outcome: Outcome::AnswerNotSeen { reason: "x".repeat(9000) },
         fields: serde_json::Value::Null,
+        pin: None,
         at: Timestamp(0),
     };
     let mut written = Vec::new();

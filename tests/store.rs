@@ -94,8 +94,9 @@ impl Ledger {
             recipient: Recipient::new(recipient.parse().expect("lawful")),
             site: SiteId(7),
             claimed: false,
+            contact: None,
         });
-        Enqueue { message, deliveries: deliveries.collect() }
+        Enqueue { message, deliveries: deliveries.collect(), slice: None }
     }
 
     async fn accept(&self, recipients: &[&str]) -> Enqueue {
@@ -125,6 +126,7 @@ impl Ledger {
             answer_not_seen: false,
             delay_reported: false,
             fields: serde_json::json!({ "host": "mx.example", "reply": "a\r\nb\u{1b}" }),
+            pin: None,
             at: self.clock.now(),
         }
     }

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address as Field;
+use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::date::Date;
 use mail_builder::headers::raw::Raw;
 use mail_builder::headers::text::Text;
@@ -56,6 +57,12 @@ pub struct Mailbox {
     pub name: Option<String>,
 }
 
+/// A header field that a letter cannot set by its name.
+pub fn is_own_header(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    OWN_HEADERS.contains(&lower.as_str()) || lower.starts_with("content-")
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -84,14 +91,21 @@ impl<'de> Deserialize<'de> for Mailbox {
                 return Err(serde::de::Error::custom(form));
             }
         };
+        Ok(Mailbox::read(&text))
+    }
+}
+
+impl Mailbox {
+    /// As it is written in a header field, more or less; what is wrong with it is found later.
+    pub fn read(text: &str) -> Mailbox {
         let text = text.trim();
-        Ok(match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+        match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
             Some((name, email)) => {
                 let name = name.trim().trim_matches('"').trim().to_owned();
                 Mailbox { email: email.to_owned(), name: (!name.is_empty()).then_some(name) }
             }
             None => Mailbox { email: text.to_owned(), name: None },
-        })
+        }
     }
 }
 
@@ -99,7 +113,7 @@ impl<'de> Deserialize<'de> for Mailbox {
 #[serde(deny_unknown_fields)]
 pub struct Attachment {
     pub name: String,
-    /// `application/pdf`; what it is not told is taken as octets.
+    /// `application/pdf`, `text/plain; charset=utf-8`; what it is not told is taken as octets.
     #[serde(default)]
     pub content_type: Option<String>,
     /// Base64.
@@ -115,6 +129,10 @@ pub struct Attachment {
 pub struct Letter {
     #[schema(value_type = String)]
     pub from: Mailbox,
+    /// The Sender field: who sends for the author.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub sender: Option<Mailbox>,
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub to: Vec<Mailbox>,
@@ -180,6 +198,31 @@ pub struct Built {
     pub mail: Bytes,
 }
 
+impl From<Mailbox> for Letter {
+    /// To nobody, with nothing to say yet.
+    fn from(from: Mailbox) -> Letter {
+        Letter {
+            from,
+            sender: None,
+            to: Vec::new(),
+            cc: Vec::new(),
+            bcc: Vec::new(),
+            reply_to: Vec::new(),
+            subject: String::new(),
+            text: None,
+            html: None,
+            attachments: Vec::new(),
+            headers: BTreeMap::new(),
+            stream: None,
+            tag: None,
+            metadata: None,
+            scheduled_at: None,
+            expires_at: None,
+            idempotency_key: None,
+        }
+    }
+}
+
 impl Letter {
     /// As a mail. `message_id` is without angle brackets, `now` what Date says.
     ///
@@ -200,6 +243,9 @@ impl Letter {
             .date(Date::new(now.seconds()))
             .from(mailbox("from", &self.from)?)
             .subject(line("subject", &self.subject, SUBJECT_BYTES_MAX)?);
+        if let Some(sender) = &self.sender {
+            mail = mail.header("Sender", mailbox("sender", sender)?);
+        }
         for (name, list) in [("To", &self.to), ("Cc", &self.cc), ("Reply-To", &self.reply_to)] {
             if !list.is_empty() {
                 mail = mail.header(name, mailboxes(name, list)?);
@@ -263,9 +309,8 @@ fn part(place: usize, attachment: &Attachment) -> Result<MimePart<'_>, FieldErro
     let field = |name: &str| format!("attachments[{place}].{name}");
     let name = line(&field("name"), &attachment.name, LINE_BYTES_MAX / 4)?;
     let kind = attachment.content_type.as_deref().unwrap_or("application/octet-stream");
-    if !is_media_type(kind) {
-        return Err(FieldError::new(field("content_type"), "must be like application/pdf"));
-    }
+    let kind = media_type(kind)
+        .ok_or_else(|| FieldError::new(field("content_type"), "must be like application/pdf"))?;
     let octets = STANDARD
         .decode(&attachment.content)
         .map_err(|why| FieldError::new(field("content"), format!("is not base64: {why}")))?;
@@ -284,7 +329,22 @@ fn part(place: usize, attachment: &Attachment) -> Result<MimePart<'_>, FieldErro
     })
 }
 
-/// `type/subtype` of RFC 2045 tokens; a parameter would be a second way to name the file.
+/// `type/subtype`, for texts with their charset; another parameter would be a second way to name
+/// the file.
+fn media_type(text: &str) -> Option<ContentType<'_>> {
+    let Some((kind, parameter)) = text.split_once(';') else {
+        return is_media_type(text).then(|| ContentType::new(text));
+    };
+    let (name, value) = parameter.trim().split_once('=')?;
+    let value = value.trim_matches('"');
+    let lawful = is_media_type(kind)
+        && name.eq_ignore_ascii_case("charset")
+        && (1..=40).contains(&value.len())
+        && value.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_.:".contains(&octet));
+    lawful.then(|| ContentType::new(kind).attribute("charset", value))
+}
+
+/// Of RFC 2045 tokens.
 fn is_media_type(text: &str) -> bool {
     let token = |part: &str| {
         (1..=127).contains(&part.len())
@@ -339,11 +399,8 @@ fn header<'a>(
     if !token {
         return Err(FieldError::new(field, "is no name of a header field"));
     }
-    let lower = name.to_ascii_lowercase();
-    if OWN_HEADERS.contains(&lower.as_str())
-        || lower.starts_with("content-")
-        || lower.starts_with("x-postroad-")
-    {
+    let is_request = super::request::is_request(name.as_bytes());
+    if is_own_header(name) || is_request {
         return Err(FieldError::new(field, "cannot be given here"));
     }
     let value = line(&field, value, HEADER_VALUE_BYTES_MAX)?;

@@ -34,8 +34,16 @@ pub struct Request {
     pub idempotency_key: Option<String>,
 }
 
+/// What applications that were written for Postal say instead of X-Postroad-Tag.
+const POSTAL_TAG: &str = "X-Postal-Tag";
+
 pub fn is_request(name: &[u8]) -> bool {
-    name.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX.as_bytes()))
+    is_postal_tag(name)
+        || name.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX.as_bytes()))
+}
+
+fn is_postal_tag(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(POSTAL_TAG.as_bytes())
 }
 
 impl Request {
@@ -46,6 +54,13 @@ impl Request {
     pub fn take(&mut self, field: &Field<'_>) -> Result<(), Refusal> {
         let value = decoded(field);
         let value = value.trim();
+        if is_postal_tag(field.name) {
+            // Postal takes an empty one for none.
+            return match value.is_empty() {
+                true => Ok(()),
+                false => once(&mut self.tag, "Tag", "at most 128 octets of text", tag_of(value)),
+            };
+        }
         let name = String::from_utf8_lossy(&field.name[PREFIX.len()..]).to_ascii_lowercase();
         match name.as_str() {
             "stream" => once(&mut self.stream, "Stream", "a stream's name", name_of(value)),

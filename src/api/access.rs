@@ -35,6 +35,8 @@ pub struct Shared {
     document: String,
     /// Streams of events that may be open at once.
     stream_places: Arc<Semaphore>,
+    /// The first administrator is made once.
+    setting_up: tokio::sync::Mutex<()>,
 }
 
 const STREAMS_MAX: usize = 100;
@@ -42,11 +44,21 @@ const STREAMS_MAX: usize = 100;
 impl Shared {
     pub fn new(given: ApiState, document: String) -> Shared {
         let stream_places = Arc::new(Semaphore::new(STREAMS_MAX));
-        Shared { given, counted_at: Mutex::default(), document, stream_places }
+        Shared {
+            given,
+            counted_at: Mutex::default(),
+            document,
+            stream_places,
+            setting_up: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(super) fn auth(&self) -> Option<&crate::auth::Auth> {
         self.given.auth.as_ref()
+    }
+
+    pub(super) fn clock(&self) -> &crate::clock::Clock {
+        &self.given.clock
     }
 }
 
@@ -235,12 +247,43 @@ impl<N> Call<N> {
         &self.shared.counted_at
     }
 
+    pub(super) fn setting_up(&self) -> &tokio::sync::Mutex<()> {
+        &self.shared.setting_up
+    }
+
     pub(super) fn stream_places(&self) -> &Arc<Semaphore> {
         &self.shared.stream_places
     }
 
     pub(super) fn document(&self) -> String {
         self.shared.document.clone()
+    }
+}
+
+impl<N: Needs> Call<N> {
+    /// For a caller who signed in otherwise than /v1 asks it; he is checked as everybody is.
+    pub(super) fn let_in(
+        api: &Arc<Shared>,
+        parts: &Parts,
+        caller: Caller,
+    ) -> Result<Call<N>, Problem> {
+        Call::checked(api, parts, Some(caller))
+    }
+
+    fn checked(
+        api: &Arc<Shared>,
+        parts: &Parts,
+        caller: Option<Caller>,
+    ) -> Result<Call<N>, Problem> {
+        let scope = match &caller {
+            Some(caller) => caller.scope(named(&parts.headers)?)?,
+            None => Scope::INSTALLATION,
+        };
+        if let (Need::Permission(permission), Some(caller)) = (N::NEED, &caller) {
+            check(caller, permission, scope)?;
+        }
+        let origin = Origin::of(parts);
+        Ok(Call { shared: api.clone(), caller, scope, origin, need: PhantomData })
     }
 }
 
@@ -255,15 +298,7 @@ impl<N: Needs> FromRequestParts<Arc<Shared>> for Call<N> {
             Need::Nearness if local => None,
             _ => Some(Caller::from_request_parts(parts, api).await?),
         };
-        let scope = match &caller {
-            Some(caller) => caller.scope(named(&parts.headers)?)?,
-            None => Scope::INSTALLATION,
-        };
-        if let (Need::Permission(permission), Some(caller)) = (N::NEED, &caller) {
-            check(caller, permission, scope)?;
-        }
-        let origin = Origin::of(parts);
-        Ok(Call { shared: api.clone(), caller, scope, origin, need: PhantomData })
+        Call::checked(api, parts, caller)
     }
 }
 

@@ -8,34 +8,44 @@
 pub mod access;
 mod body;
 mod caller;
+pub mod campaign_looks;
+pub mod campaigns;
 pub mod classification;
 mod contact_fields;
 mod contacts;
 pub mod credentials;
 mod daemon;
+pub mod decisions;
 pub mod deliveries;
 mod dkim;
 pub mod domain_check;
 mod domains;
 mod events;
 mod extract;
+pub mod forecast;
 mod health;
 mod imports;
+mod inbound;
 mod limits;
 mod lists;
 mod log;
 mod messages;
 mod openapi;
 mod organizations;
+pub mod pools;
+mod postal;
 mod problem;
 mod segments;
 mod send;
 mod serve;
 mod session;
+mod setup;
+pub mod sources;
 mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod users;
+pub mod warmups;
 pub mod webhooks;
 mod why;
 
@@ -69,6 +79,7 @@ use crate::config::{Mistakes, Reload};
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::schedule::Schedule;
+use crate::schedule::checks::Checker;
 use crate::store::Store;
 use crate::telemetry::names;
 use crate::webhooks::Webhooks;
@@ -106,6 +117,7 @@ pub struct ApiState {
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
+    pub checker: Option<Checker>,
     pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
@@ -132,6 +144,7 @@ impl<T> Page<T> {
 fn control() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(session::sign_in, session::who, session::sign_out))
+        .routes(routes!(setup::show, setup::begin))
         .routes(routes!(session::sessions))
         .routes(routes!(session::end_session))
         .routes(routes!(session::set_password))
@@ -190,6 +203,9 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
+        .routes(routes!(inbound::domains, inbound::add_domain))
+        .routes(routes!(inbound::remove_domain))
+        .routes(routes!(inbound::mails))
         .routes(routes!(daemon::reload))
         .routes(routes!(classification::unclassified))
         .routes(routes!(classification::rules, classification::add))
@@ -197,6 +213,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(classification::remove))
         .merge(control())
         .merge(contact_routes())
+        .merge(source_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))
@@ -241,6 +258,29 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .merge(campaign_routes())
 }
 
+fn source_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(sources::list, sources::add))
+        .routes(routes!(sources::show, sources::remove))
+        .routes(routes!(sources::set_state))
+        .routes(routes!(sources::set_override))
+        .routes(routes!(sources::test))
+        .routes(routes!(pools::list, pools::add))
+        .routes(routes!(pools::remove))
+        .routes(routes!(pools::put_member))
+        .routes(routes!(pools::remove_member))
+        .routes(routes!(pools::rules, pools::put_rule))
+        .routes(routes!(pools::remove_rule))
+        .routes(routes!(warmups::list, warmups::start))
+        .routes(routes!(warmups::plans))
+        .routes(routes!(warmups::show))
+        .routes(routes!(warmups::steer))
+        .routes(routes!(decisions::list))
+        .routes(routes!(decisions::undo))
+        .routes(routes!(decisions::pin))
+        .routes(routes!(forecast::show, forecast::ask))
+}
+
 /// Templates are longer than other requests.
 fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
@@ -249,6 +289,13 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(templates::show, templates::change, templates::remove))
         .routes(routes!(templates::layouts, templates::add_layout))
         .routes(routes!(templates::change_layout, templates::remove_layout))
+        .routes(routes!(campaigns::list, campaigns::add))
+        .routes(routes!(campaigns::show, campaigns::change, campaigns::remove))
+        .routes(routes!(campaigns::step))
+        .routes(routes!(campaigns::winner))
+        .routes(routes!(campaign_looks::preview))
+        .routes(routes!(campaign_looks::look))
+        .routes(routes!(campaign_looks::test))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 
@@ -256,13 +303,27 @@ pub fn router(state: ApiState) -> Router {
     let (router, document) = routes().split_for_parts();
     let document = openapi::finish(document);
     router
-        .fallback(|| async { Problem::not_found("nothing is served at this path") })
+        .merge(postal_routes())
+        .fallback(|| async { nothing_here() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(counted))
         .with_state(Arc::new(Shared::new(state, document)))
+}
+
+/// What is answered where neither the API nor anybody else has something.
+pub fn nothing_here() -> Problem {
+    Problem::not_found("nothing is served at this path")
+}
+
+/// Not in the document: they are described by who made them.
+fn postal_routes() -> Router<Arc<Shared>> {
+    let room = Arc::new(Semaphore::new(SEND_ROOM_KIB));
+    postal::router()
+        .layer(from_fn(move |request, next| within_room(room.clone(), request, next)))
+        .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)))
 }
 
 /// Mails that are read and built at the same time share this memory; who finds none waits.

@@ -36,7 +36,7 @@ pub struct Accepted {
 
 /// What a sender's request works with; cheap to hand to a task.
 #[derive(Clone)]
-struct Desk {
+pub(super) struct Desk {
     door: Acceptance,
     auth: Auth,
     clock: Clock,
@@ -45,7 +45,7 @@ struct Desk {
 }
 
 impl Desk {
-    async fn of(call: &Call<needs::Send>) -> Result<Desk, Problem> {
+    pub(super) async fn of(call: &Call<needs::Send>) -> Result<Desk, Problem> {
         let stopped = || Problem::conflict("no daemon is running");
         let door = call.door.clone().ok_or_else(stopped)?;
         let auth = call.auth.clone().ok_or_else(stopped)?;
@@ -60,6 +60,11 @@ impl Desk {
     }
 
     async fn send(&self, letter: Letter) -> Result<Accepted, Problem> {
+        let built = self.build(letter).await?;
+        self.submit(built).await
+    }
+
+    pub(super) async fn build(&self, letter: Letter) -> Result<Built, Problem> {
         let message_id = format!("{}@{}", new_token(), domain_of(&letter.from.email));
         let now = self.clock.wall();
         let size = letter.attachments.iter().map(|one| one.content.len()).sum::<usize>()
@@ -72,7 +77,7 @@ impl Desk {
                 building.await.map_err(Problem::ours)?
             }
         };
-        self.submit(built.map_err(wrong)?).await
+        built.map_err(wrong)
     }
 
     async fn submit(&self, built: Built) -> Result<Accepted, Problem> {
@@ -85,9 +90,20 @@ impl Desk {
             return Err(Problem::of_field("stream", "the organization has no such stream"));
         }
         let count = recipients.len();
-        let smtputf8 = recipients.iter().chain([&from]).any(Address::needs_smtputf8);
+        let handed_in = self.hand_in(ReversePath(Some(from)), recipients, request, mail).await;
+        Ok(Accepted { id: handed_in.map_err(refused)?, recipients: count })
+    }
+
+    pub(super) async fn hand_in(
+        &self,
+        sender: ReversePath,
+        recipients: Vec<Address>,
+        request: Request,
+        mail: Bytes,
+    ) -> Result<MessageId, Refusal> {
+        let smtputf8 = recipients.iter().chain(&sender.0).any(Address::needs_smtputf8);
         let envelope = Envelope {
-            sender: ReversePath(Some(from)),
+            sender,
             recipients: recipients.into_iter().map(Recipient::new).collect(),
             eight_bit: !mail.is_ascii(),
             smtputf8,
@@ -96,12 +112,11 @@ impl Desk {
         };
         let (identity, arrival) = (self.identity.clone(), self.arrival.clone());
         let submission = Submission { identity, envelope, mail, arrival };
-        let id = self.door.submit_with(submission, request).await.map_err(refused)?;
-        Ok(Accepted { id, recipients: count })
+        self.door.submit_with(submission, request).await
     }
 
     /// The door would find it too; here the field has its name.
-    fn check_sender(&self, from: &Address) -> Result<(), Problem> {
+    pub(super) fn check_sender(&self, from: &Address) -> Result<(), Problem> {
         if !self.identity.rules.may_send_as(from) {
             return Err(Problem::of_field("from", "this credential may not send as this address"));
         }
@@ -308,7 +323,7 @@ impl RawMail {
 }
 
 /// Files often end their lines by LF alone, and the door takes no such line.
-fn with_crlf(octets: Vec<u8>) -> Bytes {
+pub(super) fn with_crlf(octets: Vec<u8>) -> Bytes {
     let bare = |place: usize| octets[place] == b'\n' && (place == 0 || octets[place - 1] != b'\r');
     if !memchr::memchr_iter(b'\n', &octets).any(bare) {
         return octets.into();

@@ -6,6 +6,7 @@ use super::{Live, Reread};
 use crate::accept::Acceptance;
 use crate::api::domain_check::Looker;
 use crate::api::{self, ApiState};
+use crate::campaign::feeder::Feeder;
 use crate::clock::Clock;
 use crate::config::{Reload, Settings};
 use crate::dns::{DnsOptions, Resolver};
@@ -17,12 +18,13 @@ use crate::webhooks::Webhooks;
 pub(super) fn api_state(
     live: &Arc<Live>,
     store: &Store,
-    (queue, audit, webhooks): (Queue, Audit, Webhooks),
+    (queue, audit, webhooks, feeder): (Queue, Audit, Webhooks, Feeder),
     clock: &Clock,
     reread: Option<Reread>,
 ) -> ApiState {
     let schedule = live.schedule.clone();
     let nudge = Arc::new(move || {
+        feeder.wake();
         let schedule = schedule.clone();
         tokio::spawn(async move { schedule.reread().await });
     });
@@ -55,6 +57,7 @@ pub(super) fn api_state(
         reload,
         webhooks: Some(webhooks),
         classifier: Some(live.schedule.classifier()),
+        checker: Some(live.checker.clone()),
         clock: clock.clone(),
         dkim_dir: settings.node.dkim_dir.clone(),
         nudge,

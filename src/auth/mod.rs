@@ -177,6 +177,29 @@ impl Auth {
         answer
     }
 
+    /// By one text alone, `NAME:SECRET`: what Postal's clients call a key.
+    pub async fn verify_key(&self, key: &str, peer: IpAddr) -> Result<Identity, AuthError> {
+        let (user, secret) = key.split_once(':').unwrap_or(("", key));
+        self.verify(user, secret, peer).await
+    }
+
+    /// Postal's clients sign in to SMTP with any user name: then the password is such a key.
+    pub async fn verify_login(
+        &self,
+        user: &str,
+        password: &str,
+        peer: IpAddr,
+    ) -> Result<Identity, AuthError> {
+        let directory = self.0.directory.load_full();
+        let is_known = |name: &str| directory.credential(name).is_some();
+        match password.split_once(':') {
+            Some((name, _)) if !is_known(user) && is_known(name) => {
+                self.verify_key(password, peer).await
+            }
+            _ => self.verify(user, password, peer).await,
+        }
+    }
+
     /// What is left of the rate of a credential, if it has one.
     pub fn allowance(&self, identity: &Identity) -> Option<rate::Allowance> {
         Some(self.0.rates.allowance(identity.credential?, identity.rules.rate_hour?))
@@ -386,6 +409,20 @@ mod tests {
         // With no hasher to be had, only a remembered secret can be told.
         let _all = auth.0.hashers.acquire_many(2).await.expect("open");
         assert_eq!(auth.verify("app", "right", PEER).await, Ok(identity));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_names_its_credential_signs_in_under_any_user_name() {
+        let auth = auth(rows());
+        let known = auth.verify_key("app:right", PEER).await.expect("known");
+        for (user, password) in [("org/server", "app:right"), ("", "app:right"), ("app", "right")] {
+            assert_eq!(auth.verify_login(user, password, PEER).await, Ok(known.clone()), "{user}");
+        }
+        for (user, password) in [("app", "app:right"), ("x", "right"), ("x", "app:wrong")] {
+            let answer = auth.verify_login(user, password, PEER).await;
+            assert_eq!(answer, Err(AuthError::Refused), "{user} {password}");
+        }
+        assert_eq!(auth.verify_key("right", PEER).await, Err(AuthError::Refused));
     }
 
     #[tokio::test]

@@ -6,8 +6,11 @@
 
 pub mod edit; // what is said about a contact
 pub mod export; // contacts as CSV
+pub mod feeder; // audiences become deliveries, slice by slice
 pub mod fields; // making fields, giving them columns
 pub mod import; // files of contacts
+pub mod launch; // who is written to, in which order
+pub mod plan; // what is lawful, checks, sums
 pub mod segment; // an expression becomes a filter
 pub mod templates; // templates with an organization's fields
 

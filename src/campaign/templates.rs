@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::compose::template::{Source, Template, TemplateError};
+use crate::compose::{self, Person};
 use crate::contacts::Contact;
 use crate::model::*;
 use crate::store::{LayoutRow, TemplateRow};
@@ -31,20 +32,28 @@ pub fn made(
 
 /// A contact's values as templates name them, with links that lead nowhere.
 pub fn preview_values(contact: &Contact) -> Value {
-    let mut values = contact.fields.clone();
-    let own = [
-        ("email", json!(contact.email)),
-        ("name", json!(contact.name)),
-        ("language", json!(contact.language)),
-        ("time_zone", json!(contact.time_zone)),
-        ("tags", json!(contact.tags)),
-        ("unsubscribe_url", json!(format!("{PREVIEW_LINK}unsubscribe"))),
-        ("preferences_url", json!(format!("{PREVIEW_LINK}preferences"))),
-    ];
-    let mut person: serde_json::Map<String, Value> =
-        own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    person.insert("fields".to_owned(), Value::Object(contact.fields.clone()));
-    values.extend(own.map(|(name, value)| (name.to_owned(), value)));
-    values.insert("contact".to_owned(), Value::Object(person));
-    Value::Object(values)
+    let person = Person {
+        unsubscribe_url: format!("{PREVIEW_LINK}unsubscribe"),
+        preferences_url: format!("{PREVIEW_LINK}preferences"),
+    };
+    compose::values(contact, &person)
+}
+
+/// A contact without any value, for what is looked at before there is anybody.
+pub fn nobody() -> Contact {
+    Contact {
+        id: ContactId(0),
+        email: "somebody@example.com".to_owned(),
+        name: String::new(),
+        status: ContactStatus::Active,
+        language: None,
+        time_zone: None,
+        fields: serde_json::Map::new(),
+        created_at: Timestamp(0),
+        updated_at: Timestamp(0),
+        last_open_at: None,
+        last_click_at: None,
+        lists: Vec::new(),
+        tags: Vec::new(),
+    }
 }

@@ -11,18 +11,23 @@ mod classify;
 mod client;
 mod config;
 mod credential;
+mod decisions;
 mod demo;
 mod dkim;
 mod domain;
+mod forecast;
 mod limit;
 mod migrate;
 mod organization;
+mod pool;
 mod queue;
 mod report;
 mod screen;
 mod serve;
+mod source;
 mod suppression;
 mod user;
+mod warmup;
 mod webhook;
 mod why;
 
@@ -64,6 +69,12 @@ enum Command {
     /// Domains that may be sent from.
     #[command(subcommand)]
     Domain(domain::Domain),
+    /// Where mail leaves from.
+    #[command(subcommand)]
+    Source(source::Source),
+    /// Which sources carry which mail.
+    #[command(subcommand)]
+    Pool(pool::Pool),
     /// People who sign in.
     #[command(subcommand)]
     User(user::User),
@@ -95,6 +106,14 @@ enum Command {
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
+    /// Warm up sources and sending domains.
+    #[command(subcommand)]
+    Warmup(warmup::Warmup),
+    /// What rules have changed by themselves.
+    #[command(subcommand)]
+    Decisions(decisions::Decisions),
+    /// Say when a mailing would be done.
+    Forecast(forecast::Forecast),
     /// The settings file.
     #[command(subcommand)]
     Config(config::Config),
@@ -180,6 +199,8 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Queue(queue) => queue::run(queue, load()?),
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
+        Command::Source(source) => source::run(source, load()?),
+        Command::Pool(pool) => pool::run(pool, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
         Command::Limit(limit) => limit::run(limit, load()?),
@@ -189,6 +210,9 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
+        Command::Warmup(warmup) => warmup::run(warmup, load()?),
+        Command::Decisions(decisions) => decisions::run(decisions, load()?),
+        Command::Forecast(forecast) => forecast::run(forecast, load()?),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
         Command::Classify(classify) => classify::run(classify, load),
@@ -236,7 +260,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 50] = [
+    const VERBS: [(&str, &[&str]); 79] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -258,6 +282,35 @@ mod tests {
         ("organization list", &["organizations_list"]),
         ("organization suspend", &["organizations_suspend"]),
         ("organization resume", &["organizations_resume"]),
+        ("source add", &["sources_add"]),
+        ("source list", &["sources_list"]),
+        ("source show", &["sources_show"]),
+        ("source test", &["sources_test"]),
+        ("source suspend", &["sources_set_state"]),
+        ("source resume", &["sources_set_state"]),
+        ("source override", &["sources_set_override"]),
+        ("source remove", &["sources_remove"]),
+        ("pool add", &["pools_add", "pools_put_member"]),
+        ("pool list", &["pools_list"]),
+        ("pool show", &["pools_list"]),
+        ("pool put", &["pools_put_member"]),
+        ("pool take", &["pools_remove_member"]),
+        ("pool remove", &["pools_remove"]),
+        ("pool rule", &["pools_rules", "pools_put_rule", "pools_remove_rule"]),
+        ("warmup plans", &["warmups_plans"]),
+        ("warmup start", &["warmups_start"]),
+        ("warmup list", &["warmups_list"]),
+        ("warmup show", &["warmups_show"]),
+        ("warmup pause", &["warmups_steer"]),
+        ("warmup resume", &["warmups_steer"]),
+        ("warmup skip", &["warmups_steer"]),
+        ("warmup restart", &["warmups_steer"]),
+        ("warmup stop", &["warmups_steer"]),
+        ("decisions list", &["decisions_list"]),
+        ("decisions undo", &["decisions_undo"]),
+        ("decisions pin", &["decisions_pin"]),
+        ("decisions release", &["decisions_pin"]),
+        ("forecast", &["forecast_show", "forecast_ask"]),
         ("dkim new", &["dkim_create"]),
         ("dkim list", &["dkim_list"]),
         ("config sample", &[]),

@@ -25,7 +25,8 @@ pub enum Webhook {
         /// Kinds of events, such as delivered,failed; without it all.
         #[arg(long, value_delimiter = ',')]
         kinds: Vec<String>,
-        /// How calls are written: postroad (batches, Standard Webhooks signature).
+        /// How calls are written: postroad (batches, Standard Webhooks signature) or
+        /// postal (one event a call, Postal's names and signatures).
         #[arg(long, default_value = "postroad")]
         format: String,
         #[arg(long, default_value_t = 1, value_name = "ID")]

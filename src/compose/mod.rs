@@ -6,11 +6,15 @@
 //! Knows not:  sockets.
 
 pub mod key_ring; // which keys sign for which domain
+mod letter; // header and parts of what we write ourselves
+mod links; // what leads from a mail back to us
 mod pool; // the threads that sign
+mod recipe; // a campaign's mail, made for one contact
+pub mod returns; // what it carries to be known again
 pub mod template; // what a person wrote, rendered for one contact
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -20,11 +24,16 @@ use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
 use crate::clock::Clock;
+use crate::contacts::Contact;
 use crate::dkim::DkimError;
 use crate::model::*;
 use crate::store::{MessageRow, Store, StoreError};
 use key_ring::{KeyRing, Keys};
+pub use letter::Letter;
+pub use links::{Links, Person};
 use pool::{Job, SigningPool};
+pub use recipe::{RecipeError, source};
+use returns::Returns;
 
 /// Signatures kept, at some 1.2 KiB each; the newest stay. A retry that comes later signs anew.
 const REMEMBERED_MAX: u64 = 4096;
@@ -52,8 +61,11 @@ struct Inner {
     /// None: the keys never change.
     origin: Option<(Store, PathBuf)>,
     ring: ArcSwap<KeyRing>,
+    returns: OnceLock<Returns>,
     pool: SigningPool,
     signatures: Cache<MessageId, Arc<OnceCell<Bytes>>>,
+    recipes: recipe::Recipes,
+    links: OnceLock<Links>,
     clock: Clock,
 }
 
@@ -80,7 +92,34 @@ impl Composer {
             .eviction_policy(EvictionPolicy::lru())
             .build();
         let ring = ArcSwap::from_pointee(ring);
-        Composer(Arc::new(Inner { origin, ring, pool: SigningPool::start(), signatures, clock }))
+        let (pool, recipes, links) = (SigningPool::start(), Default::default(), OnceLock::new());
+        let returns = OnceLock::new();
+        let inner = Inner { origin, ring, returns, pool, signatures, recipes, links, clock };
+        Composer(Arc::new(inner))
+    }
+
+    /// From now on mail has return paths of ours; the first call wins.
+    pub fn return_to(&self, returns: Returns) {
+        if self.0.returns.set(returns).is_err() {
+            tracing::warn!("mail has return paths already; the second are left out");
+        }
+    }
+
+    /// The envelope sender of a transaction that begins with this delivery.
+    pub fn sender(&self, message: &MessageRow, first: DeliveryId) -> ReversePath {
+        match self.0.returns.get() {
+            Some(returns) => returns.sender(message, first),
+            None => message.sender.clone(),
+        }
+    }
+
+    /// The mail with the field that names the delivery, where something may come back for it.
+    pub fn marked(&self, mut mail: Mail, message: &MessageRow, first: DeliveryId) -> Mail {
+        let field = self.0.returns.get().and_then(|returns| returns.field(message, first));
+        if let Some(field) = field {
+            mail.chunks.insert(0, field);
+        }
+        mail
     }
 
     /// Domains or keys were added, or SIGHUP: reads them again.
@@ -92,6 +131,9 @@ impl Composer {
             self.0.ring.store(Arc::new(read_ring(store, directory).await?));
             self.0.signatures.invalidate_all();
         }
+        if let Some(returns) = self.0.returns.get() {
+            returns.reload().await?;
+        }
         Ok(())
     }
 
@@ -101,23 +143,48 @@ impl Composer {
     /// # Errors
     /// Each of them is our own trouble: the delivery is deferred.
     pub async fn compose(&self, message: &MessageRow, body: Bytes) -> Result<Mail, ComposeError> {
-        let keys = self.0.ring.load().keys_of(message);
-        let keys = match keys {
+        let Some(job) = self.job(message, &body)? else {
+            return Ok(Mail { chunks: vec![body] });
+        };
+        // The first to come signs; others of the same message wait for the same cell.
+        let cell = self.0.signatures.get_with(message.id, Arc::default);
+        let signed = cell.get_or_try_init(|| self.sign(job)).await?;
+        Ok(Mail { chunks: vec![signed.clone(), body] })
+    }
+
+    /// As `compose`, for a body that is one delivery's alone.
+    async fn signed(&self, message: &MessageRow, body: Bytes) -> Result<Mail, ComposeError> {
+        match self.job(message, &body)? {
+            Some(job) => Ok(Mail { chunks: vec![self.sign(job).await?, body] }),
+            None => Ok(Mail { chunks: vec![body] }),
+        }
+    }
+
+    /// None where no key signs.
+    fn job(&self, message: &MessageRow, body: &Bytes) -> Result<Option<Job>, ComposeError> {
+        let keys = match self.0.ring.load().keys_of(message) {
             Some(Keys::Ready(keys)) => keys,
             Some(Keys::Broken { domain, why }) => {
                 return Err(ComposeError::Key { domain: domain.to_string(), why });
             }
             None => {
                 tracing::debug!(message = %message.id, "no DKIM key: the mail goes out unsigned");
-                return Ok(Mail { chunks: vec![body] });
+                return Ok(None);
             }
         };
-        // The first to come signs; others of the same message wait for the same cell.
-        let cell = self.0.signatures.get_with(message.id, Arc::default);
-        let job =
-            Job { mail: body.clone(), keys, at: self.0.clock.wall(), marketing: message.rank > 0 };
-        let signed = cell.get_or_try_init(|| self.sign(job)).await?;
-        Ok(Mail { chunks: vec![signed.clone(), body] })
+        let (at, marketing) = (self.0.clock.wall(), message.rank > 0);
+        Ok(Some(Job { mail: body.clone(), keys, at, marketing }))
+    }
+
+    pub fn has_links(&self) -> bool {
+        self.0.links.get().is_some()
+    }
+
+    /// Where links in mails of campaigns lead; the first call wins.
+    pub fn link_to(&self, links: Links) {
+        if self.0.links.set(links).is_err() {
+            tracing::warn!("the composer knows where links lead already");
+        }
     }
 
     async fn sign(&self, job: Job) -> Result<Bytes, ComposeError> {
@@ -133,6 +200,28 @@ impl Composer {
             Err(_) => Err(ComposeError::Unsigned("the signing threads are too busy".into())),
         }
     }
+}
+
+/// A contact's values as templates name them.
+pub fn values(contact: &Contact, person: &Person) -> serde_json::Value {
+    use serde_json::{Map, Value, json};
+
+    let mut values = contact.fields.clone();
+    let own = [
+        ("email", json!(contact.email)),
+        ("name", json!(contact.name)),
+        ("language", json!(contact.language)),
+        ("time_zone", json!(contact.time_zone)),
+        ("tags", json!(contact.tags)),
+        ("unsubscribe_url", json!(person.unsubscribe_url)),
+        ("preferences_url", json!(person.preferences_url)),
+    ];
+    let mut inner: Map<String, Value> =
+        own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    inner.insert("fields".to_owned(), Value::Object(contact.fields.clone()));
+    values.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    values.insert("contact".to_owned(), Value::Object(inner));
+    Value::Object(values)
 }
 
 async fn read_ring(store: &Store, directory: &Path) -> Result<KeyRing, ComposeError> {

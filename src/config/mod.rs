@@ -43,6 +43,11 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+/// Lists that may be asked without a contract and that large operators heed.
+fn default_blocklists() -> Vec<String> {
+    ["zen.spamhaus.org", "b.barracudacentral.org", "bl.spamcop.net"].map(str::to_owned).into()
+}
+
 /// The example that stands in the sample.
 fn example_network() -> Network {
     let loopback = Network::parse("127.0.0.0/8");
@@ -60,6 +65,8 @@ settings! {
         spool: SpoolSettings = SpoolSettings::default(), Table, Restart;
         /// `[smtp]`
         smtp: Smtp = Smtp::default(), Table, Restart;
+        /// `[inbound]`
+        inbound: Inbound = Inbound::default(), Table, Restart;
         /// `[tls]`
         tls: Tls = Tls::default(), Table, Restart;
         /// `[http]`
@@ -78,6 +85,8 @@ settings! {
         log: Log = Log::default(), Table, Restart;
         /// `[[trusted]]`
         trusted: Vec<Trusted> = Vec::new(), Items, Restart;
+        /// `[checks]`
+        checks: Checks = Checks::default(), Table, Restart;
         /// `[[source]]`
         source: Vec<SourceSettings> = Vec::new(), Items, Restart;
         /// `[[route]]`
@@ -144,6 +153,40 @@ settings! {
         proxies: Vec<Network> = Vec::new(), Network, Live;
     }
 
+    /// Mail from outside, and what comes back for mail that left.
+    Inbound {
+        /// Where other hosts bring mail, such as "0.0.0.0:25"; empty: nowhere.
+        listen: Vec<SocketAddr> = Vec::new(), Address, Restart;
+        /// Bounces come back to signed addresses of this domain, whose MX is this host.
+        return_domain: Option<String> = None, Name, Restart;
+        /// How long after the end of a mail's time something may come back for it.
+        return_wait: Duration = DAY * 60, Time, Restart, DAY..=(DAY * 400);
+        /// Where mail to postmaster and abuse of served domains goes; empty: it is only listed.
+        postmaster: Option<String> = None, Text, Restart;
+        /// Connections in all.
+        connections_max: usize = 1000, Count, Restart, 1..=1_000_000;
+        /// Connections of one client.
+        connections_per_client_max: usize = 20, Count, Restart, 1..=1_000_000;
+        /// Mails a minute from one network (an IPv4 /24, an IPv6 /48).
+        mails_per_network_max: u32 = 600, Count, Restart, 1..=100_000_000;
+        /// The size of a mail.
+        message_bytes_max: u64 = 10 * MIB, Bytes, Restart, (64 << 10)..=(1 << 30);
+        /// Errors before a session is cut.
+        errors_max: u32 = 10, Count, Restart, 1..=10_000;
+        /// Commands a minute before a session is cut.
+        commands_per_minute_max: u32 = 1000, Count, Restart, 10..=100_000_000;
+        /// Networks that must speak PROXY v1 or v2 first.
+        proxies: Vec<Network> = Vec::new(), Network, Restart;
+        /// Lists in DNS, such as "zen.example.org"; whom one names is refused.
+        blocklists: Vec<String> = Vec::new(), Name, Restart;
+        /// Bounces of one mailbox without a delivery between, before it is suppressed.
+        soft_bounces_max: u32 = 5, Count, Restart, 2..=1000;
+        /// From the first of them to the last, at least.
+        soft_bounces_span: Duration = DAY * 10, Time, Restart, HOUR..=(DAY * 365);
+        /// How long the list of what came in reaches back.
+        list_kept: Duration = DAY * 30, Time, Restart, DAY..=(DAY * 3650);
+    }
+
     /// Certificates; without any the daemon makes one that signs itself.
     Tls {
         /// `[[tls.certificate]]`: chosen by the name a client asks for, the first is the default.
@@ -162,6 +205,9 @@ settings! {
     Http {
         /// Where to listen.
         listen: Vec<SocketAddr> = vec![loopback(8025)], Address, Restart;
+        /// Where the world reaches this daemon's public pages, such as https://mail.example.com:
+        /// what links in mails lead to. Empty: campaigns are not sent.
+        public_url: Option<String> = None, Text, Restart;
         /// Plain HTTP is answered on loopback and to these proxies; everybody else gets TLS.
         proxies: Vec<Network> = Vec::new(), Network, Restart;
     }
@@ -262,14 +308,38 @@ settings! {
         credential: String = "newsletter".into(), Text, Restart;
     }
 
-    /// One of our addresses, or one of each family, that mail leaves from.
+    /// Where mail leaves from: one of our addresses, or one of each family, or a relay.
     SourceSettings {
         /// What it is called in lists and logs.
         name: String = "first".into(), Text, Restart;
         /// At most one IPv4 and one IPv6 address of this host.
         address: Vec<IpAddr> = Vec::new(), Address, Restart;
+        /// What the world sees instead of them, behind NAT.
+        public_address: Vec<IpAddr> = Vec::new(), Address, Restart;
         /// The name it gives in EHLO; empty: the host name.
         ehlo: Option<String> = None, Name, Restart;
+        /// Instead of an address: a service that takes our mail.
+        relay: Option<RelaySettings> = None, Table, Restart;
+    }
+
+    /// A service that takes mail from us.
+    RelaySettings {
+        /// The service's host.
+        host: String = String::new(), Name, Restart;
+        /// The host's port.
+        port: u16 = 587, Port, Restart, 1..=65535;
+        /// none, opportunistic, required, verified or implicit.
+        tls: TlsMode = TlsMode::Verified, Word, Restart;
+        /// How to sign in.
+        auth: Option<RouteAuth> = None, Table, Restart;
+    }
+
+    /// The checks of sources, on start and every hour.
+    Checks {
+        /// DNSBL zones that are asked for our addresses.
+        blocklists: Vec<String> = default_blocklists(), Text, Restart;
+        /// Hosts with ports that each source must reach while no mail of its own shows that it can.
+        probes: Vec<String> = Vec::new(), Text, Restart;
     }
 
     /// Where mail for some domains goes instead of their MX, or how it must go there.

@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::read::Reader;
 use super::{Route, Settings};
-use crate::model::Domain;
+use crate::model::{Address, Domain};
 
 /// A table of routes has a line a domain.
 const DOMAINS_FILE_BYTES_MAX: u64 = 256 << 20;
@@ -26,6 +26,25 @@ pub(super) fn verify(settings: &Settings, reader: &mut Reader<'_>) {
     sources(settings, reader);
     routes(settings, reader);
     retry_profiles(settings, reader);
+    inbound(settings, reader);
+}
+
+fn inbound(settings: &Settings, reader: &mut Reader<'_>) {
+    let inbound = &settings.inbound;
+    if let Some(name) = &inbound.return_domain {
+        domain("inbound.return_domain", name, reader);
+    }
+    for zone in &inbound.blocklists {
+        domain("inbound.blocklists", zone, reader);
+    }
+    if inbound.postmaster.as_ref().is_some_and(|text| Address::parse(text).is_err()) {
+        let text = "must be an address such as admin@example.com".to_owned();
+        reader.wrong_at("inbound.postmaster", text);
+    }
+    if inbound.connections_per_client_max > inbound.connections_max {
+        let text = "must not be above inbound.connections_max".to_owned();
+        reader.wrong_at("inbound.connections_per_client_max", text);
+    }
 }
 
 fn retry_profiles(settings: &Settings, reader: &mut Reader<'_>) {
@@ -61,6 +80,11 @@ fn numbers(settings: &Settings, reader: &mut Reader<'_>) {
 }
 
 fn names(settings: &Settings, reader: &mut Reader<'_>) {
+    let public = settings.http.public_url.as_deref().unwrap_or("https://");
+    let has_scheme = public.starts_with("https://") || public.starts_with("http://");
+    if !has_scheme || public.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        reader.wrong_at("http.public_url", "must be an https:// or http:// URL".to_owned());
+    }
     domain("node.host_name", &settings.node.host_name, reader);
     if jiff::tz::TimeZone::get(&settings.limits.day_zone).is_err() {
         let text = "must be a time zone, such as UTC or Europe/Berlin".to_owned();
@@ -104,6 +128,7 @@ fn listeners(settings: &Settings, reader: &mut Reader<'_>) {
     };
     let mut all = of("smtp.submission", &settings.smtp.submission);
     all.extend(of("smtp.submissions", &settings.smtp.submissions));
+    all.extend(of("inbound.listen", &settings.inbound.listen));
     all.extend(of("http.listen", &settings.http.listen));
     for (index, (setting, address)) in all.iter().enumerate() {
         if let Some((other, _)) = all[..index].iter().find(|(_, other)| overlap(*address, *other)) {
@@ -183,8 +208,18 @@ fn sources(settings: &Settings, reader: &mut Reader<'_>) {
     let mut names: HashMap<&str, usize> = HashMap::new();
     for (index, source) in settings.source.iter().enumerate() {
         let at = format!("source[{index}]");
-        required(&at, &["name", "address"], reader);
+        required(&at, &["name"], reader);
         unique_name(&at, &source.name, names.insert(&source.name, index), reader);
+        match &source.relay {
+            None => required(&at, &["address"], reader),
+            Some(relay) if source.address.is_empty() => {
+                domain(&format!("{at}.relay.host"), &relay.host, reader);
+            }
+            Some(_) => {
+                let text = "a source is an address or a relay, not both".to_owned();
+                reader.wrong_at(&format!("{at}.relay"), text);
+            }
+        }
         let of_v4 = source.address.iter().filter(|address| address.is_ipv4()).count();
         if of_v4 > 1 || source.address.len() - of_v4 > 1 {
             let text = "at most one address of each family; make a source for each".to_owned();

@@ -52,6 +52,11 @@ pub(super) struct Asker {
 }
 
 impl Asker {
+    /// For a library that asks in its own way.
+    pub(super) fn library(&self) -> &TokioResolver {
+        &self.resolver
+    }
+
     /// `servers` empty: those of /etc/resolv.conf.
     pub(super) fn new(servers: &[SocketAddr]) -> Result<Asker, DnsFailure> {
         let mut builder = if servers.is_empty() {
@@ -100,6 +105,22 @@ impl Asker {
     pub(super) async fn v6(&self, name: &str) -> Result<Answer<IpAddr>, DnsFailure> {
         self.ask(name, RecordType::AAAA, |data| match data {
             RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(super) fn resolver(&self) -> &TokioResolver {
+        &self.resolver
+    }
+
+    /// Names, lower-cased, without their last dot.
+    pub(super) async fn ptr(&self, name: &str) -> Result<Answer<String>, DnsFailure> {
+        self.ask(name, RecordType::PTR, |data| match data {
+            RData::PTR(ptr) => {
+                let name = ptr.0.to_ascii().to_ascii_lowercase();
+                Some(name.trim_end_matches('.').to_owned())
+            }
             _ => None,
         })
         .await

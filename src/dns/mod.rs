@@ -7,10 +7,12 @@
 
 mod authority;
 mod cache;
+mod facts;
 mod lookup;
 mod mail_hosts;
 mod operators;
 pub mod spf;
+pub mod verify;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 pub use self::authority::Authority;
 use self::cache::{Cache, Fresh};
+pub use self::facts::Covered;
 use self::lookup::{Answer, Asker};
 use self::mail_hosts::Exchanges;
 pub use self::operators::{

@@ -51,6 +51,22 @@ const fn will_be(name: &'static str, when: &'static str) -> Declared {
 
 const REASON: &[Field] = &[field("reason", "string", "why, in words")];
 
+const REPORT: &[Field] = &[
+    field("reported_by", "string", "the address that brought the report"),
+    field("named", "string", "the recipient that the report names, if it is another"),
+];
+
+/// What a report of a mail host says.
+const BOUNCE: &[Field] = &[
+    field("hard", "boolean", "the address is lost"),
+    field("enhanced", "string", "the enhanced code in the report"),
+    field("category", "string", "what kind of refusal it is"),
+    field("class", "string", "and exactly which"),
+    field("reason", "string", "the host's words"),
+    field("reported_by", "string", "the address that brought the report"),
+    field("named", "string", "the recipient that the report names, if it is another"),
+];
+
 /// What an attempt has taught.
 const ATTEMPT: &[Field] = &[
     field("source", "string", "the source it left from"),
@@ -92,12 +108,26 @@ pub const EVENTS: &[Declared] = &[
     is("released", "a held delivery goes on", REASON),
     is("cancelled", "a delivery was given up by a person or application", REASON),
     is("suppressed", "the recipient is no longer written to", REASON),
+    is("bounced", "a report came back for a mail that a host had taken", BOUNCE),
+    is("delayed", "a report came back: the host goes on trying", BOUNCE),
+    is("auto_replied", "a machine of the recipient answered", REPORT),
+    is(
+        "complained",
+        "the recipient called it spam; nothing is sent to the address any more",
+        &[
+            field("feedback_type", "string", "abuse, fraud or other (RFC 5965)"),
+            field("reported_by", "string", "the address that brought the report"),
+            field("named", "string", "the recipient that the report names, if it is another"),
+        ],
+    ),
+    is(
+        "unsubscribed",
+        "the recipient wants no more mail of the stream",
+        &[field("by", "string", "one_click, page, mail or feedback")],
+    ),
     will_be("queued", "a delivery waits for its first attempt"),
-    will_be("bounced", "a report came back for a mail that was delivered"),
-    will_be("complained", "the recipient called it spam"),
     will_be("opened", "the mail was opened"),
     will_be("clicked", "a link of the mail was followed"),
-    will_be("unsubscribed", "the recipient wants no more of it"),
     will_be("inbound_received", "a mail came in for one of our domains"),
     will_be("domain_checked", "a check of a sending domain found something else than before"),
     will_be("source_red", "a source is not used until it has recovered"),

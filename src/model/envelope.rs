@@ -82,6 +82,15 @@ pub struct BodyRef {
     pub length: u64,
 }
 
+impl BodyRef {
+    /// Of mail that has no body yet: it is made for its recipient just before it is sent.
+    pub const RECIPE: BodyRef = BodyRef { segment: SegmentId(0), offset: 0, length: 0 };
+
+    pub fn is_recipe(self) -> bool {
+        self.segment == BodyRef::RECIPE.segment
+    }
+}
+
 /// A mail as it leaves: chunks that follow one another, CRLF lines only, not dot-stuffed.
 #[derive(Clone, Debug, Default)]
 pub struct Mail {

@@ -48,6 +48,8 @@ ids! {
     SourceId
     /// Sources chosen together.
     PoolId
+    /// Which mail goes by which pool.
+    PoolRuleId
     /// An address that is not written to.
     SuppressionId
     /// One row of the table of limits.
@@ -90,6 +92,10 @@ ids! {
     AuditId
     /// Answers of one kind that no rule knew.
     UnclassifiedReplyId
+    /// A domain that bounces of an organization come back to.
+    ReturnDomainId
+    /// A mail that came in, for one recipient.
+    InboundMailId
     /// One row of the event table.
     EventId
     /// One file of the body spool.
@@ -107,7 +113,24 @@ impl OperatorId {
     pub const TAIL: OperatorId = OperatorId(1);
 }
 
+impl SourceId {
+    /// What is used while no source is declared: the address that the system picks.
+    pub const SYSTEM: SourceId = SourceId(0);
+}
+
+impl PoolId {
+    /// For mail that no rule speaks of.
+    pub const DEFAULT: PoolId = PoolId(1);
+}
+
 impl OrganizationId {
+    /// In events that are about no organization.
+    pub const NOBODY: OrganizationId = OrganizationId(0);
     /// The organization that the first migration seeds.
     pub const FIRST: OrganizationId = OrganizationId(1);
+}
+
+impl StreamId {
+    /// The transactional stream of the first organization: what the daemon itself passes on.
+    pub const FIRST: StreamId = StreamId(1);
 }

@@ -6,6 +6,7 @@
 //! Knows not:  time sources, files, sockets, SQL.
 
 pub mod address;
+pub mod campaign;
 pub mod class;
 pub mod contact;
 pub mod credential;
@@ -13,6 +14,7 @@ pub mod envelope;
 pub mod event;
 pub mod flow;
 pub mod ids;
+pub mod inbound;
 pub mod limit;
 pub mod limits;
 pub mod moment;
@@ -21,6 +23,7 @@ pub mod permission;
 pub mod reply;
 pub mod report;
 pub mod scope;
+pub mod source;
 pub mod state;
 pub mod suppression;
 pub mod time;
@@ -29,6 +32,10 @@ pub mod warmup;
 pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
+pub use campaign::{
+    AbTest, Audience, CampaignContent, CampaignSettings, CampaignState, CampaignStep,
+    CampaignTracking, CampaignVariant, Pin, SendingWindow, Throttle,
+};
 pub use class::{
     Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,
 };
@@ -41,6 +48,7 @@ pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use flow::Flow;
 pub use ids::*;
+pub use inbound::InboundFate;
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
     WhoScope,
@@ -49,6 +57,10 @@ pub use outcome::{Blame, Outcome};
 pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
 pub use report::{FeedbackType, ReportKind};
+pub use source::{
+    Check, Finding, HealthState, PoolMatch, PoolMember, PoolRow, PoolRule, RelayKind, SourceHealth,
+    SourceKind, SourceOrigin, SourceRow, SourceState, Verdict,
+};
 pub use state::{State, Step, next};
 pub use suppression::{SuppressionReason, SuppressionScope};
 pub use time::Timestamp;

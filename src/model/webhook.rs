@@ -9,6 +9,8 @@ words! {
     WebhookFormat {
         /// Ours: several events in one call, signed as the Standard Webhooks specification says.
         Postroad = "postroad",
+        /// Postal's: one event in each call, with Postal's names and signatures.
+        Postal = "postal",
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod check; // is all that was accepted accounted for
 mod compaction; // what is owed leaves segments that hold little else
 pub mod dialogue_log;
+mod feed; // mail that is made for each recipient
 mod kept;
 pub mod outcome_log;
 pub mod suppression; // may this address be written to
@@ -27,6 +28,7 @@ use crate::store::{
     ClaimedDelivery, Enqueue, MessageRow, NewDelivery, SettleGroup, Settled, Store, StoreError,
 };
 use dialogue_log::{Dialogue, DialogueLog, DialogueRef};
+pub use feed::NewRecipes;
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
@@ -252,6 +254,7 @@ impl Queue {
             site: self.site_of(recipient.address.domain()),
             recipient,
             claimed: false,
+            contact: None,
         });
         let deliveries = deliveries.collect();
         let message = MessageRow {
@@ -277,7 +280,7 @@ impl Queue {
             expires_at: new.not_after.map_or(last, |moment| moment.min(last)),
             rank: new.rank,
         };
-        Enqueue { message, deliveries }
+        Enqueue { message, deliveries, slice: None }
     }
 
     fn site_of(&self, domain: &Domain) -> SiteId {
@@ -296,6 +299,9 @@ impl Queue {
     pub async fn body(&self, claimed: &Claimed) -> Result<Bytes, QueueError> {
         if let Some(kept) = &claimed.body {
             return Ok(kept.bytes());
+        }
+        if claimed.delivery.message.body.is_recipe() {
+            return Ok(Bytes::new());
         }
         let message = &claimed.delivery.message;
         match self.0.spool.read(message.body).await {

@@ -32,6 +32,9 @@ pub struct Record {
     pub outcome: Outcome,
     /// The event's fields as JSON.
     pub fields: serde_json::Value,
+    /// What a mail without a body was made of, as JSON, when the host may have seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
     pub at: Timestamp,
 }
 
@@ -274,6 +277,7 @@ mod tests {
                 reason: "greylisted".into(),
             },
             fields: serde_json::json!({"host": "mx.example.test", "lines": ["a", "b"]}),
+            pin: None,
             at: Timestamp::from_seconds(1_700_000_000),
         }
     }

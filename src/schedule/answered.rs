@@ -20,6 +20,8 @@ pub struct Answered<'a> {
     pub dsn_passed_on: bool,
     pub dialogue: Vec<String>,
     pub spent: Duration,
+    /// What the mail was made of, as JSON, of mail without a body.
+    pub pin: Option<String>,
 }
 
 impl Answered<'_> {
@@ -46,7 +48,18 @@ impl Answered<'_> {
             tries: delivery.tries,
             outcome: outcome.clone(),
             fields,
+            pin: self.pin.clone().filter(|_| self.was_seen(outcome)),
             at,
+        }
+    }
+
+    /// The host may have read the mail, and will be offered it again.
+    fn was_seen(&self, outcome: &Outcome) -> bool {
+        let is_of_data = |line: &String| line.starts_with("< 354") || line.starts_with("> BDAT");
+        match outcome {
+            Outcome::AnswerNotSeen { .. } => true,
+            Outcome::Deferred { .. } => self.dialogue.iter().any(is_of_data),
+            _ => false,
         }
     }
 }

@@ -5,12 +5,16 @@
 //!             the site where it belongs; a panic costs one try and is caught here.
 //! Knows not:  rows, the order of mail.
 
+mod ends;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Shared;
 use super::answered::Answered;
+use super::choose::Unchosen;
+use super::composed::transaction_of;
 use super::grant::{Origin, Refusal, Stop};
 use super::limits::{Caps, Permit};
 use super::park::Parks;
@@ -19,11 +23,10 @@ use super::route::Routed;
 use super::seat::{Panicked, Seat, caught, permit};
 use super::settler::Settlement;
 use super::site::Site;
-use super::verdict;
-use crate::deliver::{Answer, Connection, ConnectionFacts, OpenFailure, Transaction};
-use crate::model::limits::PANICS_MAX;
+use crate::deliver::{Answer, Connection, ConnectionFacts, Transaction};
 use crate::model::*;
 use crate::queue::Claimed;
+use ends::deferred;
 
 /// Before a ledger that did not answer is asked again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -141,21 +144,30 @@ impl Lane {
         if now >= claimed[0].delivery.message.expires_at {
             return Some(Granted { claimed, attempt, permit: None });
         }
-        if self.origin.is_none() {
-            match shared.choose(&mut attempt) {
-                Ok(origin) => self.origin = Some(origin),
-                Err(refusal) => {
-                    shared.refuse(&self.site, claimed, &attempt, &refusal).await;
-                    return None;
-                }
+        let open = self.connection.as_ref().and(self.origin.as_ref()).map(|origin| origin.id);
+        let pool = match shared.choose(&claimed, &mut attempt, open).await {
+            Ok(chosen) => {
+                self.leave_from(chosen.origin).await;
+                chosen.pool
             }
-        }
+            Err(Unchosen::Denied(refusal)) => {
+                shared.refuse(&self.site, claimed, &attempt, &refusal).await;
+                return None;
+            }
+            Err(Unchosen::NoSource(pool, none)) => {
+                let why = (pool.as_str(), &none);
+                let waits = shared.wait_for_source(&self.site, claimed, self.operator, why);
+                Box::pin(waits).await;
+                return None;
+            }
+        };
         self.caps = shared.limits.caps(&attempt, now);
         self.keep(&mut claimed, self.caps.recipients_per_message);
         let wanted = u64::try_from(claimed.len()).unwrap_or(u64::MAX);
         match shared.limits.reserve(&attempt, wanted, now) {
             Ok(permit) => {
                 self.keep(&mut claimed, Some(permit.count()));
+                shared.sources.count(pool, attempt.source, permit.count(), now);
                 Some(Granted { claimed, attempt, permit: Some(permit) })
             }
             Err(denial) => {
@@ -163,6 +175,18 @@ impl Lane {
                 None
             }
         }
+    }
+
+    /// The lane sends from there from now on; a connection from elsewhere, or of a source that was
+    /// declared anew, ends.
+    async fn leave_from(&mut self, origin: Origin) {
+        let same =
+            |own: &Origin| Arc::ptr_eq(&own.source, &origin.source) || own.source == origin.source;
+        if !self.origin.as_ref().is_some_and(same) {
+            self.quit().await;
+            self.parks = Parks::default();
+        }
+        self.origin = Some(origin);
     }
 
     /// Gives back what is beyond `count`.
@@ -176,8 +200,9 @@ impl Lane {
 
     async fn denied(&mut self, claimed: Vec<Claimed>, attempt: &Attempt, denial: Box<Denial>) {
         let shared = &self.shared;
-        if shared.stop_of(&denial, attempt) == Stop::Site {
-            let refusal = Refusal::of_one(denial);
+        if shared.stop_of(&denial, attempt, &claimed[0]) == Stop::Site {
+            let mut refusal = Refusal::of_one(denial);
+            refusal.is_mixed |= shared.sources.has_pools();
             return shared.refuse(&self.site, claimed, attempt, &refusal).await;
         }
         shared.park_for(&mut self.parks, line_of(&claimed[0]), &denial);
@@ -285,11 +310,13 @@ impl Lane {
             }
             Err(error) => return self.set_aside(claimed, &error.to_string()),
         };
-        let mail = match shared.composer.compose(message, body).await {
-            Ok(mail) => mail,
-            Err(error) => return Box::pin(self.ourselves(claimed, &error.to_string())).await,
+        let (mail, pin) = match shared.composed(&self.site, &claimed[0], body).await {
+            Ok(composed) => composed,
+            Err(none) => return Box::pin(self.not_composed(claimed, none)).await,
         };
-        let transaction = transaction_of(claimed);
+        let mail = shared.composer.marked(mail, message, first.id);
+        let sender = shared.composer.sender(message, first.id);
+        let transaction = transaction_of(claimed, sender);
         if let Err(error) = shared.budgets.offer(permit).await {
             return Box::pin(self.ourselves(claimed, &error.to_string())).await;
         }
@@ -318,6 +345,7 @@ impl Lane {
             dsn_passed_on: answer.dsn_passed_on,
             dialogue: answer.dialogue.lines,
             spent,
+            pin,
         };
         Ended::Settled(shared.conclude(&self.site, claimed, answered).await)
     }
@@ -382,8 +410,13 @@ impl Lane {
             Err(denial) => return Err(Ended::Refused(denial)),
         };
         place.offer();
+        let target = match self.shared.router.target_for(&origin.source, target).await {
+            Ok(target) => target,
+            Err(failure) => return Err(self.no_relay(origin.id, claimed, failure).await),
+        };
         match self.shared.dialer.open(&target, &origin.source).await {
             Ok(connection) => {
+                self.shared.sources.connected(origin.id, true, self.shared.clock.now());
                 self.site.connected(origin.id);
                 self.place = Some(place);
                 self.shared.meters.connections.increment(1.0);
@@ -413,87 +446,6 @@ impl Lane {
 
     fn drop_connection(&mut self) {
         drop(self.take_connection());
-    }
-
-    async fn not_open(&mut self, claimed: &[Claimed], failure: OpenFailure) -> Ended {
-        let reason = failure.outcome.text();
-        let now = self.shared.clock.now();
-        if self.site.is_open_elsewhere(now) {
-            return Ended::Untried;
-        }
-        tracing::info!(site = %self.site.id, host = failure.facts.host, source = self.source_name(),
-            reason, "no connection; the site waits");
-        let until = self.site.refused(now, &reason);
-        self.shared.empty(&self.site, until).await;
-        let answer = Answered {
-            outcomes: vec![failure.outcome; claimed.len()],
-            facts: &failure.facts,
-            dsn_passed_on: false,
-            dialogue: failure.dialogue.lines,
-            spent: Duration::ZERO,
-        };
-        Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
-    }
-
-    /// The same outcome for all, without a host to blame it on.
-    async fn without_host(&self, claimed: &[Claimed], outcome: Outcome) -> Ended {
-        let facts = ConnectionFacts { source: self.source_name(), ..Default::default() };
-        let answer = Answered {
-            outcomes: vec![outcome; claimed.len()],
-            facts: &facts,
-            dsn_passed_on: false,
-            dialogue: Vec::new(),
-            spent: Duration::ZERO,
-        };
-        Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
-    }
-
-    /// Our own fault: deferred, so that it can be mended (P7).
-    async fn ourselves(&self, claimed: &[Claimed], reason: &str) -> Ended {
-        let message = claimed[0].delivery.message.id;
-        tracing::error!(%message, reason, "a mail cannot be sent for a reason of our own");
-        self.without_host(claimed, deferred(Blame::Ourselves, reason.to_owned())).await
-    }
-
-    /// Trying again cannot help: held for a person.
-    fn set_aside(&self, claimed: &[Claimed], reason: &str) -> Ended {
-        let message = claimed[0].delivery.message.id;
-        tracing::error!(%message, reason, "a mail is held: look at it with postroad queue show");
-        let now = self.shared.clock.now();
-        let settles = claimed.iter().map(|one| verdict::hold(&one.delivery, reason, now));
-        let site = self.site.clone();
-        Ended::Settled(Settlement::new(site, claimed, settles.collect(), None, None))
-    }
-
-    async fn panicked(&self, claimed: &[Claimed]) {
-        self.shared.meters.panics.increment(1);
-        let count = self.shared.count_panic(claimed[0].delivery.message.id);
-        let reason = "a fault of our own ended the attempt";
-        let ended = if count >= PANICS_MAX {
-            self.set_aside(claimed, "three attempts ended in a fault of our own")
-        } else {
-            self.ourselves(claimed, reason).await
-        };
-        if let Ended::Settled(settlement) = ended {
-            self.shared.settle(settlement).await;
-        }
-    }
-}
-
-fn deferred(blame: Blame, reason: String) -> Outcome {
-    Outcome::Deferred { reply: None, blame, reason }
-}
-
-/// Deliveries that the ready mail put together: one message, one recipient domain.
-fn transaction_of(claimed: &[Claimed]) -> Transaction {
-    let message = &claimed[0].delivery.message;
-    Transaction {
-        sender: message.sender.clone(),
-        recipients: claimed.iter().map(|one| one.delivery.recipient.clone()).collect(),
-        smtputf8: message.smtputf8,
-        eight_bit: message.eight_bit,
-        dsn_return: message.dsn_return,
-        dsn_envelope_id: message.dsn_envelope_id.clone(),
     }
 }
 

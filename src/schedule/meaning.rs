@@ -111,8 +111,14 @@ mod tests {
         let classified = Some((told.clone(), Some("google".to_owned())));
         let fields = serde_json::json!({"host": "mx.example", "try": 1});
         let at = Timestamp(0);
-        let mut record =
-            Record { delivery: DeliveryId(1), tries: 0, outcome: outcome.clone(), fields, at };
+        let mut record = Record {
+            delivery: DeliveryId(1),
+            tries: 0,
+            outcome: outcome.clone(),
+            fields,
+            pin: None,
+            at,
+        };
         Meaning { outcome, classified }.tell(&mut record);
         assert_eq!(record.fields["class"], "mailbox_invalid");
         assert_eq!(operator_in(&record.fields), Some("google"));

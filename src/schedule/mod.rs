@@ -8,20 +8,29 @@
 pub mod adaptive; // what a host says about the pace
 mod alarm;
 mod answered; // what an attempt brought
+pub mod checks;
+mod choose;
+mod composed; // a body or a recipe becomes a mail
 mod conclude;
+pub mod controller; // the governor at work
 mod custody;
 pub mod forecast; // when will it be done?
 pub mod governor; // from what was answered to limits, with a decision for each change
 mod grant; // limits are asked
 mod hand;
+pub mod health;
 mod lane;
+mod lessons; // what answers teach
 pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meaning;
 mod meters;
+mod orders; // what a person changes while it runs
 mod outlook; // what a look at a site says
 mod overdue;
 mod park; // what limits stop
+pub mod pick;
+pub mod presets;
 pub mod profiles;
 mod ready;
 mod replay;
@@ -32,6 +41,7 @@ mod seat; // a lane's place
 mod settler;
 mod site;
 mod small;
+pub mod sources;
 mod suppressed;
 mod unknown;
 mod unrouted;
@@ -51,13 +61,13 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
-use crate::deliver::{Dialer, Source};
+use crate::deliver::Dialer;
 use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
 use alarm::Alarm;
-use grant::Origin;
+use controller::Controller;
 use hand::Hand;
 use limits::Limits;
 use limits::budgets::Budgets;
@@ -66,6 +76,7 @@ use profiles::RetryProfiles;
 use route::Router;
 use settler::Settlement;
 use site::Site;
+use sources::Sources;
 use unknown::Unknown;
 
 #[derive(Clone, Debug)]
@@ -97,10 +108,9 @@ pub struct Shared {
     classifier: LiveClassifier,
     clock: Clock,
     options: ScheduleOptions,
+    sources: Arc<Sources>,
     limits: Limits,
     budgets: Budgets,
-    sources: Vec<Origin>,
-    source_turn: AtomicUsize,
     sites: DashMap<SiteId, Arc<Site>>,
     alarm: Alarm,
     connections: Arc<Semaphore>,
@@ -118,6 +128,7 @@ pub struct Shared {
     cut: AtomicBool,
     meters: Meters,
     unknown: Unknown,
+    controller: Controller,
 }
 
 /// What the schedule is built from.
@@ -127,9 +138,9 @@ pub struct Parts {
     pub dialer: Dialer,
     pub composer: Composer,
     pub classifier: LiveClassifier,
+    pub sources: Arc<Sources>,
     pub limits: Limits,
     pub budgets: Budgets,
-    pub sources: Vec<Source>,
 }
 
 /// A handle on the running schedule.
@@ -142,8 +153,25 @@ pub struct Tasks {
     pub polls: tokio::task::JoinHandle<()>,
     pub sweeps: tokio::task::JoinHandle<()>,
     pub settler: tokio::task::JoinHandle<()>,
+    pub controller: tokio::task::JoinHandle<()>,
     pub releases: tokio::task::JoinHandle<()>,
     pub budgets: tokio::task::JoinHandle<()>,
+}
+
+impl Tasks {
+    /// Returns when one of them has ended, and says which.
+    pub async fn died(&mut self) -> &'static str {
+        let Tasks { alarm, polls, sweeps, settler, releases, budgets, controller } = self;
+        tokio::select! {
+            _ = alarm => "the alarm of the schedule",
+            _ = polls => "the poll of the ledger",
+            _ = sweeps => "the sweep of the spool",
+            _ = settler => "the writer of outcomes",
+            _ = releases => "the hand-over of connections",
+            _ = budgets => "the writer of budgets",
+            _ = controller => "the controller of limits and warm-ups",
+        }
+    }
 }
 
 impl Schedule {
@@ -155,6 +183,9 @@ impl Schedule {
         clock: Clock,
     ) -> Result<(Schedule, Tasks), QueueError> {
         let (sender, receiver) = mpsc::channel(settler::SETTLEMENTS_MAX);
+        parts.limits.set_pools(parts.sources.pools());
+        let (store, limits) = (parts.queue.store().clone(), parts.limits.clone());
+        let controller = Controller::open(store, limits, clock.clone()).await?;
         let suppressions = Suppressions::new(parts.queue.store().clone(), clock.clone());
         let shared = Arc::new(Shared {
             queue: parts.queue,
@@ -164,10 +195,9 @@ impl Schedule {
             composer: parts.composer,
             classifier: parts.classifier,
             clock,
+            sources: parts.sources,
             limits: parts.limits,
             budgets: parts.budgets,
-            sources: origins(parts.sources),
-            source_turn: AtomicUsize::new(0),
             sites: DashMap::new(),
             alarm: Alarm::default(),
             connections: Arc::new(Semaphore::new(options.connections_max)),
@@ -182,7 +212,9 @@ impl Schedule {
             cut: AtomicBool::new(false),
             meters: Meters::new(),
             unknown: Unknown::default(),
+            controller,
         });
+        shared.controller.set_sources(shared.sources.senders());
         shared.queue.store().free_own_leases().await?;
         replay::replay(&shared, left_over).await?;
         shared.queue.hand_to(Arc::new(Hand(Arc::downgrade(&shared))));
@@ -192,23 +224,11 @@ impl Schedule {
             polls: tokio::spawn(run_polls(shared.clone())),
             sweeps: tokio::spawn(run_sweeps(shared.clone())),
             settler: tokio::spawn(settler::run(shared.clone(), receiver)),
+            controller: tokio::spawn(controller::run(shared.clone())),
             releases: tokio::spawn(run_releases(shared.clone())),
             budgets: tokio::spawn(run_budgets(shared.clone())),
         };
         Ok((Schedule(shared), tasks))
-    }
-
-    /// A person changed rows or routes: what is in memory ahead of its turn is read anew, and hosts
-    /// that gave no connection are asked again.
-    pub async fn reread(&self) {
-        let sites: Vec<Arc<Site>> = self.0.sites.iter().map(|entry| entry.clone()).collect();
-        for site in sites {
-            site.lift_block();
-            self.0.empty(&site, self.0.clock.now()).await;
-        }
-        if let Err(error) = self.0.poll().await {
-            tracing::warn!(%error, "waiting mail cannot be read now; tried again within a minute");
-        }
     }
 
     /// What says what answers mean; who replaces it changes what holds from then on.
@@ -221,25 +241,12 @@ impl Schedule {
         self.0.sweep().await;
     }
 
-    /// Rows of limits have changed: what they stopped is asked again.
-    pub async fn reload_limits(&self) -> Result<(), QueueError> {
-        let rows = self.0.queue.store().limits().await.map_err(QueueError::from)?;
-        self.0.limits.replace(rows.into_iter().map(|row| row.limit).collect());
-        let sites: Vec<Arc<Site>> = self.0.sites.iter().map(|entry| entry.clone()).collect();
-        for site in sites {
-            site.unpark(self.0.clock.now());
-            Shared::look(&self.0, &site);
-        }
-        Ok(())
+    pub fn sources(&self) -> &Arc<Sources> {
+        &self.0.sources
     }
 
     pub fn limits(&self) -> &Limits {
         &self.0.limits
-    }
-
-    /// Takes new static routes.
-    pub fn replace_routes(&self, routes: route::Routes) {
-        self.0.router.replace(routes);
     }
 
     /// Lets attempts under way end, for at most `wait`, and writes all outcomes.
@@ -249,6 +256,7 @@ impl Schedule {
         tasks.alarm.abort();
         tasks.polls.abort();
         tasks.sweeps.abort();
+        tasks.controller.abort();
         tasks.releases.abort();
         tasks.budgets.abort();
         for site in shared.sites.iter() {
@@ -287,7 +295,8 @@ impl Schedule {
         let status = |site: &Arc<Site>| {
             let (lanes, ready, held) = site.counts();
             let block = site.block();
-            let mut limits: Vec<LimitId> = site.parks().iter().map(|park| park.limit).collect();
+            let mut limits: Vec<LimitId> =
+                site.parks().iter().filter_map(|park| park.limit).collect();
             limits.sort_unstable();
             limits.dedup();
             SiteStatus {
@@ -306,8 +315,7 @@ impl Schedule {
     }
 
     fn name_of(&self, source: SourceId) -> String {
-        let origin = self.0.sources.iter().find(|origin| origin.id == source);
-        origin.map_or_else(|| source.to_string(), |origin| origin.source.name.clone())
+        self.0.sources.name_of(source)
     }
 
     /// Nothing is in memory and nothing under way.
@@ -383,11 +391,6 @@ async fn run_budgets(shared: Arc<Shared>) {
             tracing::warn!(%error, "budgets are written again in a second");
         }
     }
-}
-
-fn origins(sources: Vec<Source>) -> Vec<Origin> {
-    let origin = |(source, id)| Origin { id: SourceId(id), source: Arc::new(source) };
-    sources.into_iter().zip(1..).map(origin).collect()
 }
 
 async fn run_sweeps(shared: Arc<Shared>) {

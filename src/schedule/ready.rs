@@ -189,6 +189,9 @@ impl Queued {
         let Some(first) = self.waiting.pop_front() else { return Vec::new() };
         let (message, tries) = (first.delivery.message.id, first.delivery.tries);
         let domain = first.delivery.recipient.address.domain().clone();
+        // Made for one person alone.
+        let recipients_max =
+            if first.delivery.message.body.is_recipe() { 1 } else { recipients_max };
         let mut transaction = vec![first];
         let mut at = 0;
         // A message's deliveries lie side by side; those to other domains are stepped over.

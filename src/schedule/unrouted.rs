@@ -102,6 +102,7 @@ async fn route(shared: Arc<Shared>, site: Arc<Site>, domain: Domain, claimed: Ve
                 dsn_passed_on: false,
                 dialogue: Vec::new(),
                 spent: Duration::ZERO,
+                pin: None,
             };
             shared.conclude(&site, &claimed, answered).await
         };

@@ -60,6 +60,7 @@ pub fn verdict(
         answer_not_seen: matches!(outcome, Outcome::AnswerNotSeen { .. }),
         delay_reported: delivery.delay_reported,
         fields: record.fields.clone(),
+        pin: record.pin.clone(),
         at: record.at,
     };
     let notify = delivery.recipient.notify;
@@ -133,6 +134,7 @@ pub fn expiry(delivery: &ClaimedDelivery, why: &str, now: Timestamp) -> (Settle,
         answer_not_seen: false,
         delay_reported: delivery.delay_reported,
         fields: json!({ "tries": delivery.tries, "reason": delivery.last_text }),
+        pin: None,
         at: now,
     };
     let reportable = delivery.message.sender.0.is_some() && delivery.recipient.notify.failure;
@@ -153,6 +155,7 @@ pub fn give_back(delivery: &ClaimedDelivery, site: SiteId, now: Timestamp) -> Se
         answer_not_seen: false,
         delay_reported: delivery.delay_reported,
         fields: Value::Null,
+        pin: None,
         at: now,
     }
 }
@@ -211,7 +214,7 @@ pub fn fields(facts: &ConnectionFacts, outcome: &Outcome, tries: u32, millisecon
 }
 
 /// At most `REPLY_TEXT_BYTES_MAX` octets, cut between characters.
-fn clipped(text: String) -> String {
+pub fn clipped(text: String) -> String {
     clipped_to(text, REPLY_TEXT_BYTES_MAX)
 }
 
@@ -280,7 +283,8 @@ mod tests {
         let retries = RetryProfiles::shipped(policy);
         let rules = Rules { retries: &retries, now, stretch: 0.0 };
         let fields = Value::Null;
-        let record = Record { delivery: delivery.id, tries: 2, outcome, fields, at: now };
+        let record =
+            Record { delivery: delivery.id, tries: 2, outcome, fields, pin: None, at: now };
         verdict(&rules, delivery, &record)
     }
 

@@ -1,6 +1,6 @@
 //! Why mail is still here: which limit, host or wait, who set it, and when it opens.
 //!
-//! Owns:       the reasons, for a delivery, a lane, an organization.
+//! Owns:       the reasons, for a delivery, a lane, an organization, a campaign.
 //! Promises:   whatever waits has a reason; nothing is changed by asking.
 //! Knows not:  who asks.
 
@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::ready::line_of;
 use super::site::Site;
-use super::{Schedule, Shared};
+use super::{Schedule, Shared, choose};
 use crate::model::limits::READY_MAX;
 use crate::model::state::words;
 use crate::model::*;
@@ -30,6 +31,8 @@ words! {
         Routing = "routing",
         /// Its hosts gave no connection.
         Host = "host",
+        /// No source of its pool may send it.
+        Source = "source",
         /// A person, a suspension or a rule holds it.
         Held = "held",
         /// The daemon itself is at its limits.
@@ -65,7 +68,7 @@ pub struct ReasonCount {
     pub reason: Reason,
 }
 
-/// Mails of an organization that are looked at; the newest.
+/// Mails of an organization, or of a campaign, that are looked at; the newest.
 const LOOKED_AT_MAX: u32 = 1000;
 
 impl Reason {
@@ -125,8 +128,26 @@ impl Schedule {
         };
         let waiting = shared.queue.store().list_deliveries(&filter, LOOKED_AT_MAX).await?;
         let ids: Vec<DeliveryId> = waiting.iter().map(|delivery| delivery.id).collect();
+        self.why_of(&ids).await
+    }
+
+    /// The organization of a campaign, and what its waiting mail waits for, the commonest first.
+    /// None when nothing of it waits.
+    pub async fn why_campaign(
+        &self,
+        campaign: CampaignId,
+    ) -> Result<Option<(OrganizationId, Vec<ReasonCount>)>, QueueError> {
+        let store = self.0.queue.store();
+        let ids = store.waiting_of_campaign(campaign, LOOKED_AT_MAX).await?;
+        let newest = store.deliveries_by_id(&ids[..ids.len().min(1)]).await?;
+        let Some((_, newest)) = newest.into_iter().next() else { return Ok(None) };
+        Ok(Some((newest.message.organization, self.why_of(&ids).await?)))
+    }
+
+    async fn why_of(&self, ids: &[DeliveryId]) -> Result<Vec<ReasonCount>, QueueError> {
+        let shared = &self.0;
         let mut counts: BTreeMap<Reason, u64> = BTreeMap::new();
-        for (state, delivery) in shared.queue.store().deliveries_by_id(&ids).await? {
+        for (state, delivery) in shared.queue.store().deliveries_by_id(ids).await? {
             for mut reason in shared.reasons_of(state, delivery).await? {
                 if matches!(reason.kind, ReasonKind::Retry | ReasonKind::NotBefore) {
                     // Each has its own moment and its own answer.
@@ -149,7 +170,7 @@ impl Schedule {
         site: SiteId,
     ) -> Result<Option<Vec<Reason>>, QueueError> {
         let shared = &self.0;
-        let Some(origin) = shared.sources.iter().find(|one| one.source.name == source) else {
+        let Some(origin) = shared.sources.by_name_or_system(source) else {
             return Ok(None);
         };
         // A name that is nobody's (RFC 2606): limits of one domain are no limits of the lane.
@@ -159,7 +180,7 @@ impl Schedule {
         let mut reasons = shared.reasons_at(site);
         for class in StreamClass::ALL {
             let attempt = Attempt {
-                source: origin.id,
+                source: origin,
                 operator,
                 site,
                 domain: nobodys.clone(),
@@ -206,13 +227,18 @@ impl Shared {
             return Ok(reasons);
         }
         let handle = self.sites.get(&site).map(|site| site.clone());
-        if handle.as_ref().is_some_and(|handle| handle.is_under_way(delivery.id)) {
-            return Ok(vec![Reason::new(ReasonKind::UnderWay, "it is being tried now", None)]);
-        }
         reasons.extend(self.reasons_at(site));
         let operator = self.router.operator(site).await.map_err(QueueError::from)?;
         let claimed = Claimed { delivery, body: None };
-        reasons.extend(self.limits_for(&claimed, site, operator).await?);
+        let line = line_of(&claimed);
+        let parks = handle.as_ref().map(|handle| handle.parks()).unwrap_or_default();
+        let again = parks.iter().filter(|park| park.covers(&line)).map(|park| park.until).min();
+        reasons.extend(self.sources_say(&claimed, (site, operator), again).await?);
+        // Asked last: a limit may be used up by the very attempt that is being made.
+        let id = claimed.delivery.id;
+        if handle.as_ref().is_some_and(|handle| handle.is_under_way(id)) {
+            return Ok(vec![Reason::new(ReasonKind::UnderWay, "it is being tried now", None)]);
+        }
         if reasons.is_empty() {
             reasons.push(of_turn(handle.as_deref()));
         }
@@ -239,26 +265,36 @@ impl Shared {
         reasons
     }
 
-    /// What limits say, if no source is free of them.
-    async fn limits_for(
+    /// What the sources of its pool say and what limits say of them, if none may send it; `again`:
+    /// when it is looked at again.
+    async fn sources_say(
         &self,
         claimed: &Claimed,
-        site: SiteId,
-        operator: OperatorId,
+        (site, operator): (SiteId, OperatorId),
+        again: Option<Timestamp>,
     ) -> Result<Vec<Reason>, QueueError> {
         let now = self.clock.now();
+        let mut attempt = self.attempt_of(claimed, site, operator, SourceId::SYSTEM);
+        let mut denied: Vec<(SourceId, Vec<Denial>)> = Vec::new();
+        let (pool, picked) = self.would_pick(claimed, &attempt.clone(), |source| {
+            attempt.source = source;
+            let denials = self.limits.explain(&attempt, now);
+            let Some(first) = denials.first() else { return Ok(()) };
+            let first = Box::new(first.clone());
+            denied.push((source, denials));
+            Err(first)
+        });
+        let Err(none) = picked else { return Ok(Vec::new()) };
         let operator_name = self.name_of_operator(operator).await?;
         let mut reasons = Vec::new();
-        for origin in &self.sources {
-            let attempt = self.attempt_of(claimed, site, operator, origin.id);
-            let denials = self.limits.explain(&attempt, now);
-            if denials.is_empty() {
-                return Ok(Vec::new());
-            }
-            let name = &origin.source.name;
-            reasons.extend(
-                denials.iter().map(|denial| Reason::of_limit(denial, name, &operator_name)),
-            );
+        for (source, denials) in &denied {
+            let name = self.sources.name_of(*source);
+            let told = denials.iter().map(|one| Reason::of_limit(one, &name, &operator_name));
+            reasons.extend(told);
+        }
+        if denied.len() < none.0.len() || none.0.is_empty() {
+            let text = choose::reason_of(&pool, &none);
+            reasons.push(Reason::new(ReasonKind::Source, text, none.until().or(again)));
         }
         reasons.sort();
         reasons.dedup();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::model::*;
 
 use super::audit::{AuditEntry, INSERT_AUDIT};
+use super::campaigns::{self, CampaignChange};
 use super::classification::{self, ClassificationChange};
 use super::compaction::{self, BodyMove};
 use super::contact_definitions::{self, ContactChange};
@@ -21,9 +22,12 @@ use super::imports::{self, ImportChange};
 use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
+use super::returns::{self, ReturnChange};
 use super::rows::DkimKeyRow;
+use super::sources::{self, SourceChange};
 use super::suppressions::{self, SuppressionChange};
 use super::templates::{self, TemplateChange};
+use super::transaction::Events;
 use super::warmups;
 use super::webhooks::{self, WebhookChange};
 
@@ -62,9 +66,11 @@ pub enum Change {
     },
     RemoveSegment(SegmentId),
     Classification(ClassificationChange),
+    Sources(SourceChange, Timestamp),
     Limits(LimitChange),
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
+    Return(ReturnChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
     Contacts(ContactChange),
@@ -78,6 +84,7 @@ pub enum Change {
         before: Timestamp,
     },
     Webhook(Box<WebhookChange>),
+    Campaign(CampaignChange),
     /// Statements that belong together.
     Rows(Vec<RowWrite>),
     /// With its line of the audit log, which is written when anything was changed.
@@ -94,6 +101,16 @@ pub struct RowWrite {
 impl RowWrite {
     pub fn new(statement: &'static Statement, values: Vec<Value>) -> RowWrite {
         RowWrite { statement, values }
+    }
+}
+
+impl Change {
+    /// Where the id of its event goes, if it records one.
+    pub fn event(&mut self) -> Option<&mut EventId> {
+        match self {
+            Change::Return(change) => change.event(),
+            _ => None,
+        }
     }
 }
 
@@ -146,6 +163,7 @@ pub async fn apply(
     connection: &mut Connection,
     changes: &[Change],
     own: (i64, i64),
+    events: &mut Events,
 ) -> Result<Vec<i64>> {
     connection.execute(&BEGIN, Vec::new()).await?;
     let sites = operators::sites(connection, &wishes(changes)).await?;
@@ -158,13 +176,13 @@ pub async fn apply(
         let answer = match (known, change) {
             (Some(site), _) => site,
             (None, Change::Audited(change, entry, at)) => {
-                let answer = write(connection, change, own).await?;
+                let answer = write(connection, change, own, events).await?;
                 if answer > 0 {
                     audit(connection, entry, *at, answer).await?;
                 }
                 answer
             }
-            (None, change) => write(connection, change, own).await?,
+            (None, change) => write(connection, change, own, events).await?,
         };
         answers.push(answer);
     }
@@ -172,7 +190,12 @@ pub async fn apply(
     Ok(answers)
 }
 
-async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) -> Result<i64> {
+async fn write(
+    connection: &mut Connection,
+    change: &Change,
+    own: (i64, i64),
+    events: &mut Events,
+) -> Result<i64> {
     match change {
         Change::ReserveIds { name, count } => ids::reserve(connection, name, *count).await,
         Change::AddDomain { organization, name, at } => {
@@ -194,16 +217,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![name.as_str().into(), at.0.into()];
             rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
         }
-        Change::AddDkimKey(key) => {
-            let values = vec![
-                key.domain.as_str().into(),
-                key.selector.as_str().into(),
-                key.algorithm.as_str().into(),
-                key.record.as_str().into(),
-                key.created_at.0.into(),
-            ];
-            rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
-        }
+        Change::AddDkimKey(key) => add_dkim_key(connection, key).await,
         Change::Site { key, .. } => {
             Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
@@ -214,9 +228,11 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
         Change::Classification(change) => rows(classification::write(connection, change).await?),
+        Change::Return(change) => returns::write(connection, change).await,
+        Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
-        Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,
+        Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at, events).await,
         Change::ForgetSourceHours { before } => warmups::forget_hours(connection, *before).await,
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];
@@ -226,10 +242,22 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
         Change::Import(change) => imports::write(connection, change, own.0).await,
         Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
+        Change::Campaign(change) => campaigns::write(connection, change).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
+}
+
+async fn add_dkim_key(connection: &mut Connection, key: &DkimKeyRow) -> Result<i64> {
+    let values = vec![
+        key.domain.as_str().into(),
+        key.selector.as_str().into(),
+        key.algorithm.as_str().into(),
+        key.record.as_str().into(),
+        key.created_at.0.into(),
+    ];
+    rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
 }
 
 /// The answer is what the first changed; when that is nothing the others are left out.

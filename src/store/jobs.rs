@@ -9,6 +9,18 @@ use super::rows::MessageRow;
 pub struct Enqueue {
     pub message: MessageRow,
     pub deliveries: Vec<NewDelivery>,
+    /// The part of a campaign's audience that these deliveries are for.
+    pub slice: Option<SliceRef>,
+}
+
+/// Which part of whose audience. A part that has been enqueued before is `Duplicate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceRef {
+    pub campaign: CampaignId,
+    pub slice: i64,
+    pub variant: i64,
+    /// How many contacts it had at the launch.
+    pub count: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -22,6 +34,8 @@ pub struct NewDelivery {
     /// delivered at once: its place in the index of what waits would be written for nothing, on
     /// pages as many as there are sites, while all that is fresh shares a few.
     pub claimed: bool,
+    /// Whom the mail is made for, of a campaign.
+    pub contact: Option<ContactId>,
 }
 
 /// One step of one delivery, decided by the caller and guarded by `tries`: it is applied only
@@ -46,6 +60,8 @@ pub struct Settle {
     pub delay_reported: bool,
     /// The event's fields as a JSON object (source, host, TLS, reply, times …).
     pub fields: serde_json::Value,
+    /// What the mail was made of, as JSON, once a host has seen it; None leaves it as it is.
+    pub pin: Option<String>,
     pub at: Timestamp,
 }
 

@@ -68,16 +68,18 @@ pub const DELIVERY_COLUMNS: &[Column] = &[
     int("lease_epoch"),
     int("lease_until"),
     int("hour"),
+    int("campaign"),
+    int("contact"),
 ];
 
 pub static INSERT_DELIVERIES: Statement = Statement::with_rows(
     DELIVERY_COLUMNS,
     "INSERT INTO deliveries (id, message, organization, stream, domain, rank, site, state, \
      due_at, expires_at, body_node, recipient, recipient_domain, notify, original_recipient, \
-     lease_node, lease_epoch, lease_until, hour) \
+     lease_node, lease_epoch, lease_until, hour, campaign, contact) \
      SELECT id, message, organization, stream, domain, rank, site, state, \
      due_at, expires_at, body_node, recipient, recipient_domain, notify, original_recipient, \
-     lease_node, lease_epoch, lease_until, hour FROM {rows} AS r",
+     lease_node, lease_epoch, lease_until, hour, campaign, contact FROM {rows} AS r",
 );
 
 pub const MOVE_COLUMNS: &[Column] = &[
@@ -92,6 +94,7 @@ pub const MOVE_COLUMNS: &[Column] = &[
     text("blame"),
     int("answer_not_seen"),
     int("delay_reported"),
+    text("pin"),
 ];
 
 /// Guarded by state and tries. No text means that the text and blame stay as they are; what was
@@ -106,6 +109,7 @@ pub static MOVE: Statement = Statement::with_rows(
      answer_not_seen = \
        CASE WHEN r.answer_not_seen = 1 THEN 1 ELSE deliveries.answer_not_seen END, \
      delay_reported = CASE WHEN r.delay_reported = 1 THEN 1 ELSE deliveries.delay_reported END, \
+     pin = COALESCE(r.pin, deliveries.pin), \
      lease_node = NULL, lease_epoch = NULL, lease_until = NULL \
      FROM {rows} AS r \
      WHERE deliveries.id = r.id AND deliveries.state = r.was AND deliveries.tries = r.tries_were",
@@ -166,6 +170,16 @@ pub static COUNT_TOTALS: Statement = Statement::with_rows(
      ON CONFLICT (name, node) DO UPDATE SET count = totals.count + excluded.count",
 );
 
+pub const FED_COLUMNS: &[Column] =
+    &[int("campaign"), int("slice"), int("message"), int("variant"), int("count")];
+
+/// A slice that was fed before stands in the way of its whole message.
+pub static INSERT_FED: Statement = Statement::with_rows(
+    FED_COLUMNS,
+    "INSERT INTO campaign_fed (campaign, slice, message, variant, count) \
+     SELECT campaign, slice, message, variant, count FROM {rows} AS r",
+);
+
 /// One line of numbers and words for each delivery, all in one value: a row of thirteen columns
 /// costs four times as much to fetch.
 pub static STANDINGS: Statement = Statement::new(
@@ -181,8 +195,10 @@ pub static STANDINGS: Statement = Statement::new(
        JOIN messages m ON m.id = d.message ORDER BY d.id {lock:d, m}) AS standing",
 );
 
+pub const BATCH_STATEMENTS: usize = 8;
+
 /// In the order in which a transaction runs them; the positions are those of `Plan::parameters`.
-pub static BATCH: [&Statement; 7] = [
+pub static BATCH: [&Statement; BATCH_STATEMENTS] = [
     &INSERT_MESSAGES,
     &INSERT_DELIVERIES,
     &MOVE,
@@ -190,6 +206,7 @@ pub static BATCH: [&Statement; 7] = [
     &INSERT_EVENTS,
     &COUNT_SEGMENTS,
     &COUNT_TOTALS,
+    &INSERT_FED,
 ];
 
 pub static BEGIN: Statement = Statement::pair("BEGIN IMMEDIATE", "BEGIN");

@@ -42,6 +42,10 @@ migrations! {
     (10, "0010_contacts"),
     (11, "0011_imports"),
     (12, "0012_templates"),
+    (13, "0013_pools"),
+    (20, "0020_returns"),
+    (30, "0030_campaigns"),
+    (40, "0040_postal"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

@@ -6,6 +6,7 @@
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
 mod audit; // who changed what
+mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
 mod claims; // what is due where
@@ -33,9 +34,11 @@ mod operators; // operators, and which site is whose
 mod organizations; // organizations, streams, domains, keys, credentials
 mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
+mod returns; // what came back, mail that came in
 mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
+mod sources; // sources, pools and their rules
 mod suppressions; // addresses that are not written to
 mod templates; // templates and layouts
 mod tenants; // changes to organizations, streams, credentials
@@ -46,6 +49,7 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use audit::AuditEntry;
+pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
@@ -60,8 +64,12 @@ pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
+pub use returns::{
+    InboundMailRow, ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
+};
 pub use rows::*;
 pub use search::{FoundPage, Search};
+pub use sources::{SourceChange, SourceGiven, SourceTables};
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
@@ -357,6 +365,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(audit::ALL);
     all.extend(people::ALL);
     all.extend(tenants::ALL);
+    all.extend(campaigns::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
     all.extend(classification::ALL);
@@ -371,8 +380,10 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
+    all.extend(returns::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
+    all.extend(sources::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);
@@ -380,6 +391,7 @@ fn statements() -> Vec<&'static Statement> {
         all.extend(source.all());
     }
     all.push(&lists::DELIVERIES_OF_MESSAGE);
+    all.push(&lists::WAITING_OF_CAMPAIGN);
     all
 }
 

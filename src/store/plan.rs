@@ -51,6 +51,7 @@ struct Change {
     blame: Option<Blame>,
     answer_not_seen: bool,
     delay_reported: bool,
+    pin: Option<String>,
 }
 
 #[derive(Debug)]
@@ -129,6 +130,7 @@ pub struct Plan {
     messages: Rows,
     deliveries: Rows,
     events: Rows,
+    fed: Rows,
     event_next: i64,
     accepted: i64,
     segments: BTreeMap<(i64, i64), SegmentDifference>,
@@ -144,6 +146,7 @@ impl Plan {
             messages: Rows::new(dialect, ledger::MESSAGE_COLUMNS),
             deliveries: Rows::new(dialect, ledger::DELIVERY_COLUMNS),
             events: Rows::new(dialect, ledger::EVENT_COLUMNS),
+            fed: Rows::new(dialect, ledger::FED_COLUMNS),
             event_next,
             accepted: 0,
             segments: BTreeMap::new(),
@@ -154,7 +157,11 @@ impl Plan {
         let message = &job.message;
         self.put_message(job);
         for delivery in &job.deliveries {
-            self.put_delivery(message, delivery);
+            self.put_delivery(message, delivery, job.slice);
+        }
+        if let Some(slice) = job.slice {
+            self.fed.int(slice.campaign.0).int(slice.slice).int(message.id.0);
+            self.fed.int(slice.variant).unsigned(slice.count);
         }
         let fields = json!({
             "recipients": job.deliveries.len(), "bytes": message.body.length,
@@ -205,6 +212,7 @@ impl Plan {
         change.blame = settle.blame;
         change.answer_not_seen |= settle.answer_not_seen;
         change.delay_reported |= settle.delay_reported;
+        change.pin = settle.pin.clone().or(change.pin.take());
         let subject = Subject::of(standing, settle.delivery);
         if let Some(kind) = event_of(settle.step) {
             self.record(kind, settle.at, &subject, &settle.fields);
@@ -256,7 +264,7 @@ impl Plan {
     }
 
     /// The parameters of `ledger::BATCH`, and how many rows each brings.
-    pub fn parameters(self) -> [(String, usize); 7] {
+    pub fn parameters(self) -> [(String, usize); ledger::BATCH_STATEMENTS] {
         let dialect = self.dialect;
         let mut moves = Rows::new(dialect, ledger::MOVE_COLUMNS);
         for (id, standing) in &self.standings.deliveries {
@@ -279,7 +287,9 @@ impl Plan {
         if self.accepted > 0 {
             totals.text("accepted").int(self.own.node).int(self.accepted);
         }
-        [self.messages, self.deliveries, moves, owed, self.events, segments, totals].map(|rows| {
+        let all =
+            [self.messages, self.deliveries, moves, owed, self.events, segments, totals, self.fed];
+        all.map(|rows| {
             let count = rows.count();
             (rows.finish(), count)
         })
@@ -319,7 +329,12 @@ impl Plan {
             .int(hour_of(message));
     }
 
-    fn put_delivery(&mut self, message: &MessageRow, delivery: &super::jobs::NewDelivery) {
+    fn put_delivery(
+        &mut self,
+        message: &MessageRow,
+        delivery: &super::jobs::NewDelivery,
+        slice: Option<super::jobs::SliceRef>,
+    ) {
         // On SQLite a claim lives in memory alone: the lock on the directory is the lease.
         let is_leased = delivery.claimed && self.dialect == Dialect::Postgres;
         let state = if is_leased { State::Leased } else { State::Waiting };
@@ -345,7 +360,9 @@ impl Plan {
             .maybe_int(lease.map(|own| own.node))
             .maybe_int(lease.map(|own| own.epoch))
             .maybe_int(lease.map(|own| own.lease_until.0))
-            .int(hour_of(message));
+            .int(hour_of(message))
+            .maybe_int(slice.map(|slice| slice.campaign.0))
+            .maybe_int(delivery.contact.map(|id| id.0));
     }
 
     fn record(
@@ -383,6 +400,9 @@ impl Plan {
     }
 
     fn count_body(&mut self, segment: (i64, i64), message: MessageId, bytes: i64, bodies: i64) {
+        if segment.1 == BodyRef::RECIPE.segment.0 {
+            return;
+        }
         let difference = self.segments.entry(segment).or_insert(SegmentDifference {
             message_first: message.0,
             message_last: message.0,
@@ -431,7 +451,8 @@ fn put_move(moves: &mut Rows, id: DeliveryId, standing: &Standing, change: &Chan
         .maybe_text(change.text.as_deref())
         .maybe_text(change.blame.map(Blame::word))
         .flag(change.answer_not_seen)
-        .flag(change.delay_reported);
+        .flag(change.delay_reported)
+        .maybe_text(change.pin.as_deref());
 }
 
 /// The state and step that `next` is asked for, in the light of where claims live.
@@ -471,6 +492,6 @@ fn event_of(step: Step) -> Option<EventKind> {
 }
 
 /// As values to bind.
-pub fn values(parameters: [(String, usize); 7]) -> Vec<Value> {
+pub fn values(parameters: [(String, usize); ledger::BATCH_STATEMENTS]) -> Vec<Value> {
     parameters.into_iter().map(|(json, _)| Value::Text(json)).collect()
 }

@@ -31,7 +31,7 @@ pub struct Events(Range<i64>);
 
 impl Events {
     /// The first of `count` ids. A block left over becomes a gap.
-    async fn take(&mut self, connection: &mut Connection, count: usize) -> Result<i64> {
+    pub async fn take(&mut self, connection: &mut Connection, count: usize) -> Result<i64> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         if self.0.end - self.0.start < count {
             let block = EVENT_BLOCK_IDS.max(count);
@@ -104,7 +104,7 @@ pub async fn write(
 
 async fn write_one_by_one(
     connection: &mut Connection,
-    parameters: [(String, usize); 7],
+    parameters: [(String, usize); ledger::BATCH_STATEMENTS],
 ) -> Result<()> {
     for (position, (json, rows)) in parameters.into_iter().enumerate() {
         let statement = BATCH[position];

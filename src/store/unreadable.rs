@@ -91,6 +91,7 @@ impl Store {
             answer_not_seen: false,
             delay_reported: false,
             fields: json!({ "reason": row.why }),
+            pin: None,
             at: self.now(),
         };
         SettleGroup { settlements: vec![settle], report: None }

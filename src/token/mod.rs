@@ -8,7 +8,7 @@
 //! A token is base32 (RFC 4648, lower case, no padding) of: use, key, day of expiry, ids, and 80
 //! bits of HMAC-SHA256 over them: 45 letters, so that a local part has room for a prefix.
 
-mod base32;
+pub(crate) mod base32;
 mod keys;
 
 pub use keys::{KeyError, Keys};

@@ -6,7 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::pace::{self, Tried};
 use super::payload::{self, Facts};
-use super::{Shared, sign};
+use super::{PostalKeyError, Shared, postal, sign};
 use crate::fetch::{Answer, Call, FetchError, Url};
 use crate::model::*;
 use crate::store::{CallEnd, CallRow, EventRow, Secret, StoreError, WebhookChange, WebhookRow};
@@ -71,11 +71,17 @@ async fn body(
     call: &CallRow,
 ) -> Result<Vec<u8>, StoreError> {
     if call.events.is_empty() {
-        return Ok(payload::test_body(&webhook.name));
+        return Ok(match webhook.format {
+            WebhookFormat::Postroad => payload::test_body(&webhook.name),
+            WebhookFormat::Postal => postal::test_body(&webhook.name, call.created_at),
+        });
     }
     let events = shared.store.events_by_id(&call.events).await?;
     let facts = facts(shared, &events).await?;
-    Ok(payload::body(&events, &facts))
+    Ok(match (webhook.format, events.first()) {
+        (WebhookFormat::Postal, Some(event)) => postal::body(event, &facts),
+        _ => payload::body(&events, &facts),
+    })
 }
 
 async fn facts(shared: &Shared, events: &[EventRow]) -> Result<Facts, StoreError> {
@@ -105,7 +111,13 @@ async fn send(
     {
         secrets.push(before);
     }
-    let headers = sign::headers(call.id, at, &body, &secrets);
+    let mut headers = Vec::from(sign::headers(call.id, at, &body, &secrets));
+    if webhook.format == WebhookFormat::Postal {
+        let signed = async { shared.postal_keys.key().await?.headers(&body) };
+        let signed: Result<_, PostalKeyError> = signed.await;
+        // Nothing is called unsigned: the call waits, and its log says for what.
+        headers.extend(signed.map_err(|error| FetchError::Unlawful(error.to_string()))?);
+    }
     let mut request = Call::post(url, "application/json", body);
     request.headers.extend(headers);
     shared.fetcher.call(&request).await

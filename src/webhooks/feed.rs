@@ -1,6 +1,7 @@
 //! Which events go to which endpoint, in how many calls. Pure.
 
-use crate::model::EventId;
+use super::postal;
+use crate::model::{EventId, WebhookFormat};
 use crate::store::{EventRow, NewCall, WebhookRow};
 
 /// Events of one call.
@@ -25,11 +26,18 @@ pub fn calls_of(events: &[EventRow], webhook: &WebhookRow) -> Vec<NewCall> {
         organization: webhook.organization,
         events: ids.to_vec(),
     };
-    wanted.chunks(EVENTS_PER_CALL_MAX).map(call).collect()
+    let at_once = match webhook.format {
+        WebhookFormat::Postroad => EVENTS_PER_CALL_MAX,
+        WebhookFormat::Postal => 1,
+    };
+    wanted.chunks(at_once).map(call).collect()
 }
 
 fn wants(webhook: &WebhookRow, event: &EventRow) -> bool {
-    event.organization == webhook.organization
+    let is_named =
+        webhook.format != WebhookFormat::Postal || postal::event_name(event.kind).is_some();
+    is_named
+        && event.organization == webhook.organization
         && (webhook.kinds.is_empty() || webhook.kinds.contains(&event.kind))
 }
 
@@ -95,6 +103,19 @@ pub mod tests {
         hook.event_after = EventId(1);
         assert_eq!(calls_for(&events, &[hook.clone()])[0].events, [EventId(2)]);
         assert_eq!(calls_of(&events, &hook)[0].events.len(), 2);
+    }
+
+    #[test]
+    fn postals_format_tells_what_postal_knows_one_by_one() {
+        let events = [
+            event(1, 1, EventKind::Accepted),
+            event(2, 1, EventKind::Delivered),
+            event(3, 1, EventKind::Deferred),
+        ];
+        let mut hook = webhook(1, 1, &[]);
+        hook.format = WebhookFormat::Postal;
+        let told: Vec<_> = calls_of(&events, &hook).into_iter().map(|call| call.events).collect();
+        assert_eq!(told, [[EventId(2)], [EventId(3)]]);
     }
 
     #[test]

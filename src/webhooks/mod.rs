@@ -9,6 +9,8 @@ mod caller;
 mod feed;
 mod pace;
 mod payload;
+pub mod postal;
+mod postal_key;
 mod sign;
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +29,7 @@ use crate::store::{CallRow, NewCall, Store, StoreError, WebhookChange, WebhookRo
 
 pub use feed::EVENTS_PER_CALL_MAX;
 pub use payload::{Facts, told};
+pub use postal_key::{PostalKeyError, PostalKeys};
 pub use sign::secret_of;
 
 /// Of one organization.
@@ -56,6 +59,7 @@ pub struct Webhooks(Arc<Shared>);
 struct Shared {
     store: Store,
     fetcher: Fetcher,
+    postal_keys: PostalKeys,
     clock: Clock,
     wake: Notify,
     /// Endpoints were changed: read them anew.
@@ -77,12 +81,14 @@ impl Webhooks {
     pub fn start(
         store: Store,
         fetcher: Fetcher,
+        postal_keys: PostalKeys,
         clock: Clock,
         stopped: watch::Receiver<bool>,
     ) -> (Webhooks, JoinHandle<()>) {
         let shared = Arc::new(Shared {
             store,
             fetcher,
+            postal_keys,
             clock,
             wake: Notify::new(),
             is_stale: AtomicBool::new(true),
@@ -97,6 +103,11 @@ impl Webhooks {
     pub fn changed(&self) {
         self.0.is_stale.store(true, Ordering::Relaxed);
         self.0.wake.notify_one();
+    }
+
+    /// What verifies calls in Postal's format, as a key set.
+    pub async fn postal_keys(&self) -> Result<serde_json::Value, PostalKeyError> {
+        Ok(self.0.postal_keys.key().await?.set())
     }
 
     /// Makes a call without events; its end stands in the log of calls.

@@ -9,6 +9,7 @@ pub mod data; // a body by DATA or BDAT
 pub mod date; // RFC 5322 dates
 pub mod decode; // transfer encodings, charsets, HTML
 pub mod dsn; // reports on delivery (RFC 3464)
+pub mod encode; // text in seven bits
 pub mod header; // the header section of a mail
 pub mod mailbox; // addresses in From and Sender
 pub mod mime; // the parts of a mail

@@ -20,7 +20,8 @@ use tokio::task::JoinSet;
 use super::dns::Data;
 use super::narrator::narrate;
 use super::operators::{
-    ACCEPTING_DOMAIN, GREYLISTING_DOMAIN, OWN_DOMAIN, Operator, REFUSED_RECIPIENT, operators, zones,
+    ACCEPTING_DOMAIN, GREYLISTING_DOMAIN, OWN_DOMAIN, Operator, REFUSED_RECIPIENT, RETURN_DOMAIN,
+    operators, zones,
 };
 use super::seed::{Secrets, Seed, seed, write_private};
 use super::sink::Keep;
@@ -36,7 +37,12 @@ use crate::wire::network::{Network, NetworkError};
 const HOST_NAME: &str = "mail.shop.test";
 const FROM: &str = "hello@shop.test";
 /// The daemon's own address in the simulated internet.
-const SOURCE_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
+/// The first is the default pool's, the others carry marketing (`seed.rs`).
+const SOURCES: [(&str, Ipv4Addr); 3] = [
+    ("demo", Ipv4Addr::new(127, 0, 1, 1)),
+    ("news-1", Ipv4Addr::new(127, 0, 1, 2)),
+    ("news-2", Ipv4Addr::new(127, 0, 1, 3)),
+];
 /// Sample mails a minute when nobody said how many and no script is watching.
 const TRAFFIC_DEFAULT: u32 = 6;
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -106,6 +112,7 @@ struct Ready<'a> {
 struct Ports {
     submission: u16,
     submissions: u16,
+    inbound: u16,
     http: u16,
     dns: u16,
     mx: u16,
@@ -115,10 +122,10 @@ impl Ports {
     fn from(base: Option<u16>) -> Result<Ports, DemoError> {
         let Some(base) = base else { return Ok(Ports::default()) };
         base.checked_add(5).ok_or(DemoError::PortBase(base))?;
-        // `base + 2` is the inbound listener's.
         Ok(Ports {
             submission: base,
             submissions: base + 1,
+            inbound: base + 2,
             http: base + 3,
             dns: base + 4,
             mx: base + 5,
@@ -297,17 +304,24 @@ fn settings(place: &Place, ports: &Ports, world: &World) -> Result<Settings, Dem
     settings.spool.free_bytes_min = FREE_BYTES_MIN;
     settings.smtp.submission = vec![local(ports.submission)];
     settings.smtp.submissions = vec![local(ports.submissions)];
+    settings.inbound.listen = vec![local(ports.inbound)];
+    settings.inbound.return_domain = Some(RETURN_DOMAIN.to_owned());
     settings.http.listen = vec![local(ports.http)];
     settings.delivery.mx_port = world.mx_port();
     settings.delivery.allowed_networks = vec![Network::parse("127.0.0.0/8")?];
     settings.dns.servers = vec![world.dns().address()];
     settings.dns.authority_port = world.dns().address().port();
-    settings.source = vec![SourceSettings {
-        name: "demo".to_owned(),
-        address: vec![SOURCE_ADDRESS.into()],
-        ehlo: Some(HOST_NAME.to_owned()),
-    }];
+    settings.source = SOURCES.iter().map(source).collect();
     Ok(settings)
+}
+
+fn source((name, address): &(&str, Ipv4Addr)) -> SourceSettings {
+    SourceSettings {
+        name: (*name).to_owned(),
+        address: vec![(*address).into()],
+        ehlo: Some(HOST_NAME.to_owned()),
+        ..SourceSettings::default()
+    }
 }
 
 /// Enough for the operator's commands to find the daemon: `postroad --config FILE queue list`.
@@ -343,7 +357,7 @@ fn ready<'a>(
     Ready {
         submission: first(&addresses.submission),
         submissions: first(&addresses.submissions),
-        inbound: None,
+        inbound: first(&addresses.inbound),
         http: first(&addresses.http).map(|address| format!("http://{address}")),
         smtp_user: &secrets.smtp_user,
         smtp_password: &secrets.smtp_password,
@@ -369,7 +383,8 @@ fn tell(ready: &Ready<'_>, place: &Place, operators: &[Operator], options: &Demo
     println!("Postroad runs in the midst of a simulated internet; nothing leaves this machine.\n");
     println!("  Submission (STARTTLS, AUTH)  {submission}");
     println!("  Submission (TLS, AUTH)       {}", or_none(&ready.submissions));
-    println!("  HTTP                         {}", or_none(&ready.http));
+    println!("  Mail from outside            {}", or_none(&ready.inbound));
+    println!("  Panel and API                {}", or_none(&ready.http));
     println!("  User, password               {}, {}", ready.smtp_user, ready.smtp_password);
     println!(
         "  Administrator, password      {}, {}",

@@ -41,6 +41,7 @@ fn outcome(delivery: u64) -> Record {
         tries: 1,
         outcome: Outcome::Deferred { reply: None, blame: Blame::Host, reason: "x".repeat(900) },
         fields: serde_json::json!({"delivery": delivery}),
+        pin: None,
         at: Timestamp(0),
     }
 }

@@ -86,6 +86,7 @@ impl TestApi {
             schedule: None,
             reload: None,
             classifier: None,
+            checker: None,
             clock: clock.clone(),
             webhooks: None,
             dkim_dir: directory.path().join("dkim-keys"),
@@ -206,8 +207,9 @@ impl TestApi {
             recipient: Recipient::new(recipient.parse().expect("lawful")),
             site: SiteId::UNROUTED,
             claimed: false,
+            contact: None,
         };
-        let job = Enqueue { message, deliveries: vec![delivery] };
+        let job = Enqueue { message, deliveries: vec![delivery], slice: None };
         self.store.enqueue(job).await.expect("accepted");
         id
     }

@@ -1,0 +1,394 @@
+//! /v1/campaigns: what is sent to many, planned, launched, steered and counted.
+
+use serde::{Deserialize, Serialize};
+
+use super::access::{Call, needs};
+use super::body::Json;
+use super::campaign_looks::all_checks;
+use super::extract::{Path, Query};
+use super::problem::Problem;
+use super::{ApiState, Page};
+use crate::campaign::{Schema, plan};
+use crate::compose::template::{Template, Weight};
+use crate::model::*;
+use crate::store::{CampaignChange, CampaignRow, TemplateRow};
+
+const LIST_MAX: u32 = 50;
+
+/// A campaign, and where everybody of its audience is.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CampaignView {
+    #[serde(flatten)]
+    pub campaign: CampaignRow,
+    pub sums: plan::Sums,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    cursor: Option<CampaignId>,
+}
+
+fn none() -> Problem {
+    Problem::not_found("there is no such campaign")
+}
+
+pub(super) async fn found<N>(call: &Call<N>, id: CampaignId) -> Result<CampaignRow, Problem> {
+    call.store.campaign(call.organization(), id).await?.ok_or_else(none)
+}
+
+async fn view(api: &ApiState, campaign: CampaignRow) -> Result<CampaignView, Problem> {
+    let fed = api.store.fed(campaign.id).await?;
+    let states = api.store.campaign_states(campaign.id).await?;
+    let sums = plan::sums(&campaign, fed, &states);
+    Ok(CampaignView { campaign, sums })
+}
+
+/// List campaigns, newest first.
+#[utoipa::path(get, path = "/v1/campaigns", tag = "campaigns", params(Asked),
+    responses((status = 200, body = Page<CampaignView>)),
+    security(("key" = ["campaigns_read"])))]
+pub(super) async fn list(
+    call: Call<needs::CampaignsRead>,
+    Query(asked): Query<Asked>,
+) -> Result<axum::Json<Page<CampaignView>>, Problem> {
+    let before = asked.cursor.unwrap_or(CampaignId(0));
+    let rows = call.store.campaigns(call.organization(), before, LIST_MAX).await?;
+    let full = rows.len() >= LIST_MAX as usize;
+    let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
+    let mut items = Vec::with_capacity(rows.len());
+    for row in rows {
+        items.push(view(&call, row).await?);
+    }
+    Ok(axum::Json(Page { items, next }))
+}
+
+/// One version of the mail: a template that is copied, or written here.
+#[derive(Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VariantInput {
+    #[serde(default)]
+    template: Option<TemplateId>,
+    /// Instead of the template's.
+    #[serde(default)]
+    subject: Option<String>,
+    #[serde(default)]
+    kind: Option<TemplateKind>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    layout: Option<LayoutId>,
+}
+
+#[derive(Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CampaignInput {
+    name: String,
+    /// By its name; `marketing` when it is missing.
+    #[serde(default)]
+    stream: Option<String>,
+    from: String,
+    #[serde(default)]
+    from_name: String,
+    #[serde(default)]
+    reply_to: Option<String>,
+    /// One, or those of an A/B test.
+    variants: Vec<VariantInput>,
+    #[serde(default)]
+    settings: CampaignSettings,
+}
+
+/// The campaign as it would be.
+async fn checked<N>(call: &Call<N>, input: CampaignInput) -> Result<CampaignRow, Problem> {
+    let organization = call.organization();
+    let name = plan::lawful_name(&input.name)?;
+    let stream = input.stream.as_deref().unwrap_or("marketing");
+    let streams = call.store.streams().await?;
+    let is_it =
+        |row: &&crate::store::StreamRow| row.organization == organization && row.name == stream;
+    let no_stream = || Problem::of_field("stream", "there is no such stream");
+    let stream = streams.iter().find(is_it).ok_or_else(no_stream)?.id;
+    let schema = Schema::read(&call.store, organization).await?;
+    let mut variants = Vec::new();
+    for variant in input.variants {
+        variants.push(written(call, variant, &schema.fields).await?);
+    }
+    let content = CampaignContent {
+        from: input.from,
+        from_name: input.from_name,
+        reply_to: input.reply_to,
+        variants,
+    };
+    let domains = own_domains(call, organization).await?;
+    plan::check_content(&content, &domains)?;
+    let saved = call.store.saved_segments(organization).await?;
+    let now = call.clock.now();
+    let settings = input.settings;
+    plan::check_settings(&settings, content.variants.len(), &schema, &saved, now)?;
+    Ok(CampaignRow {
+        id: CampaignId(0),
+        organization,
+        name,
+        state: CampaignState::Draft,
+        stream,
+        revision: 1,
+        settings,
+        content,
+        winner: None,
+        audience: None,
+        slices: None,
+        trouble: None,
+        created_at: now,
+        updated_at: now,
+        launched_at: None,
+        ended_at: None,
+    })
+}
+
+pub(super) async fn own_domains(
+    api: &ApiState,
+    organization: OrganizationId,
+) -> Result<Vec<crate::store::DomainRow>, Problem> {
+    let mut domains = api.store.domains().await?;
+    domains.retain(|row| row.organization == organization);
+    Ok(domains)
+}
+
+/// With its template and layout copied into it, and made ready once to see that it can be.
+async fn written<N>(
+    call: &Call<N>,
+    input: VariantInput,
+    fields: &[Field],
+) -> Result<CampaignVariant, Problem> {
+    let organization = call.organization();
+    let template = match input.template {
+        None => None,
+        Some(id) => {
+            let no_template = || Problem::of_field("variants", "there is no such template");
+            Some(call.store.template(organization, id).await?.ok_or_else(no_template)?)
+        }
+    };
+    let of = |field: fn(&TemplateRow) -> &str| template.as_ref().map(|row| field(row).to_owned());
+    let missing = |what: &str| Problem::of_field("variants", format!("{what} is missing"));
+    let layout = input.layout.or(template.as_ref().and_then(|row| row.layout));
+    let layout = match layout {
+        None => None,
+        Some(id) => {
+            let layouts = call.store.layouts(organization).await?;
+            let found = layouts.into_iter().find(|layout| layout.id == id);
+            let no_layout = || Problem::of_field("variants", "there is no such layout");
+            Some(found.ok_or_else(no_layout)?.body)
+        }
+    };
+    let variant = CampaignVariant {
+        subject: input
+            .subject
+            .or_else(|| of(|row| &row.subject))
+            .ok_or_else(|| missing("subject"))?,
+        kind: input.kind.or(template.as_ref().map(|row| row.kind)).unwrap_or(TemplateKind::Html),
+        body: input.body.or_else(|| of(|row| &row.body)).ok_or_else(|| missing("body"))?,
+        layout,
+        text: input.text.or_else(|| template.as_ref().and_then(|row| row.text.clone())),
+    };
+    ready(&variant, fields).await?;
+    Ok(variant)
+}
+
+/// Milliseconds of work: others are not kept waiting for them.
+pub(super) async fn ready(
+    variant: &CampaignVariant,
+    fields: &[Field],
+) -> Result<Template, Problem> {
+    let source = crate::compose::source(variant);
+    let names = fields.iter().map(|field| field.name.clone()).collect();
+    let making = tokio::task::spawn_blocking(move || Template::make(&source, &names));
+    Ok(making.await.map_err(Problem::ours)??)
+}
+
+/// Make a campaign, as a draft.
+#[utoipa::path(post, path = "/v1/campaigns", tag = "campaigns",
+    responses((status = 200, body = CampaignView)), security(("key" = ["campaigns_write"])))]
+pub(super) async fn add(
+    call: Call<needs::CampaignsWrite>,
+    Json(input): Json<CampaignInput>,
+) -> Result<axum::Json<CampaignView>, Problem> {
+    let row = checked(&call, input).await?;
+    let id = call.store.change_campaign(CampaignChange::Add(Box::new(row))).await?;
+    Ok(axum::Json(view(&call, found(&call, CampaignId(id)).await?).await?))
+}
+
+/// Show a campaign, and where everybody of its audience is.
+#[utoipa::path(get, path = "/v1/campaigns/{id}", tag = "campaigns",
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignView)), security(("key" = ["campaigns_read"])))]
+pub(super) async fn show(
+    call: Call<needs::CampaignsRead>,
+    Path(id): Path<CampaignId>,
+) -> Result<axum::Json<CampaignView>, Problem> {
+    Ok(axum::Json(view(&call, found(&call, id).await?).await?))
+}
+
+/// Change a campaign: all of it is given. Once it is launched its audience stays as it is;
+/// everything else acts on what no host has seen yet.
+#[utoipa::path(put, path = "/v1/campaigns/{id}", tag = "campaigns",
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignView)), security(("key" = ["campaigns_write"])))]
+pub(super) async fn change(
+    call: Call<needs::CampaignsWrite>,
+    Path(id): Path<CampaignId>,
+    Json(input): Json<CampaignInput>,
+) -> Result<axum::Json<CampaignView>, Problem> {
+    let old = found(&call, id).await?;
+    let new = checked(&call, input).await?;
+    if old.state.is_over() || old.state == CampaignState::Preparing {
+        return Err(Problem::conflict(format!("a campaign that is {} stays as it is", old.state)));
+    }
+    if !old.state.is_before_launch() {
+        let fixed = |settings: &CampaignSettings| {
+            let CampaignSettings { audience, starts_at, local_time, test, .. } = settings.clone();
+            (audience, starts_at, local_time, test)
+        };
+        if fixed(&old.settings) != fixed(&new.settings) {
+            let why = "audience, start, local time and test are fixed by the launch";
+            return Err(Problem::of_field("settings", why));
+        }
+        if old.content.variants.len() != new.content.variants.len() || old.stream != new.stream {
+            let why = "the number of variants and the stream are fixed by the launch";
+            return Err(Problem::of_field("variants", why));
+        }
+    }
+    let content = (new.content != old.content).then(|| Box::new(new.content));
+    let (name, stream, at) = (new.name, new.stream, call.clock.now());
+    let settings = Box::new(new.settings);
+    let edit = CampaignChange::Edit { id, name, stream, settings, content, was: old.state, at };
+    if call.store.change_campaign(edit).await? == 0 {
+        return Err(Problem::conflict("it has just moved on; read it again"));
+    }
+    (call.nudge)();
+    Ok(axum::Json(view(&call, found(&call, id).await?).await?))
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = CampaignRemoved)]
+pub(super) struct Removed {
+    id: CampaignId,
+}
+
+/// Remove a draft.
+#[utoipa::path(delete, path = "/v1/campaigns/{id}", tag = "campaigns",
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = Removed)), security(("key" = ["campaigns_write"])))]
+pub(super) async fn remove(
+    call: Call<needs::CampaignsWrite>,
+    Path(id): Path<CampaignId>,
+) -> Result<axum::Json<Removed>, Problem> {
+    found(&call, id).await?;
+    let organization = call.organization();
+    match call.store.change_campaign(CampaignChange::Remove { organization, id }).await? {
+        0 => Err(Problem::conflict("only a draft can be removed")),
+        _ => Ok(axum::Json(Removed { id })),
+    }
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CampaignMove)]
+pub(super) struct Move {
+    step: Asking,
+}
+
+/// What a person may ask of a campaign.
+#[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = CampaignAsking)]
+pub(super) enum Asking {
+    /// At the moment that its settings name.
+    Schedule,
+    Unschedule,
+    /// Now.
+    Launch,
+    Pause,
+    Resume,
+    /// For good: what no host has taken yet is not sent.
+    Cancel,
+}
+
+impl Asking {
+    const fn step(self) -> CampaignStep {
+        match self {
+            Asking::Schedule => CampaignStep::Schedule,
+            Asking::Unschedule => CampaignStep::Unschedule,
+            Asking::Launch => CampaignStep::Launch,
+            Asking::Pause => CampaignStep::Pause,
+            Asking::Resume => CampaignStep::Resume,
+            Asking::Cancel => CampaignStep::Cancel,
+        }
+    }
+}
+
+/// Launch, schedule, pause, resume or cancel a campaign. A launch is refused for what the checks
+/// call wrong.
+#[utoipa::path(post, path = "/v1/campaigns/{id}/step", tag = "campaigns",
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignView)), security(("key" = ["campaigns_write"])))]
+pub(super) async fn step(
+    call: Call<needs::CampaignsWrite>,
+    Path(id): Path<CampaignId>,
+    Json(asked): Json<Move>,
+) -> Result<axum::Json<CampaignView>, Problem> {
+    let row = found(&call, id).await?;
+    let step = asked.step.step();
+    let Some(to) = row.state.next(step) else {
+        return Err(Problem::conflict(format!("a campaign that is {} does not {step}", row.state)));
+    };
+    if matches!(step, CampaignStep::Schedule) && row.settings.starts_at.is_none() {
+        return Err(Problem::of_field("settings.starts_at", "says when a campaign begins"));
+    }
+    if matches!(step, CampaignStep::Launch | CampaignStep::Schedule) {
+        let checks = all_checks(&call, &row).await?.checks;
+        if let Some(wrong) = checks.iter().find(|check| check.weight == Weight::Wrong) {
+            return Err(Problem::conflict(wrong.why.clone()));
+        }
+    }
+    let (from, at) = (row.state, call.clock.now());
+    let change = CampaignChange::Step { id, from, to, trouble: None, at };
+    if call.store.change_campaign(change).await? == 0 {
+        return Err(Problem::conflict("it has just moved on; read it again"));
+    }
+    tracing::info!(campaign = %id, state = %to, "a person has moved a campaign on");
+    (call.nudge)();
+    Ok(axum::Json(view(&call, found(&call, id).await?).await?))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CampaignWinner)]
+pub(super) struct Winner {
+    /// From 0.
+    variant: u64,
+}
+
+/// Choose the variant of a test that the rest of the audience gets. It is chosen once.
+#[utoipa::path(post, path = "/v1/campaigns/{id}/winner", tag = "campaigns",
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignView)), security(("key" = ["campaigns_write"])))]
+pub(super) async fn winner(
+    call: Call<needs::CampaignsWrite>,
+    Path(id): Path<CampaignId>,
+    Json(winner): Json<Winner>,
+) -> Result<axum::Json<CampaignView>, Problem> {
+    let row = found(&call, id).await?;
+    if row.settings.test.is_none() || winner.variant >= row.content.variants.len() as u64 {
+        return Err(Problem::of_field("variant", "there is no such variant of a test"));
+    }
+    let variant = Some(winner.variant);
+    let change = CampaignChange::Winner { id, variant, trouble: None };
+    if call.store.change_campaign(change).await? == 0 {
+        return Err(Problem::conflict("the winner is chosen already"));
+    }
+    (call.nudge)();
+    Ok(axum::Json(view(&call, found(&call, id).await?).await?))
+}

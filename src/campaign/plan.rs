@@ -1,0 +1,183 @@
+//! A campaign as a person plans it: what is lawful, and what should be known before a launch.
+//!
+//! Owns:       the rules for senders, variants and settings; the checks before a launch.
+//! Promises:   what is saved can be launched but for what the checks call wrong; each refusal
+//!             names its field.
+//! Knows not:  HTTP, SQL, how it is sent.
+
+use jiff::tz::TimeZone;
+
+use super::{Schema, Unlawful, launch};
+use crate::compose::template::{Check, Weight};
+use crate::model::*;
+use crate::store::{CampaignRow, DkimKeyRow, DomainRow, SavedSegmentRow};
+
+const NAME_BYTES_MAX: usize = 200;
+pub const VARIANTS_MAX: usize = 10;
+
+pub fn lawful_name(name: &str) -> Result<String, Unlawful> {
+    let name = name.trim();
+    if !(1..=NAME_BYTES_MAX).contains(&name.len()) || name.contains(char::is_control) {
+        return Err(Unlawful::of("name", "must be 1 to 200 octets of text"));
+    }
+    Ok(name.to_owned())
+}
+
+/// From, Reply-To and the number of variants; what the variants say is checked where templates
+/// are made ready.
+pub fn check_content(content: &CampaignContent, domains: &[DomainRow]) -> Result<(), Unlawful> {
+    let from = Address::parse(&content.from)
+        .map_err(|why| Unlawful::of("from", format!("is no address: {why}")))?;
+    let is_ours = |row: &DomainRow| from.domain().is_within(&row.name);
+    if !domains.iter().any(is_ours) {
+        let why = format!("{} is none of the organization's domains", from.domain().as_str());
+        return Err(Unlawful::of("from", why));
+    }
+    if let Some(reply_to) = &content.reply_to {
+        Address::parse(reply_to)
+            .map_err(|why| Unlawful::of("reply_to", format!("is no address: {why}")))?;
+    }
+    if content.from_name.len() > NAME_BYTES_MAX || content.from_name.contains(char::is_control) {
+        return Err(Unlawful::of("from_name", "must be at most 200 octets of text"));
+    }
+    if !(1..=VARIANTS_MAX).contains(&content.variants.len()) {
+        let why = format!("there are 1 to {VARIANTS_MAX} variants");
+        return Err(Unlawful::of("variants", why));
+    }
+    Ok(())
+}
+
+pub fn check_settings(
+    settings: &CampaignSettings,
+    variants: usize,
+    schema: &Schema,
+    saved: &[SavedSegmentRow],
+    now: Timestamp,
+) -> Result<(), Unlawful> {
+    if !settings.audience.is_empty() {
+        launch::filter(&settings.audience, schema, saved, now)?;
+    }
+    if let (Some(start), Some(end)) = (settings.starts_at, settings.deadline)
+        && end <= start
+    {
+        return Err(Unlawful::of("settings.deadline", "lies before the start"));
+    }
+    let zone = |field: &str, name: &str| {
+        let wrong = |_| Unlawful::of(field, "is no time zone such as Europe/Berlin");
+        TimeZone::get(name).map(|_| ()).map_err(wrong)
+    };
+    if let Some(name) = &settings.local_time {
+        zone("settings.local_time", name)?;
+    }
+    if let Some(window) = &settings.window {
+        zone("settings.window.zone", &window.zone)?;
+        if window.from_minute > 1439 || window.to_minute > 1440 {
+            return Err(Unlawful::of("settings.window", "a day has 1440 minutes"));
+        }
+        if window.days.iter().any(|day| !(1..=7).contains(day)) {
+            return Err(Unlawful::of("settings.window.days", "1 is Monday, 7 is Sunday"));
+        }
+    }
+    if let Some(throttle) = &settings.throttle
+        && (throttle.messages == 0 || !(1..=86_400).contains(&throttle.seconds))
+    {
+        let why = "one message at least, in 1 to 86400 seconds";
+        return Err(Unlawful::of("settings.throttle", why));
+    }
+    match (&settings.test, variants) {
+        (None, 2..) => Err(Unlawful::of("settings.test", "several variants need a test")),
+        (Some(_), 1) => Err(Unlawful::of("settings.test", "a test needs two variants")),
+        (Some(test), _) if !(1..=100).contains(&test.sample_percent) => {
+            Err(Unlawful::of("settings.test.sample_percent", "is 1 to 100"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is known of an organization when its campaign is looked at.
+pub struct Known<'a> {
+    pub domains: &'a [DomainRow],
+    pub keys: &'a [DkimKeyRow],
+    /// Links in mails lead somewhere.
+    pub has_links: bool,
+    /// Contacts in the audience now.
+    pub audience: u64,
+    pub now: Timestamp,
+}
+
+/// Beside those of its templates.
+pub fn checks(row: &CampaignRow, known: &Known<'_>) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut tell = |weight, why: String| checks.push(Check { weight, why });
+    let from = Address::parse(&row.content.from).ok();
+    let domain = from.as_ref().map(Address::domain);
+    let owned = domain.and_then(|name| known.domains.iter().find(|one| name.is_within(&one.name)));
+    if owned.is_none() {
+        let why = "the domain in From is none of the organization's";
+        tell(Weight::Wrong, why.to_owned());
+    }
+    let signs = |key: &DkimKeyRow| domain.is_some_and(|name| name.is_within(&key.domain));
+    if !known.keys.iter().any(signs) {
+        let why = "the domain in From has no DKIM key: large operators refuse such mail";
+        tell(Weight::Doubtful, why.to_owned());
+    }
+    if !known.has_links {
+        let why = "http.public_url is not set: nobody could unsubscribe";
+        tell(Weight::Wrong, why.to_owned());
+    }
+    if row.settings.audience.is_empty() {
+        tell(Weight::Wrong, "no list, segment or expression says to whom it goes".to_owned());
+    } else if known.audience == 0 {
+        tell(Weight::Wrong, "nobody is in the audience".to_owned());
+    }
+    if row.settings.deadline.is_some_and(|deadline| deadline <= known.now) {
+        tell(Weight::Wrong, "the deadline is over".to_owned());
+    }
+    checks
+}
+
+/// Where everybody of the audience is; their sum is the audience.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
+pub struct Sums {
+    /// Not yet owed to anybody.
+    pub planned: u64,
+    pub waiting: u64,
+    pub held: u64,
+    pub delivered: u64,
+    pub failed: u64,
+    pub expired: u64,
+    pub cancelled: u64,
+    pub suppressed: u64,
+    /// Contacts that were erased before their mail was made.
+    pub removed: u64,
+}
+
+/// `fed`: contacts of the slices that have become deliveries.
+pub fn sums(row: &CampaignRow, fed: u64, states: &[(State, u64)]) -> Sums {
+    let of = |wanted: State| {
+        let found = states.iter().find(|(state, _)| *state == wanted);
+        found.map_or(0, |(_, count)| *count)
+    };
+    let all: u64 = states.iter().map(|(_, count)| count).sum();
+    let unfed = row.audience.unwrap_or(0).saturating_sub(fed);
+    let mut sums = Sums {
+        planned: 0,
+        waiting: of(State::Waiting) + of(State::Leased),
+        held: of(State::Held),
+        delivered: of(State::Delivered),
+        failed: of(State::Failed),
+        expired: of(State::Expired),
+        cancelled: of(State::Cancelled),
+        suppressed: of(State::Suppressed),
+        removed: fed.saturating_sub(all),
+    };
+    match row.state {
+        CampaignState::Cancelled => sums.cancelled += unfed,
+        // Its deadline came first.
+        CampaignState::Sent => sums.expired += unfed,
+        _ => sums.planned = unfed,
+    }
+    sums
+}

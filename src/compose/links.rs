@@ -1,0 +1,47 @@
+//! The links that lead from a mail back to us.
+//!
+//! Owns:       their form, below the public address of this installation.
+//! Promises:   each is signed for one delivery and one use; the same mail has the same links.
+//! Knows not:  what is done when one is followed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::*;
+use crate::token::{Claim, Keys, Use};
+
+/// Long after anybody reads it; the keys are known for longer.
+const LINKS_LIVE: Duration = Duration::from_secs(400 * 86_400);
+
+/// Where the public pages are, and the keys that sign what leads there.
+#[derive(Clone)]
+pub struct Links {
+    /// Without a slash at its end.
+    base: String,
+    keys: Arc<Keys>,
+}
+
+/// The links that a template may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    pub unsubscribe_url: String,
+    pub preferences_url: String,
+}
+
+impl Links {
+    pub fn new(base: &str, keys: Arc<Keys>) -> Links {
+        Links { base: base.trim_end_matches('/').to_owned(), keys }
+    }
+
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub fn person(&self, claim: Claim, at: Timestamp) -> Person {
+        let token = self.keys.token(Use::Unsubscribe, claim, at + LINKS_LIVE);
+        Person {
+            unsubscribe_url: format!("{}/u/{token}", self.base),
+            preferences_url: format!("{}/p/{token}", self.base),
+        }
+    }
+}

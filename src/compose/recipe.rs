@@ -1,0 +1,228 @@
+//! A recipe becomes a mail: a campaign's newest revision for one contact, as both stand now.
+//!
+//! Owns:       whether the contact still gets it, the header, the pin.
+//! Promises:   what a host may have seen is sent again as it was: made from the pin, it is the
+//!             same but for the moment of its signatures.
+//! Knows not:  limits, connections, who fed it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moka::sync::Cache;
+use tokio::sync::OnceCell;
+
+use super::letter::Letter;
+use super::links::{Links, Person};
+use super::template::{Rendered, Source, Template};
+use super::{ComposeError, Composer, values};
+use crate::contacts::{self, Contact};
+use crate::model::*;
+use crate::store::{ClaimedDelivery, RecipeRow, Store};
+
+/// Revisions made ready: a campaign has few that are still sent.
+const READY_MAX: u64 = 256;
+
+/// Why there is no mail.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    #[error("5.7.1 {0}")]
+    Unwanted(&'static str),
+    #[error("5.6.0 the mail cannot be made for this contact: {0}")]
+    Unrenderable(String),
+    #[error("the campaign was cancelled")]
+    Cancelled,
+    /// The campaign is paused.
+    #[error("the campaign stands still")]
+    Still,
+    #[error(transparent)]
+    Ours(#[from] ComposeError),
+}
+
+impl From<crate::store::StoreError> for RecipeError {
+    fn from(error: crate::store::StoreError) -> RecipeError {
+        RecipeError::Ours(error.into())
+    }
+}
+
+/// A variant of a revision, ready to be rendered.
+pub struct Ready {
+    content: CampaignContent,
+    template: Template,
+    fields: Vec<Field>,
+}
+
+type Key = (CampaignId, u64, usize);
+
+/// What was made ready before; the newest stay.
+pub struct Recipes(Cache<Key, Arc<OnceCell<Arc<Ready>>>>);
+
+impl Default for Recipes {
+    fn default() -> Recipes {
+        Recipes(Cache::builder().max_capacity(READY_MAX).build())
+    }
+}
+
+impl Composer {
+    /// The signed mail of a delivery of a campaign, and its pin as JSON.
+    ///
+    /// # Errors
+    /// Nobody wants it any more, it cannot be made, or not now.
+    pub async fn compose_recipe(
+        &self,
+        delivery: &ClaimedDelivery,
+    ) -> Result<(Mail, String), RecipeError> {
+        let Some((store, _)) = &self.0.origin else {
+            return Err(ComposeError::Unsigned("no store holds recipes here".into()).into());
+        };
+        let none = || ComposeError::Unsigned("there is no recipe for this delivery".into());
+        let recipe = store.recipe(delivery.id).await?.ok_or_else(none)?;
+        may_get(&recipe)?;
+        let (revision, variant) = match &recipe.pin {
+            Some(pin) => (pin.revision, pin.variant),
+            None => (recipe.revision, usize::try_from(recipe.variant).unwrap_or(0)),
+        };
+        let organization = delivery.message.organization;
+        let ready = self.ready(store, organization, (recipe.campaign, revision, variant)).await?;
+        let links = self.0.links.get();
+        let pin = match recipe.pin.clone() {
+            Some(pin) => pin,
+            None => self.pinned(&recipe, &ready, (revision, variant), delivery, links),
+        };
+        let rendered = ready.template.render(&pin.values);
+        let rendered = rendered.map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
+        let bytes = assembled(&ready, &rendered, &recipe, &pin, delivery, links);
+        let mail = self.signed(&delivery.message, bytes).await?;
+        let pin = serde_json::to_string(&pin);
+        Ok((mail, pin.map_err(|error| RecipeError::Unrenderable(error.to_string()))?))
+    }
+
+    fn pinned(
+        &self,
+        recipe: &RecipeRow,
+        ready: &Ready,
+        (revision, variant): (u64, usize),
+        delivery: &ClaimedDelivery,
+        links: Option<&Links>,
+    ) -> Pin {
+        let at = self.0.clock.wall();
+        let claim = crate::token::Claim { message: delivery.message.id, delivery: delivery.id };
+        let person = links.map(|links| links.person(claim, at)).unwrap_or_default();
+        let contact = recipe.contact.as_ref().map(|row| Contact {
+            tags: recipe.tags.clone(),
+            ..contacts::named(row, &ready.fields)
+        });
+        let values = contact.map_or(serde_json::Value::Null, |contact| values(&contact, &person));
+        Pin { revision, variant, at, values }
+    }
+
+    async fn ready(
+        &self,
+        store: &Store,
+        organization: OrganizationId,
+        key: Key,
+    ) -> Result<Arc<Ready>, RecipeError> {
+        let cell = self.0.recipes.0.get_with(key, Arc::default);
+        let making = async {
+            let none = || ComposeError::Unsigned("there is no such revision".into());
+            let content = store.campaign_content(key.0, key.1).await?.ok_or_else(none)?;
+            let fields = store.fields(organization).await?;
+            let (variants, place) = (content.variants.len(), key.2);
+            let variant = content.variants.get(place.min(variants.saturating_sub(1)));
+            let source = source(variant.ok_or_else(none)?);
+            let names: BTreeSet<String> = fields.iter().map(|field| field.name.clone()).collect();
+            // Milliseconds of work: others are not kept waiting for them.
+            let made = tokio::task::spawn_blocking(move || Template::make(&source, &names)).await;
+            let template = made
+                .map_err(|error| ComposeError::Unsigned(error.to_string()))?
+                .map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
+            Ok::<_, RecipeError>(Arc::new(Ready { content, template, fields }))
+        };
+        Ok(cell.get_or_try_init(|| making).await?.clone())
+    }
+}
+
+/// What a variant is made from.
+pub fn source(variant: &CampaignVariant) -> Source {
+    Source {
+        subject: variant.subject.clone(),
+        kind: variant.kind,
+        body: variant.body.clone(),
+        layout: variant.layout.clone(),
+        text: variant.text.clone(),
+    }
+}
+
+/// Asked at the last moment: whoever left, was blocked or erased meanwhile gets nothing more.
+fn may_get(recipe: &RecipeRow) -> Result<(), RecipeError> {
+    match recipe.state {
+        CampaignState::Cancelled => return Err(RecipeError::Cancelled),
+        CampaignState::Paused | CampaignState::Preparing => return Err(RecipeError::Still),
+        _ => {}
+    }
+    let Some(contact) = &recipe.contact else {
+        return Err(RecipeError::Unwanted("the contact was removed"));
+    };
+    if contact.status != ContactStatus::Active {
+        return Err(RecipeError::Unwanted("the contact is blocked"));
+    }
+    let audience = &recipe.settings.audience;
+    let status = |list: &ListId| {
+        let found = recipe.memberships.iter().find(|(of, _)| of == list);
+        found.map(|(_, status)| *status)
+    };
+    let is_in = |list: &ListId| status(list) == Some(MembershipStatus::Subscribed);
+    let has_left = |list: &ListId| status(list) == Some(MembershipStatus::Unsubscribed);
+    // Who came by a segment is on none of the lists and has left none.
+    if audience.lists.iter().any(has_left) && !audience.lists.iter().any(is_in) {
+        return Err(RecipeError::Unwanted("the contact has unsubscribed"));
+    }
+    if audience.exclude_lists.iter().any(is_in) {
+        return Err(RecipeError::Unwanted("the contact is on an excluded list"));
+    }
+    Ok(())
+}
+
+/// Nothing in it depends on the moment but by way of the pin.
+fn assembled(
+    ready: &Ready,
+    rendered: &Rendered,
+    recipe: &RecipeRow,
+    pin: &Pin,
+    delivery: &ClaimedDelivery,
+    links: Option<&Links>,
+) -> Bytes {
+    let (content, id, campaign) = (&ready.content, delivery.id, recipe.campaign);
+    let organization = delivery.message.organization;
+    let from_domain = content.from.rsplit('@').next().unwrap_or_default();
+    let name = pin.values.get("name").and_then(|name| name.as_str()).unwrap_or_default();
+    let list = recipe.settings.audience.lists.first();
+    let list = list.map_or_else(|| format!("c{campaign}"), |list| format!("l{list}"));
+    let mut more = vec![
+        ("List-ID", format!("<{list}.o{organization}.{from_domain}>")),
+        ("Feedback-ID", format!("c{campaign}:o{organization}:campaign:{from_domain}")),
+    ];
+    if let Some(links) = links {
+        let claim = crate::token::Claim { message: delivery.message.id, delivery: id };
+        let person = links.person(claim, pin.at);
+        more.push(("List-Unsubscribe", format!("<{}>", person.unsubscribe_url)));
+        more.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+    }
+    let letter = Letter {
+        content,
+        to_name: name,
+        to: &delivery.recipient.address.to_string(),
+        rendered,
+        at: pin.at,
+        id: &format!("{campaign}.{id}.{}", pin.at.seconds()),
+        more: &more,
+    };
+    letter.bytes()
+}
+
+impl Default for Person {
+    /// Without a public address there are no links to give.
+    fn default() -> Person {
+        Person { unsubscribe_url: String::new(), preferences_url: String::new() }
+    }
+}

@@ -1,0 +1,225 @@
+//! Campaigns: their states, what is written in them, to whom and when they go.
+
+use serde::{Deserialize, Serialize};
+
+use super::contact::TemplateKind;
+use super::ids::{ListId, SavedSegmentId};
+use super::state::words;
+use super::time::Timestamp;
+
+words! {
+    CampaignState {
+        Draft = "draft",
+        /// Launched by itself when its time has come.
+        Scheduled = "scheduled",
+        /// The snapshot of its audience is being made.
+        Preparing = "preparing",
+        Sending = "sending",
+        Paused = "paused",
+        /// What was not sent by then is not sent.
+        Cancelled = "cancelled",
+        /// Everybody is in a final state.
+        Sent = "sent",
+    }
+}
+
+words! {
+    CampaignStep {
+        Schedule = "schedule",
+        Unschedule = "unschedule",
+        Launch = "launch",
+        /// The snapshot is whole.
+        Begin = "begin",
+        Pause = "pause",
+        Resume = "resume",
+        Cancel = "cancel",
+        /// Nothing is left to be sent.
+        Finish = "finish",
+        /// The snapshot could not be made.
+        Withdraw = "withdraw",
+    }
+}
+
+impl CampaignState {
+    /// A pair that is missing here must not happen.
+    pub const fn next(self, step: CampaignStep) -> Option<CampaignState> {
+        use CampaignState::*;
+        use CampaignStep as Step;
+        Some(match (self, step) {
+            (Draft, Step::Schedule) => Scheduled,
+            (Scheduled, Step::Unschedule) => Draft,
+            (Draft | Scheduled, Step::Launch) => Preparing,
+            (Preparing, Step::Begin) => Sending,
+            (Preparing, Step::Withdraw) => Draft,
+            (Sending, Step::Pause) => Paused,
+            (Paused, Step::Resume) => Sending,
+            (Scheduled | Preparing | Sending | Paused, Step::Cancel) => Cancelled,
+            (Sending, Step::Finish) => Sent,
+            _ => return None,
+        })
+    }
+
+    /// Its audience may still be chosen.
+    pub const fn is_before_launch(self) -> bool {
+        matches!(self, CampaignState::Draft | CampaignState::Scheduled)
+    }
+
+    /// Nothing of it can be changed any more.
+    pub const fn is_over(self) -> bool {
+        matches!(self, CampaignState::Cancelled | CampaignState::Sent)
+    }
+}
+
+/// What is written, as one revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignContent {
+    /// The address in From; its domain is one of the organization's.
+    pub from: String,
+    #[serde(default)]
+    pub from_name: String,
+    #[serde(default)]
+    pub reply_to: Option<String>,
+    /// One, or those of an A/B test.
+    pub variants: Vec<CampaignVariant>,
+}
+
+/// A whole mail: layouts and templates are copied into it, so that changing them does not change
+/// what was launched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignVariant {
+    pub subject: String,
+    pub kind: TemplateKind,
+    pub body: String,
+    #[serde(default)]
+    pub layout: Option<String>,
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+/// To whom, when, how fast.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CampaignSettings {
+    pub audience: Audience,
+    /// A scheduled campaign is launched at this moment.
+    pub starts_at: Option<Timestamp>,
+    /// What is not delivered by then expires.
+    pub deadline: Option<Timestamp>,
+    /// Only within these hours.
+    pub window: Option<SendingWindow>,
+    /// No faster than this.
+    pub throttle: Option<Throttle>,
+    /// Each contact gets it when its own clock shows what the clock of this zone shows at the
+    /// start; contacts without a time zone are taken to live here.
+    pub local_time: Option<String>,
+    pub tracking: CampaignTracking,
+    pub test: Option<AbTest>,
+}
+
+/// Contacts of any of these lists and segments, but for those excluded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audience {
+    pub lists: Vec<ListId>,
+    pub segments: Vec<SavedSegmentId>,
+    /// A segment that is not saved.
+    pub expression: Option<String>,
+    pub exclude_lists: Vec<ListId>,
+    pub exclude_segments: Vec<SavedSegmentId>,
+    pub exclude_expression: Option<String>,
+}
+
+impl Audience {
+    pub fn is_empty(&self) -> bool {
+        self.lists.is_empty() && self.segments.is_empty() && self.expression.is_none()
+    }
+}
+
+/// Hours of the day in a time zone: minutes from midnight. One that ends before it begins goes
+/// over midnight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendingWindow {
+    #[schema(maximum = 1439)]
+    pub from_minute: u16,
+    #[schema(maximum = 1440)]
+    pub to_minute: u16,
+    /// Such as Europe/Berlin.
+    pub zone: String,
+    /// 1 is Monday; empty: every day.
+    #[serde(default)]
+    pub days: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Throttle {
+    #[schema(minimum = 1)]
+    pub messages: u64,
+    /// In so many seconds.
+    #[schema(minimum = 1, maximum = 86400)]
+    pub seconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CampaignTracking {
+    pub opens: bool,
+    pub clicks: bool,
+}
+
+impl Default for CampaignTracking {
+    fn default() -> CampaignTracking {
+        CampaignTracking { opens: true, clicks: true }
+    }
+}
+
+/// Some of the audience get the variants in equal parts; the rest waits for a winner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AbTest {
+    /// Of the audience, in percent.
+    #[schema(minimum = 1, maximum = 100)]
+    pub sample_percent: u8,
+}
+
+/// The mail that a host may have seen, so that another attempt sends the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pin {
+    pub revision: u64,
+    pub variant: usize,
+    /// When it was first made: its Date.
+    pub at: Timestamp,
+    /// What the template was filled with.
+    pub values: serde_json::Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_campaign_goes_its_way_and_no_other() {
+        use CampaignStep as Step;
+        let mut state = CampaignState::Draft;
+        for (step, then) in [
+            (Step::Schedule, CampaignState::Scheduled),
+            (Step::Launch, CampaignState::Preparing),
+            (Step::Begin, CampaignState::Sending),
+            (Step::Pause, CampaignState::Paused),
+            (Step::Resume, CampaignState::Sending),
+            (Step::Finish, CampaignState::Sent),
+        ] {
+            state = state.next(step).expect("a lawful step");
+            assert_eq!(state, then);
+        }
+        for step in CampaignStep::ALL {
+            assert_eq!(CampaignState::Sent.next(*step), None, "{step}: nothing follows the end");
+            assert_eq!(CampaignState::Cancelled.next(*step), None, "{step}");
+        }
+        assert_eq!(CampaignState::Paused.next(Step::Finish), None);
+        assert_eq!(CampaignState::Draft.next(Step::Cancel), None, "a draft is removed");
+    }
+}

@@ -1,0 +1,269 @@
+//! Campaigns, from contacts to mailboxes, through a whole daemon on both databases.
+
+use std::time::{Duration, Instant};
+
+use postroad::world::manners::{Deed, Manners, Phase};
+use serde_json::{Value, json};
+
+use crate::support::PATIENCE;
+use crate::support::mx::FakeMx;
+use crate::support::operator;
+use crate::support::relay::{Database, TestRelay};
+
+/// A daemon with public links, its operator's socket, and one list.
+pub struct Desk {
+    pub relay: TestRelay,
+    pub mx: FakeMx,
+    pub list: i64,
+}
+
+impl Desk {
+    pub async fn on(database: &Database, manners: Manners) -> Desk {
+        let mx = FakeMx::with(manners).await;
+        let relay = TestRelay::with(&mx, |settings| {
+            settings.http.public_url = Some("https://post.sender.test".to_owned());
+            if let Database::Postgres(url) = database {
+                settings.store.url = Some(url.clone());
+            }
+        })
+        .await;
+        let mut desk = Desk { relay, mx, list: 0 };
+        desk.done("POST", "/v1/contact-fields", json!({"name": "city", "kind": "text"})).await;
+        let list = json!({"name": "News", "opt_in": "single"});
+        desk.list = desk.done("POST", "/v1/lists", list).await["id"].as_i64().expect("an id");
+        desk
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        operator::ask(&self.relay.settings().control_socket(), method, path, body).await
+    }
+
+    pub async fn done(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, body) = self.ask(method, path, body).await;
+        assert_eq!(status, 200, "{method} {path}: {body}");
+        body
+    }
+
+    pub async fn contact(&self, email: &str, contact: Value) -> i64 {
+        let mut contact = contact;
+        contact["subscribe"] = json!([self.list]);
+        contact["consent"] = json!({"source": "a form"});
+        let new = json!({"email": email, "contact": contact});
+        self.done("POST", "/v1/contacts", new).await["id"].as_i64().expect("an id")
+    }
+
+    pub async fn campaign(&self, body: &str, settings: Value) -> i64 {
+        let input = self.input(body, settings);
+        let made = self.done("POST", "/v1/campaigns", input).await;
+        assert_eq!(made["state"], "draft");
+        made["id"].as_i64().expect("an id")
+    }
+
+    pub fn input(&self, body: &str, settings: Value) -> Value {
+        let mut settings = settings;
+        if settings.get("audience").is_none() {
+            settings["audience"] = json!({"lists": [self.list]});
+        }
+        let body = format!("{body}<a href=\"{{{{ unsubscribe_url }}}}\">leave</a>");
+        json!({"name": "C", "from": "news@sender.test", "from_name": "Jürgen & Co",
+            "variants": [{"subject": "Hi {{ name }}", "body": body}], "settings": settings})
+    }
+
+    pub async fn step(&self, id: i64, step: &str) -> Value {
+        let path = format!("/v1/campaigns/{id}/step");
+        self.done("POST", &path, json!({"step": step})).await
+    }
+
+    pub async fn show(&self, id: i64) -> Value {
+        let shown = self.done("GET", &format!("/v1/campaigns/{id}"), Value::Null).await;
+        if let Some(audience) = shown["audience"].as_u64() {
+            let sums = shown["sums"].as_object().expect("sums");
+            let sum: u64 = sums.values().filter_map(Value::as_u64).sum();
+            assert_eq!(sum, audience, "everybody is in one state: {shown}");
+        }
+        shown
+    }
+
+    /// Moves the clock by seconds until the campaign is in this state.
+    pub async fn until(&self, id: i64, state: &str) -> Value {
+        self.until_it(id, state, |shown| shown["state"] == state).await
+    }
+
+    pub async fn until_it(&self, id: i64, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        loop {
+            let shown = self.show(id).await;
+            if holds(&shown) {
+                return shown;
+            }
+            assert!(started.elapsed() < PATIENCE, "{id} does not become {what}: {shown}");
+            self.relay.clock().advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn text_to(&self, recipient: &str) -> String {
+        let mail = self.mx.mail_to(recipient);
+        String::from_utf8_lossy(&postroad::wire::decode::quoted_printable(&mail.body)).into_owned()
+    }
+}
+
+#[tokio::test]
+async fn everybody_gets_a_mail_of_his_own_and_whoever_cannot_be_rendered_holds_up_nobody() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let city = |city: &str| json!({"name": city, "fields": {"city": city}});
+        desk.contact("ann@a.test", json!({"name": "Ann", "fields": {"city": "Köln"}})).await;
+        desk.contact("bob@b.test", city("Bonn")).await;
+        desk.contact("bad@b.test", json!({"name": "Bad"})).await;
+        desk.contact("left@b.test", city("Trier")).await;
+        let blocked = json!({"name": "X", "status": "blocked", "fields": {"city": "Ulm"}});
+        desk.contact("blocked@b.test", blocked).await;
+        // Whoever has no city is told so by the template: a number is needed.
+        let body = "<p>From {{ city }}{% if not city %}{{ name|date }}{% endif %}</p>";
+        let id = desk.campaign(body, json!({})).await;
+        let leaves = json!({"unsubscribe": [desk.list]});
+        let found = desk
+            .done("GET", "/v1/contacts?segment=email%20%3D%20%22left%40b.test%22", Value::Null)
+            .await;
+        let left = found["items"][0]["id"].as_i64();
+        desk.step(id, "launch").await;
+        let shown = desk.until_it(id, "audience", |shown| !shown["audience"].is_null()).await;
+        assert_eq!(shown["audience"], 4);
+        if let Some(left) = left {
+            desk.done("PATCH", &format!("/v1/contacts/{left}"), leaves).await;
+        }
+        let shown = desk.until(id, "sent").await;
+        assert_eq!((&shown["sums"]["failed"], &shown["sums"]["planned"]), (&json!(1), &json!(0)));
+        let ann = desk.text_to("ann@a.test");
+        assert!(ann.contains("From Köln"), "{ann}");
+        assert!(ann.contains("Subject: Hi Ann\r\n"), "{ann}");
+        assert!(ann.contains("From: =?UTF-8?B?"), "{ann}");
+        assert!(ann.contains("List-Unsubscribe: <https://post.sender.test/u/"), "{ann}");
+        assert!(!ann.contains("Bonn"));
+        assert!(desk.text_to("bob@b.test").contains("From Bonn"));
+        let failed = desk.relay.delivery_to("bad@b.test").await;
+        assert!(failed.text.contains("date needs a date"), "{}", failed.text);
+        desk.relay.adds_up().await;
+    }
+}
+
+#[tokio::test]
+async fn a_retry_sends_the_mail_that_the_host_has_seen_and_others_get_what_was_changed() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let ann = desk.contact("ann@a.test", json!({"name": "Ann"})).await;
+        desk.mx.script(Phase::DataEnd, Deed::Reply("451 4.3.0 later".to_owned()), 1);
+        let id = desk.campaign("<p>one {{ name }}</p>", json!({})).await;
+        desk.step(id, "launch").await;
+        desk.until_it(id, "fed", |shown| shown["sums"]["waiting"] == 1).await;
+        let started = Instant::now();
+        while desk.relay.text_of("ann@a.test").await.is_empty() {
+            assert!(started.elapsed() < PATIENCE, "the first attempt is answered");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let changed = desk.input("<p>two {{ name }}</p>", json!({}));
+        let path = format!("/v1/campaigns/{id}");
+        assert_eq!(desk.done("PUT", &path, changed).await["revision"], 2);
+        let path = format!("/v1/contacts/{ann}");
+        desk.done("PATCH", &path, json!({"name": "Anna"})).await;
+        desk.until(id, "sent").await;
+        assert!(desk.text_to("ann@a.test").contains("one Ann<"), "as the host saw it first");
+    }
+}
+
+#[tokio::test]
+async fn a_paused_campaign_sends_nothing_until_it_is_resumed_and_a_cancelled_one_never() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        for number in 0..30 {
+            desk.contact(&format!("p{number}@d{number}.test"), json!({})).await;
+        }
+        let slow = json!({"throttle": {"messages": 1, "seconds": 60}});
+        let id = desk.campaign("<p>x</p>", slow).await;
+        desk.step(id, "launch").await;
+        desk.until_it(id, "begun", |shown| shown["sums"]["delivered"] != 0).await;
+        desk.step(id, "pause").await;
+        let before = desk.until(id, "paused").await["sums"]["delivered"].as_u64();
+        for _ in 0..5 {
+            desk.relay.clock().advance(Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let paused = desk.show(id).await["sums"]["delivered"].as_u64();
+        let under_way = paused.expect("a count") - before.expect("a count");
+        assert!(under_way <= 1, "no more than what was under way: {under_way}");
+        desk.step(id, "resume").await;
+        let more = |shown: &Value| shown["sums"]["delivered"].as_u64() > paused;
+        desk.until_it(id, "going on", more).await;
+        desk.step(id, "cancel").await;
+        let over = |shown: &Value| shown["sums"]["waiting"] == 0;
+        let shown = desk.until_it(id, "cancelled", over).await;
+        assert_eq!(shown["state"], "cancelled");
+        assert_eq!(shown["sums"]["planned"], 0);
+        assert!(shown["sums"]["cancelled"].as_u64() > Some(10), "{shown}");
+        let (status, _) =
+            desk.ask("POST", &format!("/v1/campaigns/{id}/step"), json!({"step": "resume"})).await;
+        assert_eq!(status, 409, "a cancelled campaign stays so");
+    }
+}
+
+#[tokio::test]
+async fn a_launch_is_refused_for_what_is_wrong() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    let id = desk.campaign("<p>x</p>", json!({})).await;
+    let path = format!("/v1/campaigns/{id}");
+    let (status, body) = desk.ask("POST", &format!("{path}/step"), json!({"step": "launch"})).await;
+    assert_eq!((status, &body["detail"]), (409, &json!("nobody is in the audience")));
+    desk.contact("ann@a.test", json!({})).await;
+    let mut input = desk.input("<p>x</p>", json!({}));
+    input["variants"][0]["body"] = json!("<p>no way out</p>");
+    desk.done("PUT", &path, input.clone()).await;
+    let (status, body) = desk.ask("POST", &format!("{path}/step"), json!({"step": "launch"})).await;
+    assert_eq!(status, 409, "{body}");
+    assert!(body["detail"].as_str().is_some_and(|why| why.contains("unsubscrib")), "{body}");
+    input["from"] = json!("news@other.test");
+    let (status, body) = desk.ask("PUT", &path, input.clone()).await;
+    assert_eq!((status, &body["field"]), (422, &json!("from")));
+    input["from"] = json!("news@sender.test");
+    input["variants"][0]["body"] = json!("{{ nonsense }}");
+    let (status, body) = desk.ask("PUT", &path, input).await;
+    assert_eq!((status, &body["field"]), (422, &json!("body")), "{body}");
+    desk.done("DELETE", &path, Value::Null).await;
+}
+
+#[tokio::test]
+async fn a_campaign_begins_at_its_time_and_what_its_deadline_leaves_expires() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    for number in 0..3 {
+        desk.contact(&format!("p{number}@d.test"), json!({})).await;
+    }
+    let now = desk.relay.clock().now();
+    let hour = Duration::from_secs(3600);
+    let settings = json!({"starts_at": (now + hour).0, "deadline": (now + hour * 3).0,
+        "throttle": {"messages": 1, "seconds": 86400}});
+    let id = desk.campaign("<p>x</p>", settings).await;
+    desk.step(id, "schedule").await;
+    desk.relay.clock().advance(Duration::from_secs(3000));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(desk.show(id).await["state"], "scheduled");
+    desk.relay.clock().advance(Duration::from_secs(700));
+    desk.until_it(id, "one delivered", |shown| shown["sums"]["delivered"] == 1).await;
+    desk.relay.clock().advance(hour * 3);
+    let shown = desk.until(id, "sent").await;
+    assert_eq!((&shown["sums"]["delivered"], &shown["sums"]["expired"]), (&json!(1), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_test_mail_goes_the_whole_way_to_the_addresses_that_are_named() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    let ann = desk.contact("ann@a.test", json!({"name": "Ann"})).await;
+    let id = desk.campaign("<p>Dear {{ name }}</p>", json!({})).await;
+    let test = json!({"to": ["me@office.test"], "contact": ann});
+    desk.done("POST", &format!("/v1/campaigns/{id}/test"), test).await;
+    desk.relay.run_until_idle().await;
+    let mail = desk.text_to("me@office.test");
+    assert!(mail.contains("Subject: [test] Hi Ann") && mail.contains("Dear Ann"), "{mail}");
+    let seen = json!({"contact": ann});
+    let seen = desk.done("POST", &format!("/v1/campaigns/{id}/preview"), seen).await;
+    assert_eq!(seen["subject"], "Hi Ann");
+}
