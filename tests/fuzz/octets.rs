@@ -301,7 +301,8 @@ const MAILS: &[&str] = &[
     "From: a@b.example\r\nSubject: =?utf-8?q?Abwesend?=\r\nAuto-Submitted: auto-replied\r\n\
      Content-Type: text/html; charset=iso-8859-1\r\nContent-Transfer-Encoding: base64\r\n\r\n\
      PHA+SWNoIGJpbiB3ZWc8L3A+\r\n",
-    "From: \"a, b\" (c) <a@b.example>, d@e.example\r\n\tfolded: x\r\nTo: f@g.example\r\n\r\nbody\r\n",
+    "From: \"a, b\" (c) <a@b.example>, d@e.example\r\n\tfolded: x\r\nTo: f@g.example\r\n\
+     \r\nbody\r\n",
     "PROXY TCP4 192.0.2.1 192.0.2.2 1000 25\r\n",
 ];
 
