@@ -38,6 +38,7 @@ mod setup;
 mod sites;
 mod sources;
 mod spool;
+mod steering;
 mod store;
 mod support;
 mod suppression;
