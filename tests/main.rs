@@ -44,5 +44,6 @@ mod suppression;
 mod templates;
 mod tenants;
 mod tidy;
+mod warmup;
 mod webhooks;
 mod world;

@@ -15,12 +15,14 @@ mod contact_fields;
 mod contacts;
 pub mod credentials;
 mod daemon;
+pub mod decisions;
 pub mod deliveries;
 mod dkim;
 pub mod domain_check;
 mod domains;
 mod events;
 mod extract;
+pub mod forecast;
 mod health;
 mod imports;
 mod inbound;
@@ -43,6 +45,7 @@ mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod users;
+pub mod warmups;
 pub mod webhooks;
 mod why;
 
@@ -268,6 +271,14 @@ fn source_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(pools::remove_member))
         .routes(routes!(pools::rules, pools::put_rule))
         .routes(routes!(pools::remove_rule))
+        .routes(routes!(warmups::list, warmups::start))
+        .routes(routes!(warmups::plans))
+        .routes(routes!(warmups::show))
+        .routes(routes!(warmups::steer))
+        .routes(routes!(decisions::list))
+        .routes(routes!(decisions::undo))
+        .routes(routes!(decisions::pin))
+        .routes(routes!(forecast::show, forecast::ask))
 }
 
 /// Templates are longer than other requests.
