@@ -21,13 +21,7 @@ pub(super) async fn publish_keys(store: Store, zones: ZoneEditor, own: Domain) {
             Ok(keys) => {
                 let of_own = keys.into_iter().filter(|key| key.domain == own);
                 let new = of_own.filter(|key| published.insert(key.selector.clone()));
-                for key in new {
-                    let name = name_of(&key);
-                    zones.change(|zones| {
-                        zones.remove(&name);
-                        zones.add(&name, Data::Text(key.record.clone()));
-                    });
-                }
+                new.for_each(|key| publish(&zones, &key));
             }
             Err(error) => tracing::debug!(reason = %error, "the demo's keys are not read"),
         }
@@ -35,6 +29,10 @@ pub(super) async fn publish_keys(store: Store, zones: ZoneEditor, own: Domain) {
     }
 }
 
-fn name_of(key: &DkimKeyRow) -> String {
-    format!("{}._domainkey.{}", key.selector, key.domain)
+fn publish(zones: &ZoneEditor, key: &DkimKeyRow) {
+    let name = format!("{}._domainkey.{}", key.selector, key.domain);
+    zones.change(|zones| {
+        zones.remove(&name);
+        zones.add(&name, Data::Text(key.record.clone()));
+    });
 }
