@@ -348,11 +348,17 @@ async fn answered_within(wait: Duration, request: Request, next: Next) -> Respon
 }
 
 async fn counted(request: Request, next: Next) -> Response {
+    let is_browser = request.headers().contains_key("sec-fetch-site");
     let mut response = next.run(request).await;
     // An answer may hold a secret, and none is a page to be guessed at by a browser.
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_browser && headers.contains_key(header::WWW_AUTHENTICATE) {
+        // Asked for Basic, a browser would put a dialog of its own before the panel's.
+        let scheme = HeaderValue::from_static("Bearer realm=\"postroad\"");
+        headers.insert(header::WWW_AUTHENTICATE, scheme);
+    }
     let class = match response.status().as_u16() {
         100..=299 => "2xx",
         300..=399 => "3xx",
