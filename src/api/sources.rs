@@ -298,6 +298,7 @@ pub(super) async fn taken_up(api: &ApiState) -> Result<(), Problem> {
 
 /// What became of a source, and which pools have none any more.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SourceChanged)]
 pub struct Changed {
     pub name: String,
     /// Mail of these pools waits, with this as its reason.
