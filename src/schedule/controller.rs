@@ -473,11 +473,18 @@ impl Controller {
 
 /// Until the end of the daemon: what was learnt becomes limits, and who waited for them asks again.
 pub async fn run(shared: Arc<Shared>) {
+    // What lasts is told once.
+    let mut is_failing = false;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         shared.controller.set_facts(shared.connection_facts()).await;
-        if let Err(error) = shared.controller.look().await {
-            tracing::warn!(%error, "what was learnt cannot be written now; tried again");
+        match shared.controller.look().await {
+            Ok(()) => is_failing = false,
+            Err(error) if !is_failing => {
+                is_failing = true;
+                tracing::warn!(%error, "what was learnt cannot be written now; tried again");
+            }
+            Err(_) => {}
         }
         if shared.controller.has_opened() {
             shared.unpark_all();
