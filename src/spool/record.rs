@@ -33,20 +33,6 @@ pub const fn bytes_of(length: u64) -> u64 {
     length + FRAME_BYTES
 }
 
-/// What the disk writes at least.
-pub const PAGE_BYTES: u64 = 4096;
-/// A gap is at most this part of what stands behind it.
-const GAP_SHARE: u64 = 4;
-
-/// Where records of `bytes` in all begin when those before end at `end`, which are synced: in the
-/// next page where that saves writing the last one again, and little room is lost by it.
-pub const fn start_of(end: u64, bytes: u64) -> u64 {
-    let next = end.next_multiple_of(PAGE_BYTES);
-    let (here, there) =
-        ((end % PAGE_BYTES + bytes).div_ceil(PAGE_BYTES), bytes.div_ceil(PAGE_BYTES));
-    if there < here && next - end <= bytes / GAP_SHARE { next } else { end }
-}
-
 /// The header for a body that will lie at `place`.
 pub fn header(place: BodyRef, body: &[u8]) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
@@ -121,23 +107,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn a_gap_is_left_only_where_it_saves_a_page_and_costs_little() {
-        let cases = [
-            (0, 10_000, 0),
-            (10_276, 10_276, 12_288),
-            (8_300, 10_276, 8_300),
-            (10_276, 3_000, 10_276),
-            (12_000, 4_000, 12_288),
-            (4_100, 500, 4_100),
-            (7_900, 500, 7_900),
-            (1, 4_096 * 50, 4_096),
-        ];
-        for (end, bytes, start) in cases {
-            assert_eq!(start_of(end, bytes), start, "{bytes} octets behind {end}");
-        }
-    }
 
     fn record(place: BodyRef, body: &[u8]) -> Vec<u8> {
         [&header(place, body)[..], body, &END].concat()

@@ -92,7 +92,7 @@ pub fn scan(file: &File, segment: SegmentId, size: u64) -> io::Result<Scan> {
     while at + record::FRAME_BYTES <= size {
         match window.record_at(segment, at)? {
             Found::Whole { next } => {
-                found.damaged += u64::from(!window.is_gap(found.end, at)?);
+                found.damaged += u64::from(at != found.end);
                 found.records += 1;
                 found.end = next;
                 at = next;
@@ -180,16 +180,6 @@ impl Window<'_> {
         let next = from + record::END.len() as u64;
         let whole = ended && claim.is_met(sum);
         Ok(if whole { Found::Whole { next } } else { Found::Deceit { read: place.length } })
-    }
-
-    /// Nothing stands between `end` and `at` but what the writer passes over for the next page.
-    fn is_gap(&mut self, end: u64, at: u64) -> io::Result<bool> {
-        let length = clamped(at - end);
-        if length == 0 {
-            return Ok(true);
-        }
-        let may_be = at.is_multiple_of(record::PAGE_BYTES) && (length as u64) < record::PAGE_BYTES;
-        Ok(may_be && self.from(end, length)?[..length].iter().all(|octet| *octet == 0))
     }
 
     /// Where the next header may start, at or behind `at`; the file's size when nowhere.

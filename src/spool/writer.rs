@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
 
 use super::inbox::{Append, Inbox, Taken};
@@ -97,11 +97,7 @@ impl Writer {
         // `prepare` has just made sure of it.
         let Some(current) = self.current.as_mut() else { return };
         let mut places = Vec::with_capacity(batch.len());
-        let all = batch.iter().map(|append| record::bytes_of(append.body.len() as u64)).sum();
-        let start = Some(record::start_of(current.end, all))
-            .filter(|start| start + first <= current.capacity)
-            .unwrap_or(current.end);
-        let mut end = start;
+        let mut end = current.end;
         for append in batch.iter() {
             let length = append.body.len() as u64;
             if end + record::bytes_of(length) > current.capacity {
@@ -110,8 +106,7 @@ impl Writer {
             places.push(BodyRef { segment: current.segment, offset: end, length });
             end += record::bytes_of(length);
         }
-        let written = go_to(current, start).and_then(|()| {
-            write(&mut current.file, &places, batch)?;
+        let written = write(&mut current.file, &places, batch).and_then(|()| {
             moment::reached(c"spool_written");
             sync(current, &self.shared)
         });
@@ -228,14 +223,6 @@ impl Writer {
 fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-}
-
-/// What is passed over stays zero, as it was set aside.
-fn go_to(current: &mut Current, start: u64) -> io::Result<()> {
-    if start != current.end {
-        current.file.seek(SeekFrom::Start(start))?;
-    }
-    Ok(())
 }
 
 /// One writev(2) for all records; more only where the kernel takes a part.
