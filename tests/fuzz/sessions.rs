@@ -115,7 +115,9 @@ impl World {
                     self.mails += 1;
                     self.session.submitted(Ok(MessageId(self.mails)));
                 }
-                Step::CheckRecipient | Step::Receive(_) => panic!("no mail from outside comes here"),
+                Step::CheckRecipient | Step::Receive(_) => {
+                    panic!("no mail from outside comes here")
+                }
                 // What comes behind it in the same piece is not carried out, so a split there
                 // does make a difference; both end here.
                 Step::StartTls | Step::Close => {
