@@ -29,6 +29,7 @@ use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
 use crate::campaign::feeder::Feeder;
+use crate::campaign::tally;
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
@@ -190,7 +191,9 @@ impl App {
         let router = api::router(ApiState { imports: Some(imports), ..state });
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
+        let counting = tally::run(store.clone(), clock.clone(), stopped.clone());
         watched.push(("the feeder of campaigns", feeding));
+        watched.push(("the count of campaigns' events", tokio::spawn(counting)));
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }

@@ -26,6 +26,7 @@ mod listener;
 mod peers;
 mod people;
 mod postal;
+mod readers;
 mod report;
 mod scenarios;
 mod schema;

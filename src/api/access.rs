@@ -35,14 +35,18 @@ pub struct Shared {
     document: String,
     /// Streams of events that may be open at once.
     stream_places: Arc<Semaphore>,
+    /// Requests of readers that wait for the database.
+    public_places: Arc<Semaphore>,
 }
 
 const STREAMS_MAX: usize = 100;
+const READERS_WAITING_MAX: usize = 4096;
 
 impl Shared {
     pub fn new(given: ApiState, document: String) -> Shared {
         let stream_places = Arc::new(Semaphore::new(STREAMS_MAX));
-        Shared { given, counted_at: Mutex::default(), document, stream_places }
+        let public_places = Arc::new(Semaphore::new(READERS_WAITING_MAX));
+        Shared { given, counted_at: Mutex::default(), document, stream_places, public_places }
     }
 
     pub(super) fn auth(&self) -> Option<&crate::auth::Auth> {
@@ -237,6 +241,10 @@ impl<N> Call<N> {
 
     pub(super) fn counted_at(&self) -> &Mutex<Option<Timestamp>> {
         &self.shared.counted_at
+    }
+
+    pub(super) fn public_places(&self) -> &Arc<Semaphore> {
+        &self.shared.public_places
     }
 
     pub(super) fn stream_places(&self) -> &Arc<Semaphore> {

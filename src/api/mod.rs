@@ -9,6 +9,7 @@ pub mod access;
 mod body;
 mod caller;
 pub mod campaign_looks;
+mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
 mod contact_fields;
@@ -31,6 +32,7 @@ mod openapi;
 mod organizations;
 mod postal;
 mod problem;
+mod public;
 mod segments;
 mod send;
 mod serve;
@@ -259,6 +261,8 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaign_looks::preview))
         .routes(routes!(campaign_looks::look))
         .routes(routes!(campaign_looks::test))
+        .routes(routes!(campaign_reports::show))
+        .routes(routes!(campaign_reports::recipients))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 
@@ -267,6 +271,7 @@ pub fn router(state: ApiState) -> Router {
     let document = openapi::finish(document);
     router
         .merge(postal_routes())
+        .merge(public::routes())
         .fallback(|| async { Problem::not_found("nothing is served at this path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")

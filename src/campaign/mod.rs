@@ -10,8 +10,12 @@ pub mod feeder; // audiences become deliveries, slice by slice
 pub mod fields; // making fields, giving them columns
 pub mod import; // files of contacts
 pub mod launch; // who is written to, in which order
+pub mod leave; // whoever wants no more
 pub mod plan; // what is lawful, checks, sums
+pub mod reader; // people and machines
+pub mod report; // what became of a campaign
 pub mod segment; // an expression becomes a filter
+pub mod tally; // events are counted
 pub mod templates; // templates with an organization's fields
 
 use crate::model::*;

@@ -37,6 +37,25 @@ impl Links {
         &self.base
     }
 
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whose mail a pixel was in.
+    pub fn opened(&self, token: &str) -> Option<Claim> {
+        self.keys.read_link(Use::Open, token).ok().map(|(claim, ..)| claim)
+    }
+
+    /// Whose mail a link was in, which link it was, and where it leads.
+    pub fn clicked(&self, token: &str) -> Option<(Claim, u8, String)> {
+        self.keys.read_link(Use::Click, token).ok()
+    }
+
+    /// Whose mail it was that somebody wants no more of.
+    pub fn leaving(&self, token: &str, now: Timestamp) -> Option<Claim> {
+        self.keys.read(Use::Unsubscribe, token, now).ok()
+    }
+
     pub fn person(&self, claim: Claim, at: Timestamp) -> Person {
         let token = self.keys.token(Use::Unsubscribe, claim, at + LINKS_LIVE);
         Person {

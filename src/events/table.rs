@@ -68,6 +68,15 @@ const ATTEMPT: &[Field] = &[
     field("dialogue", "string", "where the dialogue of an attempt that failed is kept"),
 ];
 
+/// What a reader's program says of itself.
+const READER: &[Field] = &[
+    field("agent", "string", "what the program calls itself"),
+    field("address", "string", "where it asked from"),
+    field("method", "string", "GET or HEAD"),
+    field("place", "integer", "which link of the mail, from 0"),
+    field("link", "string", "where the link leads"),
+];
+
 pub const EVENTS: &[Declared] = &[
     is(
         "accepted",
@@ -95,9 +104,16 @@ pub const EVENTS: &[Declared] = &[
     will_be("queued", "a delivery waits for its first attempt"),
     will_be("bounced", "a report came back for a mail that was delivered"),
     will_be("complained", "the recipient called it spam"),
-    will_be("opened", "the mail was opened"),
-    will_be("clicked", "a link of the mail was followed"),
-    will_be("unsubscribed", "the recipient wants no more of it"),
+    is("opened", "the pixel of a mail was asked for, by whomever", READER),
+    is("clicked", "a link of a mail was followed, by whomever", READER),
+    is(
+        "unsubscribed",
+        "the recipient wants no more of it",
+        &[
+            field("by", "string", "one_click, page or preferences"),
+            field("reason", "string", "in the recipient's words"),
+        ],
+    ),
     will_be("inbound_received", "a mail came in for one of our domains"),
     will_be("domain_checked", "a check of a sending domain found something else than before"),
     will_be("source_red", "a source is not used until it has recovered"),

@@ -62,6 +62,7 @@ pub struct SliceRow {
 #[derive(Clone, Debug)]
 pub struct RecipeRow {
     pub campaign: CampaignId,
+    pub organization: OrganizationId,
     pub state: CampaignState,
     pub revision: u64,
     pub settings: CampaignSettings,
@@ -225,7 +226,7 @@ pub static RECIPE: Statement = Statement::new(concat!(
      (SELECT string_agg(CAST(m.list AS TEXT) || ' ' || m.status, ',') FROM memberships AS m \
        WHERE m.contact = d.contact), \
      (SELECT string_agg(g.name, '\n') FROM contact_tags AS t JOIN tags AS g ON g.id = t.tag \
-       WHERE t.contact = d.contact) \
+       WHERE t.contact = d.contact), k.organization \
      FROM deliveries AS d JOIN campaigns AS k ON k.id = d.campaign \
      JOIN campaign_fed AS s ON s.message = d.message \
      LEFT JOIN contacts AS c ON c.id = d.contact AND c.organization = d.organization \
@@ -449,6 +450,7 @@ fn recipe(row: &Row) -> Result<RecipeRow> {
     let tags = row.maybe_text(at + 7)?.unwrap_or_default();
     Ok(RecipeRow {
         campaign: CampaignId(row.int(at)?),
+        organization: OrganizationId(row.int(at + 8)?),
         state: row.parsed(at + 1)?,
         revision: row.unsigned(at + 2)?,
         settings: from_json(&row.text(at + 3)?)?,

@@ -24,7 +24,9 @@ use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
 use super::suppressions::{self, SuppressionChange};
+use super::tallies::{self, Tally, Tracked};
 use super::templates::{self, TemplateChange};
+use super::transaction::Events;
 use super::warmups;
 use super::webhooks::{self, WebhookChange};
 
@@ -80,6 +82,9 @@ pub enum Change {
     },
     Webhook(Box<WebhookChange>),
     Campaign(CampaignChange),
+    Tracked(Vec<Tracked>),
+    /// What was counted up to which event, and what is to be counted as well.
+    Tally(i64, Box<Tally>),
     /// Statements that belong together.
     Rows(Vec<RowWrite>),
     /// With its line of the audit log, which is written when anything was changed.
@@ -148,6 +153,7 @@ pub async fn apply(
     connection: &mut Connection,
     changes: &[Change],
     own: (i64, i64),
+    events: &mut Events,
 ) -> Result<Vec<i64>> {
     connection.execute(&BEGIN, Vec::new()).await?;
     let sites = operators::sites(connection, &wishes(changes)).await?;
@@ -160,13 +166,13 @@ pub async fn apply(
         let answer = match (known, change) {
             (Some(site), _) => site,
             (None, Change::Audited(change, entry, at)) => {
-                let answer = write(connection, change, own).await?;
+                let answer = write(connection, change, own, events).await?;
                 if answer > 0 {
                     audit(connection, entry, *at, answer).await?;
                 }
                 answer
             }
-            (None, change) => write(connection, change, own).await?,
+            (None, change) => write(connection, change, own, events).await?,
         };
         answers.push(answer);
     }
@@ -174,7 +180,12 @@ pub async fn apply(
     Ok(answers)
 }
 
-async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) -> Result<i64> {
+async fn write(
+    connection: &mut Connection,
+    change: &Change,
+    own: (i64, i64),
+    events: &mut Events,
+) -> Result<i64> {
     match change {
         Change::ReserveIds { name, count } => ids::reserve(connection, name, *count).await,
         Change::AddDomain { organization, name, at } => {
@@ -196,16 +207,7 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
             let values = vec![name.as_str().into(), at.0.into()];
             rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
         }
-        Change::AddDkimKey(key) => {
-            let values = vec![
-                key.domain.as_str().into(),
-                key.selector.as_str().into(),
-                key.algorithm.as_str().into(),
-                key.record.as_str().into(),
-                key.created_at.0.into(),
-            ];
-            rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
-        }
+        Change::AddDkimKey(key) => add_dkim_key(connection, key).await,
         Change::Site { key, .. } => {
             Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
@@ -229,10 +231,23 @@ async fn write(connection: &mut Connection, change: &Change, own: (i64, i64)) ->
         Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
         Change::Campaign(change) => campaigns::write(connection, change).await,
+        Change::Tracked(tracked) => tallies::write_tracked(connection, tracked, events).await,
+        Change::Tally(from, tally) => tallies::write_tally(connection, *from, tally).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
+}
+
+async fn add_dkim_key(connection: &mut Connection, key: &DkimKeyRow) -> Result<i64> {
+    let values = vec![
+        key.domain.as_str().into(),
+        key.selector.as_str().into(),
+        key.algorithm.as_str().into(),
+        key.record.as_str().into(),
+        key.created_at.0.into(),
+    ];
+    rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
 }
 
 /// The answer is what the first changed; when that is nothing the others are left out.

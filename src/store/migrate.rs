@@ -43,6 +43,7 @@ migrations! {
     (11, "0011_imports"),
     (12, "0012_templates"),
     (30, "0030_campaigns"),
+    (31, "0031_readers"),
     (40, "0040_postal"),
 }
 

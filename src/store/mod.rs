@@ -38,6 +38,7 @@ mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
 mod suppressions; // addresses that are not written to
+mod tallies; // what became of campaigns
 mod templates; // templates and layouts
 mod tenants; // changes to organizations, streams, credentials
 mod transaction; // read, plan, write, commit
@@ -67,6 +68,10 @@ pub use search::{FoundPage, Search};
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
+};
+pub use tallies::{
+    CountedEvent, CountedOf, DeferredRow, LinkRow, ReaderCounts, Reading, RecipientRow, Tally,
+    TallyKey, TallyRow, Tracked,
 };
 pub use templates::{LayoutRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
@@ -367,6 +372,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contact_definitions::ALL);
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
+    all.extend(tallies::ALL);
     all.extend(templates::ALL);
     all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);

@@ -31,7 +31,7 @@ pub struct Events(Range<i64>);
 
 impl Events {
     /// The first of `count` ids. A block left over becomes a gap.
-    async fn take(&mut self, connection: &mut Connection, count: usize) -> Result<i64> {
+    pub async fn take(&mut self, connection: &mut Connection, count: usize) -> Result<i64> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         if self.0.end - self.0.start < count {
             let block = EVENT_BLOCK_IDS.max(count);

@@ -409,7 +409,8 @@ impl Writer {
 
     async fn change(&mut self, changes: &[Change]) -> Result<Vec<i64>> {
         let mut connection = self.connection.take().ok_or_else(|| self.trouble.clone())?;
-        let changing = changes::apply(&mut connection, changes, (self.node, self.epoch));
+        let changing =
+            changes::apply(&mut connection, changes, (self.node, self.epoch), &mut self.events);
         let changed = within(TRANSACTION_DEADLINE, "writing", changing).await;
         self.keep_or_drop(connection, changed).await
     }
