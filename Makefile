@@ -18,8 +18,18 @@ demo: build ## Starts Postroad beside a simulated internet on loopback; Ctrl-C e
 	exec target/release/postroad demo $(ARGS)
 
 .PHONY: build
-build: toolchain ## Builds the release binary, target/release/postroad.
+build: toolchain panel ## Builds the release binary, target/release/postroad, with the panel in it.
 	cargo build --release --locked
+
+.PHONY: panel
+panel: ## Builds the panel (web/) into web/dist, which the next build of the binary embeds.
+	scripts/panel
+
+.PHONY: screenshots
+screenshots: toolchain panel ## Draws each page of the panel, wide and narrow, light and dark.
+	scripts/packages chromium
+	cargo build --locked
+	cd web && SHOTS=$${SHOTS:-shots} npm run --silent browser -- shots
 
 .PHONY: test
 test: toolchain ## Runs every test on SQLite and PostgreSQL, with real clients and receivers.
@@ -38,6 +48,7 @@ lint: toolchain ## Checks format, clippy's warnings and the licences of all depe
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	scripts/licences
+	node web/tools/licences.mjs
 
 .PHONY: bench
 bench: build ## Measures this machine: the relay beside Postfix (needs root).

@@ -137,6 +137,7 @@ fn settings(directory: &Path, sink: SocketAddr) -> Settings {
         name: "only".to_owned(),
         address: vec!["127.0.0.1".parse().expect("an address")],
         ehlo: None,
+        ..SourceSettings::default()
     }];
     settings.route = vec![Route {
         name: "sink".to_owned(),

@@ -14,6 +14,8 @@ mod memory;
 mod options;
 mod rules;
 mod signals;
+mod sources;
+mod web;
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -34,20 +36,23 @@ use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
+use crate::deliver::Dialer;
 use crate::dns::{self, DnsFailure, Resolver};
 use crate::fetch::Fetcher;
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
+use crate::schedule::checks::Checker;
 use crate::schedule::limits::budgets::BudgetError;
 use crate::schedule::limits::pack::PackError;
 use crate::schedule::route::{RouteError, Routes};
+use crate::schedule::sources::Sources;
 use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
 use crate::webhooks::{PostalKeys, Webhooks};
-use options::{fetch_options, parts, resolver, schedule_options};
+use options::{check_options, deliver_options, fetch_options, parts, resolver, schedule_options};
 
 pub use signals::serve;
 
@@ -104,6 +109,7 @@ struct Live {
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
     schedule: Schedule,
+    checker: Checker,
     auth: Auth,
     composer: Composer,
     certificates: Certificates,
@@ -158,7 +164,7 @@ impl App {
             Webhooks::start(store.clone(), fetcher, postal_keys, clock.clone(), stopped.clone());
         let limits = limits::open(&settings, &store, &clock).await?;
         campaigns::link(&settings, &known.composer, &clock)?;
-        let parts = parts(&settings, &kept, &known, limits, &clock)?;
+        let parts = parts(&settings, &kept, &known, limits)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
@@ -174,6 +180,7 @@ impl App {
             settings: ArcSwap::from_pointee(settings),
             reloading: tokio::sync::Mutex::new(()),
             schedule,
+            checker: known.checker,
             auth: known.auth,
             composer: known.composer,
             certificates: known.certificates,
@@ -188,10 +195,12 @@ impl App {
         let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
         let parts = (queue, audit, webhooks, feeder);
         let state = desk::api_state(&live, &store, parts, &clock, reread);
-        let router = api::router(ApiState { imports: Some(imports), ..state });
+        let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
         let counting = tally::run(store.clone(), clock.clone(), stopped.clone());
+        let checks = sources::check(live.checker.clone(), stopped.clone());
+        watched.push(("the checks of sources", tokio::spawn(checks)));
         watched.push(("the feeder of campaigns", feeding));
         watched.push(("the count of campaigns' events", tokio::spawn(counting)));
         let _lock = kept.lock;
@@ -310,18 +319,37 @@ struct Known {
     certificates: Certificates,
     resolver: Resolver,
     classifier: LiveClassifier,
+    sources: Arc<Sources>,
+    dialer: Dialer,
+    checker: Checker,
 }
 
 impl Known {
     async fn open(settings: &Settings, store: &Store, clock: &Clock) -> Result<Known, AppError> {
         let trusted = settings.trusted.iter().map(|one| (one.network, one.credential.clone()));
         let composer = Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone());
+        let sources = Arc::new(sources::open(settings, store).await?);
+        let resolver = resolver(settings, &sources, clock)?;
+        let dialer = Dialer::new(deliver_options(settings), clock.clone());
+        let checker = Checker::new(
+            store.clone(),
+            resolver.clone(),
+            dialer.clone(),
+            sources.clone(),
+            check_options(settings),
+            clock.clone(),
+        );
+        // Before the first mail, every source was checked once.
+        checker.first_round().await?;
         Ok(Known {
             auth: Auth::open(store.clone(), trusted.collect(), clock.clone()).await?,
             composer: composer.await?,
             certificates: Certificates::open(&settings.tls, &settings.node.host_name)?,
-            resolver: resolver(settings, clock)?,
             classifier: rules::classifier(store).await?,
+            resolver,
+            sources,
+            dialer,
+            checker,
         })
     }
 

@@ -41,6 +41,7 @@ pub mod webhooks; // events told to customers' servers
 
 // Rank 7: who steers.
 pub mod api; // /v1 over HTTP and the operator's socket
+pub mod panel; // the built web/
 
 // Rank 8: all together.
 pub mod app; // builds, starts, drains

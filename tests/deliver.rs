@@ -1,6 +1,6 @@
 //! What remote hosts do to us, and what we make of it. Each host is a script over a raw socket.
 
-mod host;
+pub mod host;
 mod hostile;
 mod relay;
 mod secure;
@@ -40,6 +40,7 @@ fn source() -> Source {
         bind_v4: Some([127, 0, 0, 7].into()),
         bind_v6: None,
         ehlo: "mail.sender.example".into(),
+        ..Source::default()
     }
 }
 

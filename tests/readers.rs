@@ -10,10 +10,17 @@ use tokio::net::TcpStream;
 use crate::campaigns::Desk;
 use crate::support::relay::Database;
 
-const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0 Safari/537.36";
+const CHROME: &str =
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0 Safari/537.36";
 
 /// Status, header section and body.
-async fn visit(desk: &Desk, method: &str, path: &str, agent: &str, body: &str) -> (u16, String, String) {
+async fn visit(
+    desk: &Desk,
+    method: &str,
+    path: &str,
+    agent: &str,
+    body: &str,
+) -> (u16, String, String) {
     let mut stream = TcpStream::connect(desk.relay.http()).await.expect("it listens");
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: post.sender.test\r\nuser-agent: {agent}\r\n\
@@ -90,7 +97,10 @@ async fn a_link_leads_on_and_people_are_counted_apart_from_machines() {
         let counted = |report: &Value| report["machines"]["clicks_by_robots"] == 3;
         let report = report(&desk, id, counted).await;
         let own = &report["variants"][0];
-        assert_eq!((&own["delivered"], &own["opened"], &own["clicked"]), (&json!(2), &json!(1), &json!(1)));
+        assert_eq!(
+            (&own["delivered"], &own["opened"], &own["clicked"]),
+            (&json!(2), &json!(1), &json!(1))
+        );
         assert_eq!(report["links"][0]["target"], "https://shop.test/buy");
         let found = "/v1/contacts?segment=clicked%20within%20last%201%20days";
         let found = desk.done("GET", found, Value::Null).await;

@@ -37,6 +37,8 @@ pub struct Shared {
     stream_places: Arc<Semaphore>,
     /// Requests of readers that wait for the database.
     public_places: Arc<Semaphore>,
+    /// The first administrator is made once.
+    setting_up: tokio::sync::Mutex<()>,
 }
 
 const STREAMS_MAX: usize = 100;
@@ -46,7 +48,14 @@ impl Shared {
     pub fn new(given: ApiState, document: String) -> Shared {
         let stream_places = Arc::new(Semaphore::new(STREAMS_MAX));
         let public_places = Arc::new(Semaphore::new(READERS_WAITING_MAX));
-        Shared { given, counted_at: Mutex::default(), document, stream_places, public_places }
+        Shared {
+            given,
+            counted_at: Mutex::default(),
+            document,
+            stream_places,
+            public_places,
+            setting_up: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(super) fn auth(&self) -> Option<&crate::auth::Auth> {
@@ -245,6 +254,10 @@ impl<N> Call<N> {
 
     pub(super) fn public_places(&self) -> &Arc<Semaphore> {
         &self.shared.public_places
+    }
+
+    pub(super) fn setting_up(&self) -> &tokio::sync::Mutex<()> {
+        &self.shared.setting_up
     }
 
     pub(super) fn stream_places(&self) -> &Arc<Semaphore> {

@@ -30,6 +30,7 @@ mod log;
 mod messages;
 mod openapi;
 mod organizations;
+pub mod pools;
 mod postal;
 mod problem;
 mod public;
@@ -37,6 +38,8 @@ mod segments;
 mod send;
 mod serve;
 mod session;
+mod setup;
+pub mod sources;
 mod streamed;
 pub mod suppressions;
 mod templates;
@@ -74,6 +77,7 @@ use crate::config::{Mistakes, Reload};
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::schedule::Schedule;
+use crate::schedule::checks::Checker;
 use crate::store::Store;
 use crate::telemetry::names;
 use crate::webhooks::Webhooks;
@@ -111,6 +115,7 @@ pub struct ApiState {
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
+    pub checker: Option<Checker>,
     pub webhooks: Option<Webhooks>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
@@ -137,6 +142,7 @@ impl<T> Page<T> {
 fn control() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(session::sign_in, session::who, session::sign_out))
+        .routes(routes!(setup::show, setup::begin))
         .routes(routes!(session::sessions))
         .routes(routes!(session::end_session))
         .routes(routes!(session::set_password))
@@ -202,6 +208,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(classification::remove))
         .merge(control())
         .merge(contact_routes())
+        .merge(source_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
         .routes(routes!(daemon::check))
@@ -246,6 +253,21 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .merge(campaign_routes())
 }
 
+fn source_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(sources::list, sources::add))
+        .routes(routes!(sources::show, sources::remove))
+        .routes(routes!(sources::set_state))
+        .routes(routes!(sources::set_override))
+        .routes(routes!(sources::test))
+        .routes(routes!(pools::list, pools::add))
+        .routes(routes!(pools::remove))
+        .routes(routes!(pools::put_member))
+        .routes(routes!(pools::remove_member))
+        .routes(routes!(pools::rules, pools::put_rule))
+        .routes(routes!(pools::remove_rule))
+}
+
 /// Templates are longer than other requests.
 fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
@@ -272,13 +294,18 @@ pub fn router(state: ApiState) -> Router {
     router
         .merge(postal_routes())
         .merge(public::routes())
-        .fallback(|| async { Problem::not_found("nothing is served at this path") })
+        .fallback(|| async { nothing_here() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(counted))
         .with_state(Arc::new(Shared::new(state, document)))
+}
+
+/// What is answered where neither the API nor anybody else has something.
+pub fn nothing_here() -> Problem {
+    Problem::not_found("nothing is served at this path")
 }
 
 /// Not in the document: they are described by who made them.

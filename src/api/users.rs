@@ -149,7 +149,7 @@ pub(super) async fn disable(
     user(&call, id).await.map(axum::Json)
 }
 
-fn checked(email: &str, name: &str) -> Result<(String, String), Problem> {
+pub(super) fn checked(email: &str, name: &str) -> Result<(String, String), Problem> {
     let email = lawful_email(email)
         .ok_or_else(|| Problem::of_field("email", "must be an address like ann@example.com"))?;
     if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {

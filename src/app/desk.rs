@@ -57,6 +57,7 @@ pub(super) fn api_state(
         reload,
         webhooks: Some(webhooks),
         classifier: Some(live.schedule.classifier()),
+        checker: Some(live.checker.clone()),
         clock: clock.clone(),
         dkim_dir: settings.node.dkim_dir.clone(),
         nudge,

@@ -8,21 +8,27 @@ use std::net::IpAddr;
 
 use super::{AppError, Kept, Known};
 use crate::clock::Clock;
-use crate::config::{self, Settings};
-use crate::deliver::{DeliverOptions, Dialer, Source};
+use crate::config::Settings;
+use crate::deliver::DeliverOptions;
 use crate::dns::{DnsFailure, DnsOptions, Resolver};
 use crate::fetch::FetchOptions;
+use crate::schedule::checks::CheckOptions;
 use crate::schedule::limits::Limits;
 use crate::schedule::limits::budgets::Budgets;
 use crate::schedule::profiles::RetryProfiles;
 use crate::schedule::route::{Router, RouterOptions, Routes};
+use crate::schedule::sources::Sources;
 use crate::schedule::{Parts, ScheduleOptions};
 
-pub(super) fn resolver(settings: &Settings, clock: &Clock) -> Result<Resolver, DnsFailure> {
-    let sources = sources(settings);
-    let mut own_names: Vec<String> = sources.iter().map(|source| source.ehlo.clone()).collect();
+pub(super) fn resolver(
+    settings: &Settings,
+    sources: &Sources,
+    clock: &Clock,
+) -> Result<Resolver, DnsFailure> {
+    let rows = sources.rows();
+    let mut own_names: Vec<String> = rows.iter().map(|(row, ..)| row.ehlo.clone()).collect();
     own_names.push(settings.node.host_name.clone());
-    let addresses = settings.source.iter().flat_map(|source| source.address.iter().copied());
+    let addresses = rows.iter().flat_map(|(row, ..)| row.kind.own_addresses());
     let own_addresses: Vec<IpAddr> = addresses.collect();
     let options = DnsOptions {
         servers: settings.dns.servers.clone(),
@@ -45,7 +51,6 @@ pub(super) fn parts(
     kept: &Kept,
     known: &Known,
     (limits, budgets): (Limits, Budgets),
-    clock: &Clock,
 ) -> Result<Parts, AppError> {
     let preference = settings.delivery.preference;
     let routes = Routes::read(&settings.route, preference)?;
@@ -53,42 +58,24 @@ pub(super) fn parts(
     Ok(Parts {
         queue: kept.queue.clone(),
         router: Router::new(routes, known.resolver.clone(), kept.store.clone(), options),
-        dialer: Dialer::new(deliver_options(settings), clock.clone()),
+        dialer: known.dialer.clone(),
         composer: known.composer.clone(),
         classifier: known.classifier.clone(),
+        sources: known.sources.clone(),
         limits,
         budgets,
-        sources: sources(settings),
     })
 }
 
-/// Without any in the settings mail leaves from whatever address the system picks.
-pub(super) fn sources(settings: &Settings) -> Vec<Source> {
-    let host_name = &settings.node.host_name;
-    if settings.source.is_empty() {
-        return vec![Source {
-            name: "default".into(),
-            bind_v4: None,
-            bind_v6: None,
-            ehlo: host_name.clone(),
-        }];
+pub(super) fn check_options(settings: &Settings) -> CheckOptions {
+    CheckOptions {
+        blocklists: settings.checks.blocklists.clone(),
+        probes: settings.checks.probes.clone(),
+        preference: settings.delivery.preference,
     }
-    let source = |setting: &config::SourceSettings| Source {
-        name: setting.name.clone(),
-        bind_v4: setting.address.iter().find_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        }),
-        bind_v6: setting.address.iter().find_map(|address| match address {
-            IpAddr::V6(address) => Some(*address),
-            IpAddr::V4(_) => None,
-        }),
-        ehlo: setting.ehlo.clone().unwrap_or_else(|| host_name.clone()),
-    };
-    settings.source.iter().map(source).collect()
 }
 
-fn deliver_options(settings: &Settings) -> DeliverOptions {
+pub(super) fn deliver_options(settings: &Settings) -> DeliverOptions {
     let delivery = &settings.delivery;
     DeliverOptions {
         connect_wait: delivery.connect_wait,

@@ -68,6 +68,7 @@ impl Desk {
             schedule: None,
             reload: None,
             classifier: None,
+            checker: None,
             webhooks: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),

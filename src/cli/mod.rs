@@ -17,10 +17,12 @@ mod domain;
 mod limit;
 mod migrate;
 mod organization;
+mod pool;
 mod queue;
 mod report;
 mod screen;
 mod serve;
+mod source;
 mod suppression;
 mod user;
 mod webhook;
@@ -64,6 +66,12 @@ enum Command {
     /// Domains that may be sent from.
     #[command(subcommand)]
     Domain(domain::Domain),
+    /// Where mail leaves from.
+    #[command(subcommand)]
+    Source(source::Source),
+    /// Which sources carry which mail.
+    #[command(subcommand)]
+    Pool(pool::Pool),
     /// People who sign in.
     #[command(subcommand)]
     User(user::User),
@@ -180,6 +188,8 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Queue(queue) => queue::run(queue, load()?),
         Command::Credential(credential) => credential::run(credential, load()?),
         Command::Domain(domain) => domain::run(domain, load()?),
+        Command::Source(source) => source::run(source, load()?),
+        Command::Pool(pool) => pool::run(pool, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
         Command::Limit(limit) => limit::run(limit, load()?),
@@ -236,7 +246,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 50] = [
+    const VERBS: [(&str, &[&str]); 65] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -258,6 +268,21 @@ mod tests {
         ("organization list", &["organizations_list"]),
         ("organization suspend", &["organizations_suspend"]),
         ("organization resume", &["organizations_resume"]),
+        ("source add", &["sources_add"]),
+        ("source list", &["sources_list"]),
+        ("source show", &["sources_show"]),
+        ("source test", &["sources_test"]),
+        ("source suspend", &["sources_set_state"]),
+        ("source resume", &["sources_set_state"]),
+        ("source override", &["sources_set_override"]),
+        ("source remove", &["sources_remove"]),
+        ("pool add", &["pools_add", "pools_put_member"]),
+        ("pool list", &["pools_list"]),
+        ("pool show", &["pools_list"]),
+        ("pool put", &["pools_put_member"]),
+        ("pool take", &["pools_remove_member"]),
+        ("pool remove", &["pools_remove"]),
+        ("pool rule", &["pools_rules", "pools_put_rule", "pools_remove_rule"]),
         ("dkim new", &["dkim_create"]),
         ("dkim list", &["dkim_list"]),
         ("config sample", &[]),

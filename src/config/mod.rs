@@ -43,6 +43,11 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+/// Lists that may be asked without a contract and that large operators heed.
+fn default_blocklists() -> Vec<String> {
+    ["zen.spamhaus.org", "b.barracudacentral.org", "bl.spamcop.net"].map(str::to_owned).into()
+}
+
 /// The example that stands in the sample.
 fn example_network() -> Network {
     let loopback = Network::parse("127.0.0.0/8");
@@ -78,6 +83,8 @@ settings! {
         log: Log = Log::default(), Table, Restart;
         /// `[[trusted]]`
         trusted: Vec<Trusted> = Vec::new(), Items, Restart;
+        /// `[checks]`
+        checks: Checks = Checks::default(), Table, Restart;
         /// `[[source]]`
         source: Vec<SourceSettings> = Vec::new(), Items, Restart;
         /// `[[route]]`
@@ -265,14 +272,38 @@ settings! {
         credential: String = "newsletter".into(), Text, Restart;
     }
 
-    /// One of our addresses, or one of each family, that mail leaves from.
+    /// Where mail leaves from: one of our addresses, or one of each family, or a relay.
     SourceSettings {
         /// What it is called in lists and logs.
         name: String = "first".into(), Text, Restart;
         /// At most one IPv4 and one IPv6 address of this host.
         address: Vec<IpAddr> = Vec::new(), Address, Restart;
+        /// What the world sees instead of them, behind NAT.
+        public_address: Vec<IpAddr> = Vec::new(), Address, Restart;
         /// The name it gives in EHLO; empty: the host name.
         ehlo: Option<String> = None, Name, Restart;
+        /// Instead of an address: a service that takes our mail.
+        relay: Option<RelaySettings> = None, Table, Restart;
+    }
+
+    /// A service that takes mail from us.
+    RelaySettings {
+        /// The service's host.
+        host: String = String::new(), Name, Restart;
+        /// The host's port.
+        port: u16 = 587, Port, Restart, 1..=65535;
+        /// none, opportunistic, required, verified or implicit.
+        tls: TlsMode = TlsMode::Verified, Word, Restart;
+        /// How to sign in.
+        auth: Option<RouteAuth> = None, Table, Restart;
+    }
+
+    /// The checks of sources, on start and every hour.
+    Checks {
+        /// DNSBL zones that are asked for our addresses.
+        blocklists: Vec<String> = default_blocklists(), Text, Restart;
+        /// Hosts with ports that each source must reach while no mail of its own shows that it can.
+        probes: Vec<String> = Vec::new(), Text, Restart;
     }
 
     /// Where mail for some domains goes instead of their MX, or how it must go there.

@@ -188,8 +188,18 @@ fn sources(settings: &Settings, reader: &mut Reader<'_>) {
     let mut names: HashMap<&str, usize> = HashMap::new();
     for (index, source) in settings.source.iter().enumerate() {
         let at = format!("source[{index}]");
-        required(&at, &["name", "address"], reader);
+        required(&at, &["name"], reader);
         unique_name(&at, &source.name, names.insert(&source.name, index), reader);
+        match &source.relay {
+            None => required(&at, &["address"], reader),
+            Some(relay) if source.address.is_empty() => {
+                domain(&format!("{at}.relay.host"), &relay.host, reader);
+            }
+            Some(_) => {
+                let text = "a source is an address or a relay, not both".to_owned();
+                reader.wrong_at(&format!("{at}.relay"), text);
+            }
+        }
         let of_v4 = source.address.iter().filter(|address| address.is_ipv4()).count();
         if of_v4 > 1 || source.address.len() - of_v4 > 1 {
             let text = "at most one address of each family; make a source for each".to_owned();

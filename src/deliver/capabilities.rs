@@ -50,6 +50,27 @@ impl Capabilities {
         found
     }
 
+    /// The keywords, as the host could have said them.
+    pub(super) fn words(&self) -> Vec<String> {
+        let plain = [
+            (self.pipelining, "PIPELINING"),
+            (self.chunking, "CHUNKING"),
+            (self.eight_bit, "8BITMIME"),
+            (self.smtputf8, "SMTPUTF8"),
+            (self.dsn, "DSN"),
+            (self.starttls, "STARTTLS"),
+        ];
+        let mut words: Vec<String> = plain
+            .iter()
+            .filter(|(is_there, _)| *is_there)
+            .map(|(_, word)| (*word).to_owned())
+            .collect();
+        words.extend(self.size_max.map(|max| format!("SIZE {max}")));
+        words.extend(self.recipients_max.map(|max| format!("LIMITS RCPTMAX={max}")));
+        words.extend(self.mails_max.map(|max| format!("LIMITS MAILMAX={max}")));
+        words
+    }
+
     fn read_limit(&mut self, word: &str) {
         let Some((name, value)) = word.split_once('=') else { return };
         match name.to_ascii_uppercase().as_str() {

@@ -8,6 +8,7 @@
 mod capabilities;
 mod connection;
 mod dialogue;
+mod egress;
 mod flight;
 mod line;
 mod open;
@@ -23,22 +24,36 @@ use std::time::Duration;
 
 use self::capabilities::Capabilities;
 use self::connection::Standing;
+pub use self::egress::{SourceFault, Trial};
 use self::line::Line;
 use self::secure::TlsConfigs;
 use crate::clock::Clock;
 use crate::model::*;
 
-/// One of our addresses with its EHLO name.
+/// Where mail leaves from: one of our addresses with its EHLO name, or a relay. Both are used in
+/// the same way; `egress.rs` has what can be asked of either.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
+    pub id: SourceId,
     pub name: String,
     /// Bound before connecting; a family without an address is left to the system.
     pub bind_v4: Option<std::net::Ipv4Addr>,
     pub bind_v6: Option<std::net::Ipv6Addr>,
     pub ehlo: String,
+    /// Everything goes there, whatever hosts the recipient's domain has.
+    pub relay: Option<Arc<Relay>>,
 }
 
-#[derive(Clone)]
+/// Another's service that takes mail from us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    pub host: String,
+    pub port: u16,
+    pub tls: TlsMode,
+    pub auth: Option<Arc<RelayAuth>>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
 pub struct RelayAuth {
     pub mechanism: RelayMechanism,
     pub user: String,

@@ -369,7 +369,7 @@ mod tests {
             name: "a".into(),
             bind_v4: v4.then_some(std::net::Ipv4Addr::LOCALHOST),
             bind_v6: v6.then_some(std::net::Ipv6Addr::LOCALHOST),
-            ehlo: "a.example".into(),
+            ..Source::default()
         }
     }
 

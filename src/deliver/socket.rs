@@ -104,8 +104,7 @@ mod tests {
 
     #[test]
     fn a_source_with_one_family_does_not_use_the_other() {
-        let mut source =
-            Source { name: "a".into(), bind_v4: None, bind_v6: None, ehlo: "mail.example".into() };
+        let mut source = Source { name: "a".into(), ..Source::default() };
         let v4: IpAddr = [192, 0, 2, 1].into();
         let v6: IpAddr = std::net::Ipv6Addr::LOCALHOST.into();
         assert_eq!((source.bind_for(v4), source.bind_for(v6)), (Ok(None), Ok(None)));

@@ -105,6 +105,22 @@ impl Asker {
         .await
     }
 
+    pub(super) fn resolver(&self) -> &TokioResolver {
+        &self.resolver
+    }
+
+    /// Names, lower-cased, without their last dot.
+    pub(super) async fn ptr(&self, name: &str) -> Result<Answer<String>, DnsFailure> {
+        self.ask(name, RecordType::PTR, |data| match data {
+            RData::PTR(ptr) => {
+                let name = ptr.0.to_ascii().to_ascii_lowercase();
+                Some(name.trim_end_matches('.').to_owned())
+            }
+            _ => None,
+        })
+        .await
+    }
+
     pub(super) async fn name_servers(&self, name: &str) -> Result<Answer<String>, DnsFailure> {
         self.ask(name, RecordType::NS, |data| match data {
             RData::NS(ns) => Some(ns.0.to_ascii().to_ascii_lowercase()),

@@ -7,6 +7,7 @@
 
 mod authority;
 mod cache;
+mod facts;
 mod lookup;
 mod mail_hosts;
 mod operators;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use self::authority::Authority;
 use self::cache::{Cache, Fresh};
+pub use self::facts::Covered;
 use self::lookup::{Answer, Asker};
 use self::mail_hosts::Exchanges;
 pub use self::operators::{

@@ -21,5 +21,8 @@ words! {
         /// Somebody or something has followed a link of a mail.
         Clicked = "clicked",
         Unsubscribed = "unsubscribed",
+        /// The checks of a source let it send, or say that it must not.
+        SourceGreen = "source_green",
+        SourceRed = "source_red",
     }
 }

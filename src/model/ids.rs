@@ -48,6 +48,8 @@ ids! {
     SourceId
     /// Sources chosen together.
     PoolId
+    /// Which mail goes by which pool.
+    PoolRuleId
     /// An address that is not written to.
     SuppressionId
     /// One row of the table of limits.
@@ -107,7 +109,19 @@ impl OperatorId {
     pub const TAIL: OperatorId = OperatorId(1);
 }
 
+impl SourceId {
+    /// What is used while no source is declared: the address that the system picks.
+    pub const SYSTEM: SourceId = SourceId(0);
+}
+
+impl PoolId {
+    /// For mail that no rule speaks of.
+    pub const DEFAULT: PoolId = PoolId(1);
+}
+
 impl OrganizationId {
+    /// In events that are about no organization.
+    pub const NOBODY: OrganizationId = OrganizationId(0);
     /// The organization that the first migration seeds.
     pub const FIRST: OrganizationId = OrganizationId(1);
 }

@@ -22,6 +22,7 @@ pub mod permission;
 pub mod reply;
 pub mod report;
 pub mod scope;
+pub mod source;
 pub mod state;
 pub mod suppression;
 pub mod time;
@@ -54,6 +55,10 @@ pub use outcome::{Blame, Outcome};
 pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
 pub use report::{FeedbackType, ReportKind};
+pub use source::{
+    Check, Finding, HealthState, PoolMatch, PoolMember, PoolRow, PoolRule, RelayKind, SourceHealth,
+    SourceKind, SourceOrigin, SourceRow, SourceState, Verdict,
+};
 pub use state::{State, Step, next};
 pub use suppression::{SuppressionReason, SuppressionScope};
 pub use time::Timestamp;

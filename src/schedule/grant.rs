@@ -7,12 +7,12 @@
 //! Knows not:  connections, outcomes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Shared;
 use super::park::{KEPT_FOR, Line, Park, Parks, Reach};
 use super::ready::line_of;
 use super::site::Site;
+use super::sources::Asked;
 use crate::deliver::Source;
 use crate::model::*;
 use crate::queue::Claimed;
@@ -56,39 +56,20 @@ impl Shared {
         }
     }
 
-    /// The next source that may send this and open a connection for it.
-    pub(super) fn choose(&self, attempt: &mut Attempt) -> Result<Origin, Refusal> {
-        let now = self.clock.now();
-        let turn = self.source_turn.fetch_add(1, Ordering::Relaxed);
-        let count = self.sources.len();
-        let mut denials: Vec<Denial> = Vec::new();
-        for place in 0..count {
-            let origin = &self.sources[(turn + place) % count];
-            attempt.source = origin.id;
-            let limits = &self.limits;
-            let asked =
-                limits.would_grant(attempt, now).and_then(|()| limits.would_open(attempt, now));
-            match asked {
-                Ok(()) => return Ok(origin.clone()),
-                Err(denial) => denials.push(*denial),
-            }
-        }
-        Err(Refusal::of_all(denials))
-    }
-
-    /// Whether a denial for this source is one for all of them.
-    pub(super) fn stop_of(&self, denial: &Denial, attempt: &Attempt) -> Stop {
+    /// Whether a denial for this source is one for all of its pool.
+    pub(super) fn stop_of(&self, denial: &Denial, attempt: &Attempt, claimed: &Claimed) -> Stop {
         let of_source = matches!(
             denial.scope.from,
             FromScope::Source(_) | FromScope::EachSource | FromScope::Pool(_)
         );
         let now = self.clock.now();
         let mut other = attempt.clone();
-        let mut others = self.sources.iter().filter(|origin| origin.id != attempt.source);
+        let mut others = self.free_sources(claimed, attempt).into_iter();
         let another = of_source
-            && others.any(|origin| {
-                other.source = origin.id;
-                self.limits.would_grant(&other, now).is_ok()
+            && others.any(|source| {
+                other.source = source;
+                source != attempt.source
+                    && self.limits.would_grant(&other, now).is_ok()
                     && self.limits.would_open(&other, now).is_ok()
             });
         if another { Stop::Source } else { Stop::Site }
@@ -109,9 +90,19 @@ impl Shared {
         if refusal.is_mixed {
             (park.reach, park.class) = (Reach::Line(line), None);
         }
-        site.untried(claimed);
         let is_connection = matches!(denial.metric, Metric::Connections | Metric::NewConnections);
-        if denial.until.is_none() && denial.value > 0 && is_connection {
+        let waits_for_release = denial.until.is_none() && denial.value > 0 && is_connection;
+        let pool = match refusal.is_mixed && !waits_for_release {
+            true => self.dividing_pool(&claimed[0], attempt.operator),
+            false => None,
+        };
+        site.untried(claimed);
+        if let Some(pool) = pool {
+            let is_same = |one: &Claimed| one.delivery.message.flow().class() == attempt.class;
+            self.put_off_pool(site, pool, attempt.operator, park.until, is_same).await;
+            return Shared::look(self, site);
+        }
+        if waits_for_release {
             if !self.limits.wait_for_release(attempt, denial, now) {
                 return Shared::look(self, site);
             }
@@ -140,6 +131,28 @@ impl Shared {
         }
     }
 
+    /// The mail's pool, where a park of its flow would stop mail of other pools.
+    pub(super) fn dividing_pool(&self, claimed: &Claimed, to: OperatorId) -> Option<PoolId> {
+        let asked = Asked { delivery: &claimed.delivery, operator: to };
+        self.sources.divides_flows().then(|| self.sources.pool_of(&asked).0)
+    }
+
+    /// The mail of one pool waits by its rows.
+    pub(super) async fn put_off_pool(
+        self: &Arc<Shared>,
+        site: &Arc<Site>,
+        pool: PoolId,
+        operator: OperatorId,
+        until: Timestamp,
+        is_meant: impl Fn(&Claimed) -> bool,
+    ) {
+        let back = site.drain_each(|one| {
+            let asked = Asked { delivery: &one.delivery, operator };
+            is_meant(one) && self.sources.pool_of(&asked).0 == pool
+        });
+        self.put_off(site, &back, until).await;
+    }
+
     /// For a lane alone: another source may send it.
     pub(super) fn park_for(&self, parks: &mut Parks, line: Line, denial: &Denial) {
         parks.add(Park::of(denial, line, self.clock.now()));
@@ -160,7 +173,7 @@ impl Refusal {
     }
 
     /// Of the denials, the one that ends first; there is one at least.
-    fn of_all(mut denials: Vec<Denial>) -> Refusal {
+    pub fn of_all(mut denials: Vec<Denial>) -> Refusal {
         denials.sort_by_key(|denial| denial.until.unwrap_or(Timestamp(i64::MAX)));
         let differs = |denial: &Denial| {
             let (own, first) = (&denial.scope, &denials[0].scope);

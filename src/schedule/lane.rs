@@ -5,6 +5,8 @@
 //!             the site where it belongs; a panic costs one try and is caught here.
 //! Knows not:  rows, the order of mail.
 
+mod ends;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +14,8 @@ use std::time::Duration;
 
 use super::Shared;
 use super::answered::Answered;
-use super::composed::{NotComposed, transaction_of};
+use super::choose::Unchosen;
+use super::composed::transaction_of;
 use super::grant::{Origin, Refusal, Stop};
 use super::limits::{Caps, Permit};
 use super::park::Parks;
@@ -21,11 +24,10 @@ use super::route::Routed;
 use super::seat::{Panicked, Seat, caught, permit};
 use super::settler::Settlement;
 use super::site::Site;
-use super::verdict;
-use crate::deliver::{Answer, Connection, ConnectionFacts, OpenFailure, Transaction};
-use crate::model::limits::PANICS_MAX;
+use crate::deliver::{Answer, Connection, ConnectionFacts, Transaction};
 use crate::model::*;
 use crate::queue::Claimed;
+use ends::deferred;
 
 /// Before a ledger that did not answer is asked again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -139,21 +141,30 @@ impl Lane {
         if now >= claimed[0].delivery.message.expires_at {
             return Some(Granted { claimed, attempt, permit: None });
         }
-        if self.origin.is_none() {
-            match shared.choose(&mut attempt) {
-                Ok(origin) => self.origin = Some(origin),
-                Err(refusal) => {
-                    shared.refuse(&self.site, claimed, &attempt, &refusal).await;
-                    return None;
-                }
+        let open = self.connection.as_ref().and(self.origin.as_ref()).map(|origin| origin.id);
+        let pool = match shared.choose(&claimed, &mut attempt, open).await {
+            Ok(chosen) => {
+                self.leave_from(chosen.origin).await;
+                chosen.pool
             }
-        }
+            Err(Unchosen::Denied(refusal)) => {
+                shared.refuse(&self.site, claimed, &attempt, &refusal).await;
+                return None;
+            }
+            Err(Unchosen::NoSource(pool, none)) => {
+                let why = (pool.as_str(), &none);
+                let waits = shared.wait_for_source(&self.site, claimed, self.operator, why);
+                Box::pin(waits).await;
+                return None;
+            }
+        };
         self.caps = shared.limits.caps(&attempt, now);
         self.keep(&mut claimed, self.caps.recipients_per_message);
         let wanted = u64::try_from(claimed.len()).unwrap_or(u64::MAX);
         match shared.limits.reserve(&attempt, wanted, now) {
             Ok(permit) => {
                 self.keep(&mut claimed, Some(permit.count()));
+                shared.sources.count(pool, attempt.source, permit.count(), now);
                 Some(Granted { claimed, attempt, permit: Some(permit) })
             }
             Err(denial) => {
@@ -161,6 +172,18 @@ impl Lane {
                 None
             }
         }
+    }
+
+    /// The lane sends from there from now on; a connection from elsewhere, or of a source that was
+    /// declared anew, ends.
+    async fn leave_from(&mut self, origin: Origin) {
+        let same =
+            |own: &Origin| Arc::ptr_eq(&own.source, &origin.source) || own.source == origin.source;
+        if !self.origin.as_ref().is_some_and(same) {
+            self.quit().await;
+            self.parks = Parks::default();
+        }
+        self.origin = Some(origin);
     }
 
     /// Gives back what is beyond `count`.
@@ -174,8 +197,9 @@ impl Lane {
 
     async fn denied(&mut self, claimed: Vec<Claimed>, attempt: &Attempt, denial: Box<Denial>) {
         let shared = &self.shared;
-        if shared.stop_of(&denial, attempt) == Stop::Site {
-            let refusal = Refusal::of_one(denial);
+        if shared.stop_of(&denial, attempt, &claimed[0]) == Stop::Site {
+            let mut refusal = Refusal::of_one(denial);
+            refusal.is_mixed |= shared.sources.has_pools();
             return shared.refuse(&self.site, claimed, attempt, &refusal).await;
         }
         shared.park_for(&mut self.parks, line_of(&claimed[0]), &denial);
@@ -381,8 +405,13 @@ impl Lane {
             Err(denial) => return Err(Ended::Refused(denial)),
         };
         place.offer();
+        let target = match self.shared.router.target_for(&origin.source, target).await {
+            Ok(target) => target,
+            Err(failure) => return Err(self.no_relay(origin.id, claimed, failure).await),
+        };
         match self.shared.dialer.open(&target, &origin.source).await {
             Ok(connection) => {
+                self.shared.sources.connected(origin.id, true, self.shared.clock.now());
                 self.site.connected(origin.id);
                 self.place = Some(place);
                 self.shared.meters.connections.increment(1.0);
@@ -413,81 +442,4 @@ impl Lane {
     fn drop_connection(&mut self) {
         drop(self.take_connection());
     }
-
-    async fn not_open(&mut self, claimed: &[Claimed], failure: OpenFailure) -> Ended {
-        let reason = failure.outcome.text();
-        let now = self.shared.clock.now();
-        if self.site.is_open_elsewhere(now) {
-            return Ended::Untried;
-        }
-        tracing::info!(site = %self.site.id, host = failure.facts.host, source = self.source_name(),
-            reason, "no connection; the site waits");
-        let until = self.site.refused(now, &reason);
-        self.shared.empty(&self.site, until).await;
-        let answer = Answered {
-            outcomes: vec![failure.outcome; claimed.len()],
-            facts: &failure.facts,
-            dsn_passed_on: false,
-            dialogue: failure.dialogue.lines,
-            spent: Duration::ZERO,
-            pin: None,
-        };
-        Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
-    }
-
-    /// The same outcome for all, without a host to blame it on.
-    async fn without_host(&self, claimed: &[Claimed], outcome: Outcome) -> Ended {
-        let facts = ConnectionFacts { source: self.source_name(), ..Default::default() };
-        let answer = Answered {
-            outcomes: vec![outcome; claimed.len()],
-            facts: &facts,
-            dsn_passed_on: false,
-            dialogue: Vec::new(),
-            spent: Duration::ZERO,
-            pin: None,
-        };
-        Ended::Settled(self.shared.conclude(&self.site, claimed, answer).await)
-    }
-
-    /// Our own fault: deferred, so that it can be mended (P7).
-    async fn ourselves(&self, claimed: &[Claimed], reason: &str) -> Ended {
-        let message = claimed[0].delivery.message.id;
-        tracing::error!(%message, reason, "a mail cannot be sent for a reason of our own");
-        self.without_host(claimed, deferred(Blame::Ourselves, reason.to_owned())).await
-    }
-
-    async fn not_composed(&self, claimed: &[Claimed], none: NotComposed) -> Ended {
-        match none {
-            NotComposed::Settled(settlement) => Ended::Settled(*settlement),
-            NotComposed::Ourselves(why) => self.ourselves(claimed, &why).await,
-        }
-    }
-
-    /// Trying again cannot help: held for a person.
-    fn set_aside(&self, claimed: &[Claimed], reason: &str) -> Ended {
-        let message = claimed[0].delivery.message.id;
-        tracing::error!(%message, reason, "a mail is held: look at it with postroad queue show");
-        let now = self.shared.clock.now();
-        let settles = claimed.iter().map(|one| verdict::hold(&one.delivery, reason, now));
-        let site = self.site.clone();
-        Ended::Settled(Settlement::new(site, claimed, settles.collect(), None, None))
-    }
-
-    async fn panicked(&self, claimed: &[Claimed]) {
-        self.shared.meters.panics.increment(1);
-        let count = self.shared.count_panic(claimed[0].delivery.message.id);
-        let reason = "a fault of our own ended the attempt";
-        let ended = if count >= PANICS_MAX {
-            self.set_aside(claimed, "three attempts ended in a fault of our own")
-        } else {
-            self.ourselves(claimed, reason).await
-        };
-        if let Ended::Settled(settlement) = ended {
-            self.shared.settle(settlement).await;
-        }
-    }
-}
-
-fn deferred(blame: Blame, reason: String) -> Outcome {
-    Outcome::Deferred { reply: None, blame, reason }
 }

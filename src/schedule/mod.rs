@@ -8,6 +8,8 @@
 pub mod adaptive; // what a host says about the pace
 mod alarm;
 mod answered; // what an attempt brought
+pub mod checks;
+mod choose;
 mod composed; // a body or a recipe becomes a mail
 mod conclude;
 mod custody;
@@ -15,14 +17,18 @@ pub mod forecast; // when will it be done?
 pub mod governor; // from what was answered to limits, with a decision for each change
 mod grant; // limits are asked
 mod hand;
+pub mod health;
 mod lane;
 pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meaning;
 mod meters;
+mod orders; // what a person changes while it runs
 mod outlook; // what a look at a site says
 mod overdue;
 mod park; // what limits stop
+pub mod pick;
+pub mod presets;
 pub mod profiles;
 mod ready;
 mod replay;
@@ -33,6 +39,7 @@ mod seat; // a lane's place
 mod settler;
 mod site;
 mod small;
+pub mod sources;
 mod suppressed;
 mod unknown;
 mod unrouted;
@@ -52,13 +59,12 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
-use crate::deliver::{Dialer, Source};
+use crate::deliver::Dialer;
 use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
 use alarm::Alarm;
-use grant::Origin;
 use hand::Hand;
 use limits::Limits;
 use limits::budgets::Budgets;
@@ -67,6 +73,7 @@ use profiles::RetryProfiles;
 use route::Router;
 use settler::Settlement;
 use site::Site;
+use sources::Sources;
 use unknown::Unknown;
 
 #[derive(Clone, Debug)]
@@ -98,10 +105,9 @@ pub struct Shared {
     classifier: LiveClassifier,
     clock: Clock,
     options: ScheduleOptions,
+    sources: Arc<Sources>,
     limits: Limits,
     budgets: Budgets,
-    sources: Vec<Origin>,
-    source_turn: AtomicUsize,
     sites: DashMap<SiteId, Arc<Site>>,
     alarm: Alarm,
     connections: Arc<Semaphore>,
@@ -128,9 +134,9 @@ pub struct Parts {
     pub dialer: Dialer,
     pub composer: Composer,
     pub classifier: LiveClassifier,
+    pub sources: Arc<Sources>,
     pub limits: Limits,
     pub budgets: Budgets,
-    pub sources: Vec<Source>,
 }
 
 /// A handle on the running schedule.
@@ -156,6 +162,7 @@ impl Schedule {
         clock: Clock,
     ) -> Result<(Schedule, Tasks), QueueError> {
         let (sender, receiver) = mpsc::channel(settler::SETTLEMENTS_MAX);
+        parts.limits.set_pools(parts.sources.pools());
         let suppressions = Suppressions::new(parts.queue.store().clone(), clock.clone());
         let shared = Arc::new(Shared {
             queue: parts.queue,
@@ -165,10 +172,9 @@ impl Schedule {
             composer: parts.composer,
             classifier: parts.classifier,
             clock,
+            sources: parts.sources,
             limits: parts.limits,
             budgets: parts.budgets,
-            sources: origins(parts.sources),
-            source_turn: AtomicUsize::new(0),
             sites: DashMap::new(),
             alarm: Alarm::default(),
             connections: Arc::new(Semaphore::new(options.connections_max)),
@@ -199,19 +205,6 @@ impl Schedule {
         Ok((Schedule(shared), tasks))
     }
 
-    /// A person changed rows or routes: what is in memory ahead of its turn is read anew, and hosts
-    /// that gave no connection are asked again.
-    pub async fn reread(&self) {
-        let sites: Vec<Arc<Site>> = self.0.sites.iter().map(|entry| entry.clone()).collect();
-        for site in sites {
-            site.lift_block();
-            self.0.empty(&site, self.0.clock.now()).await;
-        }
-        if let Err(error) = self.0.poll().await {
-            tracing::warn!(%error, "waiting mail cannot be read now; tried again within a minute");
-        }
-    }
-
     /// What says what answers mean; who replaces it changes what holds from then on.
     pub fn classifier(&self) -> LiveClassifier {
         self.0.classifier.clone()
@@ -222,25 +215,12 @@ impl Schedule {
         self.0.sweep().await;
     }
 
-    /// Rows of limits have changed: what they stopped is asked again.
-    pub async fn reload_limits(&self) -> Result<(), QueueError> {
-        let rows = self.0.queue.store().limits().await.map_err(QueueError::from)?;
-        self.0.limits.replace(rows.into_iter().map(|row| row.limit).collect());
-        let sites: Vec<Arc<Site>> = self.0.sites.iter().map(|entry| entry.clone()).collect();
-        for site in sites {
-            site.unpark(self.0.clock.now());
-            Shared::look(&self.0, &site);
-        }
-        Ok(())
+    pub fn sources(&self) -> &Arc<Sources> {
+        &self.0.sources
     }
 
     pub fn limits(&self) -> &Limits {
         &self.0.limits
-    }
-
-    /// Takes new static routes.
-    pub fn replace_routes(&self, routes: route::Routes) {
-        self.0.router.replace(routes);
     }
 
     /// Lets attempts under way end, for at most `wait`, and writes all outcomes.
@@ -288,7 +268,8 @@ impl Schedule {
         let status = |site: &Arc<Site>| {
             let (lanes, ready, held) = site.counts();
             let block = site.block();
-            let mut limits: Vec<LimitId> = site.parks().iter().map(|park| park.limit).collect();
+            let mut limits: Vec<LimitId> =
+                site.parks().iter().filter_map(|park| park.limit).collect();
             limits.sort_unstable();
             limits.dedup();
             SiteStatus {
@@ -307,8 +288,7 @@ impl Schedule {
     }
 
     fn name_of(&self, source: SourceId) -> String {
-        let origin = self.0.sources.iter().find(|origin| origin.id == source);
-        origin.map_or_else(|| source.to_string(), |origin| origin.source.name.clone())
+        self.0.sources.name_of(source)
     }
 
     /// Nothing is in memory and nothing under way.
@@ -384,11 +364,6 @@ async fn run_budgets(shared: Arc<Shared>) {
             tracing::warn!(%error, "budgets are written again in a second");
         }
     }
-}
-
-fn origins(sources: Vec<Source>) -> Vec<Origin> {
-    let origin = |(source, id)| Origin { id: SourceId(id), source: Arc::new(source) };
-    sources.into_iter().zip(1..).map(origin).collect()
 }
 
 async fn run_sweeps(shared: Arc<Shared>) {

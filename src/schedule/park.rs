@@ -39,8 +39,8 @@ pub struct Park {
     pub until: Timestamp,
     /// Nothing but a release, or a person, opens it; `until` is only when it is asked again.
     pub is_open_ended: bool,
-    /// The limit that said so.
-    pub limit: LimitId,
+    /// The limit that said so; None where no source may send.
+    pub limit: Option<LimitId>,
 }
 
 impl Park {
@@ -65,7 +65,7 @@ impl Park {
         let own =
             (is_marketing && denial.metric == Metric::Messages).then_some(StreamClass::Marketing);
         let class = denial.scope.class.or(own);
-        Park { reach, class, until, is_open_ended, limit: denial.limit }
+        Park { reach, class, until, is_open_ended, limit: Some(denial.limit) }
     }
 
     pub fn covers(&self, line: &Line) -> bool {

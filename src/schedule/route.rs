@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 
 use super::small::Small;
 use crate::config;
-use crate::deliver::{RelayAuth, Target, TargetHost};
+use crate::deliver::{RelayAuth, Source, Target, TargetHost};
 use crate::dns::{DnsFailure, MailHosts, MxHost, OperatorName, Resolver, operator_of, site_key};
 use crate::model::*;
 use crate::store::{OperatorWish, SiteAt, Store, StoreError};
@@ -194,6 +194,43 @@ impl Router {
     pub fn replace(&self, routes: Routes) {
         self.routes.store(Arc::new(routes));
         self.known.invalidate_all();
+    }
+
+    /// A static route leads the domain's mail to a host, whoever its MX is.
+    pub fn is_static(&self, domain: &Domain) -> bool {
+        self.routes.load().find(domain).is_some_and(|route| route.host.is_some())
+    }
+
+    /// Where a source goes with mail that has these hosts.
+    pub async fn target_for(&self, source: &Source, hosts: Target) -> Result<Target, DnsFailure> {
+        let addresses = match &source.relay {
+            None => return Ok(hosts),
+            Some(relay) => self.resolver.addresses(&relay.host).await?,
+        };
+        if addresses.is_empty() {
+            return Err(DnsFailure(format!("the relay of {} has no address", source.name)));
+        }
+        Ok(source.target(hosts, &addresses))
+    }
+
+    /// Where a source would go with mail for a domain; a relay needs none.
+    pub async fn target_of(&self, source: &Source, to: Option<&Domain>) -> Result<Target, String> {
+        let nowhere = Target {
+            hosts: Vec::new(),
+            tls: TlsMode::Opportunistic,
+            preference: self.options.preference,
+            auth: None,
+        };
+        let hosts = match (to, &source.relay) {
+            (_, Some(_)) => nowhere,
+            (None, None) => return Err("name a domain to try it with".to_owned()),
+            (Some(domain), None) => match self.route(domain).await {
+                Ok(Routed::To { target, .. }) => target,
+                Ok(Routed::Never(outcome)) => return Err(outcome.text()),
+                Err(failure) => return Err(failure.to_string()),
+            },
+        };
+        self.target_for(source, hosts).await.map_err(|failure| failure.to_string())
     }
 
     /// Without asking anybody.

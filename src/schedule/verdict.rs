@@ -214,7 +214,7 @@ pub fn fields(facts: &ConnectionFacts, outcome: &Outcome, tries: u32, millisecon
 }
 
 /// At most `REPLY_TEXT_BYTES_MAX` octets, cut between characters.
-fn clipped(text: String) -> String {
+pub fn clipped(text: String) -> String {
     clipped_to(text, REPLY_TEXT_BYTES_MAX)
 }
 

@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::ready::line_of;
 use super::site::Site;
-use super::{Schedule, Shared};
+use super::{Schedule, Shared, choose};
 use crate::model::limits::READY_MAX;
 use crate::model::state::words;
 use crate::model::*;
@@ -30,6 +31,8 @@ words! {
         Routing = "routing",
         /// Its hosts gave no connection.
         Host = "host",
+        /// No source of its pool may send it.
+        Source = "source",
         /// A person, a suspension or a rule holds it.
         Held = "held",
         /// The daemon itself is at its limits.
@@ -149,7 +152,7 @@ impl Schedule {
         site: SiteId,
     ) -> Result<Option<Vec<Reason>>, QueueError> {
         let shared = &self.0;
-        let Some(origin) = shared.sources.iter().find(|one| one.source.name == source) else {
+        let Some(origin) = shared.sources.by_name_or_system(source) else {
             return Ok(None);
         };
         // A name that is nobody's (RFC 2606): limits of one domain are no limits of the lane.
@@ -159,7 +162,7 @@ impl Schedule {
         let mut reasons = shared.reasons_at(site);
         for class in StreamClass::ALL {
             let attempt = Attempt {
-                source: origin.id,
+                source: origin,
                 operator,
                 site,
                 domain: nobodys.clone(),
@@ -209,7 +212,10 @@ impl Shared {
         reasons.extend(self.reasons_at(site));
         let operator = self.router.operator(site).await.map_err(QueueError::from)?;
         let claimed = Claimed { delivery, body: None };
-        reasons.extend(self.limits_for(&claimed, site, operator).await?);
+        let line = line_of(&claimed);
+        let parks = handle.as_ref().map(|handle| handle.parks()).unwrap_or_default();
+        let again = parks.iter().filter(|park| park.covers(&line)).map(|park| park.until).min();
+        reasons.extend(self.sources_say(&claimed, (site, operator), again).await?);
         // Asked last: a limit may be used up by the very attempt that is being made.
         let id = claimed.delivery.id;
         if handle.as_ref().is_some_and(|handle| handle.is_under_way(id)) {
@@ -241,26 +247,36 @@ impl Shared {
         reasons
     }
 
-    /// What limits say, if no source is free of them.
-    async fn limits_for(
+    /// What the sources of its pool say and what limits say of them, if none may send it; `again`:
+    /// when it is looked at again.
+    async fn sources_say(
         &self,
         claimed: &Claimed,
-        site: SiteId,
-        operator: OperatorId,
+        (site, operator): (SiteId, OperatorId),
+        again: Option<Timestamp>,
     ) -> Result<Vec<Reason>, QueueError> {
         let now = self.clock.now();
+        let mut attempt = self.attempt_of(claimed, site, operator, SourceId::SYSTEM);
+        let mut denied: Vec<(SourceId, Vec<Denial>)> = Vec::new();
+        let (pool, picked) = self.would_pick(claimed, &attempt.clone(), |source| {
+            attempt.source = source;
+            let denials = self.limits.explain(&attempt, now);
+            let Some(first) = denials.first() else { return Ok(()) };
+            let first = Box::new(first.clone());
+            denied.push((source, denials));
+            Err(first)
+        });
+        let Err(none) = picked else { return Ok(Vec::new()) };
         let operator_name = self.name_of_operator(operator).await?;
         let mut reasons = Vec::new();
-        for origin in &self.sources {
-            let attempt = self.attempt_of(claimed, site, operator, origin.id);
-            let denials = self.limits.explain(&attempt, now);
-            if denials.is_empty() {
-                return Ok(Vec::new());
-            }
-            let name = &origin.source.name;
-            reasons.extend(
-                denials.iter().map(|denial| Reason::of_limit(denial, name, &operator_name)),
-            );
+        for (source, denials) in &denied {
+            let name = self.sources.name_of(*source);
+            let told = denials.iter().map(|one| Reason::of_limit(one, &name, &operator_name));
+            reasons.extend(told);
+        }
+        if denied.len() < none.0.len() || none.0.is_empty() {
+            let text = choose::reason_of(&pool, &none);
+            reasons.push(Reason::new(ReasonKind::Source, text, none.until().or(again)));
         }
         reasons.sort();
         reasons.dedup();

@@ -23,6 +23,7 @@ use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::rows::DkimKeyRow;
+use super::sources::{self, SourceChange};
 use super::suppressions::{self, SuppressionChange};
 use super::tallies::{self, Tally, Tracked};
 use super::templates::{self, TemplateChange};
@@ -65,6 +66,7 @@ pub enum Change {
     },
     RemoveSegment(SegmentId),
     Classification(ClassificationChange),
+    Sources(SourceChange, Timestamp),
     Limits(LimitChange),
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
@@ -218,6 +220,7 @@ async fn write(
             rows(connection.execute(&DELETE_SEGMENT, values).await?)
         }
         Change::Classification(change) => rows(classification::write(connection, change).await?),
+        Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,

@@ -42,6 +42,7 @@ migrations! {
     (10, "0010_contacts"),
     (11, "0011_imports"),
     (12, "0012_templates"),
+    (13, "0013_pools"),
     (30, "0030_campaigns"),
     (31, "0031_readers"),
     (40, "0040_postal"),

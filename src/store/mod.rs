@@ -37,6 +37,7 @@ mod plan; // what a batch writes, decided before it is written
 mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
+mod sources; // sources, pools and their rules
 mod suppressions; // addresses that are not written to
 mod tallies; // what became of campaigns
 mod templates; // templates and layouts
@@ -65,6 +66,7 @@ pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
 pub use rows::*;
 pub use search::{FoundPage, Search};
+pub use sources::{SourceChange, SourceGiven, SourceTables};
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
@@ -382,6 +384,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(organizations::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
+    all.extend(sources::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);

@@ -20,6 +20,9 @@ pub static INSERT_STREAM: Statement = Statement::new(
     "INSERT INTO streams (id, organization, name, class, created_at) VALUES ($1, $2, $3, $4, $5)",
 );
 
+pub static RENAME_ORGANIZATION: Statement =
+    Statement::new("UPDATE organizations SET name = $2 WHERE id = $1");
+
 pub static SUSPEND: Statement = Statement::new(
     "UPDATE organizations SET suspended_at = $2, suspended_reason = $3 \
      WHERE id = $1 AND suspended_at IS NULL",
@@ -51,6 +54,7 @@ pub static USE_CREDENTIAL: Statement = Statement::new(
 pub static ALL: &[&Statement] = &[
     &INSERT_ORGANIZATION,
     &INSERT_STREAM,
+    &RENAME_ORGANIZATION,
     &SUSPEND,
     &RESUME,
     &ROTATE_CREDENTIAL,
@@ -100,6 +104,16 @@ impl Store {
         self.write(vec![RowWrite::new(&INSERT_STREAM, values)]).await?;
         let (name, class) = (name.to_owned(), class.word().to_owned());
         Ok(StreamRow { id: StreamId(id), organization, name, class })
+    }
+
+    /// `Duplicate("organizations_name")` when the name is taken.
+    pub async fn rename_organization(
+        &self,
+        organization: OrganizationId,
+        name: &str,
+    ) -> Result<()> {
+        let values = vec![organization.0.into(), name.into()];
+        self.write(vec![RowWrite::new(&RENAME_ORGANIZATION, values)]).await.map(drop)
     }
 
     /// False when there is no such organization or it is suspended already.

@@ -36,7 +36,12 @@ use crate::wire::network::{Network, NetworkError};
 const HOST_NAME: &str = "mail.shop.test";
 const FROM: &str = "hello@shop.test";
 /// The daemon's own address in the simulated internet.
-const SOURCE_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
+/// The first is the default pool's, the others carry marketing (`seed.rs`).
+const SOURCES: [(&str, Ipv4Addr); 3] = [
+    ("demo", Ipv4Addr::new(127, 0, 1, 1)),
+    ("news-1", Ipv4Addr::new(127, 0, 1, 2)),
+    ("news-2", Ipv4Addr::new(127, 0, 1, 3)),
+];
 /// Sample mails a minute when nobody said how many and no script is watching.
 const TRAFFIC_DEFAULT: u32 = 6;
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -302,12 +307,17 @@ fn settings(place: &Place, ports: &Ports, world: &World) -> Result<Settings, Dem
     settings.delivery.allowed_networks = vec![Network::parse("127.0.0.0/8")?];
     settings.dns.servers = vec![world.dns().address()];
     settings.dns.authority_port = world.dns().address().port();
-    settings.source = vec![SourceSettings {
-        name: "demo".to_owned(),
-        address: vec![SOURCE_ADDRESS.into()],
-        ehlo: Some(HOST_NAME.to_owned()),
-    }];
+    settings.source = SOURCES.iter().map(source).collect();
     Ok(settings)
+}
+
+fn source((name, address): &(&str, Ipv4Addr)) -> SourceSettings {
+    SourceSettings {
+        name: (*name).to_owned(),
+        address: vec![(*address).into()],
+        ehlo: Some(HOST_NAME.to_owned()),
+        ..SourceSettings::default()
+    }
 }
 
 /// Enough for the operator's commands to find the daemon: `postroad --config FILE queue list`.
@@ -369,7 +379,7 @@ fn tell(ready: &Ready<'_>, place: &Place, operators: &[Operator], options: &Demo
     println!("Postroad runs in the midst of a simulated internet; nothing leaves this machine.\n");
     println!("  Submission (STARTTLS, AUTH)  {submission}");
     println!("  Submission (TLS, AUTH)       {}", or_none(&ready.submissions));
-    println!("  HTTP                         {}", or_none(&ready.http));
+    println!("  Panel and API                {}", or_none(&ready.http));
     println!("  User, password               {}, {}", ready.smtp_user, ready.smtp_password);
     println!(
         "  Administrator, password      {}, {}",

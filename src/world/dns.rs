@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use parking_lot::{Mutex, RwLock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,6 +39,8 @@ pub enum Data {
     Mx(u16, String),
     Address(IpAddr),
     Alias(String),
+    /// PTR: the name of an address.
+    Pointer(String),
     Text(String),
     NameServer(String),
 }
@@ -307,6 +309,7 @@ fn record(data: &Data, kind: RecordType) -> Option<RData> {
         }
         (Data::Address(IpAddr::V4(address)), RecordType::A) => Some(RData::A(A(*address))),
         (Data::Address(IpAddr::V6(address)), RecordType::AAAA) => Some(RData::AAAA(AAAA(*address))),
+        (Data::Pointer(host), RecordType::PTR) => Some(RData::PTR(PTR(absolute(host)?))),
         (Data::Text(text), RecordType::TXT) => Some(RData::TXT(TXT::new(strings(text)))),
         (Data::NameServer(host), RecordType::NS) => Some(RData::NS(NS(absolute(host)?))),
         (Data::Alias(host), _) => Some(RData::CNAME(CNAME(absolute(host)?))),

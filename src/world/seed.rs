@@ -18,9 +18,14 @@ use crate::auth;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::dkim;
-use crate::model::{CredentialRules, Domain, OrganizationId, Permission, Role, SessionId};
-use crate::store::{DkimKeyRow, Location, Store, StoreError};
+use crate::model::{
+    CredentialRules, Domain, OrganizationId, Permission, PoolId, PoolMatch, Role, SessionId,
+    SourceKind, SourceOrigin,
+};
+use crate::store::{DkimKeyRow, Location, SourceChange, SourceGiven, Store, StoreError};
 
+/// A pool, and the stream that it carries.
+const MARKETING: &str = "marketing";
 const SECRETS_FILE: &str = "demo-secrets.json";
 /// Names tried for the credential: `demo`, `demo-2` …
 const NAMES_MAX: u32 = 1_000;
@@ -60,12 +65,38 @@ async fn fill(store: &Store, settings: &Settings, clock: &Clock) -> Result<Seed,
     let file = settings.node.data_dir.join(SECRETS_FILE);
     let secrets = credential(store, &file).await?;
     let secrets = administrator(store, &file, secrets).await?;
+    pools(store, settings).await?;
     let mut keys = keys_of(store, &domain).await?;
     if keys.is_empty() {
         make_keys(store, &settings.node.dkim_dir, &domain, clock).await?;
         keys = keys_of(store, &domain).await?;
     }
     Ok(Seed { secrets, keys })
+}
+
+/// Marketing has sources of its own, so that it cannot harm those of other mail.
+async fn pools(store: &Store, settings: &Settings) -> Result<(), StoreError> {
+    if store.source_tables().await?.pools.iter().any(|pool| pool.name == MARKETING) {
+        return Ok(());
+    }
+    let pool = PoolId(store.change_sources(SourceChange::AddPool(MARKETING.to_owned())).await?);
+    for setting in settings.source.iter().skip(1) {
+        let given = SourceGiven {
+            name: setting.name.clone(),
+            origin: SourceOrigin::Config,
+            ehlo: setting.ehlo.clone().unwrap_or_else(|| settings.node.host_name.clone()),
+            kind: SourceKind::Address { bind: setting.address.clone(), public: Vec::new() },
+            pool: Some(pool),
+        };
+        store.change_sources(SourceChange::Put(Box::new(given))).await?;
+    }
+    let streams = store.streams().await?;
+    let stream = streams.iter().find(|stream| stream.name == MARKETING).map(|stream| stream.id);
+    if stream.is_some() {
+        let matches = Box::new(PoolMatch { stream, ..PoolMatch::default() });
+        store.change_sources(SourceChange::PutRule { position: 10, pool, matches }).await?;
+    }
+    Ok(())
 }
 
 async fn keys_of(store: &Store, domain: &Domain) -> Result<Vec<DkimKeyRow>, StoreError> {

@@ -86,6 +86,7 @@ impl TestApi {
             schedule: None,
             reload: None,
             classifier: None,
+            checker: None,
             clock: clock.clone(),
             webhooks: None,
             dkim_dir: directory.path().join("dkim-keys"),

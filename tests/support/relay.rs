@@ -106,6 +106,10 @@ impl TestRelay {
         &self.clock
     }
 
+    pub fn app(&self) -> &App {
+        self.app.as_ref().expect("runs")
+    }
+
     pub fn store(&self) -> &Store {
         &self.reader
     }
@@ -273,7 +277,13 @@ impl TestRelay {
             if let Some(opens) = self.rests(&owed).await {
                 return opens.into_iter().min();
             }
-            assert!(started.elapsed() < PATIENCE, "still due: {owed:#?}");
+            if started.elapsed() >= PATIENCE {
+                let mut reasons = Vec::new();
+                for delivery in owed.iter().take(3) {
+                    reasons.push(self.why(delivery.id).await);
+                }
+                panic!("still due: {owed:#?}, because of {reasons:#?}");
+            }
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
@@ -297,7 +307,11 @@ impl TestRelay {
                         | ReasonKind::Retry
                         | ReasonKind::NotBefore
                 );
-                waits && reason.until.is_none_or(|until| until > self.clock.now())
+                // Without a source it is looked at again and again: the moment is what tells it
+                // from one that is about to be looked at.
+                let is_parked = reason.kind == ReasonKind::Source && reason.until.is_some();
+                let ahead = reason.until.is_none_or(|until| until > self.clock.now());
+                (waits || is_parked) && ahead
             };
             if !reasons.iter().any(rests) {
                 return None;
@@ -451,6 +465,7 @@ fn settings(mx: &FakeMx, directory: &std::path::Path) -> Settings {
         name: "only".to_owned(),
         address: vec![SOURCE.into()],
         ehlo: Some(HOST_NAME.to_owned()),
+        ..SourceSettings::default()
     }];
     settings
 }

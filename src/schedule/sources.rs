@@ -1,0 +1,627 @@
+//! The sources as they are now: what is declared, what their checks said, what they have carried.
+//!
+//! Owns:       the tables of sources and pools in memory, the counts of a window, who is set aside.
+//! Promises:   the first rule that matches a mail says its pool; a pool without sources gives a
+//!             reason and no mail; reading anew loses no counts.
+//! Knows not:  limits, SQL, sockets.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::pick::{Bar, Candidate};
+use crate::deliver::{Relay, RelayAuth, Source, SourceFault};
+use crate::model::*;
+use crate::store::{ClaimedDelivery, SourceTables};
+
+/// Weights and shares hold over so long.
+pub const WINDOW: Duration = Duration::from_secs(3600);
+/// How long a source that could not connect is left alone.
+pub const SET_ASIDE: Duration = Duration::from_secs(60);
+/// Pairs of source and site set aside at the same time; beyond it the list begins anew.
+const SET_ASIDE_MAX: usize = 50_000;
+/// How long a connection shows that the way out is open.
+const REACH_WINDOW: Duration = Duration::from_secs(2 * 3600);
+/// Failures in a row without any success that say it is not: single sites are often down.
+const FAILURES_MIN: u32 = 10;
+const REACH_MAX: usize = 10_000;
+/// Of a relay's password.
+const SECRET_BYTES_MAX: usize = 16 * 1024;
+
+/// The tables, ready to be asked.
+#[derive(Debug)]
+struct Known {
+    tables: SourceTables,
+    sources: HashMap<SourceId, Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    row: SourceRow,
+    source: Arc<Source>,
+    health: Option<SourceHealth>,
+    /// Its secret cannot be read.
+    fault: Option<String>,
+}
+
+#[derive(Default)]
+struct Counts {
+    window: i64,
+    sent: HashMap<(PoolId, SourceId), u64>,
+}
+
+/// What the source's own connections say of the way out.
+#[derive(Clone, Debug, Default)]
+struct Reach {
+    reached_at: Option<Timestamp>,
+    failed_at: Option<Timestamp>,
+    /// In a row.
+    failures: u32,
+}
+
+/// Who is left alone, at a site or anywhere; until when and why.
+type Aside = HashMap<(SourceId, Option<SiteId>), (Timestamp, String)>;
+
+/// One for the whole daemon.
+pub struct Sources {
+    known: ArcSwap<Known>,
+    counts: Mutex<Counts>,
+    reach: Mutex<HashMap<SourceId, Reach>>,
+    aside: Mutex<Aside>,
+    /// What is used while nothing is declared.
+    system: Arc<Source>,
+    /// A source must be checked before it sends.
+    is_checked: bool,
+    /// Secrets of sources that the settings declare, by name.
+    secrets: HashMap<String, String>,
+}
+
+/// What a rule can ask of a mail.
+pub struct Asked<'a> {
+    pub delivery: &'a ClaimedDelivery,
+    pub operator: OperatorId,
+}
+
+impl Sources {
+    pub fn new(
+        tables: SourceTables,
+        host_name: &str,
+        secrets: HashMap<String, String>,
+        is_checked: bool,
+    ) -> Sources {
+        let system = Arc::new(Source {
+            id: SourceId::SYSTEM,
+            name: "default".to_owned(),
+            ehlo: host_name.to_owned(),
+            ..Source::default()
+        });
+        let known = ArcSwap::from_pointee(Known::of(tables, &secrets));
+        let (counts, reach, aside) = Default::default();
+        Sources { known, counts, reach, aside, system, is_checked, secrets }
+    }
+
+    /// Takes what the ledger holds now.
+    pub fn replace(&self, tables: SourceTables) {
+        self.known.store(Arc::new(Known::of(tables, &self.secrets)));
+    }
+
+    /// Whoever was set aside is tried again.
+    pub fn forget_set_aside(&self) {
+        self.aside.lock().clear();
+    }
+
+    /// As an attempt needs it; None when it was removed meanwhile.
+    pub fn source(&self, id: SourceId) -> Option<Arc<Source>> {
+        if id == SourceId::SYSTEM {
+            return Some(self.system());
+        }
+        self.known.load().sources.get(&id).map(|entry| entry.source.clone())
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<SourceId> {
+        let known = self.known.load();
+        known.sources.values().find(|entry| entry.row.name == name).map(|entry| entry.row.id)
+    }
+
+    pub fn by_name_or_system(&self, name: &str) -> Option<SourceId> {
+        self.all().iter().find(|source| source.name == name).map(|source| source.id)
+    }
+
+    pub fn name_of(&self, id: SourceId) -> String {
+        self.source(id).map_or_else(|| id.to_string(), |source| source.name.clone())
+    }
+
+    /// Everything declared, for those who check and show it.
+    pub fn rows(&self) -> Vec<(SourceRow, Arc<Source>, Option<SourceHealth>)> {
+        let known = self.known.load();
+        let one = |entry: &Entry| (entry.row.clone(), entry.source.clone(), entry.health.clone());
+        let mut rows: Vec<_> = known.sources.values().map(one).collect();
+        rows.sort_by_key(|(row, ..)| row.id);
+        rows
+    }
+
+    /// Rules lead to other pools than the default one.
+    pub fn has_pools(&self) -> bool {
+        !self.known.load().tables.rules.is_empty()
+    }
+
+    /// Mails of one flow may have different pools.
+    pub fn divides_flows(&self) -> bool {
+        let known = self.known.load();
+        let divides = |rule: &PoolRule| {
+            let PoolMatch { sender, recipient_domain, tag, credential, .. } = &rule.matches;
+            sender.is_some() || recipient_domain.is_some() || tag.is_some() || credential.is_some()
+        };
+        known.tables.rules.iter().any(divides)
+    }
+
+    /// All that is declared, or what is used while nothing is.
+    pub fn all(&self) -> Vec<Arc<Source>> {
+        let known = self.known.load();
+        if known.sources.is_empty() {
+            return vec![self.system()];
+        }
+        let mut all: Vec<_> = known.sources.values().map(|entry| entry.source.clone()).collect();
+        all.sort_by_key(|source| source.id);
+        all
+    }
+
+    /// In which pools each source stands.
+    pub fn pools(&self) -> HashMap<SourceId, Vec<PoolId>> {
+        let mut pools = HashMap::from([(SourceId::SYSTEM, vec![PoolId::DEFAULT])]);
+        for member in &self.known.load().tables.members {
+            pools.entry(member.source).or_default().push(member.pool);
+        }
+        pools
+    }
+
+    /// The pool that carries the mail, and its name.
+    pub fn pool_of(&self, asked: &Asked<'_>) -> (PoolId, String) {
+        let known = self.known.load();
+        let rule = known.tables.rules.iter().find(|rule| matches(&rule.matches, asked));
+        let pool = rule.map_or(PoolId::DEFAULT, |rule| rule.pool);
+        let row = known.tables.pools.iter().find(|row| row.id == pool);
+        (pool, row.map_or_else(|| pool.to_string(), |row| row.name.clone()))
+    }
+
+    /// The sources of a pool as they stand now; `is_routed`: a static route leads the mail.
+    pub fn candidates(
+        &self,
+        pool: PoolId,
+        site: SiteId,
+        is_routed: bool,
+        now: Timestamp,
+    ) -> Vec<Candidate> {
+        let known = self.known.load();
+        if known.sources.is_empty() {
+            return vec![self.system_candidate(pool, now)];
+        }
+        let members = known.tables.members.iter().filter(|member| member.pool == pool);
+        let mut counts = self.counts.lock();
+        counts.turn(now);
+        let aside = self.aside.lock();
+        let candidate = |member: &PoolMember| {
+            let entry = known.sources.get(&member.source)?;
+            let set_aside = [Some(site), None]
+                .iter()
+                .filter_map(|site| aside.get(&(member.source, *site)))
+                .find(|(until, _)| *until > now);
+            let bar = match set_aside {
+                Some((until, reason)) => {
+                    Some(Bar::SetAside { until: *until, reason: reason.clone() })
+                }
+                None => self.bar(entry, is_routed),
+            };
+            Some(Candidate {
+                source: member.source,
+                name: entry.row.name.clone(),
+                tier: 0,
+                weight: member.weight,
+                share_max: member.share_max,
+                sent: counts.of(pool, member.source),
+                bar,
+            })
+        };
+        members.filter_map(candidate).collect()
+    }
+
+    fn system_candidate(&self, pool: PoolId, now: Timestamp) -> Candidate {
+        let mut counts = self.counts.lock();
+        counts.turn(now);
+        Candidate {
+            source: SourceId::SYSTEM,
+            name: self.system.name.clone(),
+            tier: 0,
+            weight: 1,
+            share_max: None,
+            sent: counts.of(pool, SourceId::SYSTEM),
+            bar: None,
+        }
+    }
+
+    /// Why a source may not send as long as nobody does anything about it.
+    fn bar(&self, entry: &Entry, is_routed: bool) -> Option<Bar> {
+        if entry.row.state == SourceState::Suspended {
+            return Some(Bar::Suspended);
+        }
+        if let Some(fault) = &entry.fault {
+            return Some(Bar::Red { findings: fault.clone() });
+        }
+        if is_routed && entry.row.kind.is_relay() {
+            return Some(Bar::NotForRoutes);
+        }
+        if entry.row.is_overridden || !self.is_checked {
+            return None;
+        }
+        match &entry.health {
+            None => Some(Bar::Unchecked),
+            Some(health) => match health.state {
+                HealthState::Unknown => Some(Bar::Unchecked),
+                HealthState::Red => Some(Bar::Red { findings: bad_findings(health) }),
+                HealthState::Green | HealthState::Yellow => None,
+            },
+        }
+    }
+
+    /// A source carries so many mails of a pool.
+    pub fn count(&self, pool: PoolId, source: SourceId, mails: u64, now: Timestamp) {
+        let mut counts = self.counts.lock();
+        counts.turn(now);
+        *counts.sent.entry((pool, source)).or_default() += mails;
+    }
+
+    /// When weights and shares are counted anew.
+    pub fn window_end(now: Timestamp) -> Timestamp {
+        Timestamp((window_of(now) + 1).saturating_mul(window_length()))
+    }
+
+    /// The source is not asked for a while: at this site, or anywhere.
+    pub fn set_aside(&self, source: SourceId, site: Option<SiteId>, now: Timestamp, reason: &str) {
+        let mut aside = self.aside.lock();
+        if aside.len() >= SET_ASIDE_MAX {
+            aside.clear();
+        }
+        aside.insert((source, site), (now + SET_ASIDE, reason.to_owned()));
+    }
+
+    /// A connection was made, or a host that was named did not let itself be connected to.
+    pub fn connected(&self, source: SourceId, has_connected: bool, now: Timestamp) {
+        let mut reach = self.reach.lock();
+        if reach.len() >= REACH_MAX && !reach.contains_key(&source) {
+            reach.clear();
+        }
+        let own = reach.entry(source).or_default();
+        if has_connected {
+            (own.reached_at, own.failures) = (Some(now), 0);
+        } else {
+            own.failures = own.failures.saturating_add(1);
+            own.failed_at = Some(now);
+        }
+    }
+
+    /// Whether the source gets out, by its own connections of the last two hours; None where these
+    /// do not say it.
+    pub fn reached(&self, source: SourceId, now: Timestamp) -> Option<bool> {
+        let own = self.reach.lock().get(&source).cloned()?;
+        let is_fresh = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < REACH_WINDOW);
+        if is_fresh(own.reached_at) {
+            return Some(true);
+        }
+        (is_fresh(own.failed_at) && own.failures >= FAILURES_MIN).then_some(false)
+    }
+
+    pub fn take_back(&self, source: SourceId, site: Option<SiteId>) {
+        self.aside.lock().remove(&(source, site));
+    }
+
+    pub fn system(&self) -> Arc<Source> {
+        self.system.clone()
+    }
+}
+
+fn window_length() -> i64 {
+    i64::try_from(WINDOW.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn window_of(now: Timestamp) -> i64 {
+    now.0.div_euclid(window_length())
+}
+
+impl Counts {
+    fn turn(&mut self, now: Timestamp) {
+        let window = window_of(now);
+        if window != self.window {
+            self.window = window;
+            self.sent.clear();
+        }
+    }
+
+    fn of(&self, pool: PoolId, source: SourceId) -> u64 {
+        self.sent.get(&(pool, source)).copied().unwrap_or_default()
+    }
+}
+
+/// What is definitely wrong, in a few words.
+pub fn bad_findings(health: &SourceHealth) -> String {
+    let bad = health.findings.iter().filter(|finding| finding.verdict == Verdict::Bad);
+    bad.map(|finding| finding.text.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+/// A part that is missing matches all.
+fn matches(rule: &PoolMatch, asked: &Asked<'_>) -> bool {
+    let message = &asked.delivery.message;
+    let recipient = asked.delivery.recipient.address.domain();
+    rule.organization.is_none_or(|id| id == message.organization)
+        && rule.stream.is_none_or(|id| id == message.stream)
+        && rule.credential.is_none_or(|id| Some(id) == message.credential)
+        && rule.operator.is_none_or(|id| id == asked.operator)
+        && rule.tag.as_ref().is_none_or(|tag| Some(tag) == message.tag.as_ref())
+        && rule.recipient_domain.as_ref().is_none_or(|domain| domain == recipient)
+        && rule.sender.as_ref().is_none_or(|sender| is_from(&message.sender, sender))
+}
+
+/// By address or by domain; in any case, as people write them.
+fn is_from(sender: &ReversePath, wanted: &str) -> bool {
+    let Some(address) = &sender.0 else { return false };
+    let wanted = wanted.strip_prefix('@').unwrap_or(wanted);
+    if wanted.contains('@') {
+        address.to_string().eq_ignore_ascii_case(wanted)
+    } else {
+        address.domain().as_str().eq_ignore_ascii_case(wanted)
+    }
+}
+
+impl Known {
+    fn of(tables: SourceTables, secrets: &HashMap<String, String>) -> Known {
+        let health: HashMap<SourceId, SourceHealth> = tables.health.iter().cloned().collect();
+        let entry = |row: &SourceRow| {
+            let (source, fault) = built(row, secrets);
+            let health = health.get(&row.id).cloned();
+            (row.id, Entry { row: row.clone(), source: Arc::new(source), health, fault })
+        };
+        let sources = tables.sources.iter().map(entry).collect();
+        Known { tables, sources }
+    }
+}
+
+/// A source as `deliver` wants it, and what keeps it from being one.
+fn built(row: &SourceRow, secrets: &HashMap<String, String>) -> (Source, Option<String>) {
+    let mut source =
+        Source { id: row.id, name: row.name.clone(), ehlo: row.ehlo.clone(), ..Source::default() };
+    let mut fault = None;
+    match &row.kind {
+        SourceKind::Address { bind, .. } => {
+            source.bind_v4 = bind.iter().find_map(|address| match address {
+                IpAddr::V4(address) => Some(*address),
+                IpAddr::V6(_) => None,
+            });
+            source.bind_v6 = bind.iter().find_map(|address| match address {
+                IpAddr::V6(address) => Some(*address),
+                IpAddr::V4(_) => None,
+            });
+        }
+        SourceKind::Relay(relay) => {
+            let auth = auth_of(relay, secrets.get(&row.name)).unwrap_or_else(|why| {
+                fault = Some(why);
+                None
+            });
+            let (host, port, tls) = (relay.host.clone(), relay.port, relay.tls);
+            source.relay = Some(Arc::new(Relay { host, port, tls, auth }));
+        }
+    }
+    (source, fault)
+}
+
+/// How to sign in at a relay; `given`: the secret that stands in the settings.
+fn auth_of(relay: &RelayKind, given: Option<&String>) -> Result<Option<Arc<RelayAuth>>, String> {
+    let Some(mechanism) = relay.mechanism else { return Ok(None) };
+    let secret = match (&relay.secret_file, given) {
+        (Some(file), _) => secret_of(file)?,
+        (None, Some(secret)) => secret.clone(),
+        (None, None) => return Err("no secret is given for the relay".to_owned()),
+    };
+    Ok(Some(Arc::new(RelayAuth { mechanism, user: relay.user.clone(), secret })))
+}
+
+/// What of a source that is to be declared is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub field: &'static str,
+    pub why: String,
+}
+
+/// Whether it could send from this host, as far as nobody else has to be asked.
+pub fn validate(ehlo: &str, kind: &SourceKind) -> Result<(), Fault> {
+    let row = SourceRow {
+        id: SourceId::SYSTEM,
+        name: String::new(),
+        origin: SourceOrigin::Admin,
+        state: SourceState::Active,
+        ehlo: ehlo.to_owned(),
+        kind: kind.clone(),
+        is_overridden: false,
+        created_at: Timestamp(0),
+    };
+    let (source, _) = built(&row, &HashMap::new());
+    source.validate().map_err(|fault| Fault {
+        field: match fault {
+            SourceFault::NotPlumbed(..) => "address",
+            SourceFault::NoName(_) => "ehlo",
+            SourceFault::NoHost => "relay.host",
+        },
+        why: fault.to_string(),
+    })
+}
+
+/// One line of a file.
+pub fn secret_of(file: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(file).map_err(|why| format!("{}: {why}", file.display()))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() || secret.len() > SECRET_BYTES_MAX || secret.contains(['\r', '\n', '\0']) {
+        return Err(format!("{}: holds no secret of one line", file.display()));
+    }
+    Ok(secret.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::ready::tests::{claimed, message};
+
+    fn row(id: i64) -> SourceRow {
+        SourceRow {
+            id: SourceId(id),
+            name: format!("s{id}"),
+            origin: SourceOrigin::Admin,
+            state: SourceState::Active,
+            ehlo: "mail.example".into(),
+            kind: SourceKind::Address {
+                bind: vec!["127.0.0.9".parse().expect("lawful")],
+                public: vec![],
+            },
+            is_overridden: false,
+            created_at: Timestamp(0),
+        }
+    }
+
+    fn tables() -> SourceTables {
+        let pool = |id, name: &str| PoolRow {
+            id: PoolId(id),
+            name: name.into(),
+            created_at: Timestamp(0),
+        };
+        let member = |pool, source| PoolMember {
+            pool: PoolId(pool),
+            source: SourceId(source),
+            weight: 1,
+            share_max: None,
+        };
+        let health = |id, state| {
+            let findings = vec![Finding {
+                check: Check::Plumbed,
+                verdict: Verdict::Bad,
+                text: "not of this host".into(),
+                bad_since: None,
+            }];
+            let at = Timestamp(0);
+            (SourceId(id), SourceHealth { state, since: at, checked_at: at, findings })
+        };
+        SourceTables {
+            sources: (1..=4).map(row).collect(),
+            health: vec![health(1, HealthState::Green), health(2, HealthState::Red)],
+            pools: vec![pool(1, "default"), pool(2, "marketing"), pool(3, "empty")],
+            members: vec![member(1, 1), member(1, 2), member(1, 3), member(2, 3)],
+            rules: Vec::new(),
+        }
+    }
+
+    fn sources(tables: SourceTables, is_checked: bool) -> Sources {
+        Sources::new(tables, "host.example", HashMap::new(), is_checked)
+    }
+
+    fn bars(sources: &Sources, pool: i64) -> Vec<Option<Bar>> {
+        let candidates = sources.candidates(PoolId(pool), SiteId(5), false, Timestamp(0));
+        candidates.into_iter().map(|one| one.bar).collect()
+    }
+
+    #[test]
+    fn a_source_sends_once_its_checks_let_it_or_a_person_does() {
+        let red = || Some(Bar::Red { findings: "not of this host".into() });
+        assert_eq!(bars(&sources(tables(), true), 1), [None, red(), Some(Bar::Unchecked)]);
+        let mut changed = tables();
+        changed.sources[1].is_overridden = true;
+        changed.sources[2].is_overridden = true;
+        changed.sources[2].state = SourceState::Suspended;
+        assert_eq!(bars(&sources(changed, true), 1), [None, None, Some(Bar::Suspended)]);
+        assert_eq!(bars(&sources(tables(), false), 1), [None, None, None]);
+    }
+
+    #[test]
+    fn a_pool_without_sources_has_no_candidates_and_without_any_source_there_is_the_system() {
+        assert!(bars(&sources(tables(), true), 3).is_empty());
+        let none = sources(SourceTables::default(), true);
+        let all = none.candidates(PoolId::DEFAULT, SiteId(5), true, Timestamp(0));
+        assert_eq!(all.iter().map(|one| one.source).collect::<Vec<_>>(), [SourceId::SYSTEM]);
+        let source = none.source(SourceId::SYSTEM).expect("is there");
+        assert_eq!((source.name.as_str(), source.ehlo.as_str()), ("default", "host.example"));
+    }
+
+    #[test]
+    fn who_could_not_connect_is_left_alone_there_and_nowhere_else() {
+        let sources = sources(tables(), false);
+        let now = Timestamp(0);
+        sources.set_aside(SourceId(1), Some(SiteId(5)), now, "no route");
+        sources.set_aside(SourceId(2), None, now, "relay is down");
+        let barred = |site, now| -> Vec<bool> {
+            let all = sources.candidates(PoolId(1), SiteId(site), false, now);
+            all.iter().map(|one| one.bar.is_some()).collect()
+        };
+        assert_eq!(barred(5, now), [true, true, false]);
+        assert_eq!(barred(6, now), [false, true, false]);
+        assert_eq!(barred(5, now + SET_ASIDE), [false, false, false]);
+    }
+
+    #[test]
+    fn the_way_out_is_open_after_a_connection_and_shut_after_many_failures() {
+        let sources = sources(tables(), false);
+        let (source, at) = (SourceId(1), |minutes: i64| Timestamp::from_seconds(minutes * 60));
+        assert_eq!(sources.reached(source, at(0)), None);
+        for _ in 1..FAILURES_MIN {
+            sources.connected(source, false, at(1));
+        }
+        assert_eq!(sources.reached(source, at(2)), None);
+        sources.connected(source, false, at(3));
+        assert_eq!(sources.reached(source, at(4)), Some(false));
+        sources.connected(source, true, at(5));
+        assert_eq!(sources.reached(source, at(124)), Some(true));
+        assert_eq!(sources.reached(source, at(126)), None);
+    }
+
+    #[test]
+    fn counts_begin_anew_each_hour_and_survive_a_change_of_the_tables() {
+        let sources = sources(tables(), false);
+        let at = |minutes: i64| Timestamp::from_seconds(minutes * 60);
+        sources.count(PoolId(1), SourceId(1), 7, at(10));
+        sources.replace(tables());
+        let sent = |now| sources.candidates(PoolId(1), SiteId(5), false, now)[0].sent;
+        assert_eq!((sent(at(59)), sent(at(60))), (7, 0));
+        assert_eq!(Sources::window_end(at(59)), at(60));
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_says_the_pool() {
+        let mut tables = tables();
+        let rule = |position, pool, matches| PoolRule {
+            id: PoolRuleId(position),
+            position,
+            pool: PoolId(pool),
+            matches,
+        };
+        let domain = Domain::parse("x.example").expect("lawful");
+        let marketing = PoolMatch {
+            stream: Some(StreamId(2)),
+            operator: Some(OperatorId(9)),
+            ..PoolMatch::default()
+        };
+        let to = PoolMatch { recipient_domain: Some(domain), ..PoolMatch::default() };
+        let from = PoolMatch { sender: Some("Sender.Example".into()), ..PoolMatch::default() };
+        tables.rules = vec![rule(1, 2, marketing), rule(2, 3, to), rule(3, 2, from)];
+        let sources = sources(tables, false);
+        let pool = |rank, recipient: &str, operator| {
+            let mail = claimed(&message(1, 1, rank), recipient);
+            let asked = Asked { delivery: &mail.delivery, operator: OperatorId(operator) };
+            sources.pool_of(&asked).1
+        };
+        assert_eq!(pool(1, "a@x.example", 9), "marketing");
+        assert_eq!(pool(1, "a@x.example", 8), "empty");
+        assert_eq!(pool(0, "a@y.example", 9), "default");
+        let sender = ReversePath::parse("a@sender.example").expect("lawful");
+        assert!(is_from(&sender, "sender.example") && is_from(&sender, "A@Sender.Example"));
+        assert!(!is_from(&sender, "b@sender.example") && !is_from(&ReversePath::NULL, ""));
+    }
+}

@@ -1,0 +1,337 @@
+//! Where mail leaves from: sources, pools, rules, relays, health.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use postroad::config::{RelaySettings, RouteAuth, Settings, SourceSettings};
+use postroad::model::*;
+use postroad::schedule::why::ReasonKind;
+use postroad::store::{SourceChange, SourceTables};
+use postroad::world::dns::{Data, Says};
+
+use crate::deliver::host::{Host, Talk};
+use crate::support::PATIENCE;
+use crate::support::mx::FakeMx;
+use crate::support::relay::{Database, HOST_NAME, TestRelay};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn source(name: &str, number: u8) -> SourceSettings {
+    SourceSettings {
+        name: name.to_owned(),
+        address: vec![Ipv4Addr::new(127, 0, 2, number).into()],
+        ehlo: Some(HOST_NAME.to_owned()),
+        ..SourceSettings::default()
+    }
+}
+
+fn relay_at(name: &str, port: u16) -> SourceSettings {
+    let auth = RouteAuth {
+        mechanism: RelayMechanism::Plain,
+        user: "me".to_owned(),
+        secret: "s3cret".to_owned(),
+    };
+    let relay =
+        RelaySettings { host: "127.0.0.1".to_owned(), port, tls: TlsMode::None, auth: Some(auth) };
+    SourceSettings { address: Vec::new(), relay: Some(relay), ..source(name, 0) }
+}
+
+fn three() -> Vec<SourceSettings> {
+    vec![source("a", 1), source("b", 2), source("c", 3)]
+}
+
+async fn tables(relay: &TestRelay) -> SourceTables {
+    relay.store().source_tables().await.expect("read")
+}
+
+async fn id_of(relay: &TestRelay, name: &str) -> SourceId {
+    let tables = tables(relay).await;
+    tables.sources.iter().find(|row| row.name == name).expect("declared").id
+}
+
+/// As the operator's commands do it.
+async fn change(relay: &TestRelay, change: SourceChange) -> i64 {
+    let changed = relay.app().store().change_sources(change).await.expect("written");
+    relay.app().schedule().reread_sources().await.expect("taken");
+    changed
+}
+
+/// How many mails each address brought, the last octets alone.
+fn peers(mx: &FakeMx) -> std::collections::BTreeMap<String, usize> {
+    let mut peers = std::collections::BTreeMap::new();
+    for mail in mx.mails() {
+        let address = mail.peer.rsplit_once(':').map_or(mail.peer.as_str(), |(ip, _)| ip);
+        let last = address.rsplit('.').next().expect("an address").to_owned();
+        *peers.entry(last).or_default() += 1;
+    }
+    peers
+}
+
+async fn on(database: &Database, mx: &FakeMx, sources: Vec<SourceSettings>) -> TestRelay {
+    TestRelay::with(mx, |settings| {
+        if let Database::Postgres(url) = database {
+            settings.store.url = Some(url.clone());
+        }
+        settings.source = sources;
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_leaves_by_the_pool_that_the_first_rule_names_and_divides_by_weight() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = on(&database, &mx, three()).await;
+        let pool = PoolId(change(&relay, SourceChange::AddPool("news".into())).await);
+        let (b, c) = (id_of(&relay, "b").await, id_of(&relay, "c").await);
+        for (source, weight) in [(b, 1), (c, 3)] {
+            let member = PoolMember { pool, source, weight, share_max: None };
+            change(&relay, SourceChange::PutMember(member)).await;
+        }
+        for source in [b, c] {
+            change(&relay, SourceChange::RemoveMember(PoolId::DEFAULT, source)).await;
+        }
+        let domain = Domain::parse("news.test").expect("lawful");
+        let matches =
+            Box::new(PoolMatch { recipient_domain: Some(domain), ..PoolMatch::default() });
+        change(&relay, SourceChange::PutRule { position: 1, pool, matches }).await;
+        for number in 0..40 {
+            relay.submit(&[&format!("u{number}@news.test")]).await;
+        }
+        relay.submit(&["one@other.test"]).await;
+        relay.run_until_idle().await;
+        let peers = peers(&mx);
+        assert_eq!(peers.get("1"), Some(&1), "{peers:?}");
+        let (of_b, of_c) = (peers["2"], peers["3"]);
+        assert!(of_b + of_c == 40 && (5..=18).contains(&of_b), "{peers:?} on {database:?}");
+        relay.adds_up().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_without_a_source_gives_its_mail_a_reason_until_it_has_one() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = on(&database, &mx, vec![source("a", 1)]).await;
+        let a = id_of(&relay, "a").await;
+        change(&relay, SourceChange::SetState(a, SourceState::Suspended)).await;
+        relay.submit(&["bob@example.test"]).await;
+        relay.rest().await;
+        let text = relay.text_of("bob@example.test").await;
+        assert_eq!(text, "no source of the pool default may send (a: suspended)");
+        let delivery = relay.delivery_to("bob@example.test").await;
+        assert_eq!((delivery.tries, delivery.blame), (0, Some(Blame::Source)));
+        let reasons = relay.why(delivery.id).await;
+        let told = reasons.iter().find(|one| one.kind == ReasonKind::Source);
+        assert_eq!(told.map(|one| &one.text), Some(&text), "{reasons:?}");
+        change(&relay, SourceChange::RemoveMember(PoolId::DEFAULT, a)).await;
+        relay.clock().advance(Duration::from_secs(301));
+        relay.rest().await;
+        let text = relay.text_of("bob@example.test").await;
+        assert!(text.contains("has no source"), "{text}");
+        let member = PoolMember { pool: PoolId::DEFAULT, source: a, weight: 1, share_max: None };
+        change(&relay, SourceChange::PutMember(member)).await;
+        change(&relay, SourceChange::SetState(a, SourceState::Active)).await;
+        relay.run_until_idle().await;
+        assert_eq!(mx.received(), ["bob@example.test"]);
+        relay.adds_up().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_greylisted_mail_comes_back_from_the_source_it_was_greylisted_at() {
+    for database in Database::all().await {
+        let mx = FakeMx::greylisting(Duration::from_secs(60)).await;
+        let mut relay = on(&database, &mx, three()).await;
+        for number in 0..6 {
+            relay.submit(&[&format!("u{number}@d{number}.test")]).await;
+        }
+        relay.rest().await;
+        // Where each was tried is known from the ledger alone.
+        relay.stop().await;
+        relay.start().await;
+        relay.run_until_idle().await;
+        for number in 0..6 {
+            let recipient = format!("u{number}@d{number}.test");
+            let delivery = relay.delivery_to(&recipient).await;
+            let events = relay.store().events_of_message(delivery.message, 100).await;
+            let sources: Vec<String> = events
+                .expect("listed")
+                .iter()
+                .filter_map(|event| event.fields["source"].as_str().map(str::to_owned))
+                .collect();
+            assert!(sources.len() == 2 && sources[0] == sources[1], "{sources:?}");
+            assert_eq!(delivery.state, State::Delivered);
+        }
+    }
+}
+
+async fn takes_mail(mut talk: Talk) {
+    talk.greet(&["PIPELINING", "AUTH PLAIN"]).await;
+    talk.line().await;
+    talk.say("235 2.7.0 welcome\r\n").await;
+    talk.take_mails(|_| None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_is_a_source_like_any_other() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let service = Host::start(takes_mail).await;
+        let port = service.address.port();
+        let relay = on(&database, &mx, vec![source("a", 1), relay_at("service", port)]).await;
+        for number in 0..10 {
+            relay.submit(&[&format!("u{number}@d{number}.test")]).await;
+        }
+        relay.run_until_idle().await;
+        let direct = mx.mails().len();
+        let by_relay = service.heard().matches("\r\nRCPT TO:").count();
+        assert!(direct + by_relay == 10 && direct > 0 && by_relay > 0, "{direct} {by_relay}");
+        assert!(service.heard().contains("AUTH PLAIN"), "{}", service.heard());
+        relay.adds_up().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_relay_is_down_its_mail_goes_by_the_other_source() {
+    let mx = FakeMx::accepting().await;
+    let port = crate::support::ports::free_port();
+    let relay = on(&Database::Sqlite, &mx, vec![relay_at("down", port), source("a", 1)]).await;
+    for number in 0..6 {
+        relay.submit(&[&format!("u{number}@d{number}.test")]).await;
+    }
+    relay.rest().await;
+    assert_eq!(mx.mails().len(), 6, "{:?}", relay.owed().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_of_another_host_fails_alone() {
+    let mx = FakeMx::accepting().await;
+    let foreign = SourceSettings { address: vec![[192, 0, 2, 9].into()], ..source("foreign", 9) };
+    let relay = on(&Database::Sqlite, &mx, vec![foreign, source("a", 1)]).await;
+    for number in 0..6 {
+        relay.submit(&[&format!("u{number}@d{number}.test")]).await;
+    }
+    relay.rest().await;
+    assert_eq!(mx.mails().len(), 6, "{:?}", relay.owed().await);
+    let tables = tables(&relay).await;
+    let (_, health) = &tables.health[0];
+    let plumbed = health.findings.iter().find(|one| one.check == Check::Plumbed);
+    assert_eq!(plumbed.map(|one| one.verdict), Some(Verdict::Bad), "{health:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_a_pool_holds_for_all_its_sources_together_and_for_no_other_mail() {
+    let mx = FakeMx::accepting().await;
+    let relay = on(&Database::Sqlite, &mx, three()).await;
+    let pool = PoolId(change(&relay, SourceChange::AddPool("news".into())).await);
+    for name in ["b", "c"] {
+        let source = id_of(&relay, name).await;
+        let member = PoolMember { pool, source, weight: 1, share_max: None };
+        change(&relay, SourceChange::PutMember(member)).await;
+        change(&relay, SourceChange::RemoveMember(PoolId::DEFAULT, source)).await;
+    }
+    let domain = Domain::parse("news.test").expect("lawful");
+    let matches = Box::new(PoolMatch { recipient_domain: Some(domain), ..PoolMatch::default() });
+    change(&relay, SourceChange::PutRule { position: 1, pool, matches }).await;
+    let scope = LimitScope {
+        from: FromScope::Pool(pool),
+        to: ToScope::Anywhere,
+        who: WhoScope::Everybody,
+        class: None,
+    };
+    let limit = Limit {
+        id: LimitId(0),
+        scope,
+        metric: Metric::Messages,
+        value: 3,
+        window: Some(HOUR),
+        pace: Pace::Fixed,
+        origin: Origin::Admin,
+        reason: "few from here".to_owned(),
+        expires_at: None,
+        pinned: false,
+    };
+    relay.set_limit(limit).await;
+    for number in 0..8 {
+        relay.submit(&[&format!("u{number}@news.test")]).await;
+        relay.submit(&[&format!("u{number}@other.test")]).await;
+    }
+    relay.rest().await;
+    let peers = peers(&mx);
+    let of_pool: usize = ["2", "3"].iter().filter_map(|last| peers.get(*last)).sum();
+    assert_eq!((of_pool, peers["1"]), (3, 8), "{peers:?}");
+}
+
+/// Waits until the source's checks have come to this.
+async fn comes_to(relay: &TestRelay, wanted: HealthState) -> SourceHealth {
+    let started = std::time::Instant::now();
+    loop {
+        let tables = tables(relay).await;
+        let found = tables.health.into_iter().find(|(_, health)| health.state == wanted);
+        if let Some((_, health)) = found {
+            return health;
+        }
+        assert!(started.elapsed() < PATIENCE, "it never became {wanted}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn listed_source(settings: &mut Settings) {
+    settings.checks.blocklists = vec!["dnsbl.test".to_owned()];
+    settings.source =
+        vec![SourceSettings { public_address: vec![[9, 9, 9, 9].into()], ..source("a", 1) }];
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_source_is_red_after_two_hours_and_sends_when_a_person_says_so() {
+    let mx = FakeMx::accepting().await;
+    let address = Data::Address([9, 9, 9, 9].into());
+    mx.name(HOST_NAME, Says::Records(vec![address]));
+    let pointer = Says::Records(vec![Data::Pointer(HOST_NAME.to_owned())]);
+    mx.name("9.9.9.9.in-addr.arpa", pointer);
+    let spf = Says::Records(vec![Data::Text("v=spf1 ip4:9.9.9.9 -all".to_owned())]);
+    mx.name("sender.test", spf);
+    mx.name("9.9.9.9.dnsbl.test", Says::Missing);
+    let relay = TestRelay::with(&mx, listed_source).await;
+    comes_to(&relay, HealthState::Green).await;
+    let entry = Says::Records(vec![Data::Address([127, 0, 0, 2].into())]);
+    mx.name("9.9.9.9.dnsbl.test", entry);
+    relay.clock().advance(HOUR);
+    let health = comes_to(&relay, HealthState::Yellow).await;
+    assert!(health.findings.iter().any(|one| one.text == "dnsbl.test lists 9.9.9.9"));
+    relay.submit(&["first@example.test"]).await;
+    relay.rest().await;
+    assert_eq!(relay.state_of("first@example.test").await, State::Delivered);
+    relay.clock().advance(2 * HOUR);
+    comes_to(&relay, HealthState::Red).await;
+    relay.submit(&["second@example.test"]).await;
+    relay.rest().await;
+    let text = relay.text_of("second@example.test").await;
+    assert!(text.contains("red: dnsbl.test lists 9.9.9.9"), "{text}");
+    let a = id_of(&relay, "a").await;
+    change(&relay, SourceChange::Override(a, true)).await;
+    relay.run_until_idle().await;
+    assert_eq!(mx.received(), ["first@example.test", "second@example.test"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn domains_at_the_same_hosts_count_at_one_operator() {
+    let mx = FakeMx::accepting().await;
+    let google = "aspmx.l.google.com";
+    mx.name(google, Says::Records(vec![Data::Address([127, 0, 9, 1].into())]));
+    for domain in ["one.test", "two.test"] {
+        mx.name(domain, Says::Records(vec![Data::Mx(1, google.to_owned())]));
+    }
+    let relay = TestRelay::sending_to(&mx).await;
+    relay.submit(&["a@one.test", "b@two.test", "c@three.test"]).await;
+    relay.run_until_idle().await;
+    let operators = relay.store().operators().await.expect("listed");
+    let name = |id: Option<OperatorId>| {
+        operators.iter().find(|row| Some(row.id) == id).map(|row| row.name.clone())
+    };
+    let sites = relay.store().sites().await.expect("listed");
+    let of_site: Vec<_> = sites.iter().skip(1).filter_map(|site| name(site.operator)).collect();
+    assert!(of_site.len() == 2 && of_site.contains(&"google".to_owned()), "{of_site:?}");
+    assert!(of_site.contains(&"tail".to_owned()), "{of_site:?}");
+}

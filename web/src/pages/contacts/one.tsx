@@ -1,0 +1,114 @@
+// One contact: fields, memberships, and how each of them came about.
+import { useQueryClient } from "@tanstack/react-query";
+import { useNavigate, useParams } from "@tanstack/react-router";
+import { useState } from "react";
+import { api, client, got, type Schemas } from "../../api/client";
+import { useSession } from "../../lib/session";
+import { t, word } from "../../lib/text";
+import { moment } from "../../lib/time";
+import { Badge, Button, Card, PageHead, Pairs, When } from "../../parts/basic";
+import { useQuestion } from "../../parts/dialog";
+import { type Field, given, many, type Values } from "../../parts/form";
+import { FormDialog } from "../../parts/maker";
+import { Empty, Shown } from "../../parts/state";
+import { tell } from "../../parts/toast";
+import { consentFields } from "./page";
+
+type Story = Schemas["ContactStory"];
+
+export function Page() {
+  const { id } = useParams({ strict: false }) as { id: string };
+  const contact = api.useQuery("get", "/v1/contacts/{id}", { params: { path: { id: Number(id) } } });
+  return <Shown of={contact}>{(data) => <Drawn contact={data} />}</Shown>;
+}
+
+function Drawn({ contact }: { contact: Story }) {
+  const lists = api.useQuery("get", "/v1/lists");
+  const names = new Map((lists.data?.items ?? []).map((list) => [list.id, list.name]));
+  const fields = Object.entries((contact.fields ?? {}) as Record<string, unknown>);
+  return (
+    <>
+      <PageHead title={<span className="break">{contact.email}</span>} text={contact.name}>
+        <Badge tone={contact.status === "active" ? "good" : "bad"}>{word("contact_status", contact.status)}</Badge>
+        <Actions contact={contact} lists={lists.data?.items ?? []} />
+      </PageHead>
+      <div className="grid wide">
+        <Card title={t("contact.facts")}>
+          <Pairs of={[
+            ...fields.map(([name, value]): [string, string] => [name, Array.isArray(value) ? value.join(", ") : String(value)]),
+            [t("contacts.tags"), (contact.tags ?? []).join(", ")],
+            [t("contact.language"), contact.language],
+            [t("contact.zone"), contact.time_zone],
+            [t("contact.opened"), contact.last_open_at ? <When key="o" at={contact.last_open_at} /> : null],
+            [t("contact.clicked"), contact.last_click_at ? <When key="c" at={contact.last_click_at} /> : null],
+            [t("contacts.created"), moment(contact.created_at)],
+          ]} />
+        </Card>
+        <Card title={t("contacts.lists")}>
+          {(contact.lists ?? []).length === 0 ? <Empty title={t("contact.no_lists")} /> : (
+            <ul className="steps">
+              {(contact.lists ?? []).map((one) => (
+                <li key={one.list}><span className="text">{names.get(one.list) ?? one.list}</span><Badge tone={one.status === "subscribed" ? "good" : "plain"}>{word("membership", one.status)}</Badge><When at={one.since} /></li>
+              ))}
+            </ul>
+          )}
+        </Card>
+        <Card title={t("contact.consents")}>
+          {contact.consents.length === 0 ? <Empty title={t("contact.no_consents")} /> : (
+            <ol className="story">
+              {contact.consents.map((one) => (
+                <li key={one.id} className={["unsubscribed", "blocked"].includes(one.action) ? "warn" : "good"}>
+                  <span />
+                  <div>
+                    <div className="row"><strong>{word("consent", one.action)}</strong>{one.list ? <span>{names.get(one.list) ?? one.list}</span> : null}<span className="faint">{moment(one.at)}</span></div>
+                    <p className="faint break">{[one.source, one.wording, one.address].filter(Boolean).join(" · ")}</p>
+                  </div>
+                </li>
+              ))}
+            </ol>
+          )}
+        </Card>
+      </div>
+    </>
+  );
+}
+
+function Actions({ contact, lists }: { contact: Story; lists: Schemas["ListView"][] }) {
+  const { may } = useSession();
+  const [editing, setEditing] = useState(false);
+  const [ask, question] = useQuestion();
+  const queryClient = useQueryClient();
+  const navigate = useNavigate();
+  if (!may("contacts_write")) return null;
+  const path = { id: contact.id };
+  const held = new Set((contact.lists ?? []).filter((one) => one.status === "subscribed").map((one) => one.list));
+  const fields: Field[] = [
+    { name: "name", label: t("contacts.name"), value: contact.name },
+    { name: "tags", label: t("contacts.tags"), value: (contact.tags ?? []).join(", "), hint: t("contact.tags_hint") },
+    ...consentFields(lists.filter((list) => !held.has(list.id))),
+    { name: "unsubscribe", label: t("contact.unsubscribe"), kind: "checks", options: lists.filter((list) => held.has(list.id)).map((list) => [String(list.id), list.name]) },
+  ];
+  const change = async (values: Values) => {
+    const tags = (given(values, "tags") ?? "").split(/\s*,\s*/).filter(Boolean);
+    const subscribe = many(values, "subscribe").map(Number);
+    const source = given(values, "source");
+    await got(client.PATCH("/v1/contacts/{id}", { params: { path }, body: {
+      name: given(values, "name") ?? "", tags: tags.filter((tag) => !contact.tags?.includes(tag)), untag: (contact.tags ?? []).filter((tag) => !tags.includes(tag)),
+      subscribe, unsubscribe: many(values, "unsubscribe").map(Number), consent: subscribe.length > 0 && source ? { source, confirmed: true } : undefined,
+    } }));
+  };
+  const remove = async () => {
+    await got(client.DELETE("/v1/contacts/{id}", { params: { path } }));
+    tell(t("contact.removed"));
+    await queryClient.invalidateQueries();
+    await navigate({ to: "/contacts", search: {} });
+  };
+  return (
+    <>
+      <Button onClick={() => setEditing(true)}>{t("act.change")}</Button>
+      <Button look="danger" onClick={() => ask({ title: t("contact.remove"), text: t("contact.remove_text", { email: contact.email }), button: t("contact.remove"), danger: true, act: remove })}>{t("contact.remove")}</Button>
+      {editing && <FormDialog close={() => setEditing(false)} title={contact.email} fields={fields} button={t("act.save")} done={t("act.saved")} submit={change} />}
+      {question}
+    </>
+  );
+}

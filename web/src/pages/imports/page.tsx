@@ -1,0 +1,70 @@
+// Files of contacts: upload, and what became of earlier ones.
+import { useQueryClient } from "@tanstack/react-query";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { type DragEvent, useId, useState } from "react";
+import { client, got, headers, Refused, type Schemas } from "../../api/client";
+import { useSession } from "../../lib/session";
+import { t, word } from "../../lib/text";
+import { Badge, PageHead, type Tone, When } from "../../parts/basic";
+import { Icon } from "../../parts/icon";
+import { type Column, List } from "../../parts/list";
+import { explain } from "../../parts/state";
+import { tell } from "../../parts/toast";
+
+type Row = Schemas["ImportRow"];
+
+export const IMPORT_TONES: Record<Row["state"], Tone> = { uploaded: "info", running: "info", done: "good", cancelled: "plain", failed: "bad" };
+
+export function Page() {
+  const { may } = useSession();
+  const columns: Column<Row>[] = [
+    { title: t("imports.file"), cell: (row) => <Link to="/imports/$id" params={{ id: String(row.id) }} className="break">{row.file_name}</Link>, text: (row) => row.file_name },
+    { title: t("messages.state"), cell: (row) => <Badge tone={IMPORT_TONES[row.state]}>{word("import_state", row.state)}</Badge>, text: (row) => row.state },
+    { title: t("imports.added"), cell: (row) => row.added_count, number: true },
+    { title: t("imports.updated"), cell: (row) => row.updated_count, number: true },
+    { title: t("imports.skipped"), cell: (row) => row.skipped_count, number: true },
+    { title: t("imports.failed"), cell: (row) => row.failed_count, number: true },
+    { title: t("imports.when"), cell: (row) => <When at={row.created_at} />, text: (row) => new Date(row.created_at / 1000).toISOString() },
+  ];
+  return (
+    <>
+      <PageHead title={t("imports.title")} text={t("imports.text")} />
+      {may("contacts_write") && <Upload />}
+      <List name="imports" label={t("imports.title")} load={(_, cursor) => got(client.GET("/v1/imports", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("imports.empty"), text: t("imports.empty_text") }} />
+    </>
+  );
+}
+
+function Upload() {
+  const [busy, setBusy] = useState(false);
+  const navigate = useNavigate();
+  const queryClient = useQueryClient();
+  const id = useId();
+  const upload = async (file: File | undefined) => {
+    if (!file) return;
+    setBusy(true);
+    try {
+      const answer = await fetch(`/v1/imports?file_name=${encodeURIComponent(file.name)}`, { method: "POST", body: file, headers: { ...headers(), "content-type": "text/csv" } });
+      if (!answer.ok) throw new Refused(await answer.json());
+      const view = (await answer.json()) as Schemas["ImportView"];
+      await queryClient.invalidateQueries();
+      await navigate({ to: "/imports/$id", params: { id: String(view.id) } });
+    } catch (error) {
+      tell(explain(error), true);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const dropped = (event: DragEvent) => {
+    event.preventDefault();
+    void upload(event.dataTransfer.files[0]);
+  };
+  return (
+    // biome-ignore lint: dropping is a convenience beside the field
+    <div className="drop" onDragOver={(event) => event.preventDefault()} onDrop={dropped} aria-busy={busy}>
+      <Icon name="upload" />
+      <label htmlFor={id}>{busy ? t("imports.uploading") : t("imports.drop")}</label>
+      <input id={id} type="file" accept=".csv,.tsv,.txt,text/csv" disabled={busy} onChange={(event) => void upload(event.target.files?.[0])} />
+    </div>
+  );
+}

@@ -1,0 +1,141 @@
+// One mail: its recipients, what happened, what it looks like, its source.
+import { useQuery } from "@tanstack/react-query";
+import { Link, useParams } from "@tanstack/react-router";
+import { api, headers, Refused, type Schemas } from "../../api/client";
+import { save } from "../../lib/csv";
+import { read } from "../../lib/mime";
+import { t } from "../../lib/text";
+import { bytes, moment } from "../../lib/time";
+import { Button, Card, PageHead, Pairs, When } from "../../parts/basic";
+import { MailFrame } from "../../parts/frame";
+import { Empty, Shown } from "../../parts/state";
+import { Timeline } from "../../parts/story";
+import { Talk } from "../../parts/talk";
+import { Tabs } from "../../parts/tabs";
+import { StateBadge } from "../../parts/words";
+
+type Message = Schemas["MessageView"];
+
+export function Page() {
+  const { id } = useParams({ strict: false }) as { id: string };
+  const message = api.useQuery("get", "/v1/messages/{id}", { params: { path: { id: Number(id) } } }, { refetchInterval: 5_000 });
+  return <Shown of={message}>{(data) => <Drawn message={data} />}</Shown>;
+}
+
+function Drawn({ message }: { message: Message }) {
+  const tabs = [
+    { name: "story", title: t("message.story"), draw: () => <Story message={message} /> },
+    { name: "preview", title: t("message.preview"), draw: () => <Body id={message.id} draw={Preview} /> },
+    { name: "source", title: t("message.source"), draw: () => <Body id={message.id} draw={Source} /> },
+  ];
+  return (
+    <>
+      <PageHead title={message.subject || t("messages.no_subject")} text={`${message.sender || t("messages.null_sender")} · ${moment(message.accepted_at)}`} />
+      <Card title={t("message.recipients", { n: message.deliveries.length })} bare>
+        <Recipients message={message} />
+      </Card>
+      <Tabs label={t("message.title")} tabs={tabs} />
+    </>
+  );
+}
+
+function Recipients({ message }: { message: Message }) {
+  return (
+    // biome-ignore lint: what scrolls must be reachable by keyboard
+    <div className="table-frame" tabIndex={0} role="group" aria-label={t("message.title")}>
+      <table className="as-cards">
+        <thead>
+          <tr>
+            <th scope="col">{t("messages.recipient")}</th>
+            <th scope="col">{t("messages.state")}</th>
+            <th scope="col">{t("messages.answer")}</th>
+            <th scope="col" className="number">{t("messages.tries")}</th>
+            <th scope="col">{t("queue.due")}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {message.deliveries.map((row) => (
+            <tr key={row.id}>
+              <td data-title=""><Link to="/deliveries/$id" params={{ id: String(row.id) }} className="break">{row.recipient}</Link></td>
+              <td data-title={t("messages.state")}><StateBadge state={row.state} /></td>
+              <td data-title={t("messages.answer")} className="break">{row.text}</td>
+              <td data-title={t("messages.tries")} className="number">{row.tries}</td>
+              <td data-title={t("queue.due")}>{row.state === "waiting" ? <When at={row.due_at} /> : "–"}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Story({ message }: { message: Message }) {
+  const recipients = new Map(message.deliveries.map((row) => [row.id, row.recipient]));
+  return (
+    <div className="grid wide">
+      <Card title={t("message.story")}><Timeline events={message.events} recipients={message.deliveries.length > 1 ? recipients : undefined} /></Card>
+      <Card title={t("message.facts")}>
+        <Pairs of={[
+          [t("message.id"), message.id],
+          [t("messages.message_id"), <span className="mono break" key="id">{message.message_id_header}</span>],
+          [t("messages.sender"), message.sender || t("messages.null_sender")],
+          [t("messages.tag"), message.tag],
+          [t("messages.size"), bytes(message.bytes)],
+          [t("messages.accepted"), moment(message.accepted_at)],
+          [t("message.expires"), moment(message.expires_at)],
+          [t("message.metadata"), message.metadata ? <code key="meta" className="break">{JSON.stringify(message.metadata)}</code> : null],
+        ]} />
+      </Card>
+    </div>
+  );
+}
+
+function Body({ id, draw: Draw }: { id: number; draw: (props: { raw: Uint8Array; id: number }) => React.ReactNode }) {
+  const raw = useQuery({
+    queryKey: ["raw", id],
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: false,
+    queryFn: async () => {
+      const answer = await fetch(`/v1/messages/${id}/raw`, { headers: headers() });
+      if (!answer.ok) throw new Refused(await answer.json());
+      return new Uint8Array(await answer.arrayBuffer());
+    },
+  });
+  if (raw.error instanceof Refused && raw.error.problem.status === 404) return <Card><Empty title={t("message.no_body")} text={t("message.no_body_text")} /></Card>;
+  return <Card><Shown of={raw}>{(data) => <Draw raw={data} id={id} />}</Shown></Card>;
+}
+
+function Preview({ raw }: { raw: Uint8Array }) {
+  const letter = read(raw);
+  return (
+    <div className="stack">
+      {letter.html !== undefined && <MailFrame html={letter.html} title={t("message.preview")} />}
+      {letter.text !== undefined && (
+        <section className="stack tight">
+          <h3>{t("message.text_part")}</h3>
+          <Talk text={letter.text} label={t("message.text_part")} />
+        </section>
+      )}
+      {letter.files.length > 0 && (
+        <section className="stack tight">
+          <h3>{t("message.files")}</h3>
+          <ul>{letter.files.map((file, at) => <li key={`${file.name}${at}`}>{file.name ?? file.kind} <span className="faint">({file.kind}, {bytes(file.bytes)})</span></li>)}</ul>
+        </section>
+      )}
+      {letter.html === undefined && letter.text === undefined && <Empty title={t("message.nothing_to_show")} />}
+    </div>
+  );
+}
+
+const SHOWN_BYTES_MAX = 512 * 1024;
+
+function Source({ raw, id }: { raw: Uint8Array; id: number }) {
+  const text = new TextDecoder().decode(raw.subarray(0, SHOWN_BYTES_MAX));
+  return (
+    <div className="stack tight">
+      <div className="row"><Button icon="download" onClick={() => save(`${id}.eml`, new Blob([raw as BlobPart], { type: "message/rfc822" }))}>{t("message.download")}</Button></div>
+      <Talk text={text} label={t("message.source")} />
+      {raw.length > SHOWN_BYTES_MAX && <p className="faint">{t("message.cut", { shown: bytes(SHOWN_BYTES_MAX), all: bytes(raw.length) })}</p>}
+    </div>
+  );
+}

@@ -1,0 +1,58 @@
+// What happened to a mail, in the order in which it did, with what was said.
+import type { Schemas } from "../api/client";
+import { t } from "../lib/text";
+import { moment } from "../lib/time";
+import { EventBadge, toneOfEvent } from "./words";
+
+type Event = Schemas["EventRow"];
+
+/** The fields of an event that a person reads first, as one line. */
+function line(fields: Record<string, unknown>): string {
+  const shown = ["code", "enhanced", "reply", "reason", "text", "class", "until"];
+  const first = shown.filter((name) => fields[name] !== undefined && fields[name] !== null && fields[name] !== "");
+  return first.map((name) => String(fields[name])).join(" ");
+}
+
+function details(fields: Record<string, unknown>): [string, string][] {
+  const scalar = (value: unknown) => ["string", "number", "boolean"].includes(typeof value) && value !== "";
+  return Object.entries(fields)
+    .filter(([, value]) => scalar(value))
+    .map(([name, value]) => [name.replaceAll("_", " "), String(value)]);
+}
+
+export function Timeline({ events, recipients }: { events: Event[]; recipients?: Map<number, string> }) {
+  return (
+    <ol className="story">
+      {events.map((event) => {
+        const fields = (event.fields ?? {}) as Record<string, unknown>;
+        const whom = event.delivery != null ? recipients?.get(event.delivery) : undefined;
+        return (
+          <li key={event.id} className={toneOfEvent(event.kind)}>
+            <span />
+            <div>
+              <div className="row">
+                <EventBadge kind={event.kind} />
+                {whom && <strong className="break">{whom}</strong>}
+                <time className="faint" dateTime={new Date(event.at / 1000).toISOString()}>{moment(event.at)}</time>
+              </div>
+              <p className="break">{line(fields)}</p>
+              {details(fields).length > 0 && (
+                <details>
+                  <summary className="faint">{t("story.details")}</summary>
+                  <dl className="pairs">
+                    {details(fields).map(([name, value]) => (
+                      <div key={name} style={{ display: "contents" }}>
+                        <dt>{name}</dt>
+                        <dd>{value}</dd>
+                      </div>
+                    ))}
+                  </dl>
+                </details>
+              )}
+            </div>
+          </li>
+        );
+      })}
+    </ol>
+  );
+}

@@ -1,0 +1,24 @@
+// Several views of one thing; which one is open stands in the address bar.
+import { Tabs as Kit } from "radix-ui";
+import type { ReactNode } from "react";
+import { useFilters } from "./filters";
+
+export interface Tab {
+  name: string;
+  title: string;
+  draw: () => ReactNode;
+}
+
+export function Tabs({ tabs, label }: { tabs: Tab[]; label: string }) {
+  const { values, set } = useFilters();
+  const open = tabs.find((tab) => tab.name === values.view) ?? tabs[0];
+  if (!open) return null;
+  return (
+    <Kit.Root className="stack" value={open.name} onValueChange={(view) => set({ view: view === tabs[0]?.name ? undefined : view }, true)}>
+      <Kit.List className="tabs" aria-label={label}>
+        {tabs.map((tab) => <Kit.Trigger key={tab.name} value={tab.name}>{tab.title}</Kit.Trigger>)}
+      </Kit.List>
+      <Kit.Content value={open.name} className="stack">{open.draw()}</Kit.Content>
+    </Kit.Root>
+  );
+}

@@ -1,0 +1,33 @@
+// `make screenshots`: every page at 1440 and 390 px, light and dark, to be looked at.
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "vitest";
+import { PAGES } from "../../src/pages";
+import { addressOf, fill } from "./sample";
+import { browse, contextOf, Demo, signIn } from "./world";
+
+const folder = process.env.SHOTS;
+
+test.runIf(folder)("every page is drawn into a file", async () => {
+  const demo = await Demo.start("--traffic", "40");
+  const browser = await browse();
+  const sample = await fill(demo);
+  for (const width of [1440, 390]) {
+    for (const theme of ["light", "dark"] as const) {
+      const context = await contextOf(browser, demo, { viewport: { width, height: width === 390 ? 844 : 900 }, colorScheme: theme });
+      await signIn(context, demo);
+      const page = await context.newPage();
+      for (const entry of PAGES) {
+        await page.goto(addressOf(entry.path, sample));
+        await page.waitForSelector("main h1");
+        await page.waitForFunction(() => document.querySelector(".bones") === null);
+        const name = entry.path === "/" ? "home" : entry.path.slice(1).replace(/[/$]+/g, "-");
+        mkdirSync(join(folder ?? "", `${width}-${theme}`), { recursive: true });
+        await page.screenshot({ path: join(folder ?? "", `${width}-${theme}`, `${name}.png`), fullPage: true });
+      }
+      await context.close();
+    }
+  }
+  await browser.close();
+  await demo.stop();
+}, 600_000);

@@ -1,0 +1,48 @@
+// The catalogues: nothing is missing, nothing is left over, and both say the same values.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { fill } from "../../src/lib/text";
+import { de } from "../../src/texts/de";
+import { en } from "../../src/texts/en";
+
+function* sources(folder: string): Generator<string> {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* sources(path);
+    else if (/\.tsx?$/.test(entry.name) && !path.includes("texts") && !path.endsWith("schema.d.ts")) yield readFileSync(path, "utf8");
+  }
+}
+
+const code = [...sources(join(import.meta.dirname, "../../src"))].join("\n");
+/** Of `{n|one|many}` only the name: the words differ by language. */
+const values = (text: string) => [...text.matchAll(/\{(\w+)/g)].map((found) => found[1]).sort();
+
+test("every text exists in both languages, and is not empty", () => {
+  expect(Object.keys(de)).toEqual(Object.keys(en));
+  for (const [key, text] of Object.entries({ ...en, ...de })) expect(text.trim(), key).not.toBe("");
+});
+
+test("both languages show the same values", () => {
+  for (const key of Object.keys(en) as (keyof typeof en)[]) expect(values(de[key]), key).toEqual(values(en[key]));
+});
+
+test("every text that the code asks for is in the catalogue", () => {
+  const asked = [...code.matchAll(/\bt\("([a-z_.]+)"/g)].map((found) => found[1] ?? "");
+  expect(asked.length).toBeGreaterThan(300);
+  expect(asked.filter((key) => !(key in en))).toEqual([]);
+});
+
+test("no text is left over that nobody shows", () => {
+  const groups = new Set([...code.matchAll(/(?:word|options)\("([a-z_]+)"/g)].map((found) => `${found[1]}.`));
+  for (const found of code.matchAll(/t\(`([a-z_]+\.)/g)) groups.add(found[1] ?? "");
+  const shown = (key: string) => code.includes(`"${key}"`) || [...groups].some((group) => key.startsWith(group));
+  expect(Object.keys(en).filter((key) => !shown(key))).toEqual([]);
+});
+
+test("a count brings its own word", () => {
+  expect(fill("{n|mail|mails} waiting", { n: 1 }, "en")).toBe("1 mail waiting");
+  expect(fill("{n|mail|mails} waiting", { n: 1234 }, "en")).toBe("1,234 mails waiting");
+  expect(fill("{n|Mail|Mails}", { n: 1234 }, "de")).toBe("1.234 Mails");
+  expect(fill("{name} and {other}", { name: "a{x}" }, "en")).toBe("a{x} and {other}");
+});
