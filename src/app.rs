@@ -30,8 +30,6 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
-use crate::campaign::feeder::Feeder;
-use crate::campaign::tally;
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::{ComposeError, Composer};
@@ -190,19 +188,15 @@ impl App {
         let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
-        let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
-        let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
+        let (feeder, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
         let parts = (queue, audit, webhooks, feeder);
         let state = desk::api_state(&live, &store, parts, &clock, reread);
         let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
-        let counting = tally::run(store.clone(), clock.clone(), stopped.clone());
         let checks = sources::check(live.checker.clone(), stopped.clone());
         watched.push(("the checks of sources", tokio::spawn(checks)));
-        watched.push(("the feeder of campaigns", feeding));
-        watched.push(("the count of campaigns' events", tokio::spawn(counting)));
+        watched.extend(campaigning);
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }

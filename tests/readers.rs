@@ -142,3 +142,36 @@ async fn one_click_unsubscribes_once_and_the_page_lets_a_person_choose() {
         assert_eq!(status, 404);
     }
 }
+
+#[tokio::test]
+async fn a_subscription_counts_once_the_mailbox_has_said_yes_and_bombing_is_held_off() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    let list = json!({"name": "Open <b>", "opt_in": "double", "visibility": "public"});
+    let list = desk.done("POST", "/v1/lists", list).await["id"].as_i64().expect("an id");
+    let page = format!("/s/1/{list}");
+    let (status, _, body) = visit(&desk, "GET", &page, CHROME, "").await;
+    assert!(status == 200 && body.contains("Open &lt;b&gt;"), "{body}");
+    for _ in 0..5 {
+        assert_eq!(visit(&desk, "POST", &page, CHROME, "email=eve%40e.test").await.0, 200);
+    }
+    assert_eq!(visit(&desk, "POST", &page, CHROME, "email=nobody").await.0, 422);
+    let private = format!("/s/1/{}", desk.list);
+    assert_eq!(visit(&desk, "GET", &private, CHROME, "").await.0, 404, "private lists have none");
+    desk.relay.run_until_idle().await;
+    let yes = path(&desk.text_to("eve@e.test"), "y", 0);
+    let yes = yes.split_whitespace().next().expect("a link").to_owned();
+    let members = "/v1/contacts?segment=list%20%22Open%20%3Cb%3E%22";
+    visit(&desk, "GET", &yes, CHROME, "").await;
+    let before = desk.done("GET", members, Value::Null).await;
+    assert_eq!(before["items"], json!([]), "looking at the link confirms nothing");
+    assert_eq!(visit(&desk, "POST", &yes, CHROME, "").await.0, 200);
+    let after = desk.done("GET", members, Value::Null).await;
+    assert_eq!(after["items"][0]["email"], "eve@e.test");
+    assert_eq!(visit(&desk, "POST", &page, CHROME, "email=eve%40e.test").await.0, 200);
+    desk.relay.run_until_idle().await;
+    desk.text_to("eve@e.test");
+    for _ in 0..40 {
+        visit(&desk, "POST", &page, CHROME, "email=x%40e.test").await;
+    }
+    assert_eq!(visit(&desk, "POST", &page, CHROME, "email=y%40e.test").await.0, 429);
+}

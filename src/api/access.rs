@@ -21,6 +21,7 @@ use super::ApiState;
 use super::caller::{Caller, Peer, address_of, may_change};
 use super::problem::Problem;
 use crate::auth::people::Person;
+use crate::campaign::subscribe::Doorman;
 use crate::model::{OrganizationId, Permission, Scope, Timestamp};
 use crate::store::{AuditEntry, Store};
 
@@ -37,6 +38,7 @@ pub struct Shared {
     stream_places: Arc<Semaphore>,
     /// Requests of readers that wait for the database.
     public_places: Arc<Semaphore>,
+    doorman: Doorman,
     /// The first administrator is made once.
     setting_up: tokio::sync::Mutex<()>,
 }
@@ -54,6 +56,7 @@ impl Shared {
             document,
             stream_places,
             public_places,
+            doorman: Doorman::default(),
             setting_up: tokio::sync::Mutex::default(),
         }
     }
@@ -250,6 +253,10 @@ impl<N> Call<N> {
 
     pub(super) fn counted_at(&self) -> &Mutex<Option<Timestamp>> {
         &self.shared.counted_at
+    }
+
+    pub(super) fn doorman(&self) -> &Doorman {
+        &self.shared.doorman
     }
 
     pub(super) fn public_places(&self) -> &Arc<Semaphore> {

@@ -9,7 +9,7 @@ use super::campaigns::{found, sums};
 use super::extract::Path;
 use super::problem::Problem;
 use super::streamed::{self, Pieces};
-use crate::campaign::report::{self, Report};
+use crate::campaign::report::{self as reports, Report};
 use crate::model::*;
 use crate::store::{RecipientRow, Store};
 
@@ -20,13 +20,13 @@ const PAGE: u32 = 1000;
 #[utoipa::path(get, path = "/v1/campaigns/{id}/report", tag = "campaigns",
     params(("id" = CampaignId, Path)),
     responses((status = 200, body = Report)), security(("key" = ["campaigns_read"])))]
-pub(super) async fn show(
+pub(super) async fn report(
     call: Call<needs::CampaignsRead>,
     Path(id): Path<CampaignId>,
 ) -> Result<axum::Json<Report>, Problem> {
     let row = found(&call, id).await?;
     let sums = sums(&call, &row).await?;
-    Ok(axum::Json(report::read(&call.store, &row, sums).await?))
+    Ok(axum::Json(reports::read(&call.store, &row, sums).await?))
 }
 
 /// Export a campaign's recipients as CSV: the state of each, the last answer, when it was

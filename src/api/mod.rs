@@ -34,6 +34,8 @@ pub mod pools;
 mod postal;
 mod problem;
 mod public;
+mod public_archive;
+mod public_lists;
 mod segments;
 mod send;
 mod serve;
@@ -283,7 +285,7 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaign_looks::preview))
         .routes(routes!(campaign_looks::look))
         .routes(routes!(campaign_looks::test))
-        .routes(routes!(campaign_reports::show))
+        .routes(routes!(campaign_reports::report))
         .routes(routes!(campaign_reports::recipients))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
@@ -294,6 +296,8 @@ pub fn router(state: ApiState) -> Router {
     router
         .merge(postal_routes())
         .merge(public::routes())
+        .merge(public_archive::routes())
+        .merge(public_lists::routes())
         .fallback(|| async { nothing_here() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")

@@ -39,7 +39,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
 }
 
-fn links(call: &Anybody) -> Option<&Links> {
+pub(super) fn links(call: &Anybody) -> Option<&Links> {
     call.composer.as_ref().and_then(|composer| composer.links())
 }
 
@@ -100,17 +100,17 @@ fn encoded(target: &str) -> String {
     out
 }
 
-fn not_ours() -> Response {
+pub(super) fn not_ours() -> Response {
     let body = "<p>This link is not valid, or no longer.</p>";
     (StatusCode::NOT_FOUND, page("Link", body)).into_response()
 }
 
-fn trouble() -> Response {
+pub(super) fn trouble() -> Response {
     let body = "<p>This cannot be done at this moment. Please try again in a minute.</p>";
     (StatusCode::SERVICE_UNAVAILABLE, page("Later", body)).into_response()
 }
 
-fn page(title: &str, body: &str) -> Html<String> {
+pub(super) fn page(title: &str, body: &str) -> Html<String> {
     let title = escaped(title);
     Html(format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
@@ -122,7 +122,7 @@ fn page(title: &str, body: &str) -> Html<String> {
     ))
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('"', "&quot;").replace('\'', "&#39;")
 }
@@ -151,7 +151,7 @@ async fn leaving(call: Anybody, Path(token): Path<String>) -> Response {
 }
 
 /// The fields of a form, in their order (`application/x-www-form-urlencoded`).
-fn fields(form: &str) -> Vec<(String, String)> {
+pub(super) fn fields(form: &str) -> Vec<(String, String)> {
     let pairs = form.split('&').filter_map(|pair| pair.split_once('='));
     pairs.map(|(name, value)| (decoded(name), decoded(value))).collect()
 }
@@ -175,7 +175,7 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
+pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     let found = fields.iter().find(|(own, _)| own == name);
     found.map_or("", |(_, value)| value.as_str())
 }

@@ -111,72 +111,77 @@ pub struct Counted {
 }
 
 fn report(sums: Sums, variants: u64, counted: Counted) -> Report {
+    let Counted { tallies, readers, deferred, links, operators } = counted;
     let names = |id: OperatorId| {
-        let found = counted.operators.iter().find(|row| row.id == id);
+        let found = operators.iter().find(|row| row.id == id);
         found.map(|row| row.name.clone())
     };
-    let mut report = Report { sums, links: counted.links, ..Report::default() };
-    report.variants =
-        (0..variants).map(|variant| VariantReport { variant, ..Default::default() }).collect();
-    for readers in &counted.readers {
-        if let Some(own) = of(&mut report.variants, readers.variant) {
+    let mut report = Report { sums, links, ..Report::default() };
+    report.variants = by_variant(variants, &readers, &tallies);
+    let waiting = deferred.into_iter().map(|row| DeferredNow {
+        operator: names(row.operator),
+        text: row.text,
+        count: row.count,
+        due_at: row.due_at,
+    });
+    report.deferred_now = waiting.collect();
+    let mut hours: BTreeMap<i64, Hour> = BTreeMap::new();
+    for row in &tallies {
+        add_hour(hours.entry(row.hour).or_default(), row);
+        add_machine(&mut report.machines, row);
+    }
+    let hour = |(hour, counts)| Hour { begins_at: Timestamp(hour * HOUR), ..counts };
+    report.hours = hours.into_iter().map(hour).collect();
+    let refused = |row: &&TallyRow| matches!(row.kind.as_str(), "failed" | "bounced");
+    let bounced = summed(tallies.iter().filter(refused)).into_iter();
+    let bounced = bounced.map(|((kind, class, operator, source), count)| Bounced {
+        kind,
+        class,
+        operator: names(operator),
+        source,
+        count,
+    });
+    report.bounced = bounced.collect();
+    let delivered = summed(tallies.iter().filter(|row| row.kind == "delivered")).into_iter();
+    let delivered = delivered.map(|((_, _, operator, source), count)| DeliveredBy {
+        operator: names(operator),
+        source,
+        count,
+    });
+    report.delivered = delivered.collect();
+    report
+}
+
+/// By kind, detail, operator and source.
+fn summed<'a>(
+    rows: impl Iterator<Item = &'a TallyRow>,
+) -> BTreeMap<(String, String, OperatorId, String), u64> {
+    let mut sums = BTreeMap::new();
+    for row in rows {
+        let key = (row.kind.clone(), row.detail.clone(), row.operator, row.source.clone());
+        *sums.entry(key).or_default() += row.count;
+    }
+    sums
+}
+
+fn by_variant(count: u64, readers: &[ReaderCounts], tallies: &[TallyRow]) -> Vec<VariantReport> {
+    let mut variants: Vec<VariantReport> =
+        (0..count).map(|variant| VariantReport { variant, ..Default::default() }).collect();
+    for readers in readers {
+        if let Some(own) = of(&mut variants, readers.variant) {
             (own.opened, own.clicked) = (readers.opened, readers.clicked);
         }
     }
-    report.deferred_now = counted
-        .deferred
-        .into_iter()
-        .map(|row| DeferredNow {
-            operator: names(row.operator),
-            text: row.text,
-            count: row.count,
-            due_at: row.due_at,
-        })
-        .collect();
-    let mut hours: BTreeMap<i64, Hour> = BTreeMap::new();
-    let mut bounced: BTreeMap<(String, String, OperatorId, String), u64> = BTreeMap::new();
-    let mut delivered: BTreeMap<(OperatorId, String), u64> = BTreeMap::new();
-    for row in &counted.tallies {
-        add_hour(hours.entry(row.hour).or_default(), row);
-        add_machine(&mut report.machines, row);
-        if let Some(own) = of(&mut report.variants, row.variant) {
-            match row.kind.as_str() {
-                "delivered" => own.delivered += row.count,
-                "unsubscribed" => own.unsubscribed += row.count,
-                "complained" => own.complained += row.count,
-                _ => {}
-            }
-        }
+    for row in tallies {
+        let Some(own) = of(&mut variants, row.variant) else { continue };
         match row.kind.as_str() {
-            "failed" | "bounced" => {
-                let key = (row.kind.clone(), row.detail.clone(), row.operator, row.source.clone());
-                *bounced.entry(key).or_default() += row.count;
-            }
-            "delivered" => {
-                *delivered.entry((row.operator, row.source.clone())).or_default() += row.count;
-            }
+            "delivered" => own.delivered += row.count,
+            "unsubscribed" => own.unsubscribed += row.count,
+            "complained" => own.complained += row.count,
             _ => {}
         }
     }
-    report.bounced = bounced
-        .into_iter()
-        .map(|((kind, class, operator, source), count)| Bounced {
-            kind,
-            class,
-            operator: names(operator),
-            source,
-            count,
-        })
-        .collect();
-    report.delivered = delivered
-        .into_iter()
-        .map(|((operator, source), count)| DeliveredBy { operator: names(operator), source, count })
-        .collect();
-    report.hours = hours
-        .into_iter()
-        .map(|(hour, counts)| Hour { begins_at: Timestamp(hour * HOUR), ..counts })
-        .collect();
-    report
+    variants
 }
 
 fn of(variants: &mut [VariantReport], variant: u64) -> Option<&mut VariantReport> {

@@ -206,6 +206,11 @@ pub static FED: Statement = Statement::new(
 );
 pub static CAMPAIGN_STATES: Statement =
     Statement::new("SELECT state, COUNT(*) FROM deliveries WHERE campaign = $1 GROUP BY state");
+/// Never more than the feeder lets wait, however large the campaign.
+pub static CAMPAIGN_OPEN: Statement = Statement::new(
+    "SELECT COUNT(*) FROM deliveries \
+     WHERE campaign = $1 AND state IN ('waiting', 'leased', 'held')",
+);
 pub static CAMPAIGN_DELIVERIES: Statement = Statement::new(
     "SELECT id FROM deliveries WHERE campaign = $1 AND state = $2 AND id > $3 \
      ORDER BY id LIMIT $4",
@@ -255,6 +260,7 @@ pub static ALL: &[&Statement] = &[
     &UNFED,
     &FED,
     &CAMPAIGN_STATES,
+    &CAMPAIGN_OPEN,
     &CAMPAIGN_DELIVERIES,
     &CAMPAIGN_DUE_LATER,
     &EMAILS,
@@ -367,6 +373,11 @@ impl Store {
         collect(self.read(&CAMPAIGN_STATES, vec![id.0.into()]).await?, |row| {
             Ok((row.parsed(0)?, row.unsigned(1)?))
         })
+    }
+
+    /// How many of its deliveries are still owed.
+    pub async fn campaign_open(&self, id: CampaignId) -> Result<u64> {
+        self.database().fetch_one(&CAMPAIGN_OPEN, vec![id.0.into()]).await?.unsigned(0)
     }
 
     /// Cancels what is open of a campaign. Returns how many rows were changed.

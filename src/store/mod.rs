@@ -73,7 +73,7 @@ pub use suppressions::{
 };
 pub use tallies::{
     CountedEvent, CountedOf, DeferredRow, LinkRow, ReaderCounts, Reading, RecipientRow, Tally,
-    TallyKey, TallyRow, Tracked,
+    TallyKey, TallyRow, Tracked, Uncounted,
 };
 pub use templates::{LayoutRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;

@@ -26,14 +26,24 @@ pub struct Tracked {
     pub at: Timestamp,
 }
 
-/// An event of a campaign, with what it is counted by. Those of other mail have no campaign.
+/// What comes behind the last event that is counted.
+#[derive(Clone, Debug)]
+pub struct Uncounted {
+    pub from: i64,
+    pub upto: i64,
+    /// Events between the two, those of other mail among them.
+    pub count: u64,
+    pub events: Vec<CountedEvent>,
+}
+
+/// An event of a campaign, with what it is counted by.
 #[derive(Clone, Debug)]
 pub struct CountedEvent {
     pub id: EventId,
     pub at: Timestamp,
     pub kind: String,
     pub fields: serde_json::Value,
-    pub of: Option<CountedOf>,
+    pub of: CountedOf,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,14 +93,20 @@ pub struct Tally {
 }
 
 pub static COUNTED: Statement = Statement::new("SELECT event FROM campaign_counted WHERE id = 1");
+/// The last event of those that come next, and how many they are.
+pub static SPAN: Statement = Statement::new(
+    "SELECT COALESCE(MAX(id), $1), COUNT(*) FROM \
+     (SELECT id FROM events WHERE id > $1 ORDER BY id LIMIT $2) AS span",
+);
+/// In this order of tables the walk follows the events; those of other mail cost a look each.
 pub static EVENTS_TO_COUNT: Statement = Statement::new(
     "SELECT e.id, e.at, e.kind, e.fields, d.id, d.organization, d.campaign, d.contact, \
      COALESCE(f.variant, 0), COALESCE(s.operator, 0), d.delivered_at \
-     FROM (SELECT id, at, kind, fields, delivery FROM events WHERE id > $1 ORDER BY id LIMIT $2) \
-       AS e \
-     LEFT JOIN deliveries AS d ON d.id = e.delivery AND d.campaign IS NOT NULL \
+     FROM events AS e CROSS JOIN deliveries AS d \
      LEFT JOIN campaign_fed AS f ON f.message = d.message \
-     LEFT JOIN sites AS s ON s.id = d.site ORDER BY e.id",
+     LEFT JOIN sites AS s ON s.id = d.site \
+     WHERE e.id > $1 AND e.id <= $2 AND d.id = e.delivery AND d.campaign IS NOT NULL \
+     ORDER BY e.id",
 );
 pub static INSERT_TRACKED: Statement = Statement::new(
     "INSERT INTO events (id, at, kind, organization, message, delivery, fields) \
@@ -181,6 +197,7 @@ pub static RECIPIENTS: Statement = Statement::new(
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[
     &COUNTED,
+    &SPAN,
     &EVENTS_TO_COUNT,
     &INSERT_TRACKED,
     &SET_COUNTED,
@@ -251,12 +268,15 @@ impl Store {
         self.change(Change::Tracked(tracked)).await
     }
 
-    /// The event up to which all is counted, and those that come next.
-    pub async fn events_to_count(&self, limit: u32) -> Result<(i64, Vec<CountedEvent>)> {
-        let counted = self.database().fetch_one(&COUNTED, vec![]).await?.int(0)?;
-        let values = vec![counted.into(), i64::from(limit).into()];
+    /// Those of campaigns among the next `limit` events.
+    pub async fn events_to_count(&self, limit: u32) -> Result<Uncounted> {
+        let from = self.database().fetch_one(&COUNTED, vec![]).await?.int(0)?;
+        let values = vec![from.into(), i64::from(limit).into()];
+        let span = self.database().fetch_one(&SPAN, values).await?;
+        let (upto, count) = (span.int(0)?, span.unsigned(1)?);
+        let values = vec![from.into(), upto.into()];
         let events = collect(self.read(&EVENTS_TO_COUNT, values).await?, event)?;
-        Ok((counted, events))
+        Ok(Uncounted { from, upto, count, events })
     }
 
     /// Nothing is added when another has counted since `from`.
@@ -336,27 +356,20 @@ impl Store {
 }
 
 fn event(row: &Row) -> Result<CountedEvent> {
-    let campaign = row.maybe_int(6)?.map(CampaignId);
-    let of = |campaign| -> Result<CountedOf> {
-        Ok(CountedOf {
-            delivery: DeliveryId(row.int(4)?),
-            organization: OrganizationId(row.int(5)?),
-            campaign,
-            contact: row.maybe_int(7)?.map(ContactId),
-            variant: row.int(8)?,
-            operator: row.int(9)?,
-            delivered_at: row.maybe_int(10)?.map(Timestamp),
-        })
-    };
     Ok(CountedEvent {
         id: EventId(row.int(0)?),
         at: Timestamp(row.int(1)?),
         kind: row.text(2)?,
-        fields: match campaign {
-            Some(_) => serde_json::from_str(&row.text(3)?).map_err(StoreError::broken_row)?,
-            None => serde_json::Value::Null,
+        fields: serde_json::from_str(&row.text(3)?).map_err(StoreError::broken_row)?,
+        of: CountedOf {
+            delivery: DeliveryId(row.int(4)?),
+            organization: OrganizationId(row.int(5)?),
+            campaign: CampaignId(row.int(6)?),
+            contact: row.maybe_int(7)?.map(ContactId),
+            variant: row.int(8)?,
+            operator: row.int(9)?,
+            delivered_at: row.maybe_int(10)?.map(Timestamp),
         },
-        of: campaign.map(of).transpose()?,
     })
 }
 

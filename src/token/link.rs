@@ -98,7 +98,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_link_says_where_it_leads_and_no_other_text_does(target in "\\PC{0,80}", flip in 0usize..40) {
+        fn a_link_says_where_it_leads_and_no_other_text_does(
+            target in "\\PC{0,80}",
+            flip in 0usize..40,
+        ) {
             let keys = Keys::standing(1);
             let link = keys.link(Use::Click, CLAIM, 3, &target);
             prop_assert!(link.bytes().all(|b| LETTERS.contains(&b)));

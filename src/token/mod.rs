@@ -25,6 +25,8 @@ pub enum Use {
     Open,
     /// A link of a mail.
     Click,
+    /// The owner of a mailbox says yes.
+    Confirm,
 }
 
 impl Use {
@@ -34,6 +36,7 @@ impl Use {
             Use::Unsubscribe => 2,
             Use::Open => 3,
             Use::Click => 4,
+            Use::Confirm => 5,
         }
     }
 }
