@@ -428,6 +428,7 @@ mod tests {
         let mut person = limit_of(CampaignId(7), (5, 60, "by hand", None));
         (person.origin, person.id) = (Origin::Admin, LimitId(1));
         let mut known = vec![LimitRow { limit: person, name: None, created_at: now }];
+        let mut ids = 100..;
         for (state, values) in [
             (CampaignState::Sending, vec![50]),
             (CampaignState::Paused, vec![50, 0]),
@@ -436,7 +437,7 @@ mod tests {
             let active = [campaign(7, state)];
             let (put, gone) = limit_changes(&active, &known, now);
             known.retain(|row| !gone.contains(&row.limit.id));
-            for (row, id) in put.into_iter().zip(100..) {
+            for (row, id) in put.into_iter().zip(ids.by_ref()) {
                 known.push(LimitRow { limit: Limit { id: LimitId(id), ..row.limit }, ..row });
             }
             assert_eq!(known[0].limit.origin, Origin::Admin);
