@@ -9,6 +9,7 @@
 mod campaigns;
 mod desk;
 mod files;
+mod inbound;
 mod limits;
 mod memory;
 mod options;
@@ -32,25 +33,24 @@ use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
+use crate::compose::returns::Returns;
 use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
 use crate::deliver::Dialer;
 use crate::dns::{self, DnsFailure, Resolver};
-use crate::fetch::Fetcher;
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
 use crate::schedule::checks::Checker;
 use crate::schedule::limits::budgets::BudgetError;
 use crate::schedule::limits::pack::PackError;
-use crate::schedule::route::{RouteError, Routes};
+use crate::schedule::route::RouteError;
 use crate::schedule::sources::Sources;
 use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
-use crate::webhooks::{PostalKeys, Webhooks};
-use options::{check_options, deliver_options, fetch_options, parts, resolver, schedule_options};
+use options::{check_options, deliver_options, parts, resolver, schedule_options};
 
 pub use signals::serve;
 
@@ -73,6 +73,10 @@ pub enum AppError {
     #[error(transparent)]
     Rules(#[from] rules::RulesError),
     #[error(transparent)]
+    Rule(#[from] crate::classify::RuleError),
+    #[error(transparent)]
+    Tokens(#[from] crate::token::KeyError),
+    #[error(transparent)]
     Limit(#[from] PackError),
     #[error(transparent)]
     Budget(#[from] BudgetError),
@@ -82,8 +86,6 @@ pub enum AppError {
     Listener(#[from] ListenerError),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    #[error(transparent)]
-    Tokens(#[from] crate::token::KeyError),
     #[error(transparent)]
     Serve(#[from] api::ServeError),
     #[error("{what}: {why}")]
@@ -98,6 +100,8 @@ pub enum AppError {
 pub struct Addresses {
     pub submission: Vec<SocketAddr>,
     pub submissions: Vec<SocketAddr>,
+    /// Where other hosts bring mail.
+    pub inbound: Vec<SocketAddr>,
     pub http: Vec<SocketAddr>,
 }
 
@@ -112,6 +116,8 @@ struct Live {
     composer: Composer,
     certificates: Certificates,
     listener: Listener,
+    sandbox: SocketAddr,
+    inbound: Option<Listener>,
     logs: Option<Logs>,
 }
 
@@ -153,26 +159,21 @@ impl App {
         let http = bind_http(&settings).await?;
         let kept = Kept::open(&settings, &clock).await?;
         let (store, spool, queue) = (kept.store.clone(), kept.spool.clone(), kept.queue.clone());
-        queue.note_suspended().await?;
+        queue.note_apart().await?;
         let known = Known::open(&settings, &store, &clock).await?;
         let (stop_tasks, stopped) = watch::channel(false);
-        let postal_keys = PostalKeys::at(settings.node.data_dir.join("postal-webhooks.pem"));
-        let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(&settings));
-        let (webhooks, webhooks_task) =
-            Webhooks::start(store.clone(), fetcher, postal_keys, clock.clone(), stopped.clone());
+        let (webhooks, webhooks_task) = known.webhooks(&settings, &store, &clock, &stopped);
         let limits = limits::open(&settings, &store, &clock).await?;
+        let (sandbox, sandbox_task) = options::start_sandbox(&settings, &stopped).await?;
         campaigns::link(&settings, &known.composer, &clock)?;
-        let parts = parts(&settings, &kept, &known, limits)?;
+        let parts = parts(&settings, &kept, &known, limits, sandbox)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let listener = known.listener(&settings, &queue, &clock)?;
+        let inbound = inbound::listener(&settings, &queue, &known, &clock)?;
         let socket = OperatorSocket::bind(&settings.control_socket())?;
-        let mut addresses = Addresses {
-            submission: listener.submission().to_vec(),
-            submissions: listener.submissions().to_vec(),
-            http: Vec::new(),
-        };
+        let mut addresses = inbound::addresses(&listener, inbound.as_ref());
         let stop_wait = settings.node.stop_wait;
         let live = Arc::new(Live {
             settings: ArcSwap::from_pointee(settings),
@@ -183,20 +184,27 @@ impl App {
             composer: known.composer,
             certificates: known.certificates,
             listener,
+            sandbox,
+            inbound,
             logs,
         });
         let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
         let (feeder, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
-        let parts = (queue, audit, webhooks, feeder);
-        let state = desk::api_state(&live, &store, parts, &clock, reread);
-        let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
-        let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
-        watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
-        let checks = sources::check(live.checker.clone(), stopped.clone());
-        watched.push(("the checks of sources", tokio::spawn(checks)));
+        let used = (queue, audit, webhooks, feeder);
+        let state = desk::api_state(&live, &store, used, &clock, reread);
+        let mut watched = vec![
+            ("the feed of webhooks", webhooks_task),
+            ("the imports", importing),
+            ("the sandbox", sandbox_task),
+            sources::watch(&live.checker, &stopped),
+            inbound::upkeep(&live, &store, &clock, &stopped),
+        ];
         watched.extend(campaigning);
+        watched.extend(desk::start_upkeep(&state, &stopped));
+        let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
+        watched.extend(serve_http(&live, router, socket, http, &mut addresses, &stopped)?);
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }
@@ -224,14 +232,8 @@ impl App {
 
     /// Returns when a task that serves everybody has ended.
     pub async fn died(&mut self) -> AppError {
-        let Tasks { alarm, polls, sweeps, settler, releases, budgets } = &mut self.tasks;
         let what = tokio::select! {
-            _ = alarm => "the alarm of the schedule",
-            _ = polls => "the poll of the ledger",
-            _ = sweeps => "the sweep of the spool",
-            _ = settler => "the writer of outcomes",
-            _ = releases => "the hand-over of connections",
-            _ = budgets => "the writer of budgets",
+            ended = self.tasks.died() => ended,
             ended = any_ended(&mut self.watched) => ended,
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",
@@ -241,7 +243,12 @@ impl App {
 
     /// Stops in the order of the mail: no new sessions, attempts end, outcomes are written.
     pub async fn stop(self) -> Result<(), AppError> {
-        self.live.listener.drain(self.stop_wait).await;
+        let outside = async {
+            if let Some(inbound) = &self.live.inbound {
+                inbound.drain(self.stop_wait).await;
+            }
+        };
+        tokio::join!(self.live.listener.drain(self.stop_wait), outside);
         self.live.schedule.stop(self.tasks, self.stop_wait).await;
         self.stop_tasks.send_replace(true);
         // One that has ended was noticed by `died`, and must not be asked twice.
@@ -313,6 +320,7 @@ struct Known {
     certificates: Certificates,
     resolver: Resolver,
     classifier: LiveClassifier,
+    returns: Returns,
     sources: Arc<Sources>,
     dialer: Dialer,
     checker: Checker,
@@ -322,6 +330,9 @@ impl Known {
     async fn open(settings: &Settings, store: &Store, clock: &Clock) -> Result<Known, AppError> {
         let trusted = settings.trusted.iter().map(|one| (one.network, one.credential.clone()));
         let composer = Composer::open(store.clone(), &settings.node.dkim_dir, clock.clone());
+        let composer = composer.await?;
+        let returns = inbound::returns(settings, store, clock).await?;
+        composer.return_to(returns.clone());
         let sources = Arc::new(sources::open(settings, store).await?);
         let resolver = resolver(settings, &sources, clock)?;
         let dialer = Dialer::new(deliver_options(settings), clock.clone());
@@ -337,9 +348,10 @@ impl Known {
         checker.first_round().await?;
         Ok(Known {
             auth: Auth::open(store.clone(), trusted.collect(), clock.clone()).await?,
-            composer: composer.await?,
+            composer,
             certificates: Certificates::open(&settings.tls, &settings.node.host_name)?,
             classifier: rules::classifier(store).await?,
+            returns,
             resolver,
             sources,
             dialer,
@@ -437,7 +449,7 @@ impl Live {
                 failed.push(setting.to_owned());
             }
         };
-        let routes = Routes::read(&new.route, new.delivery.preference);
+        let routes = options::routes(&new, self.sandbox);
         note("route", routes.map(|routes| self.schedule.replace_routes(routes)).map_err(text));
         note("tls", self.certificates.replace(&new.tls).map_err(text));
         note(

@@ -191,9 +191,44 @@ fn submits_over_both_ports(name: &str, client: fn(&Job<'_>)) {
             String::from_utf8_lossy(&job.mail),
             String::from_utf8_lossy(&captured)
         );
-        assert_eq!(sidecar["envelope"]["sender"], from, "{subject}");
+        let sender = sidecar["envelope"]["sender"].as_str().expect("an address");
+        assert!(is_return_path(sender), "{subject}: {sender}");
         assert_eq!(sidecar["envelope"]["recipients"], serde_json::json!([job.to]), "{subject}");
     }
+    assert!(demo.stop(), "SIGTERM ends the demo with success");
+}
+
+/// One of ours, which names the delivery.
+fn is_return_path(sender: &str) -> bool {
+    sender.starts_with("b-") && sender.ends_with("@bounce.shop.test")
+}
+
+#[test]
+fn swaks_cannot_relay_through_the_port_for_mail_from_outside() {
+    if !installed("swaks") {
+        return;
+    }
+    let demo = Demo::start();
+    let relayed = |to: &str, more: &[&str]| {
+        let mut command = Command::new("swaks");
+        command.args(["--server", "127.0.0.1", "--port", demo.port("inbound"), "--timeout", "20"]);
+        command.args(["--from", "spammer@far.test", "--to", to]).args(more);
+        let output = command.stdin(Stdio::null()).output().expect("swaks runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let stranger = format!("someone@{}", demo.fact("accepting_domain"));
+    for more in [&[][..], &["--tls"]] {
+        let (is_taken, said) = relayed(&stranger, more);
+        assert!(!is_taken && said.contains("550 5.7.1"), "{said}");
+    }
+    let (is_taken, said) = relayed("anybody@bounce.shop.test", &[]);
+    assert!(!is_taken && said.contains("550 5.1.1"), "{said}");
+    let (user, password) = (demo.fact("smtp_user"), demo.fact("smtp_password"));
+    let auth = ["--tls", "--auth", "PLAIN", "--auth-user", user, "--auth-password", password];
+    let (is_taken, said) = relayed(&stranger, &auth);
+    assert!(!is_taken, "not even with a credential: {said}");
+    let (is_taken, said) = relayed("postmaster@bounce.shop.test", &["--tls"]);
+    assert!(is_taken, "{said}");
     assert!(demo.stop(), "SIGTERM ends the demo with success");
 }
 
@@ -285,7 +320,8 @@ fn s_nail_submits_over_both_ports() {
         let (captured, sidecar) = demo.captured(&subject);
         let captured = String::from_utf8_lossy(&captured);
         assert!(captured.contains("\r\n.one dot\r\n\r\nend.\r\n"), "{captured}");
-        assert_eq!(sidecar["envelope"]["sender"], job.from, "{subject}");
+        let sender = sidecar["envelope"]["sender"].as_str().expect("an address");
+        assert!(is_return_path(sender), "{subject}: {sender}");
         assert_eq!(sidecar["envelope"]["recipients"], serde_json::json!([job.to]), "{subject}");
     }
     assert!(demo.stop(), "SIGTERM ends the demo with success");

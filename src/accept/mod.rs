@@ -44,6 +44,15 @@ pub struct Submission {
     pub arrival: Arrival,
 }
 
+/// A mail from outside, for addresses that we serve.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub envelope: Envelope,
+    /// As received, dots unstuffed, CRLF lines only.
+    pub mail: Bytes,
+    pub arrival: Arrival,
+}
+
 /// What a client is told; `Display` is `code enhanced text`. The text is one line of ASCII.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code} {} {text}", enhanced)]
@@ -56,7 +65,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn new(code: u16, enhanced: Enhanced, text: impl Into<String>) -> Refusal {
+    pub fn new(code: u16, enhanced: Enhanced, text: impl Into<String>) -> Refusal {
         Refusal { code, enhanced, text: text.into(), retry_after: None }
     }
 

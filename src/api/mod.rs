@@ -16,14 +16,18 @@ mod contact_fields;
 mod contacts;
 pub mod credentials;
 mod daemon;
+pub mod decisions;
 pub mod deliveries;
 mod dkim;
 pub mod domain_check;
+pub mod domain_upkeep;
 mod domains;
 mod events;
 mod extract;
+pub mod forecast;
 mod health;
 mod imports;
+mod inbound;
 mod limits;
 mod lists;
 mod log;
@@ -45,7 +49,9 @@ pub mod sources;
 mod streamed;
 pub mod suppressions;
 mod templates;
+pub mod tenants;
 pub mod users;
+pub mod warmups;
 pub mod webhooks;
 mod why;
 
@@ -159,10 +165,16 @@ fn control() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(users::withdraw))
         .routes(routes!(users::accept))
         .routes(routes!(organizations::list, organizations::add))
+        .routes(routes!(tenants::show, tenants::change))
+        .routes(routes!(tenants::set_send_limits))
         .routes(routes!(organizations::suspend))
         .routes(routes!(organizations::resume))
         .routes(routes!(organizations::streams, organizations::add_stream))
+        .routes(routes!(organizations::hold_stream))
+        .routes(routes!(organizations::release_stream))
         .routes(routes!(organizations::audit))
+        .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(dkim::remove))
         .routes(routes!(events::list))
         .routes(routes!(events::kinds))
         .routes(routes!(events::stream))
@@ -188,7 +200,6 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::finish_rotation))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(domain_check::check))
-        .routes(routes!(dkim::list, dkim::create))
         .routes(routes!(limits::list, limits::add))
         .routes(routes!(limits::remove))
         .routes(routes!(limits::pin))
@@ -203,6 +214,9 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
+        .routes(routes!(inbound::domains, inbound::add_domain))
+        .routes(routes!(inbound::remove_domain))
+        .routes(routes!(inbound::mails))
         .routes(routes!(daemon::reload))
         .routes(routes!(classification::unclassified))
         .routes(routes!(classification::rules, classification::add))
@@ -268,6 +282,14 @@ fn source_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(pools::remove_member))
         .routes(routes!(pools::rules, pools::put_rule))
         .routes(routes!(pools::remove_rule))
+        .routes(routes!(warmups::list, warmups::start))
+        .routes(routes!(warmups::plans))
+        .routes(routes!(warmups::show))
+        .routes(routes!(warmups::steer))
+        .routes(routes!(decisions::list))
+        .routes(routes!(decisions::undo))
+        .routes(routes!(decisions::pin))
+        .routes(routes!(forecast::show, forecast::ask))
 }
 
 /// Templates are longer than other requests.
@@ -342,11 +364,17 @@ async fn answered_within(wait: Duration, request: Request, next: Next) -> Respon
 }
 
 async fn counted(request: Request, next: Next) -> Response {
+    let is_browser = request.headers().contains_key("sec-fetch-site");
     let mut response = next.run(request).await;
     // An answer may hold a secret, and none is a page to be guessed at by a browser.
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_browser && headers.contains_key(header::WWW_AUTHENTICATE) {
+        // Asked for Basic, a browser would put a dialog of its own before the panel's.
+        let scheme = HeaderValue::from_static("Bearer realm=\"postroad\"");
+        headers.insert(header::WWW_AUTHENTICATE, scheme);
+    }
     let class = match response.status().as_u16() {
         100..=299 => "2xx",
         300..=399 => "3xx",

@@ -12,9 +12,11 @@ mod classify;
 mod client;
 mod config;
 mod credential;
+mod decisions;
 mod demo;
 mod dkim;
 mod domain;
+mod forecast;
 mod limit;
 mod migrate;
 mod organization;
@@ -26,6 +28,7 @@ mod serve;
 mod source;
 mod suppression;
 mod user;
+mod warmup;
 mod webhook;
 mod why;
 
@@ -107,6 +110,14 @@ enum Command {
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
+    /// Warm up sources and sending domains.
+    #[command(subcommand)]
+    Warmup(warmup::Warmup),
+    /// What rules have changed by themselves.
+    #[command(subcommand)]
+    Decisions(decisions::Decisions),
+    /// Say when a mailing would be done.
+    Forecast(forecast::Forecast),
     /// The settings file.
     #[command(subcommand)]
     Config(config::Config),
@@ -204,6 +215,9 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
+        Command::Warmup(warmup) => warmup::run(warmup, load()?),
+        Command::Decisions(decisions) => decisions::run(decisions, load()?),
+        Command::Forecast(forecast) => forecast::run(forecast, load()?),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
         Command::Classify(classify) => classify::run(classify, load),
@@ -251,7 +265,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 75] = [
+    const VERBS: [(&str, &[&str]); 95] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -271,8 +285,14 @@ mod tests {
         ("user disable", &["installation_disable"]),
         ("organization add", &["organizations_add"]),
         ("organization list", &["organizations_list"]),
+        ("organization show", &["organizations_show"]),
+        ("organization limit", &["organizations_set_send_limits"]),
+        ("organization keep", &["organizations_change"]),
+        ("organization capture", &["organizations_change"]),
         ("organization suspend", &["organizations_suspend"]),
         ("organization resume", &["organizations_resume"]),
+        ("domain check", &["domains_check"]),
+        ("dkim remove", &["dkim_remove"]),
         ("source add", &["sources_add"]),
         ("source list", &["sources_list"]),
         ("source show", &["sources_show"]),
@@ -298,6 +318,20 @@ mod tests {
         ("campaign resume", &["campaigns_step"]),
         ("campaign cancel", &["campaigns_step"]),
         ("campaign report", &["campaigns_report"]),
+        ("warmup plans", &["warmups_plans"]),
+        ("warmup start", &["warmups_start"]),
+        ("warmup list", &["warmups_list"]),
+        ("warmup show", &["warmups_show"]),
+        ("warmup pause", &["warmups_steer"]),
+        ("warmup resume", &["warmups_steer"]),
+        ("warmup skip", &["warmups_steer"]),
+        ("warmup restart", &["warmups_steer"]),
+        ("warmup stop", &["warmups_steer"]),
+        ("decisions list", &["decisions_list"]),
+        ("decisions undo", &["decisions_undo"]),
+        ("decisions pin", &["decisions_pin"]),
+        ("decisions release", &["decisions_pin"]),
+        ("forecast", &["forecast_show", "forecast_ask"]),
         ("dkim new", &["dkim_create"]),
         ("dkim list", &["dkim_list"]),
         ("config sample", &[]),

@@ -10,6 +10,7 @@ mod letter; // header and parts of what we write ourselves
 mod links; // what leads from a mail back to us
 mod pool; // the threads that sign
 mod recipe; // a campaign's mail, made for one contact
+pub mod returns; // what it carries to be known again
 pub mod template; // what a person wrote, rendered for one contact
 mod track; // links that tell of readers
 
@@ -33,6 +34,7 @@ pub use letter::Letter;
 pub use links::{Links, Person};
 use pool::{Job, SigningPool};
 pub use recipe::{RecipeError, source};
+use returns::Returns;
 
 /// Signatures kept, at some 1.2 KiB each; the newest stay. A retry that comes later signs anew.
 const REMEMBERED_MAX: u64 = 4096;
@@ -60,6 +62,7 @@ struct Inner {
     /// None: the keys never change.
     origin: Option<(Store, PathBuf)>,
     ring: ArcSwap<KeyRing>,
+    returns: OnceLock<Returns>,
     pool: SigningPool,
     signatures: Cache<MessageId, Arc<OnceCell<Bytes>>>,
     recipes: recipe::Recipes,
@@ -91,7 +94,33 @@ impl Composer {
             .build();
         let ring = ArcSwap::from_pointee(ring);
         let (pool, recipes, links) = (SigningPool::start(), Default::default(), OnceLock::new());
-        Composer(Arc::new(Inner { origin, ring, pool, signatures, recipes, links, clock }))
+        let returns = OnceLock::new();
+        let inner = Inner { origin, ring, returns, pool, signatures, recipes, links, clock };
+        Composer(Arc::new(inner))
+    }
+
+    /// From now on mail has return paths of ours; the first call wins.
+    pub fn return_to(&self, returns: Returns) {
+        if self.0.returns.set(returns).is_err() {
+            tracing::warn!("mail has return paths already; the second are left out");
+        }
+    }
+
+    /// The envelope sender of a transaction that begins with this delivery.
+    pub fn sender(&self, message: &MessageRow, first: DeliveryId) -> ReversePath {
+        match self.0.returns.get() {
+            Some(returns) => returns.sender(message, first),
+            None => message.sender.clone(),
+        }
+    }
+
+    /// The mail with the field that names the delivery, where something may come back for it.
+    pub fn marked(&self, mut mail: Mail, message: &MessageRow, first: DeliveryId) -> Mail {
+        let field = self.0.returns.get().and_then(|returns| returns.field(message, first));
+        if let Some(field) = field {
+            mail.chunks.insert(0, field);
+        }
+        mail
     }
 
     /// Domains or keys were added, or SIGHUP: reads them again.
@@ -102,6 +131,9 @@ impl Composer {
         if let Some((store, directory)) = &self.0.origin {
             self.0.ring.store(Arc::new(read_ring(store, directory).await?));
             self.0.signatures.invalidate_all();
+        }
+        if let Some(returns) = self.0.returns.get() {
+            returns.reload().await?;
         }
         Ok(())
     }

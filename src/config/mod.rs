@@ -65,6 +65,8 @@ settings! {
         spool: SpoolSettings = SpoolSettings::default(), Table, Restart;
         /// `[smtp]`
         smtp: Smtp = Smtp::default(), Table, Restart;
+        /// `[inbound]`
+        inbound: Inbound = Inbound::default(), Table, Restart;
         /// `[tls]`
         tls: Tls = Tls::default(), Table, Restart;
         /// `[http]`
@@ -149,6 +151,40 @@ settings! {
         commands_per_minute_max: u32 = 100_000, Count, Live, 10..=100_000_000;
         /// Networks that must speak PROXY v1 or v2 first.
         proxies: Vec<Network> = Vec::new(), Network, Live;
+    }
+
+    /// Mail from outside, and what comes back for mail that left.
+    Inbound {
+        /// Where other hosts bring mail, such as "0.0.0.0:25"; empty: nowhere.
+        listen: Vec<SocketAddr> = Vec::new(), Address, Restart;
+        /// Bounces come back to signed addresses of this domain, whose MX is this host.
+        return_domain: Option<String> = None, Name, Restart;
+        /// How long after the end of a mail's time something may come back for it.
+        return_wait: Duration = DAY * 60, Time, Restart, DAY..=(DAY * 400);
+        /// Where mail to postmaster and abuse of served domains goes; empty: it is only listed.
+        postmaster: Option<String> = None, Text, Restart;
+        /// Connections in all.
+        connections_max: usize = 1000, Count, Restart, 1..=1_000_000;
+        /// Connections of one client.
+        connections_per_client_max: usize = 20, Count, Restart, 1..=1_000_000;
+        /// Mails a minute from one network (an IPv4 /24, an IPv6 /48).
+        mails_per_network_max: u32 = 600, Count, Restart, 1..=100_000_000;
+        /// The size of a mail.
+        message_bytes_max: u64 = 10 * MIB, Bytes, Restart, (64 << 10)..=(1 << 30);
+        /// Errors before a session is cut.
+        errors_max: u32 = 10, Count, Restart, 1..=10_000;
+        /// Commands a minute before a session is cut.
+        commands_per_minute_max: u32 = 1000, Count, Restart, 10..=100_000_000;
+        /// Networks that must speak PROXY v1 or v2 first.
+        proxies: Vec<Network> = Vec::new(), Network, Restart;
+        /// Lists in DNS, such as "zen.example.org"; whom one names is refused.
+        blocklists: Vec<String> = Vec::new(), Name, Restart;
+        /// Bounces of one mailbox without a delivery between, before it is suppressed.
+        soft_bounces_max: u32 = 5, Count, Restart, 2..=1000;
+        /// From the first of them to the last, at least.
+        soft_bounces_span: Duration = DAY * 10, Time, Restart, HOUR..=(DAY * 365);
+        /// How long the list of what came in reaches back.
+        list_kept: Duration = DAY * 30, Time, Restart, DAY..=(DAY * 3650);
     }
 
     /// Certificates; without any the daemon makes one that signs itself.

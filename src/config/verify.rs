@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::read::Reader;
 use super::{Route, Settings};
-use crate::model::Domain;
+use crate::model::{Address, Domain};
 
 /// A table of routes has a line a domain.
 const DOMAINS_FILE_BYTES_MAX: u64 = 256 << 20;
@@ -26,6 +26,25 @@ pub(super) fn verify(settings: &Settings, reader: &mut Reader<'_>) {
     sources(settings, reader);
     routes(settings, reader);
     retry_profiles(settings, reader);
+    inbound(settings, reader);
+}
+
+fn inbound(settings: &Settings, reader: &mut Reader<'_>) {
+    let inbound = &settings.inbound;
+    if let Some(name) = &inbound.return_domain {
+        domain("inbound.return_domain", name, reader);
+    }
+    for zone in &inbound.blocklists {
+        domain("inbound.blocklists", zone, reader);
+    }
+    if inbound.postmaster.as_ref().is_some_and(|text| Address::parse(text).is_err()) {
+        let text = "must be an address such as admin@example.com".to_owned();
+        reader.wrong_at("inbound.postmaster", text);
+    }
+    if inbound.connections_per_client_max > inbound.connections_max {
+        let text = "must not be above inbound.connections_max".to_owned();
+        reader.wrong_at("inbound.connections_per_client_max", text);
+    }
 }
 
 fn retry_profiles(settings: &Settings, reader: &mut Reader<'_>) {
@@ -109,6 +128,7 @@ fn listeners(settings: &Settings, reader: &mut Reader<'_>) {
     };
     let mut all = of("smtp.submission", &settings.smtp.submission);
     all.extend(of("smtp.submissions", &settings.smtp.submissions));
+    all.extend(of("inbound.listen", &settings.inbound.listen));
     all.extend(of("http.listen", &settings.http.listen));
     for (index, (setting, address)) in all.iter().enumerate() {
         if let Some((other, _)) = all[..index].iter().find(|(_, other)| overlap(*address, *other)) {

@@ -52,6 +52,11 @@ pub(super) struct Asker {
 }
 
 impl Asker {
+    /// For a library that asks in its own way.
+    pub(super) fn library(&self) -> &TokioResolver {
+        &self.resolver
+    }
+
     /// `servers` empty: those of /etc/resolv.conf.
     pub(super) fn new(servers: &[SocketAddr]) -> Result<Asker, DnsFailure> {
         let mut builder = if servers.is_empty() {

@@ -11,7 +11,9 @@ mod facts;
 mod lookup;
 mod mail_hosts;
 mod operators;
+pub mod prove;
 pub mod spf;
+pub mod verify;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

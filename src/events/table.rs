@@ -13,7 +13,7 @@ use crate::model::EventKind;
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Field {
     pub name: &'static str,
-    /// `string`, `integer`, `boolean`.
+    /// `string`, `integer`, `boolean`, `object`, `array`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub meaning: &'static str,
@@ -51,6 +51,27 @@ const fn will_be(name: &'static str, when: &'static str) -> Declared {
 
 const REASON: &[Field] = &[field("reason", "string", "why, in words")];
 
+const REPORT: &[Field] = &[
+    field("reported_by", "string", "the address that brought the report"),
+    field("named", "string", "the recipient that the report names, if it is another"),
+];
+
+/// What a report of a mail host says.
+const BOUNCE: &[Field] = &[
+    field("hard", "boolean", "the address is lost"),
+    field("enhanced", "string", "the enhanced code in the report"),
+    field("category", "string", "what kind of refusal it is"),
+    field("class", "string", "and exactly which"),
+    field("reason", "string", "the host's words"),
+    field("reported_by", "string", "the address that brought the report"),
+    field("named", "string", "the recipient that the report names, if it is another"),
+];
+
+const SOURCE: &[Field] = &[
+    field("source", "integer", "the source"),
+    field("findings", "array", "what its checks have found"),
+];
+
 /// What an attempt has taught.
 const ATTEMPT: &[Field] = &[
     field("source", "string", "the source it left from"),
@@ -65,6 +86,8 @@ const ATTEMPT: &[Field] = &[
     field("reply", "string", "the reply's text"),
     field("reason", "string", "what happened, where no reply says it"),
     field("blame", "string", "whose trouble it is"),
+    field("class", "string", "what the answer means, by the rules of classification"),
+    field("operator", "string", "by whose rules the answer was read"),
     field("dialogue", "string", "where the dialogue of an attempt that failed is kept"),
 ];
 
@@ -84,6 +107,7 @@ pub const EVENTS: &[Declared] = &[
         &[
             field("recipients", "integer", "deliveries that began"),
             field("bytes", "integer", "size of the mail"),
+            field("captured", "boolean", "it is kept here and sent nowhere"),
         ],
     ),
     is("delivered", "a host has taken the mail for a recipient", ATTEMPT),
@@ -101,26 +125,53 @@ pub const EVENTS: &[Declared] = &[
     is("released", "a held delivery goes on", REASON),
     is("cancelled", "a delivery was given up by a person or application", REASON),
     is("suppressed", "the recipient is no longer written to", REASON),
-    will_be("queued", "a delivery waits for its first attempt"),
-    will_be("bounced", "a report came back for a mail that was delivered"),
-    will_be("complained", "the recipient called it spam"),
-    is("opened", "the pixel of a mail was asked for, by whomever", READER),
-    is("clicked", "a link of a mail was followed, by whomever", READER),
+    is("bounced", "a report came back for a mail that a host had taken", BOUNCE),
+    is("delayed", "a report came back: the host goes on trying", BOUNCE),
+    is("auto_replied", "a machine of the recipient answered", REPORT),
     is(
-        "unsubscribed",
-        "the recipient wants no more of it",
+        "complained",
+        "the recipient called it spam; nothing is sent to the address any more",
         &[
-            field("by", "string", "one_click, page or preferences"),
-            field("reason", "string", "in the recipient's words"),
+            field("feedback_type", "string", "abuse, fraud or other (RFC 5965)"),
+            field("reported_by", "string", "the address that brought the report"),
+            field("named", "string", "the recipient that the report names, if it is another"),
         ],
     ),
+    is(
+        "unsubscribed",
+        "the recipient wants no more mail of the stream",
+        &[
+            field("by", "string", "one_click, page, preferences, mail or feedback"),
+            field("reason", "string", "in the recipient's words, if any"),
+        ],
+    ),
+    will_be("queued", "a delivery waits for its first attempt"),
+    is("opened", "the pixel of a mail was asked for, by whomever", READER),
+    is("clicked", "a link of a mail was followed, by whomever", READER),
     will_be("inbound_received", "a mail came in for one of our domains"),
-    will_be("domain_checked", "a check of a sending domain found something else than before"),
-    will_be("source_red", "a source is not used until it has recovered"),
-    will_be("source_green", "a source is used again"),
+    is(
+        "domain_checked",
+        "a look at a sending domain's records found something else than the one before",
+        &[
+            field("domain", "string", "the domain"),
+            field("ready", "boolean", "all records are right"),
+            field("verified", "boolean", "it was shown to be the organization's"),
+            field("records", "object", "each record, and what was found of it"),
+            field("before", "object", "the same of the look before"),
+        ],
+    ),
+    is("source_red", "the checks of a source say that it must not send", SOURCE),
+    is("source_green", "the checks of a source let it send", SOURCE),
     will_be("limit_reached", "a limit stops mail"),
     will_be("campaign_state", "a campaign began, paused, ended"),
-    will_be("credential_used_first", "a credential was used for the first time"),
+    is(
+        "credential_used_first",
+        "a credential was used for the first time",
+        &[
+            field("credential", "string", "its name"),
+            field("address", "string", "where it was used from"),
+        ],
+    ),
 ];
 
 #[cfg(test)]

@@ -1,9 +1,17 @@
 //! What comes back after delivery: what it means for an address.
 //!
-//! Owns:       the class of a report's words, and whether an address is lost by it.
-//! Promises:   a delay or an auto-reply never loses an address.
-//! Knows not:  how a report is parsed (`wire::report`), who reads the verdict.
+//! Owns:       the class of a report's words, whether an address is lost by it, what is written
+//!             down when one comes in.
+//! Promises:   a delay or an auto-reply never loses an address; nothing follows from a report that
+//!             does not carry a token of ours.
+//! Knows not:  how a report is parsed (`wire::report`), SMTP.
 
+pub mod inbound; // mail from outside
 mod judge;
+pub mod leave; // who wants no more
+mod lesson; // from a finding to what follows
+mod meters;
+mod network; // how much a network may bring
 
 pub use judge::{Judge, Verdict};
+pub use lesson::{is_of_mailbox, soft_rule};

@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 
 use super::session::{Phase, Session, Step};
-use crate::accept::{Arrival, Submission};
+use crate::accept::{Arrival, Received, Submission};
 use crate::model::Envelope;
 use crate::wire::data::{BodyEnd, BodyFault, DataDecoder};
 
@@ -81,10 +81,11 @@ impl Session {
             });
             return None;
         }
-        let Some(identity) = self.identity().cloned() else {
+        let identity = self.identity().cloned();
+        if self.role.identity_required && identity.is_none() {
             self.reply("530 5.7.0 Authentication required");
             return None;
-        };
+        }
         envelope.eight_bit |= end.eight_bit;
         self.mail_bytes = mail.len() as u64;
         let arrival = Arrival {
@@ -95,7 +96,12 @@ impl Session {
         };
         self.phase = Phase::Asked;
         let mail = mail.freeze();
-        Some(Step::Submit(Box::new(Submission { identity, envelope, mail, arrival })))
+        Some(match identity {
+            Some(identity) => {
+                Step::Submit(Box::new(Submission { identity, envelope, mail, arrival }))
+            }
+            None => Step::Receive(Box::new(Received { envelope, mail, arrival })),
+        })
     }
 
     /// RFC 3848 and RFC 6531 §4.3.

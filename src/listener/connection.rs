@@ -20,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 use super::places::Place;
 use super::session::{Session, Step, Verdict};
 use super::{Door, Port, Shared, Stop, Tuning};
-use crate::accept::{Refusal, Submission};
+use crate::accept::{Received, Refusal, Submission};
 use crate::auth::AuthError;
 use crate::model::{Enhanced, MessageId};
 use crate::wire::proxy::{self, ProxyHeader};
@@ -33,6 +33,8 @@ const BODY_BYTES_PER_SECOND_MIN: u64 = 1024;
 const SESSION_GRACE: Duration = Duration::from_secs(600);
 /// The store has deadlines of its own; this one is for the case that they fail.
 const SUBMIT_WAIT: Duration = Duration::from_secs(300);
+/// For lists of the world that say who is unwelcome.
+const CHECK_WAIT: Duration = Duration::from_secs(30);
 /// A client that is cut gets this long to take the last reply, which a reset would swallow.
 const LINGER_WAIT: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 256 * 1024;
@@ -174,7 +176,9 @@ impl<'a, D: Door> Client<'a, D> {
     }
 
     fn session(&self, port: Port, tls: Option<String>) -> Session {
-        let trusted = self.shared.auth.trusted(self.peer);
+        // A network that is trusted to submit is a stranger where mail comes in from outside.
+        let needs_identity = port.role.identity_required;
+        let trusted = self.shared.auth.trusted(self.peer).filter(|_| needs_identity);
         Session::new(port.role, self.tuning.rules.clone(), self.peer, trusted, tls)
     }
 
@@ -208,7 +212,8 @@ impl<'a, D: Door> Client<'a, D> {
                     self.write(session, stream).await?;
                     self.read(session, stream).await?;
                 }
-                Step::CheckSender => self.check_sender(session),
+                Step::CheckSender => self.check_sender(session).await,
+                Step::CheckRecipient => self.check_recipient(session),
                 Step::Verify { user, password } => {
                     self.write(session, stream).await?;
                     let verdict = self.verify(&user, password.expose()).await;
@@ -217,6 +222,11 @@ impl<'a, D: Door> Client<'a, D> {
                 Step::Submit(submission) => {
                     let answer = self.submit(*submission).await;
                     session.submitted(answer);
+                    self.shared.meters.add(session.take_tally());
+                }
+                Step::Receive(received) => {
+                    let answer = self.receive(*received).await;
+                    session.received(answer);
                     self.shared.meters.add(session.take_tally());
                 }
                 Step::StartTls => {
@@ -231,12 +241,33 @@ impl<'a, D: Door> Client<'a, D> {
         }
     }
 
-    fn check_sender(&self, session: &mut Session) {
-        // The machine asks only when it has a sender and somebody who names it.
-        if let Some((who, sender, size)) = session.in_question() {
-            let answer = self.shared.door.check_sender(who, sender, size);
-            session.sender_checked(answer);
+    async fn check_sender(&self, session: &mut Session) {
+        let Some((who, sender, size)) = session.in_question() else { return };
+        let answer = match who {
+            Some(who) => self.shared.door.check_sender(who, sender, size),
+            None => {
+                // On the heap while it runs, so that a session is not larger for it.
+                let asking = Box::pin(self.shared.door.check_client(self.peer, size));
+                let late = |_| Err(Refusal::new(451, Enhanced(4, 3, 0), "come again later"));
+                timeout(CHECK_WAIT, asking).await.unwrap_or_else(late)
+            }
+        };
+        session.sender_checked(answer);
+    }
+
+    fn check_recipient(&self, session: &mut Session) {
+        if let Some(recipient) = session.recipient_in_question() {
+            let answer = self.shared.door.check_recipient(recipient);
+            session.recipient_checked(answer);
         }
+    }
+
+    async fn receive(&self, received: Received) -> Result<(), Refusal> {
+        let receiving = Box::pin(self.shared.door.receive(received));
+        timeout(SUBMIT_WAIT, receiving).await.unwrap_or_else(|_| {
+            let text = "The message could not be stored in time; send it again";
+            Err(Refusal::new(451, Enhanced(4, 3, 0), text))
+        })
     }
 
     async fn write<S>(&self, session: &mut Session, stream: &mut S) -> Result<(), Gone>

@@ -1,4 +1,4 @@
-//! SMTP listeners: who comes to the door by 587 and 465.
+//! SMTP listeners: who comes to the door by 587, 465 and 25.
 //!
 //! Owns:       listening sockets, sessions, certificates, limits of clients.
 //! Promises:   a mail is answered 250 only after the door has it; nobody who is slow, loud or
@@ -12,6 +12,7 @@ mod certificates;
 mod connection;
 mod meters;
 mod places;
+mod question;
 mod sasl;
 pub mod session;
 mod verbs;
@@ -31,10 +32,10 @@ use tokio::time::{sleep, timeout};
 use self::meters::Meters;
 use self::places::Places;
 use self::session::{Role, Rules};
-use crate::accept::{Acceptance, Refusal, Submission};
+use crate::accept::{Acceptance, Received, Refusal, Submission};
 use crate::auth::{Auth, Identity};
 use crate::config::Smtp;
-use crate::model::{MessageId, ReversePath};
+use crate::model::{Address, Enhanced, MessageId, ReversePath};
 
 pub use certificates::{CertificateError, Certificates};
 
@@ -52,6 +53,27 @@ pub trait Door: Send + Sync + 'static {
         &self,
         submission: Submission,
     ) -> impl Future<Output = Result<MessageId, Refusal>> + Send;
+    /// At MAIL where nobody signs in: is this client welcome?
+    fn check_client(
+        &self,
+        _peer: IpAddr,
+        _declared_bytes: Option<u64>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send {
+        std::future::ready(Err(not_here()))
+    }
+    /// At RCPT where nobody signs in: is it one of ours?
+    fn check_recipient(&self, _recipient: &Address) -> Result<(), Refusal> {
+        Err(not_here())
+    }
+    /// At the end of a mail from outside. `Ok` means that it and what follows from it is on disk.
+    fn receive(&self, _received: Received) -> impl Future<Output = Result<(), Refusal>> + Send {
+        std::future::ready(Err(not_here()))
+    }
+}
+
+/// What a door answers that does not take what it is brought.
+fn not_here() -> Refusal {
+    Refusal::new(550, Enhanced(5, 7, 1), "not here")
 }
 
 impl Door for Acceptance {
@@ -133,7 +155,7 @@ pub struct Listener {
     places: Arc<Places>,
     stop: watch::Sender<Stop>,
     /// Looks after the certificates.
-    watch: AbortHandle,
+    watch: Option<AbortHandle>,
 }
 
 impl Listener {
@@ -146,6 +168,42 @@ impl Listener {
         door: D,
         certificates: &Certificates,
     ) -> Result<Listener, ListenerError> {
+        // All are bound before the first is served: a start that fails takes no mail.
+        let submission = bind(&smtp.submission)?;
+        let submissions = bind(&smtp.submissions)?;
+        let (mut listener, shared) = Listener::idle(smtp, host_name, auth, door, certificates)?;
+        let clear = Port { role: Role::SUBMISSION, implicit_tls: false };
+        let secured = Port { role: Role::SUBMISSION, implicit_tls: true };
+        listener.submission = serve_all(&shared, clear, submission);
+        listener.submissions = serve_all(&shared, secured, submissions);
+        listener.watch = Some(tokio::spawn(certificates.clone().watch()).abort_handle());
+        Ok(listener)
+    }
+
+    /// For mail from outside: listens where `smtp.submission` says, for whoever comes. It has
+    /// places of its own, so that strangers take none from those who submit.
+    pub fn start_inbound<D: Door>(
+        smtp: &Smtp,
+        host_name: &str,
+        auth: Auth,
+        door: D,
+        certificates: &Certificates,
+    ) -> Result<Listener, ListenerError> {
+        let sockets = bind(&smtp.submission)?;
+        let (mut listener, shared) = Listener::idle(smtp, host_name, auth, door, certificates)?;
+        let port = Port { role: Role::INBOUND, implicit_tls: false };
+        listener.submission = serve_all(&shared, port, sockets);
+        Ok(listener)
+    }
+
+    /// One that listens nowhere yet, and what its sessions share.
+    fn idle<D: Door>(
+        smtp: &Smtp,
+        host_name: &str,
+        auth: Auth,
+        door: D,
+        certificates: &Certificates,
+    ) -> Result<(Listener, Arc<Shared<D>>), ListenerError> {
         let (stop, stopped) = watch::channel(Stop::Run);
         let tuning = Arc::new(ArcSwap::from_pointee(Tuning::of(smtp, host_name)));
         let places = Arc::new(Places::default());
@@ -158,20 +216,16 @@ impl Listener {
             meters: Meters::new(),
             stop: stopped,
         });
-        // All are bound before the first is served: a start that fails takes no mail.
-        let clear = Port { role: Role::SUBMISSION, implicit_tls: false };
-        let secured = Port { role: Role::SUBMISSION, implicit_tls: true };
-        let submission = bind(&smtp.submission)?;
-        let submissions = bind(&smtp.submissions)?;
-        Ok(Listener {
-            submission: serve_all(&shared, clear, submission),
-            submissions: serve_all(&shared, secured, submissions),
+        let listener = Listener {
+            submission: Vec::new(),
+            submissions: Vec::new(),
             host_name: host_name.to_owned(),
             tuning,
             places,
             stop,
-            watch: tokio::spawn(certificates.clone().watch()).abort_handle(),
-        })
+            watch: None,
+        };
+        Ok((listener, shared))
     }
 
     /// Where STARTTLS clients come, as bound.
@@ -206,14 +260,20 @@ impl Listener {
                 tracing::error!(sessions = self.places.taken(), "sessions do not end");
             }
         }
-        self.watch.abort();
+        self.end_watch();
+    }
+
+    fn end_watch(&self) {
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         self.stop.send_replace(Stop::Cut);
-        self.watch.abort();
+        self.end_watch();
     }
 }
 

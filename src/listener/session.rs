@@ -12,14 +12,14 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 
 use super::sasl::{Sasl, SaslStep, Secret};
-use crate::accept::{Refusal, Submission};
+use crate::accept::{Received, Refusal, Submission};
 use crate::auth::Identity;
 use crate::model::limits::COMMAND_LINE_BYTES_MAX;
 use crate::model::*;
 use crate::wire::command::{Command, CommandError};
 use crate::wire::data::{ChunkDecoder, DataDecoder};
 
-/// What is wanted of those who come to one port. The inbound listener will be another value.
+/// What is wanted of those who come to one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Role {
     /// For logs and metrics.
@@ -30,6 +30,8 @@ pub struct Role {
 
 impl Role {
     pub const SUBMISSION: Role = Role { name: "submission", identity_required: true };
+    /// Mail from outside: nobody signs in, and each recipient is asked about.
+    pub const INBOUND: Role = Role { name: "inbound", identity_required: false };
 }
 
 /// The numbers of one session.
@@ -51,10 +53,15 @@ pub enum Step {
     Read,
     /// May this sender send? See `in_question`; answered by `sender_checked`.
     CheckSender,
+    /// Is the recipient one of ours? See `recipient_in_question`; answered by
+    /// `recipient_checked`.
+    CheckRecipient,
     /// Write, then ask who it is; answered by `verified`.
     Verify { user: String, password: Secret },
     /// Answered by `submitted`.
     Submit(Box<Submission>),
+    /// Answered by `received`.
+    Receive(Box<Received>),
     /// Write, shake hands; answered by `secured`.
     StartTls,
     /// Write, close.
@@ -104,6 +111,7 @@ pub(super) enum Phase {
     },
     /// The world has been asked and has not answered yet.
     Sender(Box<Transaction>),
+    Recipient(Box<Recipient>),
     Asked,
     Verify {
         user: String,
@@ -145,7 +153,7 @@ pub struct Session {
     pub(super) turns: u64,
     /// Of the mail that was submitted last.
     pub(super) mail_bytes: u64,
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
 impl Session {
@@ -223,6 +231,10 @@ impl Session {
                 Phase::Sender(transaction) => {
                     self.phase = Phase::Sender(transaction);
                     return Step::CheckSender;
+                }
+                Phase::Recipient(recipient) => {
+                    self.phase = Phase::Recipient(recipient);
+                    return Step::CheckRecipient;
                 }
                 Phase::Verify { user, password } => return Step::Verify { user, password },
                 // The world owes an answer. It is not stepped before it has given it; if it were,
@@ -319,28 +331,6 @@ impl Session {
         self.authenticated.as_ref().or(self.trusted.as_ref())
     }
 
-    /// Who asks, and for which sender and declared size, while the step is `CheckSender`.
-    pub fn in_question(&self) -> Option<(&Identity, &ReversePath, Option<u64>)> {
-        match &self.phase {
-            Phase::Sender(mail) => {
-                self.identity().map(|who| (who, &mail.envelope.sender, mail.declared))
-            }
-            _ => None,
-        }
-    }
-
-    pub fn sender_checked(&mut self, answer: Result<(), Refusal>) {
-        if let Phase::Sender(transaction) = std::mem::replace(&mut self.phase, Phase::Command) {
-            match answer {
-                Ok(()) => {
-                    self.transaction = Some(transaction);
-                    self.reply("250 2.1.0 ok");
-                }
-                Err(refusal) => self.refuse(&refusal),
-            }
-        }
-    }
-
     pub fn verified(&mut self, verdict: Verdict) {
         self.phase = Phase::Command;
         match verdict {
@@ -383,7 +373,7 @@ impl Session {
         }
     }
 
-    fn refuse(&mut self, refusal: &Refusal) {
+    pub(super) fn refuse(&mut self, refusal: &Refusal) {
         self.reply(&harmless(&refusal.to_string()));
     }
 
@@ -567,6 +557,19 @@ mod tests {
                         };
                         self.session.sender_checked(if bad { Err(refusal) } else { Ok(()) });
                     }
+                    Step::CheckRecipient => {
+                        let known = self
+                            .session
+                            .recipient_in_question()
+                            .is_some_and(|address| address.local() == "known");
+                        let refusal = Refusal::new(550, Enhanced(5, 1, 1), "nobody");
+                        self.session.recipient_checked(if known { Ok(()) } else { Err(refusal) });
+                    }
+                    Step::Receive(received) => {
+                        self.story.push(format!("in {}", received.arrival.protocol));
+                        self.submitted += 1;
+                        self.session.received(Ok(()));
+                    }
                     Step::Verify { user, password } => {
                         let right = user == "app" && password.expose() == "right";
                         self.session.verified(match right {
@@ -637,6 +640,24 @@ mod tests {
             assert!(secured.contains(keyword), "{keyword}");
         }
         assert!(secured.ends_with("250 ENHANCEDSTATUSCODES"));
+    }
+
+    #[test]
+    fn from_outside_each_recipient_is_asked_about_and_nobody_signs_in() {
+        let mut world = World::trusted();
+        let peer = "192.0.2.1".parse().expect("an address");
+        world.session = Session::new(Role::INBOUND, Arc::new(rules()), peer, None, None);
+        let said = world.say("EHLO a\r\n").story.join("\n");
+        assert!(!said.contains("AUTH") && said.contains("STARTTLS"));
+        world.story.clear();
+        world.say(
+            "AUTH PLAIN AGFwcAByaWdodA==\r\nMAIL FROM:<>\r\nRCPT TO:<x@d.example>\r\nDATA\r\n",
+        );
+        assert_eq!(world.codes(), ["502", "250", "550", "554"]);
+        world.story.clear();
+        world.say("RCPT TO:<known@d.example>\r\nRCPT TO:<x@d.example>\r\nDATA\r\nx\r\n.\r\n");
+        assert_eq!(world.codes(), ["250", "550", "354", "in", "250"]);
+        assert_eq!((world.story[3].as_str(), world.submitted), ("in ESMTP", 1));
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Session {
         if self.transaction.is_some() {
             return self.reply("503 5.5.1 There is a sender already; RSET forgets it");
         }
-        if self.identity().is_none() {
+        if self.role.identity_required && self.identity().is_none() {
             return self.reply(match self.tls {
                 Some(_) => "530 5.7.0 Authentication required",
                 None => "530 5.7.0 Say STARTTLS first, then AUTH",
@@ -101,11 +101,16 @@ impl Session {
         if envelope.recipients.len() >= recipients_max {
             return self.reply("452 4.5.3 Too many recipients; send the rest in another message");
         }
-        envelope.recipients.push(Recipient {
+        let recipient = Recipient {
             address: rcpt.address,
             notify: rcpt.notify,
             original: rcpt.original.map(str::to_owned),
-        });
+        };
+        if !self.role.identity_required {
+            self.phase = Phase::Recipient(Box::new(recipient));
+            return;
+        }
+        envelope.recipients.push(recipient);
         self.reply("250 2.1.5 ok");
     }
 

@@ -20,9 +20,20 @@ words! {
         Opened = "opened",
         /// Somebody or something has followed a link of a mail.
         Clicked = "clicked",
+        /// A look at a sending domain's records found something else than the one before.
+        DomainChecked = "domain_checked",
+        CredentialUsedFirst = "credential_used_first",
+        /// A report came back for a mail that a host had taken.
+        Bounced = "bounced",
+        /// A host tells that it goes on trying.
+        Delayed = "delayed",
+        AutoReplied = "auto_replied",
+        Complained = "complained",
         Unsubscribed = "unsubscribed",
         /// The checks of a source let it send, or say that it must not.
         SourceGreen = "source_green",
         SourceRed = "source_red",
+        /// A rule has acted in a way that a person should look at now.
+        Alarm = "alarm",
     }
 }

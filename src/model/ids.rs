@@ -92,6 +92,10 @@ ids! {
     AuditId
     /// Answers of one kind that no rule knew.
     UnclassifiedReplyId
+    /// A domain that bounces of an organization come back to.
+    ReturnDomainId
+    /// A mail that came in, for one recipient.
+    InboundMailId
     /// One row of the event table.
     EventId
     /// One file of the body spool.
@@ -102,6 +106,8 @@ impl SiteId {
     /// Where the row of a delivery stands until a settlement names its site: its domain has not
     /// been routed yet, or it was taken into memory when it was accepted.
     pub const UNROUTED: SiteId = SiteId(0);
+    /// Where captured mail stands: it is held there, and nobody sends from there.
+    pub const CAPTURED: SiteId = SiteId(-1);
 }
 
 impl OperatorId {
@@ -124,4 +130,9 @@ impl OrganizationId {
     pub const NOBODY: OrganizationId = OrganizationId(0);
     /// The organization that the first migration seeds.
     pub const FIRST: OrganizationId = OrganizationId(1);
+}
+
+impl StreamId {
+    /// The transactional stream of the first organization: what the daemon itself passes on.
+    pub const FIRST: StreamId = StreamId(1);
 }

@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod event;
 pub mod flow;
 pub mod ids;
+pub mod inbound;
 pub mod limit;
 pub mod limits;
 pub mod moment;
@@ -47,6 +48,7 @@ pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use flow::Flow;
 pub use ids::*;
+pub use inbound::InboundFate;
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
     WhoScope,

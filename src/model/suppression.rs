@@ -17,6 +17,8 @@ words! {
     SuppressionReason {
         /// A host said that the address is lost.
         HardBounce = "hard_bounce",
+        /// Several mails in a row could not be put into the mailbox.
+        SoftBounces = "soft_bounces",
         /// The recipient complained.
         Complaint = "complaint",
         Unsubscribe = "unsubscribe",

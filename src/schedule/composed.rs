@@ -81,10 +81,10 @@ fn settle(delivery: &ClaimedDelivery, error: &RecipeError, now: Timestamp) -> Se
 }
 
 /// Deliveries that the ready mail put together: one message, one recipient domain.
-pub(super) fn transaction_of(claimed: &[Claimed]) -> Transaction {
+pub(super) fn transaction_of(claimed: &[Claimed], sender: ReversePath) -> Transaction {
     let message = &claimed[0].delivery.message;
     Transaction {
-        sender: message.sender.clone(),
+        sender,
         recipients: claimed.iter().map(|one| one.delivery.recipient.clone()).collect(),
         // A mail made for one recipient asks for it only where his own address does.
         smtputf8: message.smtputf8

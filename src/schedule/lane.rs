@@ -311,7 +311,9 @@ impl Lane {
             Ok(composed) => composed,
             Err(none) => return Box::pin(self.not_composed(claimed, none)).await,
         };
-        let transaction = transaction_of(claimed);
+        let mail = shared.composer.marked(mail, message, first.id);
+        let sender = shared.composer.sender(message, first.id);
+        let transaction = transaction_of(claimed, sender);
         if let Err(error) = shared.budgets.offer(permit).await {
             return Box::pin(self.ourselves(claimed, &error.to_string())).await;
         }

@@ -43,9 +43,14 @@ migrations! {
     (11, "0011_imports"),
     (12, "0012_templates"),
     (13, "0013_pools"),
+    (20, "0020_returns"),
     (30, "0030_campaigns"),
     (31, "0031_readers"),
     (40, "0040_postal"),
+    (41, "0041_capture"),
+    (42, "0042_domains"),
+    (43, "0043_streams"),
+    (44, "0044_retention"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

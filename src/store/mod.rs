@@ -19,6 +19,7 @@ mod contacts; // contacts read
 mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
+mod domain_checks; // what checks of sending domains have found
 mod error;
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
@@ -34,6 +35,8 @@ mod operators; // operators, and which site is whose
 mod organizations; // organizations, streams, domains, keys, credentials
 mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
+mod retention; // mail that is over and old goes
+mod returns; // what came back, mail that came in
 mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
@@ -64,6 +67,9 @@ pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
+pub use returns::{
+    InboundMailRow, ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
+};
 pub use rows::*;
 pub use search::{FoundPage, Search};
 pub use sources::{SourceChange, SourceGiven, SourceTables};
@@ -374,6 +380,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contact_definitions::ALL);
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
+    all.extend(domain_checks::ALL);
     all.extend(tallies::ALL);
     all.extend(templates::ALL);
     all.extend(compaction::ALL);
@@ -382,6 +389,8 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
+    all.extend(retention::ALL);
+    all.extend(returns::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
     all.extend(sources::ALL);
@@ -392,6 +401,8 @@ fn statements() -> Vec<&'static Statement> {
         all.extend(source.all());
     }
     all.push(&lists::DELIVERIES_OF_MESSAGE);
+    all.push(&lists::LAST_DELIVERY);
+    all.push(&lists::WAITING_OF_CAMPAIGN);
     all
 }
 

@@ -223,6 +223,11 @@ impl Store {
         Ok(self.change(Change::Suppressions(change)).await? > 0)
     }
 
+    /// Entries may have been made along with something else.
+    pub(super) fn suppressions_changed(&self) {
+        self.0.suppressions.fetch_add(1, Ordering::Release);
+    }
+
     /// Grows with every `suppress` of this process.
     pub fn suppressions_made(&self) -> u64 {
         self.0.suppressions.load(Ordering::Acquire)
@@ -333,7 +338,7 @@ pub(super) async fn write(connection: &mut Connection, change: &SuppressionChang
 }
 
 /// PostgreSQL refuses to touch a row twice in one statement, so an address counts once.
-async fn add(connection: &mut Connection, new: &[NewSuppression]) -> Result<u64> {
+pub(super) async fn add(connection: &mut Connection, new: &[NewSuppression]) -> Result<u64> {
     let mut seen = std::collections::HashSet::new();
     let place = |one: &NewSuppression| (one.hash.clone(), one.scope, one.organization, one.stream);
     let new: Vec<&NewSuppression> = new.iter().filter(|one| seen.insert(place(one))).collect();

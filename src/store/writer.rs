@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
 use crate::clock::Clock;
+use crate::model::EventId;
 use crate::model::limits::LEASE_DURATION;
 
 use super::changes::{self, Change};
@@ -389,8 +390,12 @@ impl Writer {
 
     /// Together, or each alone when one of them cannot be written.
     async fn change_all(&mut self, changes: Vec<(Change, Reply<i64>)>) {
-        let (changes, replies): (Vec<Change>, Vec<Reply<i64>>) = changes.into_iter().unzip();
-        match self.change(&changes).await {
+        let (mut changes, replies): (Vec<Change>, Vec<Reply<i64>>) = changes.into_iter().unzip();
+        let changed = match self.number(&mut changes).await {
+            Ok(()) => self.change(&changes).await,
+            Err(error) => Err(error),
+        };
+        match changed {
             Ok(values) => {
                 replies.into_iter().zip(values).for_each(|(reply, value)| answer(reply, Ok(value)));
             }
@@ -405,6 +410,20 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Gives ids to the events of changes: only the writer takes them.
+    async fn number(&mut self, changes: &mut [Change]) -> Result<()> {
+        let places: Vec<&mut EventId> = changes.iter_mut().filter_map(Change::event).collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection.take().ok_or_else(|| self.trouble.clone())?;
+        let taking = self.events.take(&mut connection, places.len());
+        let taken = within(TRANSACTION_DEADLINE, "numbering", taking).await;
+        let first = self.keep_or_drop(connection, taken).await?;
+        places.into_iter().zip(first..).for_each(|(place, id)| *place = EventId(id));
+        Ok(())
     }
 
     async fn change(&mut self, changes: &[Change]) -> Result<Vec<i64>> {

@@ -20,6 +20,8 @@ pub const REFUSED_RECIPIENT: &str = "gone@goodmail.test";
 pub const GREYLISTING_DOMAIN: &str = "greyfriars.test";
 /// Whose the demo's mail is; the only domain the demo's credential may use.
 pub const OWN_DOMAIN: &str = "shop.test";
+/// Where bounces come back to.
+pub const RETURN_DOMAIN: &str = "bounce.shop.test";
 
 /// Somebody who takes mail for some domains.
 pub struct Operator {
@@ -76,7 +78,9 @@ fn odd_zones(zones: &mut Zones) {
     zones.add(OWN_DOMAIN, Data::NameServer(format!("ns.{OWN_DOMAIN}")));
     zones.add(&format!("ns.{OWN_DOMAIN}"), address([127, 0, 0, 1]));
     zones.add(&format!("_dmarc.{OWN_DOMAIN}"), Data::Text("v=DMARC1; p=reject".into()));
-    zones.add(OWN_DOMAIN, Data::Text("v=spf1 ip4:127.0.0.0/8 -all".into()));
+    for domain in [OWN_DOMAIN, RETURN_DOMAIN] {
+        zones.add(domain, Data::Text("v=spf1 ip4:127.0.0.0/8 -all".into()));
+    }
 }
 
 /// Mailboxes that every operator of the demo knows to refuse, each in the operator's own words.

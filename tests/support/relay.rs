@@ -12,6 +12,7 @@ use postroad::model::{
     Address, CredentialRules, DeliveryId, Domain, Limit, LimitId, MessageId, OrganizationId, State,
     Timestamp,
 };
+use postroad::schedule::controller::Controller;
 use postroad::schedule::limits::Usage;
 use postroad::schedule::why::{Reason, ReasonKind};
 use postroad::store::{DeliveryFilter, DeliveryView, EventRow, LimitRow, Location, Store};
@@ -118,6 +119,28 @@ impl TestRelay {
         self.app.as_ref().expect("runs").addresses().submission[0]
     }
 
+    /// Where mail from outside comes in.
+    pub fn inbound(&self) -> SocketAddr {
+        self.app.as_ref().expect("runs").addresses().inbound[0]
+    }
+
+    /// A mail from outside; the last reply.
+    pub async fn bring(&self, sender: &str, recipient: &str, mail: &str) -> String {
+        let mut talk = Talk::to(self.inbound()).await;
+        talk.expect("EHLO mx.far.test", "250").await;
+        talk.expect(&format!("MAIL FROM:<{sender}>"), "250").await;
+        let answer = talk.say(&format!("RCPT TO:<{recipient}>")).await;
+        if !answer.starts_with("250") {
+            return answer;
+        }
+        talk.expect("DATA", "354").await;
+        talk.send(&stuffed(mail.replace("\r\n", "\n").replace('\n', "\r\n").as_bytes())).await;
+        talk.send(b".\r\n").await;
+        let reply = talk.reply().await;
+        talk.expect("QUIT", "221").await;
+        reply
+    }
+
     pub fn http(&self) -> SocketAddr {
         self.app.as_ref().expect("runs").addresses().http[0]
     }
@@ -134,9 +157,17 @@ impl TestRelay {
 
     /// As the operator does, while the daemon runs.
     pub async fn order(&self, path: &str, body: serde_json::Value) -> serde_json::Value {
-        let body = body.to_string();
+        self.operate("POST", path, &body.to_string()).await
+    }
+
+    /// What the operator sees.
+    pub async fn see(&self, path: &str) -> serde_json::Value {
+        self.operate("GET", path, "").await
+    }
+
+    async fn operate(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: postroad\r\nConnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: postroad\r\nConnection: close\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -330,6 +361,16 @@ impl TestRelay {
         let waits = matches!(state[0].0, State::Waiting | State::Leased);
         assert!(!waits || !reasons.is_empty(), "{delivery} waits without a reason");
         reasons
+    }
+
+    pub fn controller(&self) -> &Controller {
+        self.app.as_ref().expect("runs").schedule().controller()
+    }
+
+    /// What was answered is learnt from now, and what time brings is in force.
+    pub async fn look(&self) {
+        self.controller().look().await.expect("written");
+        self.app.as_ref().expect("runs").schedule().reload_limits().await.expect("in force");
     }
 
     /// A new limit, in force.

@@ -1,0 +1,242 @@
+//! What a mail carries so that what comes back is known again: envelope sender and own field.
+//!
+//! Owns:       the domains that mail comes back to; prefixes of local parts; how long tokens hold.
+//! Promises:   a mail has one return path through all its tries; an address that we did not sign,
+//!             or whose time is over, is nobody's.
+//! Knows not:  what comes back, what follows from it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::model::*;
+use crate::store::{MessageRow, Store, StoreError};
+use crate::token::{Claim, Keys, TOKEN_LETTERS, Use};
+
+/// In front of the token in a local part; the letter says what the address is for.
+const BOUNCE: &str = "b-";
+const UNSUBSCRIBE: &str = "u-";
+/// The field that names the delivery where a report returns the mail and not the envelope.
+pub const FIELD: &str = "Delivery-Token";
+
+#[derive(Clone, Debug)]
+pub struct ReturnOptions {
+    /// The installation's own; None: only organizations with one of their own have return paths.
+    pub domain: Option<Domain>,
+    /// How long after the end of a mail's time something may come back for it.
+    pub valid: Duration,
+}
+
+/// A cheap handle.
+#[derive(Clone)]
+pub struct Returns(Arc<Inner>);
+
+struct Inner {
+    keys: Keys,
+    options: ReturnOptions,
+    store: Option<Store>,
+    domains: ArcSwap<HashMap<OrganizationId, Domain>>,
+    clock: Clock,
+}
+
+impl Returns {
+    pub async fn open(
+        keys: Keys,
+        options: ReturnOptions,
+        store: Store,
+        clock: Clock,
+    ) -> Result<Returns, StoreError> {
+        let domains = ArcSwap::default();
+        let returns =
+            Returns(Arc::new(Inner { keys, options, store: Some(store), domains, clock }));
+        returns.reload().await?;
+        Ok(returns)
+    }
+
+    /// With domains that never change: for tests.
+    pub fn with_keys(keys: Keys, options: ReturnOptions, clock: Clock) -> Returns {
+        let domains = ArcSwap::default();
+        Returns(Arc::new(Inner { keys, options, store: None, domains, clock }))
+    }
+
+    /// The domains of organizations were changed.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        if let Some(store) = &self.0.store {
+            let rows = store.return_domains().await?;
+            let domains = rows.into_iter().map(|row| (row.organization, row.name)).collect();
+            self.0.domains.store(Arc::new(domains));
+        }
+        Ok(())
+    }
+
+    pub fn domain_of(&self, organization: OrganizationId) -> Option<Domain> {
+        let own = self.0.domains.load().get(&organization).cloned();
+        own.or_else(|| self.0.options.domain.clone())
+    }
+
+    /// Mail to addresses of this domain comes back to us.
+    pub fn is_ours(&self, domain: &Domain) -> bool {
+        self.0.options.domain.as_ref() == Some(domain)
+            || self.0.domains.load().values().any(|own| own == domain)
+    }
+
+    /// Whose return path the domain is; None for the installation's, and for a foreign one.
+    pub fn owner(&self, domain: &Domain) -> Option<OrganizationId> {
+        let domains = self.0.domains.load();
+        domains.iter().find(|(_, own)| *own == domain).map(|(organization, _)| *organization)
+    }
+
+    /// The envelope sender of a transaction that begins with this delivery. A report has none, and
+    /// what its submitter gave is kept where there is no domain to come back to.
+    pub fn sender(&self, message: &MessageRow, first: DeliveryId) -> ReversePath {
+        if message.sender.0.is_none() {
+            return ReversePath::NULL;
+        }
+        let path = self.address(Use::ReturnPath, message, first);
+        path.map_or_else(|| message.sender.clone(), |address| ReversePath(Some(address)))
+    }
+
+    /// The address of a use, where the organization has a domain to come back to.
+    pub fn address(&self, of: Use, message: &MessageRow, first: DeliveryId) -> Option<Address> {
+        let domain = self.domain_of(message.organization)?;
+        let token = self.token(of, message, first);
+        let prefix = match of {
+            Use::ReturnPath => BOUNCE,
+            Use::Unsubscribe => UNSUBSCRIBE,
+        };
+        Address::parse(&format!("{prefix}{token}@{domain}")).ok()
+    }
+
+    /// It holds for a time that follows from the mail alone: every try has the same.
+    pub fn token(&self, of: Use, message: &MessageRow, first: DeliveryId) -> String {
+        let claim = Claim { message: message.id, delivery: first };
+        self.0.keys.token(of, claim, message.expires_at + self.0.options.valid)
+    }
+
+    /// The field that stands above a mail with a return path of ours.
+    pub fn field(&self, message: &MessageRow, first: DeliveryId) -> Option<Bytes> {
+        message.sender.0.as_ref()?;
+        self.domain_of(message.organization)?;
+        let token = self.token(Use::ReturnPath, message, first);
+        Some(Bytes::from(format!("{FIELD}: {BOUNCE}{token}\r\n")))
+    }
+
+    /// Which delivery an address of ours names, and for which use; None when it is none that we
+    /// made or its time is over.
+    pub fn read(&self, local: &str) -> Option<(Use, Claim)> {
+        let prefix = local.get(..BOUNCE.len())?;
+        let of = [(BOUNCE, Use::ReturnPath), (UNSUBSCRIBE, Use::Unsubscribe)];
+        let (_, of) = of.into_iter().find(|(word, _)| prefix.eq_ignore_ascii_case(word))?;
+        let claim = self.read_token(of, &local[BOUNCE.len()..])?;
+        Some((of, claim))
+    }
+
+    pub fn read_token(&self, of: Use, token: &str) -> Option<Claim> {
+        self.0.keys.read(of, token, self.0.clock.now()).ok()
+    }
+
+    /// The deliveries that are named anywhere in a text: in a returned `Return-Path`, in our own
+    /// field, in a link of `List-Unsubscribe`. At most `count`, each once.
+    pub fn named_in(&self, text: &[u8], count: usize) -> Vec<Claim> {
+        let mut found = Vec::new();
+        let is_letter = |b: &u8| b.is_ascii_alphanumeric();
+        for (dash, _) in text.iter().enumerate().filter(|(_, octet)| **octet == b'-') {
+            if found.len() >= count {
+                break;
+            }
+            let Some(letters) = text.get(dash + 1..dash + 1 + TOKEN_LETTERS) else { break };
+            let is_whole = letters.iter().all(is_letter)
+                && !text.get(dash + 1 + TOKEN_LETTERS).is_some_and(is_letter);
+            let local = dash
+                .checked_sub(1)
+                .and_then(|start| std::str::from_utf8(&text[start..dash + 1 + TOKEN_LETTERS]).ok());
+            let claim = local.filter(|_| is_whole).and_then(|local| self.read(local));
+            if let Some((_, claim)) = claim.filter(|(_, claim)| !found.contains(claim)) {
+                found.push(claim);
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn returns(domain: Option<&str>) -> Returns {
+        let domain = domain.map(|text| Domain::parse(text).expect("lawful"));
+        let options = ReturnOptions { domain, valid: Duration::from_secs(60 * 86_400) };
+        Returns::with_keys(Keys::standing(3), options, Clock::standing(1))
+    }
+
+    fn message(sender: &str) -> MessageRow {
+        MessageRow {
+            id: MessageId(7),
+            organization: OrganizationId::FIRST,
+            stream: StreamId(1),
+            credential: None,
+            domain: None,
+            sender: ReversePath::parse(sender).expect("lawful"),
+            eight_bit: false,
+            smtputf8: false,
+            dsn_return: None,
+            dsn_envelope_id: None,
+            message_id_header: String::new(),
+            subject: String::new(),
+            tag: None,
+            metadata: None,
+            idempotency_key: None,
+            body: BodyRef { segment: SegmentId(1), offset: 0, length: 0 },
+            body_node: 1,
+            accepted_at: Clock::standing(1).now(),
+            due_at: Timestamp(0),
+            expires_at: Clock::standing(1).now(),
+            rank: 0,
+        }
+    }
+
+    const CLAIM: Claim = Claim { message: MessageId(7), delivery: DeliveryId(9) };
+
+    #[test]
+    fn an_envelope_sender_names_its_delivery_in_letters_of_any_case() {
+        let returns = returns(Some("bounce.shop.example"));
+        let sender = returns.sender(&message("ann@shop.example"), DeliveryId(9));
+        let address = sender.0.expect("an address");
+        assert_eq!(address.domain().as_str(), "bounce.shop.example");
+        assert!(address.local().len() <= 64);
+        assert_eq!(returns.read(address.local()), Some((Use::ReturnPath, CLAIM)));
+        let upper = address.local().to_uppercase();
+        assert_eq!(returns.read(&upper), Some((Use::ReturnPath, CLAIM)));
+        assert_eq!(returns.read(&address.local().replacen('b', "u", 1)), None);
+        assert_eq!(returns.read("b-"), None);
+        assert_eq!(returns.read("é"), None);
+    }
+
+    #[test]
+    fn a_report_keeps_the_null_sender_and_without_a_domain_all_keep_theirs() {
+        let kept = |domain, sender| returns(domain).sender(&message(sender), DeliveryId(9));
+        assert_eq!(kept(Some("bounce.shop.example"), ""), ReversePath::NULL);
+        assert_eq!(kept(None, "ann@shop.example").to_string(), "ann@shop.example");
+        assert_eq!(returns(None).field(&message("ann@shop.example"), DeliveryId(9)), None);
+    }
+
+    #[test]
+    fn deliveries_are_found_wherever_a_report_names_them() {
+        let returns = returns(Some("bounce.shop.example"));
+        let row = message("ann@shop.example");
+        let path = returns.sender(&row, DeliveryId(9));
+        let field = returns.field(&row, DeliveryId(9)).expect("a field");
+        let leave = returns.address(Use::Unsubscribe, &row, DeliveryId(10)).expect("an address");
+        let text = format!("Return-Path: <{path}>\r\nList-Unsubscribe: <mailto:{leave}>\r\n");
+        let other = Claim { delivery: DeliveryId(10), ..CLAIM };
+        assert_eq!(returns.named_in(text.as_bytes(), 9), [CLAIM, other]);
+        assert_eq!(returns.named_in(&field, 9), [CLAIM]);
+        let forged = "Return-Path: <b-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@x.example>";
+        assert_eq!(returns.named_in(forged.as_bytes(), 9), []);
+        assert_eq!(returns.named_in(text.as_bytes(), 1), [CLAIM]);
+    }
+}

@@ -1,0 +1,493 @@
+//! Mail from outside: whom it may be for, and what becomes of it before it is answered `250`.
+//!
+//! Owns:       the addresses that we serve; the order parse, attribute, write down.
+//! Promises:   nobody is relayed for and nobody is written back to: an address that we did not make
+//!             is refused at RCPT; what a mail teaches is committed before its `250`; a forged or
+//!             repeated report changes nothing.
+//! Knows not:  SMTP, sockets.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::lesson::{Told, about};
+use super::meters::Meters;
+use super::{Judge, network};
+use crate::accept::{Received, Refusal};
+use crate::clock::Clock;
+use crate::compose::returns::Returns;
+use crate::dns::Resolver;
+use crate::dns::verify::{Arrived, Authenticity};
+use crate::model::*;
+use crate::queue::{NewMessage, Queue, QueueError};
+use crate::store::{
+    InboundMailRow, MessageRow, ReturnSubject, Returned, SoftBounceRule, Store, StoreError,
+};
+use crate::token::{Claim, Use};
+use crate::wire::date::rfc5322;
+use crate::wire::mime::{Fields, Mime};
+use crate::wire::report::{self, Report};
+
+/// Deliveries that one report may name in what it returns.
+const CLAIMS_MAX: usize = 20;
+/// Decoded octets of one part that are searched for what it names.
+const SEARCHED_BYTES_MAX: usize = 1 << 20;
+/// Findings of one report that are followed.
+const FINDINGS_MAX: usize = 100;
+/// Above it a mail is read beside the async threads.
+const READ_ASIDE_BYTES: usize = 128 * 1024;
+const SUBJECT_CHARS_MAX: usize = 200;
+/// Answered by whoever runs the domain (RFC 2142, RFC 5321 §4.5.1).
+const ROLES: [&str; 2] = ["postmaster", "abuse"];
+
+#[derive(Clone, Debug)]
+pub struct InboundOptions {
+    pub host_name: String,
+    /// Where mail to postmaster and abuse goes on to.
+    pub postmaster: Option<Address>,
+    pub mails_per_network_max: u32,
+    /// DNSBLs whose word refuses a client.
+    pub blocklists: Vec<String>,
+    pub soft_bounces: SoftBounceRule,
+}
+
+/// Whom an address of ours stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Bounce(Claim),
+    Unsubscribe(Claim),
+    /// postmaster@ or abuse@ of a domain; the organization's, where it has one.
+    Role(Option<OrganizationId>),
+}
+
+/// A cheap handle.
+#[derive(Clone)]
+pub struct Inbound(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    queue: Queue,
+    returns: Returns,
+    resolver: Resolver,
+    judge: Judge,
+    options: InboundOptions,
+    networks: network::Counts,
+    meters: Meters,
+    clock: Clock,
+}
+
+/// What was seen in a mail, whoever it is for.
+struct Seen {
+    report: Report,
+    authenticity: Authenticity,
+    subject: String,
+    /// Deliveries that it names in what it returns.
+    claims: Vec<Claim>,
+}
+
+/// What became of a mail for one of its recipients.
+struct Fate {
+    kind: ReportKind,
+    fate: InboundFate,
+    text: String,
+    organization: Option<OrganizationId>,
+    learnt: Option<(MessageId, DeliveryId)>,
+}
+
+impl Fate {
+    fn new(kind: ReportKind, fate: InboundFate, text: impl Into<String>) -> Fate {
+        Fate { kind, fate, text: text.into(), organization: None, learnt: None }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error("the mail could not be read: {0}")]
+    Read(String),
+}
+
+/// What an inbound door is made of.
+pub struct InboundParts {
+    pub store: Store,
+    pub queue: Queue,
+    pub returns: Returns,
+    pub resolver: Resolver,
+    pub judge: Judge,
+}
+
+impl Inbound {
+    pub fn new(parts: InboundParts, options: InboundOptions, clock: Clock) -> Inbound {
+        let InboundParts { store, queue, returns, resolver, judge } = parts;
+        let networks = network::Counts::new(options.mails_per_network_max);
+        let meters = Meters::new();
+        Inbound(Arc::new(Inner {
+            store,
+            queue,
+            returns,
+            resolver,
+            judge,
+            options,
+            networks,
+            meters,
+            clock,
+        }))
+    }
+
+    /// At MAIL: does this client send too much, is it on a list, is there room?
+    pub async fn check_client(&self, peer: IpAddr, declared: Option<u64>) -> Result<(), Refusal> {
+        let inner = &self.0;
+        if !inner.networks.take(peer, inner.clock.now()) {
+            let text = "too much mail from this network; try again later";
+            return Err(Refusal::new(451, Enhanced(4, 7, 1), text));
+        }
+        if !inner.queue.has_room(declared.unwrap_or(0)) {
+            return Err(Refusal::new(
+                452,
+                Enhanced(4, 3, 1),
+                "no room for mail now; try again later",
+            ));
+        }
+        for zone in &inner.options.blocklists {
+            // A list that does not answer names nobody.
+            if let Ok(true) = inner.resolver.is_listed(peer, zone).await {
+                let text = format!("the client is listed at {zone}");
+                return Err(Refusal::new(550, Enhanced(5, 7, 1), text));
+            }
+        }
+        Ok(())
+    }
+
+    /// At RCPT: an address of ours?
+    pub fn check_recipient(&self, address: &Address) -> Result<(), Refusal> {
+        match self.0.target(address) {
+            Ok(_) => Ok(()),
+            Err(refusal) => {
+                self.0.meters.refused.increment(1);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Takes a mail: all that follows from it is on disk when it returns.
+    pub async fn receive(&self, received: Received) -> Result<(), Refusal> {
+        let answer = self.0.receive(&received).await;
+        answer.map_err(|trouble| {
+            tracing::warn!(reason = %trouble, "a mail that came in was not taken");
+            Refusal::new(451, Enhanced(4, 3, 0), "the mail cannot be stored now; try again later")
+        })
+    }
+}
+
+impl Inner {
+    fn target(&self, address: &Address) -> Result<Target, Refusal> {
+        let (local, domain) = (address.local(), address.domain());
+        if !self.returns.is_ours(domain) {
+            return Err(Refusal::new(550, Enhanced(5, 7, 1), "this host relays for nobody"));
+        }
+        if ROLES.iter().any(|role| local.eq_ignore_ascii_case(role)) {
+            return Ok(Target::Role(self.returns.owner(domain)));
+        }
+        match self.returns.read(local) {
+            Some((Use::ReturnPath, claim)) => Ok(Target::Bounce(claim)),
+            Some((Use::Unsubscribe, claim)) => Ok(Target::Unsubscribe(claim)),
+            None => Err(Refusal::new(550, Enhanced(5, 1, 1), "there is no such address here")),
+        }
+    }
+
+    async fn receive(&self, received: &Received) -> Result<(), Trouble> {
+        let seen = self.see(received).await?;
+        for recipient in &received.envelope.recipients {
+            // Its time may have ended since RCPT: then it is nobody's, and nothing follows.
+            let fate = match self.target(&recipient.address) {
+                Ok(target) => self.take(received, &seen, &target).await?,
+                Err(refusal) => Fate::new(ReportKind::NotBounce, InboundFate::Kept, refusal.text),
+            };
+            self.meters.received(fate.kind, fate.fate);
+            self.note(received, &seen, &recipient.address, fate).await?;
+        }
+        Ok(())
+    }
+
+    async fn see(&self, received: &Received) -> Result<Seen, Trouble> {
+        let sender = received.envelope.sender.0.as_ref().map(Address::to_string);
+        let arrived = Arrived {
+            peer: received.arrival.peer,
+            ehlo: &received.arrival.ehlo,
+            sender: sender.as_deref().unwrap_or_default(),
+            host_name: &self.options.host_name,
+            mail: &received.mail,
+        };
+        let authenticity = self.resolver.authenticate(arrived).await;
+        let (report, subject, claims) = self.read(received.mail.clone()).await?;
+        Ok(Seen { report, authenticity, subject, claims })
+    }
+
+    async fn read(&self, mail: Bytes) -> Result<(Report, String, Vec<Claim>), Trouble> {
+        let returns = self.returns.clone();
+        let is_small = mail.len() <= READ_ASIDE_BYTES;
+        let read = move || {
+            let report = report::read(&mail);
+            let (fields, _) = Fields::read(&mail);
+            let subject = fields.get("subject").unwrap_or_default();
+            let subject = subject.chars().take(SUBJECT_CHARS_MAX).collect();
+            (report, subject, claims_of(&mail, &returns))
+        };
+        if is_small {
+            return Ok(read());
+        }
+        let reading = tokio::task::spawn_blocking(read);
+        reading.await.map_err(|error| Trouble::Read(error.to_string()))
+    }
+
+    async fn take(
+        &self,
+        received: &Received,
+        seen: &Seen,
+        target: &Target,
+    ) -> Result<Fate, Trouble> {
+        match target {
+            Target::Unsubscribe(claim) => self.unsubscribe(*claim).await,
+            Target::Bounce(claim) => self.report(received, seen, &[*claim]).await,
+            Target::Role(organization) => {
+                let mut fate = self.report(received, seen, &seen.claims).await?;
+                fate.organization = fate.organization.or(*organization);
+                if fate.fate == InboundFate::Unattributed {
+                    self.pass_on(received, &mut fate).await?;
+                }
+                Ok(fate)
+            }
+        }
+    }
+
+    /// A report teaches the deliveries that it is about; the strongest fate is told.
+    async fn report(
+        &self,
+        received: &Received,
+        seen: &Seen,
+        claims: &[Claim],
+    ) -> Result<Fate, Trouble> {
+        let kind = kind_of(&seen.report);
+        let mut fate = Fate::new(kind, InboundFate::Unattributed, "it names no delivery");
+        for claim in claims {
+            let Some(message) = self.store.message(claim.message).await? else { continue };
+            let group = self.store.return_group(claim.message, claim.delivery).await?;
+            for finding in seen.report.findings.iter().take(FINDINGS_MAX) {
+                let Some(about) = about(finding, &group) else { continue };
+                let told = Told {
+                    report: &seen.report,
+                    finding,
+                    verdict: self.judge.judge(finding),
+                    message: &message,
+                    about,
+                    peer: received.arrival.peer.to_string(),
+                    rule: self.options.soft_bounces,
+                    at: self.clock.now(),
+                };
+                let Some(returned) = told.lesson() else { continue };
+                self.learn(received, &message, about.subject, returned, &mut fate).await?;
+            }
+        }
+        Ok(fate)
+    }
+
+    async fn learn(
+        &self,
+        received: &Received,
+        message: &MessageRow,
+        subject: &ReturnSubject,
+        returned: Returned,
+        fate: &mut Fate,
+    ) -> Result<(), Trouble> {
+        fate.organization = Some(message.organization);
+        fate.learnt = Some((message.id, subject.delivery));
+        // Before the mark that lets a second one pass by; its key keeps it from being sent twice.
+        if returned.kind == EventKind::Bounced && wants_report(message, subject) {
+            self.return_to_sender(received, message, subject).await?;
+        }
+        let kind = returned.kind;
+        if self.store.came_back(returned).await? {
+            fate.fate = match kind {
+                EventKind::Unsubscribed => InboundFate::Unsubscribed,
+                _ => InboundFate::Attributed,
+            };
+            fate.text = kind.word().to_owned();
+        } else if fate.fate == InboundFate::Unattributed {
+            fate.fate = InboundFate::Repeated;
+            fate.text = format!("{kind} before");
+        }
+        Ok(())
+    }
+
+    async fn unsubscribe(&self, claim: Claim) -> Result<Fate, Trouble> {
+        let kind = ReportKind::NotBounce;
+        let answer = super::leave::leave(&self.store, claim, "mail", self.clock.now()).await?;
+        let Some((organization, is_news)) = answer else {
+            return Ok(Fate::new(
+                kind,
+                InboundFate::Unattributed,
+                "its mail is not known any more",
+            ));
+        };
+        let fate = if is_news { InboundFate::Unsubscribed } else { InboundFate::Repeated };
+        let learnt = Some((claim.message, claim.delivery));
+        Ok(Fate { organization: Some(organization), learnt, ..Fate::new(kind, fate, "by mail") })
+    }
+
+    /// The bounce goes on to who submitted the mail and asked to be told (RFC 3461).
+    async fn return_to_sender(
+        &self,
+        received: &Received,
+        message: &MessageRow,
+        subject: &ReturnSubject,
+    ) -> Result<(), Trouble> {
+        let Some(sender) = &message.sender.0 else { return Ok(()) };
+        let key = format!("bounce:{}", subject.delivery);
+        let flow = (message.organization, message.stream);
+        Ok(self.send_on(received, sender, flow, key).await?)
+    }
+
+    async fn pass_on(&self, received: &Received, fate: &mut Fate) -> Result<(), Trouble> {
+        let Some(postmaster) = &self.options.postmaster else {
+            fate.fate = InboundFate::Kept;
+            fate.text = "inbound.postmaster names nobody".to_owned();
+            return Ok(());
+        };
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &received.mail);
+        let key: String = digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+        let flow = (OrganizationId::FIRST, StreamId::FIRST);
+        self.send_on(received, postmaster, flow, format!("inbound:{key}")).await?;
+        fate.fate = InboundFate::Routed;
+        fate.text = format!("to {postmaster}");
+        Ok(())
+    }
+
+    /// The mail as it came, under the null sender: what comes back for it ends here.
+    async fn send_on(
+        &self,
+        received: &Received,
+        to: &Address,
+        (organization, stream): (OrganizationId, StreamId),
+        key: String,
+    ) -> Result<(), QueueError> {
+        let id = self.queue.message_id().await?;
+        let mut recipient = Recipient::new(to.clone());
+        recipient.notify = Notify::NEVER;
+        let (fields, _) = Fields::read(&received.mail);
+        let field = |name: &str| fields.get(name).unwrap_or_default().trim().to_owned();
+        let envelope = Envelope {
+            sender: ReversePath::NULL,
+            recipients: vec![recipient],
+            eight_bit: received.envelope.eight_bit,
+            smtputf8: received.envelope.smtputf8,
+            dsn_return: None,
+            dsn_envelope_id: None,
+        };
+        let new = NewMessage {
+            organization,
+            stream,
+            credential: None,
+            domain: None,
+            envelope,
+            message_id_header: field("message-id").chars().take(255).collect(),
+            subject: field("subject").chars().take(SUBJECT_CHARS_MAX).collect(),
+            tag: None,
+            metadata: None,
+            idempotency_key: Some(key),
+            rank: 0,
+            not_before: None,
+            not_after: None,
+            body: self.stamped(received, id),
+        };
+        self.queue.enqueue(id, new).await?;
+        Ok(())
+    }
+
+    fn stamped(&self, received: &Received, id: MessageId) -> Bytes {
+        let arrival = &received.arrival;
+        let lawful = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+        let is_lawful = arrival.ehlo.bytes().all(lawful) && arrival.ehlo.len() <= 255;
+        let ehlo = if is_lawful { arrival.ehlo.as_str() } else { "unknown" };
+        let (peer, host, protocol) = (arrival.peer, &self.options.host_name, arrival.protocol);
+        let date = rfc5322(self.clock.wall());
+        let head = format!(
+            "Received: from {ehlo} ([{peer}])\r\n\t\
+             by {host} with {protocol} id {id};\r\n\t{date}\r\n"
+        );
+        let mut mail = Vec::with_capacity(head.len() + received.mail.len());
+        mail.extend_from_slice(head.as_bytes());
+        mail.extend_from_slice(&received.mail);
+        mail.into()
+    }
+
+    async fn note(
+        &self,
+        received: &Received,
+        seen: &Seen,
+        recipient: &Address,
+        fate: Fate,
+    ) -> Result<(), Trouble> {
+        let Seen { authenticity, subject, .. } = seen;
+        let row = InboundMailRow {
+            id: InboundMailId(0),
+            at: self.clock.now(),
+            organization: fate.organization,
+            peer: received.arrival.peer.to_string(),
+            ehlo: received.arrival.ehlo.chars().take(255).collect(),
+            tls: received.arrival.tls.clone(),
+            sender: received.envelope.sender.to_string(),
+            recipient: recipient.to_string(),
+            subject: subject.clone(),
+            bytes: received.mail.len() as u64,
+            from_domain: authenticity.from_domain.chars().take(255).collect(),
+            spf: authenticity.spf.to_owned(),
+            dkim: authenticity.dkim.to_owned(),
+            dmarc: authenticity.dmarc.to_owned(),
+            kind: fate.kind,
+            fate: fate.fate,
+            text: fate.text,
+            message: fate.learnt.map(|(message, _)| message),
+            delivery: fate.learnt.map(|(_, delivery)| delivery),
+        };
+        self.store.note_inbound(row).await?;
+        Ok(())
+    }
+}
+
+/// He asked for it himself, and not by the default alone.
+fn wants_report(message: &MessageRow, subject: &ReturnSubject) -> bool {
+    message.sender.0.is_some() && subject.notify.asked && subject.notify.failure
+}
+
+/// The kind of most weight among the findings.
+fn kind_of(report: &Report) -> ReportKind {
+    let order = [
+        ReportKind::Complaint,
+        ReportKind::Bounce,
+        ReportKind::Delay,
+        ReportKind::AutoReply,
+        ReportKind::Delivered,
+    ];
+    let is_there = |kind: &ReportKind| report.findings.iter().any(|one| one.kind == *kind);
+    order.into_iter().find(is_there).unwrap_or(ReportKind::NotBounce)
+}
+
+/// In the mail as it stands, and in its parts decoded.
+fn claims_of(mail: &[u8], returns: &Returns) -> Vec<Claim> {
+    let mut claims = returns.named_in(&mail[..mail.len().min(SEARCHED_BYTES_MAX)], CLAIMS_MAX);
+    if claims.is_empty() {
+        for part in Mime::read(mail).parts {
+            let content = part.content();
+            let window = &content[..content.len().min(SEARCHED_BYTES_MAX)];
+            claims.extend(returns.named_in(window, CLAIMS_MAX - claims.len()));
+            if claims.len() >= CLAIMS_MAX {
+                break;
+            }
+        }
+    }
+    claims
+}

@@ -1,0 +1,349 @@
+//! From a finding about a delivery to what follows from it. Pure.
+//!
+//! A bounce that names another address than we wrote to (a forward's) says nothing for good of
+//! ours. What several deliveries share a token for is about the one that it names, or about nobody.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Verdict;
+use crate::model::*;
+use crate::store::{
+    AddressHash, MessageRow, NewSuppression, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
+};
+use crate::wire::report::{Finding, Report, address};
+
+const TEXT_CHARS_MAX: usize = 500;
+
+/// A delivery, and whether the report names its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About<'a> {
+    pub subject: &'a ReturnSubject,
+    pub is_named: bool,
+}
+
+/// Whom of the group a finding is about.
+pub fn about<'a>(finding: &Finding, group: &'a [ReturnSubject]) -> Option<About<'a>> {
+    let is_named = |subject: &&ReturnSubject| {
+        let told = finding.recipient.as_deref();
+        told.is_some_and(|told| address::same(told, &subject.recipient.to_string()))
+    };
+    if let Some(subject) = group.iter().find(is_named) {
+        return Some(About { subject, is_named: true });
+    }
+    match group {
+        [only] => Some(About { subject: only, is_named: finding.recipient.is_none() }),
+        _ => None,
+    }
+}
+
+/// What a report says of one delivery.
+pub struct Told<'a> {
+    pub report: &'a Report,
+    pub finding: &'a Finding,
+    pub verdict: Verdict,
+    pub message: &'a MessageRow,
+    pub about: About<'a>,
+    /// Who brought it.
+    pub peer: String,
+    pub rule: SoftBounceRule,
+    pub at: Timestamp,
+}
+
+impl Told<'_> {
+    /// None where nothing follows: a receipt, or mail that is no report.
+    pub fn lesson(&self) -> Option<Returned> {
+        let kind = match self.finding.kind {
+            ReportKind::Bounce => EventKind::Bounced,
+            ReportKind::Delay => EventKind::Delayed,
+            ReportKind::AutoReply => EventKind::AutoReplied,
+            ReportKind::Complaint if self.is_opt_out() => EventKind::Unsubscribed,
+            ReportKind::Complaint => EventKind::Complained,
+            ReportKind::Delivered | ReportKind::NotBounce => return None,
+        };
+        Some(Returned {
+            organization: self.message.organization,
+            message: self.message.id,
+            delivery: self.about.subject.delivery,
+            kind,
+            fields: self.fields(kind),
+            suppression: self.suppression(kind),
+            soft: self.soft(kind),
+            at: self.at,
+        })
+    }
+
+    fn is_opt_out(&self) -> bool {
+        self.report.feedback_type == Some(FeedbackType::OptOut)
+    }
+
+    /// The address itself is lost, as far as this report can say so.
+    pub fn is_hard(&self) -> bool {
+        self.verdict.hard && self.about.is_named
+    }
+
+    fn fields(&self, kind: EventKind) -> serde_json::Value {
+        let told = self.finding.texts.first().map(|text| clipped(text));
+        let mut fields = json!({ "reported_by": self.peer });
+        match kind {
+            EventKind::Bounced | EventKind::Delayed => {
+                fields["hard"] = json!(self.is_hard());
+                fields["enhanced"] = json!(self.finding.status.map(|code| code.to_string()));
+                fields["category"] = json!(self.verdict.category());
+                fields["class"] = json!(self.verdict.class);
+                fields["reason"] = json!(told);
+            }
+            EventKind::Complained => {
+                fields["feedback_type"] = json!(self.report.feedback_type);
+            }
+            EventKind::Unsubscribed => fields["by"] = json!("feedback"),
+            _ => {}
+        }
+        if let Some(recipient) = self.finding.recipient.as_ref().filter(|_| !self.about.is_named) {
+            fields["named"] = json!(clipped(recipient));
+        }
+        fields
+    }
+
+    fn suppression(&self, kind: EventKind) -> Option<NewSuppression> {
+        match kind {
+            EventKind::Bounced if self.is_hard() => {
+                let suppress = self.verdict.class.and_then(Class::suppress)?;
+                let entry = self.entry(SuppressionReason::HardBounce);
+                Some(NewSuppression {
+                    expires_at: suppress.duration().map(|span| self.at + span),
+                    ..entry
+                })
+            }
+            EventKind::Complained => Some(self.entry(SuppressionReason::Complaint)),
+            EventKind::Unsubscribed => {
+                Some(unsubscribed(self.message, self.about.subject, self.at))
+            }
+            _ => None,
+        }
+    }
+
+    fn entry(&self, reason: SuppressionReason) -> NewSuppression {
+        let note = self.finding.texts.first().map(|text| clipped(text)).unwrap_or_default();
+        let note = note.chars().take(200).collect();
+        let recipient = &self.about.subject.recipient;
+        entry(self.message, self.about.subject.delivery, recipient, reason, note, self.at)
+    }
+
+    fn soft(&self, kind: EventKind) -> Option<SoftBounce> {
+        let class = self.verdict.class?;
+        let counts = kind == EventKind::Bounced && !self.is_hard() && is_of_mailbox(class);
+        counts.then(|| SoftBounce {
+            rule: self.rule,
+            entry: self.entry(SuppressionReason::SoftBounces),
+            was_delivered: true,
+        })
+    }
+}
+
+/// The mailbox could not take the mail: neither our doing nor its host's. An ambiguous refusal
+/// (policy, reputation, content) never counts against an address.
+pub const fn is_of_mailbox(class: Class) -> bool {
+    matches!(
+        class,
+        Class::MailboxFull
+            | Class::MailboxInvalid
+            | Class::MailboxInactive
+            | Class::DomainInvalid
+            | Class::HostMisconfigured
+    )
+}
+
+/// An entry of the organization that a delivery has taught.
+fn entry(
+    message: &MessageRow,
+    delivery: DeliveryId,
+    recipient: &Address,
+    reason: SuppressionReason,
+    note: String,
+    at: Timestamp,
+) -> NewSuppression {
+    NewSuppression {
+        scope: SuppressionScope::Organization,
+        organization: Some(message.organization),
+        stream: None,
+        hash: AddressHash::of(recipient),
+        address: Some(recipient.to_string()),
+        reason,
+        evidence: Some(delivery),
+        note,
+        expires_at: None,
+        at,
+    }
+}
+
+/// Who unsubscribes gets no more of the stream; other streams of the organization go on.
+pub fn unsubscribed(
+    message: &MessageRow,
+    subject: &ReturnSubject,
+    at: Timestamp,
+) -> NewSuppression {
+    let (delivery, recipient) = (subject.delivery, &subject.recipient);
+    let reason = SuppressionReason::Unsubscribe;
+    NewSuppression {
+        scope: SuppressionScope::Stream,
+        stream: Some(message.stream),
+        ..entry(message, delivery, recipient, reason, String::new(), at)
+    }
+}
+
+fn clipped(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(TEXT_CHARS_MAX).collect()
+}
+
+/// The rule for soft bounces, from the settings.
+pub const fn soft_rule(bounces: u32, span: Duration) -> SoftBounceRule {
+    SoftBounceRule { bounces, span }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: SoftBounceRule = soft_rule(5, Duration::from_secs(10 * 86_400));
+
+    fn subject(id: i64, recipient: &str) -> ReturnSubject {
+        ReturnSubject {
+            delivery: DeliveryId(id),
+            recipient: Address::parse(recipient).expect("lawful"),
+            state: State::Delivered,
+            notify: Notify::default(),
+        }
+    }
+
+    fn message() -> MessageRow {
+        MessageRow {
+            id: MessageId(7),
+            organization: OrganizationId(3),
+            stream: StreamId(4),
+            credential: None,
+            domain: None,
+            sender: ReversePath::parse("ann@shop.example").expect("lawful"),
+            eight_bit: false,
+            smtputf8: false,
+            dsn_return: None,
+            dsn_envelope_id: None,
+            message_id_header: String::new(),
+            subject: String::new(),
+            tag: None,
+            metadata: None,
+            idempotency_key: None,
+            body: BodyRef { segment: SegmentId(1), offset: 0, length: 0 },
+            body_node: 1,
+            accepted_at: Timestamp(0),
+            due_at: Timestamp(0),
+            expires_at: Timestamp(0),
+            rank: 0,
+        }
+    }
+
+    fn finding(kind: ReportKind, recipient: Option<&str>) -> Finding {
+        let recipient = recipient.map(str::to_owned);
+        Finding { recipient, kind, status: None, texts: vec!["no such\n user".into()] }
+    }
+
+    fn learnt(
+        kind: ReportKind,
+        recipient: Option<&str>,
+        verdict: Verdict,
+        feedback_type: Option<FeedbackType>,
+    ) -> Option<Returned> {
+        let group = [subject(9, "bob@x.example")];
+        let finding = finding(kind, recipient);
+        let report = Report {
+            findings: vec![finding.clone()],
+            original_message_id: None,
+            feedback_type,
+            is_cut: false,
+        };
+        let message = message();
+        let about = about(&finding, &group)?;
+        let (finding, report, message) = (&finding, &report, &message);
+        let (peer, at) = ("192.0.2.1".to_owned(), Timestamp(5));
+        Told { report, finding, verdict, message, about, peer, rule: RULE, at }.lesson()
+    }
+
+    const LOST: Verdict = Verdict { class: Some(Class::MailboxInvalid), hard: true };
+    const NOTHING: Verdict = Verdict { class: None, hard: false };
+
+    #[test]
+    fn a_finding_is_about_the_address_it_names_or_about_the_only_one() {
+        let group = [subject(1, "ann@x.example"), subject(2, "bob@x.example")];
+        let of = |recipient, group: &[ReturnSubject]| {
+            let finding = finding(ReportKind::Bounce, recipient);
+            about(&finding, group).map(|about| (about.subject.delivery.0, about.is_named))
+        };
+        assert_eq!(of(Some("BOB@x.example"), &group), Some((2, true)));
+        assert_eq!(of(Some("cid@x.example"), &group), None);
+        assert_eq!(of(None, &group), None);
+        assert_eq!(of(None, &group[..1]), Some((1, true)));
+        assert_eq!(of(Some("forward@y.example"), &group[..1]), Some((1, false)));
+    }
+
+    #[test]
+    fn a_lost_mailbox_is_suppressed_only_under_the_address_that_we_wrote_to() {
+        let own = learnt(ReportKind::Bounce, Some("bob@x.example"), LOST, None).expect("learnt");
+        let entry = own.suppression.expect("an entry");
+        assert_eq!((own.kind, entry.reason), (EventKind::Bounced, SuppressionReason::HardBounce));
+        assert_eq!((entry.expires_at, entry.evidence), (None, Some(DeliveryId(9))));
+        assert_eq!((&own.fields["hard"], own.soft), (&json!(true), None));
+        let other = learnt(ReportKind::Bounce, Some("forward@y.example"), LOST, None);
+        let other = other.expect("learnt");
+        assert_eq!((other.suppression, &other.fields["hard"]), (None, &json!(false)));
+        assert!(other.soft.is_some());
+        assert_eq!(other.fields["named"], "forward@y.example");
+    }
+
+    #[test]
+    fn a_full_mailbox_counts_softly_and_a_doubtful_refusal_not_at_all() {
+        let of = |class| {
+            let verdict = Verdict { class: Some(class), hard: false };
+            learnt(ReportKind::Bounce, None, verdict, None).expect("learnt")
+        };
+        let full = of(Class::MailboxFull);
+        assert!(full.suppression.is_none() && full.soft.expect("counts").was_delivered);
+        for class in [Class::Policy, Class::Content, Class::ReputationAddress, Class::Unknown] {
+            let learnt = of(class);
+            assert!(learnt.suppression.is_none() && learnt.soft.is_none(), "{class}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_ends_all_mail_for_good_and_an_opt_out_its_stream() {
+        let abuse = learnt(ReportKind::Complaint, None, NOTHING, Some(FeedbackType::Abuse));
+        let abuse = abuse.expect("learnt");
+        let entry = abuse.suppression.expect("an entry");
+        assert_eq!(
+            (abuse.kind, entry.scope),
+            (EventKind::Complained, SuppressionScope::Organization)
+        );
+        assert_eq!((entry.reason, entry.expires_at), (SuppressionReason::Complaint, None));
+        let left = learnt(ReportKind::Complaint, None, NOTHING, Some(FeedbackType::OptOut));
+        let left = left.expect("learnt");
+        let entry = left.suppression.expect("an entry");
+        assert_eq!(
+            (left.kind, entry.reason),
+            (EventKind::Unsubscribed, SuppressionReason::Unsubscribe)
+        );
+        assert_eq!((entry.scope, entry.stream), (SuppressionScope::Stream, Some(StreamId(4))));
+    }
+
+    #[test]
+    fn a_delay_an_auto_reply_and_a_receipt_cost_no_address() {
+        let full = Verdict { class: Some(Class::MailboxFull), hard: true };
+        for kind in [ReportKind::Delay, ReportKind::AutoReply] {
+            let learnt = learnt(kind, None, full, None).expect("an event");
+            assert!(learnt.suppression.is_none() && learnt.soft.is_none(), "{kind}");
+        }
+        for kind in [ReportKind::Delivered, ReportKind::NotBounce] {
+            assert!(learnt(kind, None, full, None).is_none(), "{kind}");
+        }
+    }
+}

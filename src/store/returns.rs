@@ -1,0 +1,537 @@
+//! What came back for mail that had left, and the mail that told of it.
+//!
+//! Owns:       the tables `return_domains`, `returns`, `soft_bounces`, `inbound_mails`.
+//! Promises:   of each kind a delivery learns once: its event, its entry among the suppressions and
+//!             its count commit together or not at all.
+//! Knows not:  how reports are read, which address may be believed.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::*;
+
+use super::changes::{Change, insert_with_id};
+use super::database::{Connection, Row};
+use super::dialect::{Rows, Statement};
+use super::error::{Result, StoreError};
+use super::ledger;
+use super::suppressions::{self, AddressHash, NewSuppression};
+use super::{Store, collect};
+
+/// Deliveries that one token can stand for.
+const GROUP_MAX: i64 = 1000;
+
+/// A domain that bounces of an organization come back to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ReturnDomainRow {
+    pub id: ReturnDomainId,
+    pub organization: OrganizationId,
+    pub name: Domain,
+    pub created_at: Timestamp,
+}
+
+/// A delivery that something may have come back for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnSubject {
+    pub delivery: DeliveryId,
+    pub recipient: Address,
+    pub state: State,
+    pub notify: Notify,
+}
+
+/// When soft bounces are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoftBounceRule {
+    pub bounces: u32,
+    /// From the first of them to the last, at least.
+    pub span: Duration,
+}
+
+/// One soft bounce of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SoftBounce {
+    pub rule: SoftBounceRule,
+    /// The entry to be made when this one is one too many.
+    pub entry: NewSuppression,
+    /// The mail had been taken before it bounced, so it counts as delivered no more.
+    pub was_delivered: bool,
+}
+
+/// What has come back for one delivery.
+#[derive(Clone, Debug)]
+pub struct Returned {
+    pub organization: OrganizationId,
+    pub message: MessageId,
+    pub delivery: DeliveryId,
+    pub kind: EventKind,
+    /// Of the event.
+    pub fields: serde_json::Value,
+    pub suppression: Option<NewSuppression>,
+    pub soft: Option<SoftBounce>,
+    pub at: Timestamp,
+}
+
+/// A mail that came in, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct InboundMailRow {
+    pub id: InboundMailId,
+    pub at: Timestamp,
+    /// Null where the mail is the installation's.
+    pub organization: Option<OrganizationId>,
+    /// The address it came from.
+    pub peer: String,
+    pub ehlo: String,
+    pub tls: Option<String>,
+    pub sender: String,
+    pub recipient: String,
+    pub subject: String,
+    pub bytes: u64,
+    /// Of the From field.
+    pub from_domain: String,
+    pub spf: String,
+    pub dkim: String,
+    pub dmarc: String,
+    pub kind: ReportKind,
+    pub fate: InboundFate,
+    /// Why, in words.
+    pub text: String,
+    pub message: Option<MessageId>,
+    pub delivery: Option<DeliveryId>,
+}
+
+#[derive(Clone, Debug)]
+pub enum ReturnChange {
+    AddDomain {
+        organization: OrganizationId,
+        name: Domain,
+        at: Timestamp,
+    },
+    RemoveDomain {
+        id: ReturnDomainId,
+        organization: Option<OrganizationId>,
+    },
+    /// The id is the event's; the writer gives it.
+    Returned(Box<Returned>, EventId),
+    /// Soft bounces that hosts told in the dialogue.
+    Soft(Vec<(OrganizationId, SoftBounce)>),
+    /// Mail that hosts took for addresses with soft bounces.
+    Delivered(Vec<(OrganizationId, AddressHash)>),
+    NoteMail(Box<InboundMailRow>),
+    ForgetMails {
+        before: Timestamp,
+    },
+}
+
+impl ReturnChange {
+    /// Where the id of its event goes, if it records one.
+    pub fn event(&mut self) -> Option<&mut EventId> {
+        match self {
+            ReturnChange::Returned(_, event) => Some(event),
+            _ => None,
+        }
+    }
+}
+
+pub static DOMAINS: Statement =
+    Statement::new("SELECT id, organization, name, created_at FROM return_domains ORDER BY id");
+pub static ADD_DOMAIN: Statement = Statement::new(
+    "INSERT INTO return_domains (id, organization, name, created_at) VALUES ($1, $2, $3, $4)",
+);
+pub static REMOVE_DOMAIN: Statement =
+    Statement::new("DELETE FROM return_domains WHERE id = $1 AND ($2 = 0 OR organization = $2)");
+
+/// The deliveries of message $1 that may share a transaction with delivery $2.
+pub static GROUP: Statement = Statement::new(
+    "SELECT d.id, d.recipient, d.state, d.notify FROM messages m \
+     JOIN deliveries f ON f.id = $2 AND f.message = m.id \
+     JOIN deliveries d ON d.id BETWEEN m.delivery_first AND m.delivery_last \
+     AND d.message = m.id AND d.recipient_domain = f.recipient_domain \
+     WHERE m.id = $1 ORDER BY d.id LIMIT $3",
+);
+
+pub static MARK: Statement = Statement::new(
+    "INSERT INTO returns (delivery, kind, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+);
+
+pub static SOFT: Statement = Statement::new(
+    "SELECT bounces, first_at, last_at, deliveries FROM soft_bounces \
+     WHERE organization = $1 AND address_hash = $2",
+);
+pub static PUT_SOFT: Statement = Statement::new(
+    "INSERT INTO soft_bounces (organization, address_hash, bounces, first_at, last_at, deliveries) \
+     VALUES ($1, $2, $3, $4, $5, 0) ON CONFLICT (organization, address_hash) DO UPDATE SET \
+     bounces = excluded.bounces, first_at = excluded.first_at, last_at = excluded.last_at, \
+     deliveries = 0",
+);
+pub static END_SOFT: Statement =
+    Statement::new("DELETE FROM soft_bounces WHERE organization = $1 AND address_hash = $2");
+pub static COUNT_DELIVERY: Statement = Statement::new(
+    "UPDATE soft_bounces SET deliveries = deliveries + 1 \
+     WHERE organization = $1 AND address_hash = $2",
+);
+pub static SOFT_AFTER: Statement = Statement::new(
+    "SELECT organization, address_hash FROM soft_bounces \
+     WHERE (organization = $1 AND address_hash > $2) OR organization > $1 \
+     ORDER BY organization, address_hash LIMIT $3",
+);
+
+pub static NOTE_MAIL: Statement = Statement::new(
+    "INSERT INTO inbound_mails (id, at, organization, peer, ehlo, tls, sender, recipient, subject, \
+     bytes, from_domain, spf, dkim, dmarc, kind, fate, text, message, delivery) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+);
+pub static FORGET_MAILS: Statement = Statement::new(
+    "DELETE FROM inbound_mails WHERE id IN \
+     (SELECT id FROM inbound_mails WHERE at < $1 ORDER BY at LIMIT 1000)",
+);
+
+macro_rules! mails {
+    ($tail:literal) => {
+        Statement::new(concat!(
+            "SELECT id, at, organization, peer, ehlo, tls, sender, recipient, subject, bytes, \
+             from_domain, spf, dkim, dmarc, kind, fate, text, message, delivery \
+             FROM inbound_mails WHERE id < $1 ",
+            $tail
+        ))
+    };
+}
+
+pub static MAILS: Statement = mails!("ORDER BY id DESC LIMIT $2");
+pub static MAILS_OF: Statement = mails!("AND organization = $3 ORDER BY id DESC LIMIT $2");
+
+#[cfg(test)]
+pub static ALL: &[&Statement] = &[
+    &DOMAINS,
+    &ADD_DOMAIN,
+    &REMOVE_DOMAIN,
+    &GROUP,
+    &MARK,
+    &SOFT,
+    &PUT_SOFT,
+    &END_SOFT,
+    &COUNT_DELIVERY,
+    &SOFT_AFTER,
+    &NOTE_MAIL,
+    &FORGET_MAILS,
+    &MAILS,
+    &MAILS_OF,
+];
+
+impl Store {
+    pub async fn return_domains(&self) -> Result<Vec<ReturnDomainRow>> {
+        collect(self.read(&DOMAINS, vec![]).await?, |row| {
+            Ok(ReturnDomainRow {
+                id: ReturnDomainId(row.int(0)?),
+                organization: OrganizationId(row.int(1)?),
+                name: Domain::parse(&row.text(2)?).map_err(StoreError::broken_row)?,
+                created_at: Timestamp(row.int(3)?),
+            })
+        })
+    }
+
+    /// `Duplicate("return_domains_organization")` when there is one already, or
+    /// `Duplicate("return_domains_name")` when another organization has it.
+    pub async fn add_return_domain(
+        &self,
+        organization: OrganizationId,
+        name: &Domain,
+    ) -> Result<ReturnDomainRow> {
+        let (name, at) = (name.clone(), self.now());
+        let change = ReturnChange::AddDomain { organization, name: name.clone(), at };
+        let id = ReturnDomainId(self.change(Change::Return(change)).await?);
+        Ok(ReturnDomainRow { id, organization, name, created_at: at })
+    }
+
+    /// False when there is none of this id (for this organization).
+    pub async fn remove_return_domain(
+        &self,
+        id: ReturnDomainId,
+        organization: Option<OrganizationId>,
+    ) -> Result<bool> {
+        let change = ReturnChange::RemoveDomain { id, organization };
+        Ok(self.change(Change::Return(change)).await? > 0)
+    }
+
+    /// Those that one token stands for: the deliveries of the message to the same domain.
+    pub async fn return_group(
+        &self,
+        message: MessageId,
+        first: DeliveryId,
+    ) -> Result<Vec<ReturnSubject>> {
+        let values = vec![message.0.into(), first.0.into(), GROUP_MAX.into()];
+        collect(self.read(&GROUP, values).await?, |row| {
+            Ok(ReturnSubject {
+                delivery: DeliveryId(row.int(0)?),
+                recipient: Address::parse(&row.text(1)?).map_err(StoreError::broken_row)?,
+                state: row.parsed(2)?,
+                notify: Notify::from_bits(row.int(3)?),
+            })
+        })
+    }
+
+    /// Writes down what came back; false when this kind had come back before and nothing changed.
+    pub async fn came_back(&self, returned: Returned) -> Result<bool> {
+        let change = ReturnChange::Returned(Box::new(returned), EventId(0));
+        let changed = self.change(Change::Return(change)).await?;
+        self.suppressions_changed();
+        Ok(changed > 0)
+    }
+
+    pub async fn soft_bounced(&self, bounces: Vec<(OrganizationId, SoftBounce)>) -> Result<()> {
+        self.change(Change::Return(ReturnChange::Soft(bounces))).await?;
+        self.suppressions_changed();
+        Ok(())
+    }
+
+    /// A host took mail for these addresses.
+    pub async fn was_delivered(&self, to: Vec<(OrganizationId, AddressHash)>) -> Result<()> {
+        self.change(Change::Return(ReturnChange::Delivered(to))).await?;
+        Ok(())
+    }
+
+    /// Addresses with soft bounces, in order, behind the one given.
+    pub async fn soft_bounces_after(
+        &self,
+        after: &(OrganizationId, String),
+        limit: u32,
+    ) -> Result<Vec<(OrganizationId, AddressHash)>> {
+        let values = vec![after.0.0.into(), after.1.as_str().into(), i64::from(limit).into()];
+        collect(self.read(&SOFT_AFTER, values).await?, |row| {
+            let hash = AddressHash::try_from(row.text(1)?).map_err(StoreError::broken_row)?;
+            Ok((OrganizationId(row.int(0)?), hash))
+        })
+    }
+
+    /// The id of the row is given here.
+    pub async fn note_inbound(&self, mail: InboundMailRow) -> Result<InboundMailId> {
+        let change = ReturnChange::NoteMail(Box::new(mail));
+        Ok(InboundMailId(self.change(Change::Return(change)).await?))
+    }
+
+    /// Rows that went, at most a thousand.
+    pub async fn forget_inbound(&self, before: Timestamp) -> Result<u64> {
+        let change = ReturnChange::ForgetMails { before };
+        Ok(self.change(Change::Return(change)).await?.unsigned_abs())
+    }
+
+    /// Newest first, below the id `before`.
+    pub async fn inbound_mails(
+        &self,
+        scope: Scope,
+        before: Option<InboundMailId>,
+        limit: u32,
+    ) -> Result<Vec<InboundMailRow>> {
+        let before = before.map_or(i64::MAX, |id| id.0);
+        let mut values = vec![before.into(), i64::from(limit).into()];
+        let rows = match scope.organization() {
+            Some(organization) => {
+                values.push(organization.0.into());
+                self.read(&MAILS_OF, values).await?
+            }
+            None => self.read(&MAILS, values).await?,
+        };
+        collect(rows, mail)
+    }
+}
+
+fn mail(row: &Row) -> Result<InboundMailRow> {
+    Ok(InboundMailRow {
+        id: InboundMailId(row.int(0)?),
+        at: Timestamp(row.int(1)?),
+        organization: row.maybe_int(2)?.map(OrganizationId),
+        peer: row.text(3)?,
+        ehlo: row.text(4)?,
+        tls: row.maybe_text(5)?,
+        sender: row.text(6)?,
+        recipient: row.text(7)?,
+        subject: row.text(8)?,
+        bytes: row.unsigned(9)?,
+        from_domain: row.text(10)?,
+        spf: row.text(11)?,
+        dkim: row.text(12)?,
+        dmarc: row.text(13)?,
+        kind: row.parsed(14)?,
+        fate: row.parsed(15)?,
+        text: row.text(16)?,
+        message: row.maybe_int(17)?.map(MessageId),
+        delivery: row.maybe_int(18)?.map(DeliveryId),
+    })
+}
+
+pub(super) async fn write(connection: &mut Connection, change: &ReturnChange) -> Result<i64> {
+    let rows = match change {
+        ReturnChange::AddDomain { organization, name, at } => {
+            let values = vec![organization.0.into(), name.as_str().into(), at.0.into()];
+            return insert_with_id(connection, "return_domain", &ADD_DOMAIN, values).await;
+        }
+        ReturnChange::RemoveDomain { id, organization } => {
+            let values = vec![id.0.into(), organization.map_or(0, |id| id.0).into()];
+            connection.execute(&REMOVE_DOMAIN, values).await?
+        }
+        ReturnChange::Returned(returned, event) => {
+            return came_back(connection, returned, *event).await;
+        }
+        ReturnChange::Soft(bounces) => {
+            for (organization, bounce) in bounces {
+                soft_bounce(connection, *organization, bounce).await?;
+            }
+            bounces.len() as u64
+        }
+        ReturnChange::Delivered(deliveries) => {
+            for (organization, hash) in deliveries {
+                let values = vec![organization.0.into(), hash.as_str().into()];
+                connection.execute(&COUNT_DELIVERY, values).await?;
+            }
+            deliveries.len() as u64
+        }
+        ReturnChange::NoteMail(mail) => return note_mail(connection, mail).await,
+        ReturnChange::ForgetMails { before } => {
+            connection.execute(&FORGET_MAILS, vec![before.0.into()]).await?
+        }
+    };
+    Ok(i64::try_from(rows).unwrap_or(i64::MAX))
+}
+
+async fn came_back(
+    connection: &mut Connection,
+    returned: &Returned,
+    event: EventId,
+) -> Result<i64> {
+    let (delivery, at) = (returned.delivery.0, returned.at.0);
+    let values = vec![delivery.into(), returned.kind.word().into(), at.into()];
+    if connection.execute(&MARK, values).await? == 0 {
+        return Ok(0);
+    }
+    let mut rows = Rows::new(connection.dialect(), ledger::EVENT_COLUMNS);
+    rows.int(event.0)
+        .int(at)
+        .text(returned.kind.word())
+        .int(returned.organization.0)
+        .int(returned.message.0)
+        .int(delivery)
+        .json(&returned.fields);
+    connection.execute(&ledger::INSERT_EVENTS, vec![rows.finish().into()]).await?;
+    if let Some(entry) = &returned.suppression {
+        suppressions::add(connection, std::slice::from_ref(entry)).await?;
+    }
+    if let Some(soft) = &returned.soft {
+        soft_bounce(connection, returned.organization, soft).await?;
+    }
+    Ok(1)
+}
+
+/// What is known of an address that bounces softly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tally {
+    bounces: i64,
+    first_at: Timestamp,
+    last_at: Timestamp,
+    deliveries: i64,
+}
+
+/// The tally with one more bounce: begun anew where a mail has arrived since the last.
+fn after(known: Option<Tally>, was_delivered: bool, at: Timestamp) -> Tally {
+    let arrived = |tally: &Tally| tally.deliveries - i64::from(was_delivered) > 0;
+    match known.filter(|tally| !arrived(tally)) {
+        Some(tally) => Tally { bounces: tally.bounces + 1, last_at: at, deliveries: 0, ..tally },
+        None => Tally { bounces: 1, first_at: at, last_at: at, deliveries: 0 },
+    }
+}
+
+fn is_too_much(tally: &Tally, rule: &SoftBounceRule) -> bool {
+    tally.bounces >= i64::from(rule.bounces) && tally.last_at.since(tally.first_at) >= rule.span
+}
+
+async fn soft_bounce(
+    connection: &mut Connection,
+    organization: OrganizationId,
+    bounce: &SoftBounce,
+) -> Result<()> {
+    let key = || vec![organization.0.into(), bounce.entry.hash.as_str().into()];
+    let rows = connection.fetch(&SOFT, key()).await?;
+    let known = rows.first().map(|row| -> Result<Tally> {
+        Ok(Tally {
+            bounces: row.int(0)?,
+            first_at: Timestamp(row.int(1)?),
+            last_at: Timestamp(row.int(2)?),
+            deliveries: row.int(3)?,
+        })
+    });
+    let tally = after(known.transpose()?, bounce.was_delivered, bounce.entry.at);
+    if is_too_much(&tally, &bounce.rule) {
+        suppressions::add(connection, std::slice::from_ref(&bounce.entry)).await?;
+        connection.execute(&END_SOFT, key()).await?;
+        return Ok(());
+    }
+    let mut values = key();
+    values.extend([tally.bounces.into(), tally.first_at.0.into(), tally.last_at.0.into()]);
+    connection.execute(&PUT_SOFT, values).await?;
+    Ok(())
+}
+
+async fn note_mail(connection: &mut Connection, mail: &InboundMailRow) -> Result<i64> {
+    let bytes = i64::try_from(mail.bytes).unwrap_or(i64::MAX);
+    let values = vec![
+        mail.at.0.into(),
+        mail.organization.map(|id| id.0).into(),
+        mail.peer.as_str().into(),
+        mail.ehlo.as_str().into(),
+        mail.tls.clone().into(),
+        mail.sender.as_str().into(),
+        mail.recipient.as_str().into(),
+        mail.subject.as_str().into(),
+        bytes.into(),
+        mail.from_domain.as_str().into(),
+        mail.spf.as_str().into(),
+        mail.dkim.as_str().into(),
+        mail.dmarc.as_str().into(),
+        mail.kind.word().into(),
+        mail.fate.word().into(),
+        mail.text.as_str().into(),
+        mail.message.map(|id| id.0).into(),
+        mail.delivery.map(|id| id.0).into(),
+    ];
+    insert_with_id(connection, "inbound_mail", &NOTE_MAIL, values).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400_000_000;
+    const RULE: SoftBounceRule =
+        SoftBounceRule { bounces: 5, span: Duration::from_secs(10 * 86_400) };
+
+    /// Days on which it bounces; with `true` a mail was taken in between and did not bounce.
+    fn last(days: &[(i64, bool)]) -> Tally {
+        let mut tally = None;
+        for (day, arrived) in days {
+            if let (Some(known), true) = (&mut tally, arrived) {
+                let known: &mut Tally = known;
+                known.deliveries += 1;
+            }
+            tally = Some(after(tally, false, Timestamp(day * DAY)));
+        }
+        tally.expect("at least one day")
+    }
+
+    #[test]
+    fn five_bounces_in_ten_days_without_a_delivery_are_too_much_and_nothing_less() {
+        let days = |days: [i64; 5]| days.map(|day| (day, false));
+        assert!(is_too_much(&last(&days([0, 1, 2, 3, 10])), &RULE));
+        assert!(!is_too_much(&last(&days([0, 1, 2, 3, 9])), &RULE));
+        assert!(!is_too_much(&last(&[(0, false), (5, false), (10, false), (20, false)]), &RULE));
+        let mut arrived = days([0, 1, 2, 3, 10]);
+        arrived[4].1 = true;
+        assert_eq!(last(&arrived).bounces, 1);
+    }
+
+    #[test]
+    fn a_mail_that_was_taken_and_bounced_later_is_no_delivery() {
+        let known =
+            Tally { bounces: 2, first_at: Timestamp(0), last_at: Timestamp(1), deliveries: 1 };
+        assert_eq!(after(Some(known), true, Timestamp(5)).bounces, 3);
+        assert_eq!(after(Some(known), false, Timestamp(5)).bounces, 1);
+    }
+}

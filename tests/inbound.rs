@@ -1,0 +1,263 @@
+//! Mail from outside: what comes back is known by its token, and nobody is relayed for.
+
+use postroad::config::Settings;
+use postroad::model::State;
+use serde_json::{Value, json};
+
+use crate::support::mx::FakeMx;
+use crate::support::relay::{Database, SENDER, TestRelay};
+use crate::support::talk::Talk;
+
+const RETURN: &str = "bounce.sender.test";
+
+fn listening(settings: &mut Settings) {
+    settings.inbound.listen = vec![([127, 0, 0, 1], 0).into()];
+    settings.inbound.return_domain = Some(RETURN.to_owned());
+}
+
+async fn relay(mx: &FakeMx) -> TestRelay {
+    TestRelay::with(mx, listening).await
+}
+
+/// The envelope sender under which the only mail to a recipient left.
+fn path_to(mx: &FakeMx, recipient: &str) -> String {
+    mx.mail_to(recipient).envelope.sender.clone()
+}
+
+fn bounce(recipient: &str, status: &str, words: &str) -> String {
+    format!(
+        "From: MAILER-DAEMON@far.test\nTo: x@y.test\nSubject: Undelivered Mail\n\
+         MIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; \
+         boundary=b\n\n--b\nContent-Type: text/plain\n\nThis is the mail system at host far.test. \
+         Your mail could not be delivered.\n\n--b\nContent-Type: message/delivery-status\n\n\
+         Reporting-MTA: dns; far.test\n\nFinal-Recipient: rfc822; {recipient}\nAction: failed\n\
+         Status: {status}\nDiagnostic-Code: smtp; 550 {status} {words}\n\n--b--\n"
+    )
+}
+
+fn complaint(original: &str) -> String {
+    format!(
+        "From: fbl@far.test\nTo: abuse@y.test\nSubject: FW: hello\nMIME-Version: 1.0\n\
+         Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\
+         Content-Type: text/plain\n\nAn email abuse report.\n\n--b\n\
+         Content-Type: message/feedback-report\n\nFeedback-Type: abuse\n\
+         User-Agent: Far/1.0\nVersion: 1\n\n--b\nContent-Type: message/rfc822\n\n\
+         {original}\n--b--\n"
+    )
+}
+
+async fn suppressed(relay: &TestRelay) -> Vec<Value> {
+    let list = relay.see("/v1/suppressions").await;
+    list["items"].as_array().expect("a list").clone()
+}
+
+async fn fates(relay: &TestRelay) -> Vec<String> {
+    let list = relay.see("/v1/inbound").await;
+    let word = |item: &Value| item["fate"].as_str().expect("a word").to_owned();
+    list["items"].as_array().expect("a list").iter().rev().map(word).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bounce_comes_back_to_its_delivery_and_a_second_one_changes_nothing() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = TestRelay::with(&mx, |settings| {
+            listening(settings);
+            if let Database::Postgres(url) = &database {
+                settings.store.url = Some(url.clone());
+            }
+        })
+        .await;
+        relay.submit(&["bob@example.test"]).await;
+        relay.run_until_idle().await;
+        let path = path_to(&mx, "bob@example.test");
+        assert!(path.starts_with("b-") && path.ends_with("@bounce.sender.test"), "{path}");
+        let report = bounce("bob@example.test", "5.1.1", "no such user here");
+        for _ in 0..2 {
+            let answer = relay.bring("", &path.to_uppercase(), &report).await;
+            assert!(answer.starts_with("250 2.0.0"), "{answer}");
+        }
+        let story = relay.story_of("bob@example.test").await;
+        assert_eq!(story, ["accepted", "delivered", "bounced"]);
+        let entries = suppressed(&relay).await;
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0]["address"], "bob@example.test");
+        assert_eq!(entries[0]["reason"], "hard_bounce");
+        assert_eq!(fates(&relay).await, ["attributed", "repeated"]);
+        let list = relay.see("/v1/inbound").await;
+        assert_eq!(list["items"][1]["kind"], "bounce");
+        assert_eq!(list["items"][1]["dkim"], "none");
+        // What was removed by a person stays so, whoever repeats the report.
+        let path_of_entry = format!("/v1/suppressions/{}/remove", entries[0]["id"]);
+        relay.order(&path_of_entry, json!({"note": "works again"})).await;
+        relay.bring("", &path, &report).await;
+        assert!(suppressed(&relay).await.is_empty());
+        relay.adds_up().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_relayed_for_and_no_unknown_address_is_taken() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    let mail = "Subject: x\n\nx\n";
+    let cases = [
+        ("bob@example.test", "550 5.7.1"),
+        (SENDER, "550 5.7.1"),
+        ("bob%example.test@bounce.sender.test", "550 5.1.1"),
+        ("b-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@bounce.sender.test", "550 5.1.1"),
+        ("anybody@bounce.sender.test", "550 5.1.1"),
+        ("Postmaster@bounce.sender.test", "250"),
+        ("abuse@BOUNCE.sender.test", "250"),
+    ];
+    for (recipient, expected) in cases {
+        let answer = relay.bring("spammer@far.test", recipient, mail).await;
+        assert!(answer.starts_with(expected), "{recipient}: {answer}");
+    }
+    let mut talk = Talk::to(relay.inbound()).await;
+    assert!(!talk.say("EHLO x").await.contains("AUTH"));
+    talk.expect("AUTH PLAIN AGFwcAByaWdodA==", "50").await;
+    relay.run_until_idle().await;
+    assert_eq!(mx.received(), [""; 0], "nothing leaves");
+    assert_eq!(fates(&relay).await, ["kept", "kept"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_report_teaches_nothing() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    relay.submit(&["ann@example.test", "bob@example.test"]).await;
+    relay.submit(&["cid@other.test"]).await;
+    relay.run_until_idle().await;
+    // Whoever knows address and Message-ID knows no token.
+    let report = bounce("ann@example.test", "5.1.1", "no such user here");
+    relay.bring("", "postmaster@bounce.sender.test", &report).await;
+    // A true token of another mail names nobody of this one.
+    let path = path_to(&mx, "cid@other.test");
+    relay.bring("", &path, &report).await;
+    assert_eq!(relay.story_of("ann@example.test").await, ["accepted", "delivered"]);
+    let story = relay.story_of("cid@other.test").await;
+    assert_eq!(story, ["accepted", "delivered", "bounced"]);
+    assert!(suppressed(&relay).await.is_empty(), "another address than ours is never lost by it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recipients_of_one_transaction_are_told_apart_by_the_report() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    relay.submit(&["ann@example.test", "bob@example.test"]).await;
+    relay.run_until_idle().await;
+    let path = path_to(&mx, "bob@example.test");
+    assert_eq!(path, path_to(&mx, "ann@example.test"));
+    relay.bring("", &path, &bounce("bob@example.test", "5.1.1", "no such user here")).await;
+    assert_eq!(relay.story_of("ann@example.test").await, ["accepted", "delivered"]);
+    let story = relay.story_of("bob@example.test").await;
+    assert_eq!(story, ["accepted", "delivered", "bounced"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complaint_is_known_by_the_mail_that_it_returns_and_ends_all_mail() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    relay.submit(&["bob@example.test"]).await;
+    relay.run_until_idle().await;
+    let original = String::from_utf8(mx.mail_to("bob@example.test").body.to_vec()).expect("text");
+    assert!(original.starts_with("Delivery-Token: b-"), "{original}");
+    let answer =
+        relay.bring("fbl@far.test", "abuse@bounce.sender.test", &complaint(&original)).await;
+    assert!(answer.starts_with("250"), "{answer}");
+    let story = relay.story_of("bob@example.test").await;
+    assert_eq!(story, ["accepted", "delivered", "complained"]);
+    let entries = suppressed(&relay).await;
+    assert_eq!(
+        (&entries[0]["reason"], &entries[0]["expires_at"]),
+        (&json!("complaint"), &Value::Null)
+    );
+    relay.submit(&["Bob@example.test"]).await;
+    relay.run_until_idle().await;
+    assert_eq!(relay.state_of("Bob@example.test").await, State::Suppressed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_to_be_told_gets_the_bounce_and_who_did_not_gets_none() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    let mail = b"From: <sender@sender.test>\r\nSubject: hello\r\n\r\nhello\r\n";
+    relay.submit_mail(&format!("<{SENDER}>"), &["<ann@example.test> NOTIFY=FAILURE"], mail).await;
+    relay.submit(&["bob@example.test"]).await;
+    relay.run_until_idle().await;
+    for recipient in ["ann@example.test", "bob@example.test"] {
+        let path = path_to(&mx, recipient);
+        let report = bounce(recipient, "5.2.2", "mailbox full");
+        for _ in 0..2 {
+            relay.bring("", &path, &report).await;
+        }
+    }
+    relay.run_until_idle().await;
+    let told = mx.mail_to(SENDER);
+    assert_eq!(told.envelope.sender, "");
+    let text = String::from_utf8(told.body.to_vec()).expect("text");
+    assert!(text.contains("Final-Recipient: rfc822; ann@example.test"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_soft_bounces_in_ten_days_suppress_and_a_delivery_between_begins_anew() {
+    const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    let mut sent = 0;
+    for days in [3, 3, 3, 1, 0] {
+        for recipient in ["full@example.test", "often@example.test"] {
+            relay.submit(&[recipient]).await;
+            relay.run_until_idle().await;
+            let path = mx.mails()[sent].envelope.sender.clone();
+            sent += 1;
+            // The second mailbox takes one mail in the midst of it.
+            if recipient == "full@example.test" || days != 1 {
+                let report = bounce(recipient, "5.2.2", "mailbox full");
+                relay.bring("", &path, &report).await;
+            }
+        }
+        relay.clock().advance(DAY * days);
+    }
+    let entries = suppressed(&relay).await;
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    assert_eq!(entries[0]["address"], "full@example.test");
+    assert_eq!(entries[0]["reason"], "soft_bounces");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organization_has_return_paths_of_its_own_and_a_token_ends() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    let refused = relay.ask("POST", "/v1/return-domains", Some(json!({"name": "x.test"}))).await;
+    assert_ne!(refused.0, 200);
+    let order = json!({"name": "mail.sender.test", "organization": 1});
+    relay.order("/v1/return-domains", order).await;
+    relay.submit(&["bob@example.test"]).await;
+    relay.run_until_idle().await;
+    let path = path_to(&mx, "bob@example.test");
+    assert!(path.ends_with("@mail.sender.test"), "{path}");
+    let report = bounce("bob@example.test", "5.1.1", "no such user here");
+    relay.clock().advance(std::time::Duration::from_secs(70 * 86_400));
+    let answer = relay.bring("", &path, &report).await;
+    assert!(answer.starts_with("550 5.1.1"), "{answer}");
+    assert!(suppressed(&relay).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_brings_too_much_is_told_to_come_again() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, |settings| {
+        listening(settings);
+        settings.inbound.mails_per_network_max = 2;
+    })
+    .await;
+    let mut talk = Talk::to(relay.inbound()).await;
+    talk.expect("EHLO x", "250").await;
+    for _ in 0..2 {
+        talk.expect("MAIL FROM:<a@far.test>", "250").await;
+        talk.expect("RSET", "250").await;
+    }
+    talk.expect("MAIL FROM:<a@far.test>", "451 4.7.1").await;
+}
