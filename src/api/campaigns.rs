@@ -39,8 +39,7 @@ pub(super) async fn found<N>(call: &Call<N>, id: CampaignId) -> Result<CampaignR
 }
 
 pub(super) async fn sums(api: &ApiState, campaign: &CampaignRow) -> Result<plan::Sums, Problem> {
-    let fed = api.store.fed(campaign.id).await?;
-    let states = api.store.campaign_states(campaign.id).await?;
+    let (fed, states) = api.store.campaign_states(campaign.id).await?;
     Ok(plan::sums(campaign, fed, &states))
 }
 

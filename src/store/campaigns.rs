@@ -201,11 +201,11 @@ pub static UNFED: Statement = Statement::new(
      FROM campaign_slices AS s WHERE s.campaign = $1 AND NOT EXISTS (SELECT 1 \
        FROM campaign_fed AS f WHERE f.campaign = s.campaign AND f.slice = s.slice)",
 );
-pub static FED: Statement = Statement::new(
-    "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM campaign_fed WHERE campaign = $1",
+/// In one statement, so that all of it tells of the same moment.
+pub static CAMPAIGN_STATES: Statement = Statement::new(
+    "SELECT '', CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM campaign_fed WHERE campaign = $1 \
+     UNION ALL SELECT state, COUNT(*) FROM deliveries WHERE campaign = $1 GROUP BY state",
 );
-pub static CAMPAIGN_STATES: Statement =
-    Statement::new("SELECT state, COUNT(*) FROM deliveries WHERE campaign = $1 GROUP BY state");
 /// Never more than the feeder lets wait, however large the campaign.
 pub static CAMPAIGN_OPEN: Statement = Statement::new(
     "SELECT COUNT(*) FROM deliveries \
@@ -258,7 +258,6 @@ pub static ALL: &[&Statement] = &[
     &BEGIN_CAMPAIGN,
     &NEXT_SLICE,
     &UNFED,
-    &FED,
     &CAMPAIGN_STATES,
     &CAMPAIGN_OPEN,
     &CAMPAIGN_DELIVERIES,
@@ -364,15 +363,17 @@ impl Store {
         Ok((row.unsigned(0)?, row.unsigned(1)?))
     }
 
-    pub async fn fed(&self, id: CampaignId) -> Result<u64> {
-        self.database().fetch_one(&FED, vec![id.0.into()]).await?.unsigned(0)
-    }
-
-    /// How many of its deliveries are in which state.
-    pub async fn campaign_states(&self, id: CampaignId) -> Result<Vec<(State, u64)>> {
-        collect(self.read(&CAMPAIGN_STATES, vec![id.0.into()]).await?, |row| {
-            Ok((row.parsed(0)?, row.unsigned(1)?))
-        })
+    /// How many contacts have been fed, and how many of its deliveries are in which state.
+    pub async fn campaign_states(&self, id: CampaignId) -> Result<(u64, Vec<(State, u64)>)> {
+        let (mut fed, mut states) = (0, Vec::new());
+        for row in self.read(&CAMPAIGN_STATES, vec![id.0.into()]).await? {
+            let count = row.unsigned(1)?;
+            match row.text(0)?.as_str() {
+                "" => fed = count,
+                state => states.push((state.parse().map_err(StoreError::broken_row)?, count)),
+            }
+        }
+        Ok((fed, states))
     }
 
     /// How many of its deliveries are still owed.
