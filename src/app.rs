@@ -31,7 +31,6 @@ use tokio::task::JoinHandle;
 use crate::accept::Acceptance;
 use crate::api::{self, ApiState, OperatorSocket, TcpOptions};
 use crate::auth::Auth;
-use crate::campaign::feeder::Feeder;
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::returns::Returns;
@@ -39,21 +38,19 @@ use crate::compose::{ComposeError, Composer};
 use crate::config::{self, Mistakes, Reload, Settings};
 use crate::deliver::Dialer;
 use crate::dns::{self, DnsFailure, Resolver};
-use crate::fetch::Fetcher;
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
 use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
 use crate::schedule::checks::Checker;
 use crate::schedule::limits::budgets::BudgetError;
 use crate::schedule::limits::pack::PackError;
-use crate::schedule::route::{RouteError, Routes};
+use crate::schedule::route::RouteError;
 use crate::schedule::sources::Sources;
 use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
-use crate::webhooks::{PostalKeys, Webhooks};
-use options::{check_options, deliver_options, fetch_options, parts, resolver, schedule_options};
+use options::{check_options, deliver_options, parts, resolver, schedule_options};
 
 pub use signals::serve;
 
@@ -119,6 +116,7 @@ struct Live {
     composer: Composer,
     certificates: Certificates,
     listener: Listener,
+    sandbox: SocketAddr,
     inbound: Option<Listener>,
     logs: Option<Logs>,
 }
@@ -161,16 +159,14 @@ impl App {
         let http = bind_http(&settings).await?;
         let kept = Kept::open(&settings, &clock).await?;
         let (store, spool, queue) = (kept.store.clone(), kept.spool.clone(), kept.queue.clone());
-        queue.note_suspended().await?;
+        queue.note_apart().await?;
         let known = Known::open(&settings, &store, &clock).await?;
         let (stop_tasks, stopped) = watch::channel(false);
-        let postal_keys = PostalKeys::at(settings.node.data_dir.join("postal-webhooks.pem"));
-        let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(&settings));
-        let (webhooks, webhooks_task) =
-            Webhooks::start(store.clone(), fetcher, postal_keys, clock.clone(), stopped.clone());
+        let (webhooks, webhooks_task) = known.webhooks(&settings, &store, &clock, &stopped);
         let limits = limits::open(&settings, &store, &clock).await?;
+        let (sandbox, sandbox_task) = options::start_sandbox(&settings, &stopped).await?;
         campaigns::link(&settings, &known.composer, &clock)?;
-        let parts = parts(&settings, &kept, &known, limits)?;
+        let parts = parts(&settings, &kept, &known, limits, sandbox)?;
         let options = schedule_options(&settings);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
@@ -188,24 +184,27 @@ impl App {
             composer: known.composer,
             certificates: known.certificates,
             listener,
+            sandbox,
             inbound,
             logs,
         });
         let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
-        let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
-        let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
-        let parts = (queue, audit, webhooks, feeder);
-        let state = desk::api_state(&live, &store, parts, &clock, reread);
+        let (feeder, feeding) = live.feeder(&store, &queue, &clock, &stopped);
+        let used = (queue, audit, webhooks, feeder);
+        let state = desk::api_state(&live, &store, used, &clock, reread);
+        let mut watched = vec![
+            ("the feed of webhooks", webhooks_task),
+            ("the imports", importing),
+            ("the feeder of campaigns", feeding),
+            ("the sandbox", sandbox_task),
+            sources::watch(&live.checker, &stopped),
+            inbound::upkeep(&live, &store, &clock, &stopped),
+        ];
+        watched.extend(desk::start_upkeep(&state, &stopped));
         let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
-        let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
-        watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
-        watched.push(inbound::upkeep(&live, &store, &clock, &stopped));
-        let checks = sources::check(live.checker.clone(), stopped.clone());
-        watched.push(("the checks of sources", tokio::spawn(checks)));
-        watched.push(("the feeder of campaigns", feeding));
+        watched.extend(serve_http(&live, router, socket, http, &mut addresses, &stopped)?);
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
     }
@@ -450,7 +449,7 @@ impl Live {
                 failed.push(setting.to_owned());
             }
         };
-        let routes = Routes::read(&new.route, new.delivery.preference);
+        let routes = options::routes(&new, self.sandbox);
         note("route", routes.map(|routes| self.schedule.replace_routes(routes)).map_err(text));
         note("tls", self.certificates.replace(&new.tls).map_err(text));
         note(

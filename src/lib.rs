@@ -37,6 +37,7 @@ pub mod schedule; // sites, lanes, retries
 pub mod campaign; // fields, segments
 pub mod feedback; // what comes back, and what it means
 pub mod listener; // SMTP sessions
+pub mod sandbox; // a receiving host for mail that shall go nowhere
 pub mod webhooks; // events told to customers' servers
 
 // Rank 7: who steers.

@@ -23,6 +23,8 @@ async fn every_operation_of_the_document_is_served_and_asks_who_it_is() {
         ("/v1/invites/accept", 415),
         ("/v1/openapi.json", 200),
         ("/v1/session", 415),
+        ("/v1/setup", 200),
+        ("/v1/setup", 415),
     ];
     assert_eq!(open, expected.map(|(path, status)| (path.to_owned(), status)));
 }

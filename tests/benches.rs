@@ -23,6 +23,22 @@ fn the_benchmark_of_sending_gets_every_mail_accepted_both_ways() {
 }
 
 #[test]
+fn the_benchmark_of_searches_fills_a_ledger_and_asks_it() {
+    let script = crate::sources::root().join("benches/search");
+    let done = Command::new("timeout")
+        .args(["--kill-after=10", "120"])
+        .arg(script)
+        .args(["--deliveries", "3000", "--asks", "2"])
+        .args(["--binary", env!("CARGO_BIN_EXE_postroad")])
+        .output()
+        .expect("the script can be run");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}\n{errors}");
+    assert!(said.contains("recipient, 30 days") && said.contains("audit log"), "{said}");
+}
+
+#[test]
 fn the_relay_benchmark_brings_every_mail_through_the_daemon() {
     // SAFETY: geteuid reads a number of this process and cannot fail.
     if unsafe { libc::geteuid() } != 0 {

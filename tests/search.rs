@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use postroad::model::OrganizationId;
+use postroad::model::{EventKind, OrganizationId};
 use serde_json::Value;
 
 use crate::support::api::{As, TestApi};
+use crate::support::mx::FakeMx;
+use crate::support::relay::{Database, SENDER, TestRelay};
 
 const OWN: OrganizationId = OrganizationId::FIRST;
 
@@ -91,5 +93,43 @@ async fn a_search_names_a_time_that_can_be_walked() {
             (422, &field.into()),
             "{query}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_is_found_by_what_its_attempts_met() {
+    for database in Database::all().await {
+        let mx = FakeMx::refusing("gone@example.test", "550 5.1.1 no such user").await;
+        let relay = TestRelay::on(&database, &mx).await;
+        relay.submit(&["gone@example.test", "bob@example.test"]).await;
+        relay.run_until_idle().await;
+        let gone = relay.delivery_to("gone@example.test").await;
+        let events = relay.store().events_of_message(gone.message, 100).await.expect("read");
+        let failed = events.iter().find(|event| event.kind == EventKind::Failed).expect("one");
+        let word = |name: &str| failed.fields[name].as_str().expect("text").to_owned();
+        let (class, source) = (word("class"), word("source"));
+        let operator = relay.store().operator_of_site(gone.site).await.expect("read");
+        let operators = relay.store().operators().await.expect("read");
+        let operator = &operators.iter().find(|row| row.id == operator).expect("one").name;
+        let both = ["bob@example.test", "gone@example.test"];
+        for (query, expected) in [
+            (format!("class={class}"), &both[1..]),
+            (format!("source={source}&sender={SENDER}"), &both[..]),
+            (format!("class={class}&source={source}"), &both[1..]),
+            ("class=no_such_class".to_owned(), &[]),
+            (format!("operator={operator}&sender={SENDER}"), &both[..]),
+            (format!("operator={operator}&class={class}"), &both[1..]),
+        ] {
+            let path = format!("/v1/messages?{query}");
+            let (status, _, found) = relay.ask("GET", &path, None).await;
+            assert_eq!(status, 200, "{query}: {found}");
+            let items = found["items"].as_array().expect("a list").iter();
+            let mut found: Vec<&str> =
+                items.map(|item| item["recipient"].as_str().expect("text")).collect();
+            found.sort_unstable();
+            assert_eq!(found, expected, "{query}");
+        }
+        let (status, _, wrong) = relay.ask("GET", "/v1/messages?operator=nobody", None).await;
+        assert_eq!((status, wrong["field"].as_str()), (422, Some("operator")));
     }
 }

@@ -153,9 +153,20 @@ async fn a_credential_sends_only_as_whom_its_rules_name() {
 async fn events_are_read_by_cursor_and_followed_as_they_happen() {
     let mx = FakeMx::accepting().await;
     let relay = TestRelay::sending_to(&mx).await;
+    // The first use of the credential is an event too, and written beside what it asks for.
+    let mut first = Value::Null;
+    for _ in 0..500 {
+        first = relay.ask("GET", "/v1/events", None).await.2;
+        if first["items"].as_array().is_some_and(|all| !all.is_empty()) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(first["items"][0]["kind"], "credential_used_first", "{first}");
     relay.submit(&["bob@example.test"]).await;
     relay.run_until_idle().await;
-    let (_, _, page) = relay.ask("GET", "/v1/events?limit=1", None).await;
+    let path = format!("/v1/events?limit=1&cursor={}", first["next"].as_str().expect("a cursor"));
+    let (_, _, page) = relay.ask("GET", &path, None).await;
     assert_eq!((&page["items"][0]["kind"], &page["more"]), (&json!("accepted"), &json!(true)));
     let path = format!("/v1/events?cursor={}", page["next"].as_str().expect("a cursor"));
     let (_, _, rest) = relay.ask("GET", &path, None).await;
@@ -217,7 +228,12 @@ async fn a_domains_records_are_looked_for_at_its_own_name_servers() {
         states.iter().map(|(purpose, state)| ((*purpose).into(), (*state).into())).collect()
     };
     let nobody = check().await;
-    let expected = told(&[("spf", "unknown"), ("dkim", "missing"), ("dmarc", "unknown")]);
+    let expected = told(&[
+        ("spf", "unknown"),
+        ("dkim", "missing"),
+        ("dmarc", "unknown"),
+        ("verification", "right"),
+    ]);
     assert_eq!(states(&nobody), expected, "{nobody}");
     mx.dns().change(|zones| {
         zones.add("sender.test", Data::NameServer("ns.sender.test".into()));
@@ -242,6 +258,16 @@ async fn a_domains_records_are_looked_for_at_its_own_name_servers() {
             zones.add(&name, Data::Text(text("record")));
         }
     });
+    let signers = async || {
+        let mail = b"From: <sender@sender.test>\r\nSubject: signed\r\n\r\nhi\r\n";
+        relay.submit_mail("<sender@sender.test>", &["bob@example.test"], mail).await;
+        relay.run_until_idle().await;
+        let mails = mx.mails();
+        let last = String::from_utf8_lossy(&mails.last().expect("one").body).into_owned();
+        last.matches("DKIM-Signature:").count()
+    };
+    assert_eq!(signers().await, 0, "a key signs nothing before it is proved");
     let ready = check().await;
     assert_eq!(ready["ready"], true, "{ready}");
+    assert_eq!(signers().await, 2);
 }

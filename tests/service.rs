@@ -141,7 +141,7 @@ fn second_is_refused(desk: &Desk, holder: &str) {
 #[test]
 fn all_state_lies_under_queue_and_dkim_keys_and_nowhere_else() {
     let mut daemon = Daemon::start();
-    daemon.told(&["dkim", "new", "shop.example", "--selector", "s1"]);
+    daemon.told(&["dkim", "new", "shop.example", "--selector", "s1", "--trusted"]);
     daemon.submit(&["one@a.example", "two@b.example"]);
     daemon.told(&["queue", "list"]);
     daemon.told(&["check"]);

@@ -153,7 +153,8 @@ impl Ledger {
 
     async fn steer(&self, action: SteerAction, filter: DeliveryFilter, limit: u32) -> u64 {
         let reason = "somebody said so".to_owned();
-        let job = Steer { filter, action, reason, at: self.clock.now(), limit };
+        let at = self.clock.now();
+        let job = Steer { filter, action, reason, at, due: at, limit };
         self.store.steer(job).await.expect("it is steered")
     }
 
@@ -588,6 +589,7 @@ on_both! {
             algorithm: "ed25519-sha256".to_owned(),
             record: "v=DKIM1; k=ed25519; p=".to_owned(),
             created_at: ledger.clock.now(),
+            proved_at: None,
         };
         store.add_dkim_key(&key).await.expect("added");
         let again = store.add_dkim_key(&key).await;

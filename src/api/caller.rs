@@ -84,6 +84,15 @@ impl Caller {
         }
     }
 
+    /// Stands above all organizations.
+    pub fn is_trusted(&self) -> bool {
+        match self {
+            Caller::Operator => true,
+            Caller::Credential(_) => false,
+            Caller::User(person) => person.user.installation_admin,
+        }
+    }
+
     /// As the audit log names him.
     pub fn name(&self) -> String {
         match self {

@@ -112,6 +112,9 @@ fn lawful_rules(rules: &CredentialRules) -> Result<(), Problem> {
 
 /// The running daemon takes up what was changed; on a stopped store nobody needs to.
 pub(super) async fn reload(api: &ApiState) -> Result<(), Problem> {
+    if let Some(queue) = &api.queue {
+        queue.note_apart().await.map_err(Problem::ours)?;
+    }
     match &api.auth {
         Some(auth) => Ok(auth.reload().await?),
         None => Ok(()),

@@ -1,5 +1,7 @@
 //! /v1/deliveries: what is owed, its story, and how a person steers it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::access::{Call, needs};
@@ -8,7 +10,9 @@ use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::{ApiState, Page};
 use crate::events;
-use crate::model::{DeliveryId, Domain, MessageId, OrganizationId, Scope, State as DeliveryState};
+use crate::model::{
+    DeliveryId, Domain, MessageId, OrganizationId, Scope, State as DeliveryState, Timestamp,
+};
 use crate::queue::dialogue_log::Dialogue;
 use crate::store::{DeliveryFilter, DeliveryView, EventRow, Steer, SteerAction};
 
@@ -201,6 +205,13 @@ pub struct SteerOrder {
     /// Counts and shows, and changes nothing.
     #[serde(default)]
     preview: bool,
+    /// Of a release: so many begin in an hour, a minute's share at a time; without it all at once.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    per_hour: Option<u32>,
+    /// Of the next part of such a release: `continues_at` of the part before.
+    #[serde(default)]
+    from: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize, Default, utoipa::ToSchema)]
@@ -213,6 +224,31 @@ pub struct Steered {
     pub changed: u64,
     /// The order stopped at its bound; give it again for the rest.
     pub more: bool,
+    /// Of a release by the hour: when the first of the rest may begin.
+    pub continues_at: Option<Timestamp>,
+}
+
+/// How many are changed at a time, and how far apart in time they begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Share {
+    rows: u32,
+    apart: Duration,
+}
+
+impl Share {
+    fn of(order: &SteerOrder) -> Result<Share, Problem> {
+        let Some(per_hour) = order.per_hour else {
+            return Ok(Share { rows: STEER_ROWS, apart: Duration::ZERO });
+        };
+        if order.action != Action::Release {
+            return Err(Problem::of_field("per_hour", "only a release goes by the hour"));
+        }
+        if per_hour == 0 {
+            return Err(Problem::of_field("per_hour", "must be one at least"));
+        }
+        let rows = per_hour.div_ceil(60).min(STEER_ROWS);
+        Ok(Share { rows, apart: Duration::from_secs(3600) * rows / per_hour })
+    }
 }
 
 /// The filter for each state in which the action changes something.
@@ -247,7 +283,9 @@ pub(super) async fn steer(
     Json(order): Json<SteerOrder>,
 ) -> Result<axum::Json<Steered>, Problem> {
     let confined = call.scope().organization();
+    let share = Share::of(&order)?;
     let mut steered = Steered::default();
+    let mut due = order.from.map_or(call.clock.now(), |from| from.max(call.clock.now()));
     for mut filter in filters(&order)? {
         filter.organization = confined.or(filter.organization);
         let count = call.store.count_deliveries(&filter).await?;
@@ -256,12 +294,13 @@ pub(super) async fn steer(
             let sample = call.store.list_deliveries(&filter, SAMPLE).await?;
             steered.sample.extend(sample);
         } else if count > 0 {
-            let (changed, more) = apply(&call, &order, filter, count).await?;
+            let (changed, more) = apply(&call, &order, filter, (count, share, &mut due)).await?;
             steered.changed += changed;
             steered.more |= more;
         }
     }
     steered.sample.truncate(SAMPLE as usize);
+    steered.continues_at = order.per_hour.filter(|_| steered.more).map(|_| due);
     if steered.changed > 0 {
         tracing::info!(action = ?order.action, count = steered.changed, reason = %order.reason,
             "deliveries were steered");
@@ -279,21 +318,24 @@ async fn apply(
     api: &ApiState,
     order: &SteerOrder,
     filter: DeliveryFilter,
-    count: u64,
+    (count, share, due): (u64, Share, &mut Timestamp),
 ) -> Result<(u64, bool), Problem> {
-    let rounds_needed = count / u64::from(STEER_ROWS) + 1;
-    let job = Steer {
+    let rounds_needed = count / u64::from(share.rows) + 1;
+    let mut job = Steer {
         filter,
         action: order.action.for_store(),
         reason: order.reason.clone(),
         at: api.clock.now(),
-        limit: STEER_ROWS,
+        due: *due,
+        limit: share.rows,
     };
     let mut changed = 0;
     for _ in 0..rounds_needed.min(u64::from(STEER_ROUNDS)) {
+        job.due = *due;
         let rows = api.store.steer(job.clone()).await?;
+        *due = *due + share.apart;
         changed += rows;
-        if rows < u64::from(STEER_ROWS) {
+        if rows < u64::from(share.rows) {
             return Ok((changed, false));
         }
     }
@@ -315,6 +357,20 @@ mod tests {
         let all = filters(&order(r#"{"action": "cancel", "all": true}"#)).expect("lawful");
         let states: Vec<_> = all.iter().filter_map(|filter| filter.state).collect();
         assert_eq!(states, Action::Cancel.applies_to());
+    }
+
+    #[test]
+    fn a_release_by_the_hour_goes_a_minutes_share_at_a_time() {
+        let share = |per_hour: u32| {
+            let text = format!(r#"{{"action": "release", "all": true, "per_hour": {per_hour}}}"#);
+            Share::of(&order(&text)).map(|share| (share.rows, share.apart.as_secs()))
+        };
+        assert_eq!(share(600).expect("lawful"), (10, 60));
+        assert_eq!(share(1).expect("lawful"), (1, 3600));
+        assert_eq!(share(3_600_000).expect("lawful"), (1000, 1));
+        assert!(share(0).is_err());
+        let other = order(r#"{"action": "cancel", "all": true, "per_hour": 1}"#);
+        assert_eq!(Share::of(&other).expect_err("refused").field.as_deref(), Some("per_hour"));
     }
 
     #[test]

@@ -1,31 +1,42 @@
 //! /v1/domains/{name}: the DNS records a sending domain needs, and what its name servers say.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::access::{Call, needs};
+use super::domain_upkeep::{Upkeep, record_name};
 use super::extract::Path;
 use super::problem::Problem;
 use crate::dns::spf::{LOOKUPS_MAX, is_spf};
 use crate::dns::{Authority, Resolver};
+use crate::model::state::words;
 use crate::model::{Domain, Scope, Timestamp};
+use crate::schedule::sources::Sources;
 use crate::store::{DkimKeyRow, DomainRow, Store};
+use crate::token::base32;
 
-/// What a look at one record has found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RecordState {
-    Right,
-    Missing,
-    /// There is one, and it says something else.
-    Different,
-    /// The name servers did not answer.
-    Unknown,
+const VERIFICATION_LABEL: &str = "_postroad";
+const VERIFICATION_LETTERS: usize = 26;
+
+words! {
+    /// What a look at one record has found.
+    RecordState {
+        Right = "right",
+        Missing = "missing",
+        /// There is one, and it says something else.
+        Different = "different",
+        /// The name servers did not answer.
+        Unknown = "unknown",
+    }
 }
 
 /// One record: what is expected, and what was found.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RecordCheck {
-    /// `spf`, `dkim`, `dmarc`.
+    /// `verification`, `spf`, `dkim`, `dmarc`.
     pub purpose: String,
     pub name: String,
     #[serde(rename = "type")]
@@ -43,6 +54,8 @@ pub struct RecordCheck {
 pub struct DomainCheck {
     pub domain: Domain,
     pub at: Timestamp,
+    /// It was shown to be the organization's; nobody sends from it before.
+    pub verified: bool,
     /// All records are right.
     pub ready: bool,
     /// The name servers that were asked.
@@ -52,7 +65,8 @@ pub struct DomainCheck {
     pub records: Vec<RecordCheck>,
 }
 
-/// Look now at the records of a domain, at its own name servers.
+/// Look now at the records of a domain, at its own name servers; a domain that is not verified is
+/// when its record is there, and a new key signs once a mail that it signed was verified.
 #[utoipa::path(post, path = "/v1/domains/{name}/check", tag = "domains",
     params(("name" = String, Path, description = "The domain")),
     responses((status = 200, body = DomainCheck)), security(("key" = ["domains_read"])))]
@@ -62,9 +76,8 @@ pub(super) async fn check(
 ) -> Result<axum::Json<DomainCheck>, Problem> {
     let row = own(&call.store, call.scope(), &name).await?;
     let stopped = || Problem::conflict("no daemon is running");
-    let looker = call.looker.as_ref().ok_or_else(stopped)?;
-    let checked = looker.check(&call.store, &row.name, call.clock.now()).await?;
-    Ok(axum::Json(checked))
+    let upkeep = Upkeep::of(&call).ok_or_else(stopped)?;
+    Ok(axum::Json(upkeep.look(&row).await?))
 }
 
 async fn own(store: &Store, scope: Scope, name: &Domain) -> Result<DomainRow, Problem> {
@@ -78,23 +91,24 @@ async fn own(store: &Store, scope: Scope, name: &Domain) -> Result<DomainRow, Pr
 pub struct Looker {
     pub resolver: Resolver,
     /// What mail leaves from, and SPF must cover.
-    pub addresses: Vec<std::net::IpAddr>,
+    pub sources: Arc<Sources>,
     /// Of name servers.
     pub port: u16,
 }
 
 impl Looker {
-    async fn check(
+    /// Looks, and changes nothing.
+    pub(super) async fn check(
         &self,
-        store: &Store,
-        domain: &Domain,
+        row: &DomainRow,
+        keys: &[DkimKeyRow],
         at: Timestamp,
-    ) -> Result<DomainCheck, Problem> {
-        let mut keys = store.dkim_keys().await?;
-        keys.retain(|key| key.domain == *domain);
+    ) -> DomainCheck {
+        let domain = &row.name;
         let mut check = DomainCheck {
             domain: domain.clone(),
             at,
+            verified: row.verified_at.is_some(),
             ready: false,
             servers: Vec::new(),
             spf_lookups: 0,
@@ -106,8 +120,8 @@ impl Looker {
         }
         let authority = authority.as_ref().map_err(ToString::to_string);
         self.spf(authority.clone(), &mut check).await;
-        for key in &keys {
-            let name = format!("{}._domainkey.{domain}", key.selector);
+        for key in keys {
+            let name = record_name(key);
             let found = texts(authority.clone(), &name).await;
             check.records.push(dkim(key, name, found));
         }
@@ -115,15 +129,27 @@ impl Looker {
             check.records.push(no_key(domain));
         }
         let name = format!("_dmarc.{domain}");
-        let found = texts(authority, &name).await;
+        let found = texts(authority.clone(), &name).await;
         check.records.push(dmarc(name, found));
-        check.ready = check.records.iter().all(|record| record.state == RecordState::Right);
-        Ok(check)
+        let name = format!("{VERIFICATION_LABEL}.{domain}");
+        let found = match check.verified {
+            // It has done its duty.
+            true => Ok(vec![verification_text(row)]),
+            false => texts(authority, &name).await,
+        };
+        check.records.push(verification(row, name, found));
+        check
+    }
+
+    /// As the world sees them.
+    fn addresses(&self) -> Vec<IpAddr> {
+        let rows = self.sources.rows();
+        rows.iter().flat_map(|(row, ..)| row.kind.seen_as().iter().copied()).collect()
     }
 
     async fn spf(&self, authority: Result<&Authority, String>, check: &mut DomainCheck) {
         let name = check.domain.to_string();
-        let mut record = record("spf", name.clone(), spf_expected(&self.addresses));
+        let mut record = record("spf", name.clone(), spf_expected(&self.addresses()));
         match texts(authority, &name).await {
             Err(why) => unknown(&mut record, why),
             Ok(all) => {
@@ -148,7 +174,7 @@ impl Looker {
                 return 0;
             }
         };
-        match self.resolver.spf(name, only, &self.addresses).await {
+        match self.resolver.spf(name, only, &self.addresses()).await {
             Err(why) => {
                 unknown(record, why.to_string());
                 0
@@ -182,7 +208,7 @@ fn unknown(record: &mut RecordCheck, why: String) {
     record.note = why;
 }
 
-fn spf_expected(addresses: &[std::net::IpAddr]) -> String {
+fn spf_expected(addresses: &[IpAddr]) -> String {
     let mut text = "v=spf1".to_owned();
     for address in addresses {
         let kind = if address.is_ipv4() { "ip4" } else { "ip6" };
@@ -236,6 +262,32 @@ fn no_key(domain: &Domain) -> RecordCheck {
     RecordCheck { note, ..record("dkim", format!("_domainkey.{domain}"), String::new()) }
 }
 
+/// The same for an organization and its domain at all times. It need not be a secret: who can
+/// publish it in the domain is whose the domain is.
+fn verification_text(row: &DomainRow) -> String {
+    let text = format!("{} {} {}", row.organization, row.name, row.created_at.0);
+    let mut token = base32::encode(digest(&SHA256, text.as_bytes()).as_ref());
+    token.truncate(VERIFICATION_LETTERS);
+    format!("postroad-verification={token}")
+}
+
+fn verification(row: &DomainRow, name: String, found: Result<Vec<String>, String>) -> RecordCheck {
+    let mut record = record("verification", name, verification_text(row));
+    match found {
+        Err(why) => unknown(&mut record, why),
+        Ok(found) => {
+            let is_there = found.iter().any(|text| text.trim() == record.expected);
+            (record.state, record.note) = match (is_there, found.is_empty()) {
+                (true, _) => (RecordState::Right, String::new()),
+                (_, true) => (RecordState::Missing, "publish this record".to_owned()),
+                _ => (RecordState::Different, "it names another organization".to_owned()),
+            };
+            record.found = found;
+        }
+    }
+    record
+}
+
 fn dmarc(name: String, found: Result<Vec<String>, String>) -> RecordCheck {
     let mut record = record("dmarc", name, "v=DMARC1; p=none".to_owned());
     match found {
@@ -267,7 +319,26 @@ mod tests {
             algorithm: "rsa-sha256".to_owned(),
             record: record.to_owned(),
             created_at: Timestamp(0),
+            proved_at: None,
         }
+    }
+
+    #[test]
+    fn a_domain_is_verified_by_the_record_of_its_organization_alone() {
+        let row = |organization| DomainRow {
+            id: crate::model::DomainId(1),
+            organization: crate::model::OrganizationId(organization),
+            name: Domain::parse("a.example").expect("lawful"),
+            created_at: Timestamp(7),
+            verified_at: None,
+            checked_at: None,
+            checked: Default::default(),
+        };
+        let found = |text: String| verification(&row(1), String::new(), Ok(vec![text])).state;
+        assert_eq!(found(verification_text(&row(1))), RecordState::Right);
+        assert_eq!(found(verification_text(&row(2))), RecordState::Different);
+        let none = verification(&row(1), String::new(), Ok(Vec::new()));
+        assert_eq!(none.state, RecordState::Missing);
     }
 
     #[test]

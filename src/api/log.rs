@@ -38,6 +38,12 @@ pub(super) struct Asked {
     state: Option<State>,
     /// Words within the subject, in any case.
     subject: Option<String>,
+    /// The name of who runs the recipients' hosts: `google`.
+    operator: Option<String>,
+    /// The class of an answer: `mailbox_full`.
+    class: Option<String>,
+    /// The name of the source that an attempt left from.
+    source: Option<String>,
     /// `next` of the page before.
     cursor: Option<DeliveryId>,
     #[param(minimum = 1, maximum = 500, default = 100)]
@@ -45,7 +51,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn search(self, scope: Scope, now: Timestamp) -> Result<Search, Problem> {
+    fn search(
+        self,
+        scope: Scope,
+        operator: Option<OperatorId>,
+        now: Timestamp,
+    ) -> Result<Search, Problem> {
         let until = self.until.unwrap_or(now);
         let from = self.from.unwrap_or(until - DAY);
         if from > until || until.since(from) > DAY * DAYS_MAX {
@@ -56,8 +67,13 @@ impl Asked {
         if !(1..=LIST_MAX).contains(&limit) {
             return Err(Problem::of_field("limit", format!("must be between 1 and {LIST_MAX}")));
         }
-        let texts =
-            [("message_id", &self.message_id), ("tag", &self.tag), ("subject", &self.subject)];
+        let texts = [
+            ("message_id", &self.message_id),
+            ("tag", &self.tag),
+            ("subject", &self.subject),
+            ("class", &self.class),
+            ("source", &self.source),
+        ];
         for (field, text) in texts {
             let Some(text) = text else { continue };
             if !(1..=WORDS_BYTES_MAX).contains(&text.len()) || text.chars().any(char::is_control) {
@@ -75,6 +91,9 @@ impl Asked {
             tag: self.tag,
             state: self.state,
             subject: self.subject,
+            operator,
+            class: self.class,
+            source: self.source,
             before: self.cursor,
             limit,
         })
@@ -88,7 +107,16 @@ pub(super) async fn search(
     call: Call<needs::MessagesRead>,
     Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Page<LogRow>>, Problem> {
-    let search = asked.search(call.scope(), call.clock.now())?;
+    let operator = match &asked.operator {
+        None => None,
+        Some(name) => {
+            let known = call.store.operators().await?;
+            let named = known.iter().find(|row| row.name == *name);
+            let none = || Problem::of_field("operator", "there is no such operator");
+            Some(named.ok_or_else(none)?.id)
+        }
+    };
+    let search = asked.search(call.scope(), operator, call.clock.now())?;
     let found = call.store.search(&search).await?;
     let next = found.next.map(|delivery| delivery.to_string());
     Ok(axum::Json(Page { items: found.rows, next }))
@@ -143,6 +171,9 @@ pub(super) async fn resend(
     let (organization, delivery) = (call.scope().organization(), Some(id));
     let filter = DeliveryFilter { organization, delivery, ..DeliveryFilter::default() };
     let old = call.store.list_deliveries(&filter, 1).await?.pop().ok_or_else(none)?;
+    if old.site == SiteId::CAPTURED {
+        return Err(Problem::conflict("captured mail is sent nowhere"));
+    }
     let row = message(&call, old.message).await?;
     let mail = body(&call, &row).await?;
     let door = call.door.as_ref().ok_or_else(|| Problem::conflict("no daemon is running"))?;

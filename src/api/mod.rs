@@ -19,6 +19,7 @@ pub mod decisions;
 pub mod deliveries;
 mod dkim;
 pub mod domain_check;
+pub mod domain_upkeep;
 mod domains;
 mod events;
 mod extract;
@@ -44,6 +45,7 @@ pub mod sources;
 mod streamed;
 pub mod suppressions;
 mod templates;
+pub mod tenants;
 pub mod users;
 pub mod warmups;
 pub mod webhooks;
@@ -159,10 +161,16 @@ fn control() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(users::withdraw))
         .routes(routes!(users::accept))
         .routes(routes!(organizations::list, organizations::add))
+        .routes(routes!(tenants::show, tenants::change))
+        .routes(routes!(tenants::set_send_limits))
         .routes(routes!(organizations::suspend))
         .routes(routes!(organizations::resume))
         .routes(routes!(organizations::streams, organizations::add_stream))
+        .routes(routes!(organizations::hold_stream))
+        .routes(routes!(organizations::release_stream))
         .routes(routes!(organizations::audit))
+        .routes(routes!(dkim::list, dkim::create))
+        .routes(routes!(dkim::remove))
         .routes(routes!(events::list))
         .routes(routes!(events::kinds))
         .routes(routes!(events::stream))
@@ -188,7 +196,6 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::finish_rotation))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(domain_check::check))
-        .routes(routes!(dkim::list, dkim::create))
         .routes(routes!(limits::list, limits::add))
         .routes(routes!(limits::remove))
         .routes(routes!(limits::pin))

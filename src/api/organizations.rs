@@ -10,7 +10,7 @@ use super::credentials;
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::users::taken;
-use crate::model::{AuditId, OrganizationId, StreamClass};
+use crate::model::{AuditId, OrganizationId, StreamClass, StreamId};
 use crate::store::{AuditRow, OrganizationRow, StreamRow};
 
 const NAME_BYTES_MAX: usize = 100;
@@ -84,9 +84,9 @@ async fn organization(
 }
 
 /// The running daemon takes it up at once.
-async fn note(call: &Call<needs::Installation>) -> Result<(), Problem> {
+pub(super) async fn note<N>(call: &Call<N>) -> Result<(), Problem> {
     if let Some(queue) = &call.queue {
-        queue.note_suspended().await.map_err(Problem::ours)?;
+        queue.note_apart().await.map_err(Problem::ours)?;
     }
     (call.nudge)();
     Ok(())
@@ -188,4 +188,53 @@ pub(super) async fn audit(
     let full = items.len() >= AUDIT_ROWS as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))
+}
+
+/// A stream of the caller's own.
+async fn stream(call: &Call<needs::SettingsWrite>, id: StreamId) -> Result<StreamRow, Problem> {
+    let rows = call.store.streams().await?;
+    let own = rows.into_iter().find(|row| row.id == id && call.scope().covers(row.organization));
+    own.ok_or_else(|| Problem::not_found("there is no such stream"))
+}
+
+/// Hold the mail of a stream until it is released; nothing of it is lost.
+#[utoipa::path(post, path = "/v1/streams/{id}/hold", tag = "streams",
+    params(("id" = StreamId, Path, description = "The stream")),
+    responses((status = 200, body = StreamRow)), security(("key" = ["settings_write"])))]
+pub(super) async fn hold_stream(
+    call: Call<needs::SettingsWrite>,
+    Path(id): Path<StreamId>,
+    Json(given): Json<Suspension>,
+) -> Result<axum::Json<StreamRow>, Problem> {
+    let reason = line("reason", &given.reason, REASON_BYTES_MAX)?;
+    let before = stream(&call, id).await?;
+    let target = id.to_string();
+    let action = ("stream.held", target.as_str());
+    let store = call.audited(Some(before.organization), action, Some(&before), Some(&reason))?;
+    if !store.hold_stream(id, &reason).await? {
+        return Err(Problem::conflict("it is held already"));
+    }
+    tracing::info!(stream = %id, reason, "a stream is held");
+    note(&call).await?;
+    Ok(axum::Json(stream(&call, id).await?))
+}
+
+/// Let the mail of a held stream go on.
+#[utoipa::path(post, path = "/v1/streams/{id}/release", tag = "streams",
+    params(("id" = StreamId, Path, description = "The stream")),
+    responses((status = 200, body = StreamRow)), security(("key" = ["settings_write"])))]
+pub(super) async fn release_stream(
+    call: Call<needs::SettingsWrite>,
+    Path(id): Path<StreamId>,
+) -> Result<axum::Json<StreamRow>, Problem> {
+    let before = stream(&call, id).await?;
+    let target = id.to_string();
+    let action = ("stream.released", target.as_str());
+    let store = call.audited::<_, ()>(Some(before.organization), action, Some(&before), None)?;
+    if !store.release_stream(id).await? {
+        return Err(Problem::conflict("it is not held"));
+    }
+    tracing::info!(stream = %id, "a stream was released");
+    note(&call).await?;
+    Ok(axum::Json(stream(&call, id).await?))
 }

@@ -2,18 +2,26 @@
 
 use std::sync::Arc;
 
-use super::{Live, Reread};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::options::fetch_options;
+use super::{Known, Live, Reread, Watched};
 use crate::accept::Acceptance;
 use crate::api::domain_check::Looker;
+use crate::api::domain_upkeep::Upkeep;
 use crate::api::{self, ApiState};
 use crate::campaign::feeder::Feeder;
 use crate::clock::Clock;
 use crate::config::{Reload, Settings};
 use crate::dns::{DnsOptions, Resolver};
+use crate::fetch::Fetcher;
 use crate::queue::Queue;
 use crate::queue::check::Audit;
+use crate::queue::retention;
+use crate::schedule::sources::Sources;
 use crate::store::Store;
-use crate::webhooks::Webhooks;
+use crate::webhooks::{PostalKeys, Webhooks};
 
 pub(super) fn api_state(
     live: &Arc<Live>,
@@ -53,7 +61,7 @@ pub(super) fn api_state(
         audit: Some(audit),
         imports: None,
         schedule: Some(live.schedule.clone()),
-        looker: looker(&settings, clock),
+        looker: looker(&settings, live.schedule.sources(), clock),
         reload,
         webhooks: Some(webhooks),
         classifier: Some(live.schedule.classifier()),
@@ -64,18 +72,57 @@ pub(super) fn api_state(
     }
 }
 
+/// The hourly look at sending domains, and the end of old mail.
+pub(super) fn start_upkeep(state: &ApiState, stopped: &watch::Receiver<bool>) -> Vec<Watched> {
+    let (store, clock) = (state.store.clone(), state.clock.clone());
+    let forgetting = tokio::spawn(retention::run(store, clock, stopped.clone()));
+    let mut tasks = vec![("the end of old mail", forgetting)];
+    if let Some(upkeep) = Upkeep::of(state) {
+        tasks.push(("the checks of domains", tokio::spawn(upkeep.run(stopped.clone()))));
+    }
+    tasks
+}
+
 /// Without a resolver, which had to be there when the daemon started, nobody looks.
-fn looker(settings: &Settings, clock: &Clock) -> Option<Looker> {
+fn looker(settings: &Settings, sources: &Arc<Sources>, clock: &Clock) -> Option<Looker> {
     let options = DnsOptions {
         servers: settings.dns.servers.clone(),
         allowed_networks: settings.delivery.allowed_networks.clone(),
         own_names: Vec::new(),
         own_addresses: Vec::new(),
     };
-    let addresses = settings.source.iter().flat_map(|source| source.address.iter().copied());
     Some(Looker {
         resolver: Resolver::new(options, clock.clone()).ok()?,
-        addresses: addresses.collect(),
+        sources: sources.clone(),
         port: settings.dns.authority_port,
     })
+}
+
+impl Live {
+    pub(super) fn feeder(
+        &self,
+        store: &Store,
+        queue: &Queue,
+        clock: &Clock,
+        stopped: &watch::Receiver<bool>,
+    ) -> (Feeder, JoinHandle<()>) {
+        let (schedule, auth) = (self.schedule.clone(), self.auth.clone());
+        let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
+        let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
+        (feeder, feeding)
+    }
+}
+
+impl Known {
+    pub(super) fn webhooks(
+        &self,
+        settings: &Settings,
+        store: &Store,
+        clock: &Clock,
+        stopped: &watch::Receiver<bool>,
+    ) -> (Webhooks, JoinHandle<()>) {
+        let keys = PostalKeys::at(settings.node.data_dir.join("postal-webhooks.pem"));
+        let fetcher = Fetcher::new(self.resolver.clone(), fetch_options(settings));
+        Webhooks::start(store.clone(), fetcher, keys, clock.clone(), stopped.clone())
+    }
 }

@@ -4,19 +4,24 @@
 //! Promises:   pure but for the files that settings name.
 //! Knows not:  what is started when.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::{AppError, Kept, Known};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::deliver::DeliverOptions;
 use crate::dns::{DnsFailure, DnsOptions, Resolver};
 use crate::fetch::FetchOptions;
+use crate::model::TlsMode;
+use crate::sandbox;
 use crate::schedule::checks::CheckOptions;
 use crate::schedule::limits::Limits;
 use crate::schedule::limits::budgets::Budgets;
 use crate::schedule::profiles::RetryProfiles;
-use crate::schedule::route::{Router, RouterOptions, Routes};
+use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
 use crate::schedule::sources::Sources;
 use crate::schedule::{Parts, ScheduleOptions};
 
@@ -46,14 +51,37 @@ pub(super) fn fetch_options(settings: &Settings) -> FetchOptions {
     }
 }
 
+pub(super) async fn start_sandbox(
+    settings: &Settings,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(SocketAddr, JoinHandle<()>), AppError> {
+    let started = sandbox::start(&settings.node.host_name, stopped.clone()).await;
+    started.map_err(|why| AppError::Io { what: "the sandbox has no port".into(), why })
+}
+
+/// Those of the settings behind our own: mail for the sandbox stays here whatever they say.
+pub(super) fn routes(settings: &Settings, sandbox: SocketAddr) -> Result<Routes, RouteError> {
+    let own = config::Route {
+        name: sandbox::LABEL.to_owned(),
+        domains: vec![format!("{}.{}", sandbox::LABEL, settings.node.host_name)],
+        host: Some(sandbox.ip().to_string()),
+        port: Some(sandbox.port()),
+        tls: Some(TlsMode::None),
+        ..config::Route::default()
+    };
+    let routes: Vec<_> = [own].into_iter().chain(settings.route.iter().cloned()).collect();
+    Routes::read(&routes, settings.delivery.preference)
+}
+
 pub(super) fn parts(
     settings: &Settings,
     kept: &Kept,
     known: &Known,
     (limits, budgets): (Limits, Budgets),
+    sandbox: SocketAddr,
 ) -> Result<Parts, AppError> {
     let preference = settings.delivery.preference;
-    let routes = Routes::read(&settings.route, preference)?;
+    let routes = routes(settings, sandbox)?;
     let options = RouterOptions { mx_port: settings.delivery.mx_port, preference };
     Ok(Parts {
         queue: kept.queue.clone(),

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use tokio::sync::watch;
 
+use super::Watched;
 use crate::config::{Settings, SourceSettings};
 use crate::model::*;
 use crate::schedule::checks::Checker;
@@ -37,11 +38,15 @@ pub async fn open(settings: &Settings, store: &Store) -> Result<Sources, StoreEr
 }
 
 /// Every hour, until the end.
-pub async fn check(checker: Checker, mut stop: watch::Receiver<bool>) {
-    tokio::select! {
-        () = checker.run() => {}
-        _ = stop.wait_for(|stop| *stop) => {}
-    }
+pub fn watch(checker: &Checker, stop: &watch::Receiver<bool>) -> Watched {
+    let (checker, mut stop) = (checker.clone(), stop.clone());
+    let checks = tokio::spawn(async move {
+        tokio::select! {
+            () = checker.run() => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    });
+    ("the checks of sources", checks)
 }
 
 fn is_known(known: &SourceTables, given: &SourceGiven) -> bool {

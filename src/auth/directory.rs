@@ -82,7 +82,7 @@ impl Directory {
             };
             directory.credentials.insert(row.name, entry);
         }
-        for row in rows.domains {
+        for row in rows.domains.into_iter().filter(|row| row.verified_at.is_some()) {
             let names = directory.domains.entry(row.organization).or_default();
             names.insert(row.name.as_str().into(), row.id);
         }

@@ -308,21 +308,35 @@ impl Inner {
         if !entry.may_be_used(peer, now) {
             return Err(AuthError::Refused);
         }
-        self.note_use(&identity, entry.used_at, now);
+        self.note_use(&identity, entry.used_at, peer, now);
         Ok(identity)
     }
 
     /// Now and then, and beside what is asked: nobody waits for it.
-    fn note_use(&self, identity: &Identity, noted: Option<Timestamp>, now: Timestamp) {
+    fn note_use(
+        &self,
+        identity: &Identity,
+        noted: Option<Timestamp>,
+        peer: IpAddr,
+        now: Timestamp,
+    ) {
         let Some(id) = identity.credential else { return };
         let noted = self.used.get(&id).or(noted);
         if noted.is_some_and(|at| now.since(at) < USE_NOTED_EVERY) {
             return;
         }
         self.used.insert(id, now);
+        let organization = identity.organization;
         let (Some(store), name) = (self.store.clone(), identity.name.clone()) else { return };
         tokio::spawn(async move {
-            if let Err(error) = store.use_credential(id).await {
+            let noted = match noted {
+                Some(_) => store.use_credential(id).await,
+                None => {
+                    let fields = serde_json::json!({ "credential": name, "address": peer });
+                    store.use_credential_first(id, organization, fields).await.map(|_| ())
+                }
+            };
+            if let Err(error) = noted {
                 tracing::warn!(credential = %name, reason = %error, "its use was not noted");
             }
         });
@@ -376,6 +390,9 @@ mod tests {
             organization: OrganizationId(1),
             name: Domain::parse(name).expect("a domain"),
             created_at: Timestamp(0),
+            verified_at: Some(Timestamp(0)),
+            checked_at: None,
+            checked: Default::default(),
         }
     }
 
@@ -385,6 +402,8 @@ mod tests {
             organization: OrganizationId(1),
             name: name.into(),
             class: class.into(),
+            held_at: None,
+            held_reason: None,
         };
         Rows {
             credentials: vec![credential("app", "right")],
@@ -459,6 +478,14 @@ mod tests {
         assert_eq!(auth.trusted(peer("::ffff:10.9.9.9")).map(|who| who.name), Some("app".into()));
         assert_eq!(auth.trusted(peer("11.0.0.1")), None);
         assert_eq!(auth.trusted(peer("192.0.2.1")), None);
+    }
+
+    #[tokio::test]
+    async fn a_domain_that_is_not_verified_is_nobodys() {
+        let mut rows = rows();
+        rows.domains[0].verified_at = None;
+        let name = Domain::parse("a.example").expect("a domain");
+        assert_eq!(auth(rows).sending_domain(OrganizationId(1), &name), None);
     }
 
     #[tokio::test]

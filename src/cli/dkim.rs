@@ -1,10 +1,10 @@
-//! `postroad dkim new | list`.
+//! `postroad dkim new | list | remove`.
 
 use clap::Subcommand;
 use hyper::Method;
 use serde_json::json;
 
-use super::client::Desk;
+use super::client::{Desk, percent_encode};
 use super::{CliError, on_one_thread, screen};
 use crate::api::Page;
 use crate::config::Settings;
@@ -19,9 +19,14 @@ pub enum Dkim {
         /// The name under which the keys are published; without it, from the date.
         #[arg(long)]
         selector: Option<String>,
+        /// They sign at once, without a look at DNS.
+        #[arg(long)]
+        trusted: bool,
         #[arg(long)]
         json: bool,
     },
+    /// Remove a key that signs no more.
+    Remove { domain: String, selector: String },
     /// List the keys and their DNS records.
     List {
         #[arg(long)]
@@ -40,9 +45,16 @@ pub fn run(command: Dkim, settings: Settings) -> Result<(), CliError> {
 
 async fn act(command: Dkim, desk: &Desk) -> Result<(), CliError> {
     let (page, json): (Page<DkimKeyRow>, bool) = match command {
-        Dkim::New { domain, selector, json } => {
-            let order = json!({"domain": domain, "selector": selector});
+        Dkim::New { domain, selector, trusted, json } => {
+            let order = json!({"domain": domain, "selector": selector, "trusted": trusted});
             (desk.ask(Method::POST, "/v1/dkim", Some(order)).await?, json)
+        }
+        Dkim::Remove { domain, selector } => {
+            let (domain, selector) = (percent_encode(&domain), percent_encode(&selector));
+            let path = format!("/v1/dkim/{domain}/{selector}");
+            let key: DkimKeyRow = desk.ask(Method::DELETE, &path, None).await?;
+            let told = format!("{}._domainkey.{} was removed\n", key.selector, key.domain);
+            return screen::print(&screen::lines(&told));
         }
         Dkim::List { json } => (desk.ask(Method::GET, "/v1/dkim", None).await?, json),
     };

@@ -1,12 +1,13 @@
-//! `postroad domain add | list`.
+//! `postroad domain add | list | check`.
 
 use clap::Subcommand;
 use hyper::Method;
 use serde_json::json;
 
-use super::client::Desk;
+use super::client::{Desk, percent_encode};
 use super::{CliError, on_one_thread, screen};
 use crate::api::Page;
+use crate::api::domain_check::{DomainCheck, RecordState};
 use crate::config::Settings;
 use crate::store::DomainRow;
 
@@ -17,6 +18,12 @@ pub enum Domain {
         name: String,
         #[arg(long, default_value_t = 1, value_name = "ID")]
         organization: i64,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at a domain's records at its own name servers: what is there, what should be.
+    Check {
+        name: String,
         #[arg(long)]
         json: bool,
     },
@@ -49,6 +56,14 @@ async fn act(command: Domain, desk: &Desk) -> Result<(), CliError> {
                 row.name
             ))
         }
+        Domain::Check { name, json } => {
+            let path = format!("/v1/domains/{}/check", percent_encode(&name));
+            let check: DomainCheck = desk.ask(Method::POST, &path, None).await?;
+            match json {
+                true => screen::print_json(&check),
+                false => screen::print(&told(&check)),
+            }
+        }
         Domain::List { json } => {
             let page: Page<DomainRow> = desk.ask(Method::GET, "/v1/domains", None).await?;
             if json {
@@ -61,4 +76,22 @@ async fn act(command: Domain, desk: &Desk) -> Result<(), CliError> {
             screen::print(&screen::table(&["domain", "organization", "added"], &rows))
         }
     }
+}
+
+fn told(check: &DomainCheck) -> String {
+    let mut text = String::new();
+    for record in &check.records {
+        text += &format!("{} {} {}: {}\n", record.purpose, record.kind, record.name, record.state);
+        if record.state != RecordState::Right {
+            text += &format!("  expected  {}\n", record.expected);
+            for found in &record.found {
+                text += &format!("  found     {found}\n");
+            }
+            text += &format!("  {}\n", record.note);
+        }
+    }
+    if !check.verified {
+        text += "It is not verified yet: nobody sends from it before.\n";
+    }
+    screen::lines(&text)
 }

@@ -260,7 +260,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 79] = [
+    const VERBS: [(&str, &[&str]); 85] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -280,8 +280,14 @@ mod tests {
         ("user disable", &["installation_disable"]),
         ("organization add", &["organizations_add"]),
         ("organization list", &["organizations_list"]),
+        ("organization show", &["organizations_show"]),
+        ("organization limit", &["organizations_set_send_limits"]),
+        ("organization keep", &["organizations_change"]),
+        ("organization capture", &["organizations_change"]),
         ("organization suspend", &["organizations_suspend"]),
         ("organization resume", &["organizations_resume"]),
+        ("domain check", &["domains_check"]),
+        ("dkim remove", &["dkim_remove"]),
         ("source add", &["sources_add"]),
         ("source list", &["sources_list"]),
         ("source show", &["sources_show"]),

@@ -1,12 +1,13 @@
-//! `postroad organization add | list | suspend | resume`.
+//! `postroad organization add | list | show | limit | keep | capture | suspend | resume`.
 
 use clap::Subcommand;
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Desk;
 use super::{CliError, on_one_thread, screen};
 use crate::api::Page;
+use crate::api::tenants::OrganizationView;
 use crate::config::Settings;
 use crate::store::OrganizationRow;
 
@@ -23,6 +24,40 @@ pub enum Organization {
         #[arg(long)]
         json: bool,
     },
+    /// Show an organization with its send limits and what is used of them.
+    Show {
+        #[arg(value_name = "ID")]
+        organization: u64,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set how many recipients its mail may have; what is not named is not limited.
+    Limit {
+        #[arg(value_name = "ID")]
+        organization: u64,
+        /// In any hour.
+        #[arg(long, value_name = "N")]
+        hour: Option<u64>,
+        /// In any 24 hours.
+        #[arg(long, value_name = "N")]
+        day: Option<u64>,
+        /// In any 30 days.
+        #[arg(long, value_name = "N")]
+        month: Option<u64>,
+    },
+    /// Forget its mail so many days after its acceptance, once it is over; 0 keeps it.
+    Keep {
+        #[arg(value_name = "ID")]
+        organization: u64,
+        days: u32,
+    },
+    /// Keep all its new mail here for two weeks and send nothing, or (`off`) send again.
+    Capture {
+        #[arg(value_name = "ID")]
+        organization: u64,
+        #[arg(value_enum)]
+        switch: Switch,
+    },
     /// Hold all its mail until it is resumed; nothing is lost.
     Suspend {
         #[arg(value_name = "ID")]
@@ -36,6 +71,12 @@ pub enum Organization {
         #[arg(value_name = "ID")]
         organization: u64,
     },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
 }
 
 pub fn run(command: Organization, settings: Settings) -> Result<(), CliError> {
@@ -71,6 +112,26 @@ async fn act(command: Organization, desk: &Desk) -> Result<(), CliError> {
             let rows: Vec<_> = page.items.iter().map(row).collect();
             screen::print(&screen::table(&["id", "name", "state"], &rows))
         }
+        Organization::Show { organization, json } => {
+            let path = format!("/v1/organizations/{organization}");
+            let view: OrganizationView = desk.ask(Method::GET, &path, None).await?;
+            match json {
+                true => screen::print_json(&view),
+                false => screen::print(&told(&view)),
+            }
+        }
+        Organization::Limit { organization, hour, day, month } => {
+            let path = format!("/v1/organizations/{organization}/send-limits");
+            let order = json!({"hour": hour, "day": day, "month": month});
+            let view: OrganizationView = desk.ask(Method::PUT, &path, Some(order)).await?;
+            screen::print(&told(&view))
+        }
+        Organization::Keep { organization, days } => {
+            change(desk, organization, json!({"keep_days": days})).await
+        }
+        Organization::Capture { organization, switch } => {
+            change(desk, organization, json!({"capture": matches!(switch, Switch::On)})).await
+        }
         Organization::Suspend { organization, reason } => {
             let path = format!("/v1/organizations/{organization}/suspend");
             let order = json!({"reason": reason});
@@ -83,4 +144,35 @@ async fn act(command: Organization, desk: &Desk) -> Result<(), CliError> {
             screen::print(&screen::lines(&format!("the mail of {} goes on\n", row.name)))
         }
     }
+}
+
+async fn change(desk: &Desk, organization: u64, order: Value) -> Result<(), CliError> {
+    let path = format!("/v1/organizations/{organization}");
+    let view: OrganizationView = desk.ask(Method::PATCH, &path, Some(order)).await?;
+    screen::print(&told(&view))
+}
+
+fn told(view: &OrganizationView) -> String {
+    let mut text = format!("{} is {}\n", view.name, view.id);
+    if let Some(reason) = &view.suspended_reason {
+        text += &format!("suspended: {reason}\n");
+    }
+    if view.capture {
+        text += "its mail is captured and sent nowhere\n";
+    }
+    if let Some(days) = view.keep_days {
+        text += &format!("its mail is forgotten after {days} days\n");
+    }
+    let (limits, sent) = (view.send_limits, view.sent);
+    let spans = [
+        ("hour", limits.hour, sent.hour),
+        ("day", limits.day, sent.day),
+        ("month", limits.month, sent.month),
+    ];
+    for (span, limit, sent) in spans {
+        if let Some(limit) = limit {
+            text += &format!("{span:<6} {} of {limit} recipients\n", sent.unwrap_or(0));
+        }
+    }
+    screen::lines(&text)
 }

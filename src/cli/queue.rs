@@ -10,7 +10,7 @@ use crate::api::Page;
 use crate::api::deliveries::{Count, Steered, Story};
 use crate::config::{Settings, show_size};
 use crate::events;
-use crate::model::State;
+use crate::model::{State, Timestamp};
 use crate::store::{DeliveryView, EventRow};
 use crate::telemetry::harmless;
 
@@ -106,6 +106,9 @@ pub struct Order {
     /// Why; it stands in the story of each delivery.
     #[arg(long, default_value = "")]
     reason: String,
+    /// Of a release: let so many begin in an hour.
+    #[arg(long, value_name = "N")]
+    per_hour: Option<u32>,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -240,15 +243,16 @@ fn meaning(story: &Story) -> String {
 }
 
 async fn steer(desk: &Desk, action: &str, order: Order) -> Result<(), CliError> {
-    let body = |preview: bool| {
+    let body = |preview: bool, from: Option<Timestamp>| {
         json!({
             "action": action, "filter": order.filter.fields(), "all": order.all,
-            "reason": order.reason, "preview": preview,
+            "reason": order.reason, "preview": preview, "per_hour": order.per_hour, "from": from,
         })
     };
-    let ask = |preview| desk.ask(Method::POST, "/v1/deliveries/steer", Some(body(preview)));
+    let ask =
+        |preview, from| desk.ask(Method::POST, "/v1/deliveries/steer", Some(body(preview, from)));
     if !order.yes {
-        let found: Steered = ask(true).await?;
+        let found: Steered = ask(true, None).await?;
         if found.count == 0 {
             return screen::print("no delivery is meant; nothing was changed\n");
         }
@@ -259,9 +263,10 @@ async fn steer(desk: &Desk, action: &str, order: Order) -> Result<(), CliError> 
             return screen::print("nothing was changed\n");
         }
     }
-    let mut changed = 0;
+    let (mut changed, mut from) = (0, None);
     for _ in 0..PARTS_MAX {
-        let steered: Steered = ask(false).await?;
+        let steered: Steered = ask(false, from).await?;
+        from = steered.continues_at;
         changed += steered.changed;
         if !steered.more {
             break;

@@ -29,14 +29,17 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Reads the newest key of each algorithm for each domain that the rows name. A domain without
+    /// Reads the newest proved key of each algorithm for each domain that the rows name: until DNS
+    /// has a new key, the one before it signs. A domain without
     /// keys of its own uses those of its nearest parent in the same organization, which DMARC's
     /// relaxed alignment (RFC 7489 §3.1.1) counts as the same.
     pub fn read(directory: &Path, domains: &[DomainRow], rows: &[DkimKeyRow]) -> KeyRing {
+        let proved = rows.iter().filter(|row| row.proved_at.is_some());
+        let rows: Vec<DkimKeyRow> = proved.cloned().collect();
         let mut own: HashMap<&Domain, Keys> = HashMap::new();
-        for row in rows {
+        for row in &rows {
             if !own.contains_key(&row.domain) {
-                own.insert(&row.domain, keys_of_domain(directory, &row.domain, rows));
+                own.insert(&row.domain, keys_of_domain(directory, &row.domain, &rows));
             }
         }
         let mut ring = KeyRing::default();
@@ -117,6 +120,7 @@ impl From<NewKey> for DkimKeyRow {
             algorithm: key.algorithm.word().to_owned(),
             record: key.record,
             created_at: key.created_at,
+            proved_at: None,
         }
     }
 }
@@ -136,6 +140,9 @@ mod tests {
             organization: OrganizationId(organization),
             name: domain(name),
             created_at: Timestamp(0),
+            verified_at: Some(Timestamp(0)),
+            checked_at: None,
+            checked: Default::default(),
         }
     }
 
@@ -146,13 +153,31 @@ mod tests {
         }
     }
 
+    fn proved(key: NewKey) -> DkimKeyRow {
+        DkimKeyRow { proved_at: Some(key.created_at), ..DkimKeyRow::from(key) }
+    }
+
+    #[test]
+    fn a_key_that_was_not_proved_signs_nothing() {
+        let place = tempfile::tempdir().expect("a directory");
+        let made = create(place.path(), &domain("a.example"), Some("old"), Timestamp(1));
+        let mut rows: Vec<DkimKeyRow> = made.expect("two keys").map(proved).into();
+        let made = create(place.path(), &domain("a.example"), Some("new"), Timestamp(2));
+        rows.extend(made.expect("two keys").map(DkimKeyRow::from));
+        let domains = [row(1, 1, "a.example")];
+        let ring = KeyRing::read(place.path(), &domains, &rows);
+        assert_eq!(selectors(&ring, 1), ["oldr", "olde"]);
+        let ring = KeyRing::read(place.path(), &domains, &rows[2..]);
+        assert!(selectors(&ring, 1).is_empty());
+    }
+
     #[test]
     fn the_newest_key_of_each_algorithm_signs_for_a_domain_and_those_below_it() {
         let place = tempfile::tempdir().expect("a directory");
         let mut rows: Vec<DkimKeyRow> = Vec::new();
         for (selector, at) in [("new", 2), ("old", 1)] {
             let made = create(place.path(), &domain("a.example"), Some(selector), Timestamp(at));
-            rows.extend(made.expect("two keys").map(DkimKeyRow::from));
+            rows.extend(made.expect("two keys").map(proved));
         }
         let domains = [row(1, 1, "a.example"), row(2, 1, "b.a.example"), row(3, 2, "c.a.example")];
         let ring = KeyRing::read(place.path(), &domains, &rows);
@@ -165,7 +190,7 @@ mod tests {
     fn a_missing_file_is_told() {
         let place = tempfile::tempdir().expect("a directory");
         let made = create(place.path(), &domain("a.example"), Some("s"), Timestamp(1));
-        let rows = made.expect("two keys").map(DkimKeyRow::from);
+        let rows = made.expect("two keys").map(proved);
         std::fs::remove_file(place.path().join("a.example/se.ed25519-sha256.pem")).expect("gone");
         let ring = KeyRing::read(place.path(), &[row(1, 1, "a.example")], &rows);
         let keys = ring.by_id.get(&DomainId(1));

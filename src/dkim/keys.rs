@@ -257,6 +257,20 @@ pub fn path_of(directory: &Path, domain: &Domain, selector: &str, algorithm: Alg
     directory.join(domain.as_str()).join(format!("{selector}.{algorithm}.pem"))
 }
 
+/// Removes the file of a key that is not used any more.
+///
+/// # Errors
+/// `File` when it cannot be removed.
+pub fn remove(
+    directory: &Path,
+    domain: &Domain,
+    selector: &str,
+    algorithm: Algorithm,
+) -> Result<(), DkimError> {
+    let path = path_of(directory, domain, selector, algorithm);
+    fs::remove_file(&path).map_err(file_error(&path))
+}
+
 fn create_one(
     folder: &Path,
     domain: &Domain,

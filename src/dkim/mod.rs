@@ -7,6 +7,7 @@
 
 pub mod canonical; // relaxed header fields and body hash
 pub mod keys; // private keys as files
+pub mod probe; // a mail that proves a key
 pub mod signer; // DKIM-Signature fields
 
 pub use keys::{Algorithm, NewKey, PrivateKey};

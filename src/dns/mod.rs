@@ -11,6 +11,7 @@ mod facts;
 mod lookup;
 mod mail_hosts;
 mod operators;
+pub mod prove;
 pub mod spf;
 pub mod verify;
 

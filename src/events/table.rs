@@ -13,7 +13,7 @@ use crate::model::EventKind;
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Field {
     pub name: &'static str,
-    /// `string`, `integer`, `boolean`.
+    /// `string`, `integer`, `boolean`, `object`, `array`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub meaning: &'static str,
@@ -67,6 +67,11 @@ const BOUNCE: &[Field] = &[
     field("named", "string", "the recipient that the report names, if it is another"),
 ];
 
+const SOURCE: &[Field] = &[
+    field("source", "integer", "the source"),
+    field("findings", "array", "what its checks have found"),
+];
+
 /// What an attempt has taught.
 const ATTEMPT: &[Field] = &[
     field("source", "string", "the source it left from"),
@@ -81,6 +86,8 @@ const ATTEMPT: &[Field] = &[
     field("reply", "string", "the reply's text"),
     field("reason", "string", "what happened, where no reply says it"),
     field("blame", "string", "whose trouble it is"),
+    field("class", "string", "what the answer means, by the rules of classification"),
+    field("operator", "string", "by whose rules the answer was read"),
     field("dialogue", "string", "where the dialogue of an attempt that failed is kept"),
 ];
 
@@ -91,6 +98,7 @@ pub const EVENTS: &[Declared] = &[
         &[
             field("recipients", "integer", "deliveries that began"),
             field("bytes", "integer", "size of the mail"),
+            field("captured", "boolean", "it is kept here and sent nowhere"),
         ],
     ),
     is("delivered", "a host has taken the mail for a recipient", ATTEMPT),
@@ -129,12 +137,29 @@ pub const EVENTS: &[Declared] = &[
     will_be("opened", "the mail was opened"),
     will_be("clicked", "a link of the mail was followed"),
     will_be("inbound_received", "a mail came in for one of our domains"),
-    will_be("domain_checked", "a check of a sending domain found something else than before"),
-    will_be("source_red", "a source is not used until it has recovered"),
-    will_be("source_green", "a source is used again"),
+    is(
+        "domain_checked",
+        "a look at a sending domain's records found something else than the one before",
+        &[
+            field("domain", "string", "the domain"),
+            field("ready", "boolean", "all records are right"),
+            field("verified", "boolean", "it was shown to be the organization's"),
+            field("records", "object", "each record, and what was found of it"),
+            field("before", "object", "the same of the look before"),
+        ],
+    ),
+    is("source_red", "the checks of a source say that it must not send", SOURCE),
+    is("source_green", "the checks of a source let it send", SOURCE),
     will_be("limit_reached", "a limit stops mail"),
     will_be("campaign_state", "a campaign began, paused, ended"),
-    will_be("credential_used_first", "a credential was used for the first time"),
+    is(
+        "credential_used_first",
+        "a credential was used for the first time",
+        &[
+            field("credential", "string", "its name"),
+            field("address", "string", "where it was used from"),
+        ],
+    ),
 ];
 
 #[cfg(test)]

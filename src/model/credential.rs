@@ -16,6 +16,8 @@ pub struct CredentialRules {
     pub senders: Vec<SenderRule>,
     /// Networks it may be used from, like `192.0.2.0/24`; empty: from everywhere.
     pub networks: Vec<String>,
+    /// All its mail ends here: kept for two weeks to be looked at, and sent nowhere.
+    pub capture: bool,
     /// Messages in an hour.
     pub rate_hour: Option<u32>,
     pub expires_at: Option<Timestamp>,
@@ -27,6 +29,7 @@ impl Default for CredentialRules {
             scopes: vec![Permission::Send, Permission::MessagesRead],
             senders: Vec::new(),
             networks: Vec::new(),
+            capture: false,
             rate_hour: None,
             expires_at: None,
         }

@@ -16,6 +16,9 @@ words! {
         Released = "released",
         Cancelled = "cancelled",
         Suppressed = "suppressed",
+        /// A look at a sending domain's records found something else than the one before.
+        DomainChecked = "domain_checked",
+        CredentialUsedFirst = "credential_used_first",
         /// A report came back for a mail that a host had taken.
         Bounced = "bounced",
         /// A host tells that it goes on trying.

@@ -106,6 +106,8 @@ impl SiteId {
     /// Where the row of a delivery stands until a settlement names its site: its domain has not
     /// been routed yet, or it was taken into memory when it was accepted.
     pub const UNROUTED: SiteId = SiteId(0);
+    /// Where captured mail stands: it is held there, and nobody sends from there.
+    pub const CAPTURED: SiteId = SiteId(-1);
 }
 
 impl OperatorId {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Queue, QueueError};
+use super::{CAPTURED_FOR, Queue, QueueError};
 use crate::model::*;
 use crate::store::{Enqueue, MessageRow, NewDelivery, SliceRef, StoreError};
 
@@ -47,7 +47,7 @@ impl Queue {
             Err(StoreError::Unsure(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        for (site, due) in due {
+        for (site, due) in due.into_iter().filter(|(site, _)| *site != SiteId::CAPTURED) {
             self.wake(site, flow, due);
         }
         Ok(count)
@@ -55,12 +55,16 @@ impl Queue {
 
     fn recipes(&self, id: MessageId, first: DeliveryId, new: &NewRecipes) -> Enqueue {
         let now = self.0.clock.now();
-        let last = now + self.0.options.expire_after;
+        let is_captured = self.0.apart.is_captured(new.organization, None);
+        let last = now + if is_captured { CAPTURED_FOR } else { self.0.options.expire_after };
         let deliveries = new.recipients.iter().zip(first.0..).map(|((contact, address), id)| {
             let recipient = Recipient { notify: Notify::NEVER, ..Recipient::new(address.clone()) };
             NewDelivery {
                 id: DeliveryId(id),
-                site: self.site_of(address.domain()),
+                site: match is_captured {
+                    true => SiteId::CAPTURED,
+                    false => self.site_of(address.domain()),
+                },
                 recipient,
                 claimed: false,
                 contact: Some(*contact),

@@ -5,15 +5,17 @@
 //! Knows not:  SMTP, DNS, HTTP, campaigns.
 //! After a crash a delivery may be tried twice; it is never lost. See `tests/crash`.
 
+mod apart; // whose mail does not go the usual way
 pub mod check; // is all that was accepted accounted for
 mod compaction; // what is owed leaves segments that hold little else
 pub mod dialogue_log;
 mod feed; // mail that is made for each recipient
 mod kept;
 pub mod outcome_log;
+pub mod retention; // old mail goes
 pub mod suppression; // may this address be written to
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,6 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use self::apart::Apart;
 use crate::clock::Clock;
 use crate::model::*;
 use crate::spool::{Spool, SpoolError};
@@ -53,6 +56,9 @@ impl QueueError {
         }
     }
 }
+
+/// Captured mail can be looked at for so long.
+const CAPTURED_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// A message that is to be owed; the queue gives it its body's place and its times.
 #[derive(Clone, Debug)]
@@ -122,8 +128,7 @@ struct Inner {
     /// Bodies on disk whose rows are not committed yet, by segment: a segment with one is not
     /// swept although nothing in the ledger points at it.
     uncommitted: Mutex<HashMap<SegmentId, usize>>,
-    /// Organizations whose mail waits in the ledger, where a claim passes over it.
-    suspended: Mutex<HashSet<OrganizationId>>,
+    apart: Apart,
 }
 
 impl Queue {
@@ -149,7 +154,7 @@ impl Queue {
             budget,
             intake: OnceLock::new(),
             uncommitted: Mutex::new(HashMap::new()),
-            suspended: Mutex::default(),
+            apart: Apart::default(),
         };
         Ok((Queue(Arc::new(inner)), records))
     }
@@ -161,17 +166,15 @@ impl Queue {
         }
     }
 
-    /// Fresh mail of suspended organizations is not handed over; what waits is left by the claim.
-    /// To be called at start and whenever one was suspended or resumed.
-    pub async fn note_suspended(&self) -> Result<(), QueueError> {
-        let rows = self.0.store.organizations().await?;
-        let suspended = rows.iter().filter(|row| row.suspended_at.is_some()).map(|row| row.id);
-        *self.0.suspended.lock() = suspended.collect();
-        Ok(())
+    /// Fresh mail of suspended organizations and held streams is not handed over (what waits is
+    /// left by the claim), captured mail is held. To be called at start and after such a change.
+    pub async fn note_apart(&self) -> Result<(), QueueError> {
+        Ok(self.0.apart.reread(&self.0.store).await?)
     }
 
-    fn is_suspended(&self, organization: OrganizationId) -> bool {
-        self.0.suspended.lock().contains(&organization)
+    /// Why a suspension or a held stream keeps it waiting.
+    pub fn held_by(&self, message: &MessageRow) -> Option<String> {
+        self.0.apart.holds(message.organization, message.stream)
     }
 
     pub fn store(&self) -> &Store {
@@ -205,7 +208,9 @@ impl Queue {
         let body = new.body.clone();
         let uncommitted = self.append(body.clone()).await?;
         let job = self.job(id, ids, uncommitted.body, new);
-        let intake = self.0.intake.get().filter(|_| !self.is_suspended(job.message.organization));
+        let is_apart = self.held_by(&job.message).is_some()
+            || job.deliveries.iter().any(|delivery| delivery.site == SiteId::CAPTURED);
+        let intake = self.0.intake.get().filter(|_| !is_apart);
         let places = Places::reserve(intake, &job, self.0.clock.now());
         let job = places.mark(job);
         let message = Arc::new(job.message.clone());
@@ -248,13 +253,16 @@ impl Queue {
         let now = self.0.clock.now();
         let due_at = new.not_before.map_or(now, |moment| moment.max(now));
         let last = due_at + self.0.options.expire_after;
+        let is_captured = self.0.apart.is_captured(new.organization, new.credential);
         let deliveries = new.envelope.recipients.into_iter().zip(first.0..);
-        let deliveries = deliveries.map(|(recipient, id)| NewDelivery {
-            id: DeliveryId(id),
-            site: self.site_of(recipient.address.domain()),
-            recipient,
-            claimed: false,
-            contact: None,
+        let deliveries = deliveries.map(|(recipient, id)| {
+            let (site, notify) = match is_captured {
+                // Its end is no news to anybody.
+                true => (SiteId::CAPTURED, Notify::NEVER),
+                false => (self.site_of(recipient.address.domain()), recipient.notify),
+            };
+            let recipient = Recipient { notify, ..recipient };
+            NewDelivery { id: DeliveryId(id), site, recipient, claimed: false, contact: None }
         });
         let deliveries = deliveries.collect();
         let message = MessageRow {
@@ -277,7 +285,10 @@ impl Queue {
             body_node: self.0.options.node,
             accepted_at: now,
             due_at,
-            expires_at: new.not_after.map_or(last, |moment| moment.min(last)),
+            expires_at: match is_captured {
+                true => now + CAPTURED_FOR,
+                false => new.not_after.map_or(last, |moment| moment.min(last)),
+            },
             rank: new.rank,
         };
         Enqueue { message, deliveries, slice: None }

@@ -213,6 +213,9 @@ impl Shared {
             return Ok(Vec::new());
         }
         let mut reasons = Vec::new();
+        if let Some(text) = self.queue.held_by(&delivery.message) {
+            reasons.push(Reason::new(ReasonKind::Held, text, None));
+        }
         if delivery.due_at > self.clock.now() {
             reasons.push(of_due_time(&delivery));
         }

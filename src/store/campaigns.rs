@@ -412,7 +412,7 @@ impl Store {
         reason: &str,
         at: Timestamp,
     ) -> Result<u64> {
-        let rows = SteerRows { deliveries, action, reason: reason.to_owned(), at };
+        let rows = SteerRows { deliveries, action, reason: reason.to_owned(), at, due: at };
         self.ask(&self.writer()?.controls, |reply| Control::Steer(rows, reply)).await
     }
 

@@ -40,6 +40,7 @@ pub enum Change {
     AddDomain {
         organization: OrganizationId,
         name: Domain,
+        verified_at: Option<Timestamp>,
         at: Timestamp,
     },
     AddCredential {
@@ -87,8 +88,20 @@ pub enum Change {
     Campaign(CampaignChange),
     /// Statements that belong together.
     Rows(Vec<RowWrite>),
+    /// With the event that tells of it, which is recorded when anything was changed.
+    Told(Vec<RowWrite>, Box<NewEvent>),
     /// With its line of the audit log, which is written when anything was changed.
     Audited(Box<Change>, Arc<AuditEntry>, Timestamp),
+}
+
+/// Something that happened, about no mail.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub at: Timestamp,
+    pub kind: EventKind,
+    pub organization: OrganizationId,
+    /// A JSON object.
+    pub fields: serde_json::Value,
 }
 
 /// One statement with its values.
@@ -115,7 +128,8 @@ impl Change {
 }
 
 pub static INSERT_DOMAIN: Statement = Statement::new(
-    "INSERT INTO domains (id, organization, name, created_at) VALUES ($1, $2, $3, $4)",
+    "INSERT INTO domains (id, organization, name, created_at, verified_at) \
+     VALUES ($1, $2, $3, $4, $5)",
 );
 
 pub static INSERT_CREDENTIAL: Statement = Statement::new(
@@ -127,8 +141,13 @@ pub static REVOKE_CREDENTIAL: Statement =
     Statement::new("UPDATE credentials SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL");
 
 pub static INSERT_DKIM_KEY: Statement = Statement::new(
-    "INSERT INTO dkim_keys (domain, selector, algorithm, record, created_at) \
-     VALUES ($1, $2, $3, $4, $5)",
+    "INSERT INTO dkim_keys (domain, selector, algorithm, record, created_at, proved_at) \
+     VALUES ($1, $2, $3, $4, $5, $6)",
+);
+
+/// Of an event that is about no mail.
+pub static INSERT_EVENT: Statement = Statement::new(
+    "INSERT INTO events (id, at, kind, organization, fields) VALUES ($1, $2, $3, $4, $5)",
 );
 
 pub static DELETE_SEGMENT: Statement =
@@ -151,6 +170,7 @@ pub static ALL: &[&Statement] = &[
     &INSERT_CREDENTIAL,
     &REVOKE_CREDENTIAL,
     &INSERT_DKIM_KEY,
+    &INSERT_EVENT,
     &DELETE_SEGMENT,
     &FREE_OWN_LEASES,
     &START_NODE,
@@ -198,8 +218,9 @@ async fn write(
 ) -> Result<i64> {
     match change {
         Change::ReserveIds { name, count } => ids::reserve(connection, name, *count).await,
-        Change::AddDomain { organization, name, at } => {
-            let values = vec![organization.0.into(), name.as_str().into(), at.0.into()];
+        Change::AddDomain { organization, name, verified_at, at } => {
+            let verified = verified_at.map(|at| at.0).into();
+            let values = vec![organization.0.into(), name.as_str().into(), at.0.into(), verified];
             insert_with_id(connection, "domain", &INSERT_DOMAIN, values).await
         }
         Change::AddCredential { organization, name, secret_hash, stream, rules, at } => {
@@ -244,6 +265,7 @@ async fn write(
         Change::Webhook(change) => webhooks::write(connection, change).await,
         Change::Campaign(change) => campaigns::write(connection, change).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
+        Change::Told(writes, event) => told(connection, writes, event, events).await,
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
@@ -256,8 +278,29 @@ async fn add_dkim_key(connection: &mut Connection, key: &DkimKeyRow) -> Result<i
         key.algorithm.as_str().into(),
         key.record.as_str().into(),
         key.created_at.0.into(),
+        key.proved_at.map(|at| at.0).into(),
     ];
     rows(connection.execute(&INSERT_DKIM_KEY, values).await?)
+}
+
+async fn told(
+    connection: &mut Connection,
+    writes: &[RowWrite],
+    event: &NewEvent,
+    events: &mut Events,
+) -> Result<i64> {
+    let changed = row_writes(connection, writes).await?;
+    if changed > 0 {
+        let values = vec![
+            events.take(connection, 1).await?.into(),
+            event.at.0.into(),
+            event.kind.word().into(),
+            event.organization.0.into(),
+            event.fields.to_string().into(),
+        ];
+        connection.execute(&INSERT_EVENT, values).await?;
+    }
+    Ok(changed)
 }
 
 /// The answer is what the first changed; when that is nothing the others are left out.

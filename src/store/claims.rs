@@ -23,8 +23,8 @@ use super::{Store, collect};
 
 const CLAIM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(6);
 
-/// Each flow of site $1 with its first due time, but for those of suspended organizations: from
-/// one flow the next is found by one descent of the index.
+/// Each flow of site $1 with its first due time, but for those of suspended organizations and held
+/// streams: from one flow the next is found by one descent of the index.
 pub static FLOWS: Statement = Statement::new(
     "WITH RECURSIVE flow (organization, stream, rank, due_at) AS (\
        SELECT * FROM (SELECT organization, stream, rank, due_at FROM deliveries \
@@ -38,6 +38,7 @@ pub static FLOWS: Statement = Statement::new(
          ORDER BY n.organization, n.stream, n.rank, n.due_at, n.id LIMIT 1)\
      ) SELECT organization, stream, rank, due_at FROM flow \
      WHERE organization NOT IN (SELECT id FROM organizations WHERE suspended_at IS NOT NULL) \
+     AND stream NOT IN (SELECT id FROM streams WHERE held_at IS NOT NULL) \
      ORDER BY rank, due_at LIMIT 10000",
 );
 
@@ -56,6 +57,7 @@ pub static BACKLOGS: Statement = Statement::new(
      ) SELECT site, MIN(due_at) FROM (\
        SELECT site, due_at FROM flow WHERE organization NOT IN \
          (SELECT id FROM organizations WHERE suspended_at IS NOT NULL) \
+         AND stream NOT IN (SELECT id FROM streams WHERE held_at IS NOT NULL) \
        UNION ALL SELECT site, MIN(lease_until) AS due_at FROM deliveries \
          WHERE state = 'leased' GROUP BY site) AS backlog \
      GROUP BY site ORDER BY 1",

@@ -18,6 +18,7 @@ pub struct SteerRows {
     pub action: SteerAction,
     pub reason: String,
     pub at: Timestamp,
+    pub due: Timestamp,
 }
 
 #[derive(Debug)]

@@ -38,6 +38,32 @@ pub struct NewDelivery {
     pub contact: Option<ContactId>,
 }
 
+/// What lists say of a delivery that was captured.
+const CAPTURED: &str = "captured: kept here for a while, and sent nowhere";
+
+impl NewDelivery {
+    /// Its first state, and the text beside it.
+    pub fn begins(&self, is_leased: bool) -> (State, &'static str) {
+        match (is_leased, self.site == SiteId::CAPTURED) {
+            (true, _) => (State::Leased, ""),
+            (_, true) => (State::Held, CAPTURED),
+            _ => (State::Waiting, ""),
+        }
+    }
+}
+
+impl Enqueue {
+    /// The fields of the event of its acceptance.
+    pub fn told(&self) -> serde_json::Value {
+        let (recipients, bytes) = (self.deliveries.len(), self.message.body.length);
+        let mut fields = serde_json::json!({ "recipients": recipients, "bytes": bytes });
+        if self.deliveries.iter().all(|delivery| delivery.site == SiteId::CAPTURED) {
+            fields["captured"] = true.into();
+        }
+        fields
+    }
+}
+
 /// One step of one delivery, decided by the caller and guarded by `tries`: it is applied only
 /// while the row still counts as many tries as when it was claimed.
 #[derive(Clone, Debug)]
@@ -89,6 +115,8 @@ pub struct Steer {
     pub action: SteerAction,
     pub reason: String,
     pub at: Timestamp,
+    /// When what is released or tried again is due.
+    pub due: Timestamp,
     pub limit: u32,
 }
 

@@ -64,6 +64,7 @@ pub const DELIVERY_COLUMNS: &[Column] = &[
     text("recipient_domain"),
     int("notify"),
     text("original_recipient"),
+    text("text"),
     int("lease_node"),
     int("lease_epoch"),
     int("lease_until"),
@@ -76,10 +77,10 @@ pub static INSERT_DELIVERIES: Statement = Statement::with_rows(
     DELIVERY_COLUMNS,
     "INSERT INTO deliveries (id, message, organization, stream, domain, rank, site, state, \
      due_at, expires_at, body_node, recipient, recipient_domain, notify, original_recipient, \
-     lease_node, lease_epoch, lease_until, hour, campaign, contact) \
+     text, lease_node, lease_epoch, lease_until, hour, campaign, contact) \
      SELECT id, message, organization, stream, domain, rank, site, state, \
      due_at, expires_at, body_node, recipient, recipient_domain, notify, original_recipient, \
-     lease_node, lease_epoch, lease_until, hour, campaign, contact FROM {rows} AS r",
+     text, lease_node, lease_epoch, lease_until, hour, campaign, contact FROM {rows} AS r",
 );
 
 pub const MOVE_COLUMNS: &[Column] = &[

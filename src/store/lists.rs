@@ -18,6 +18,10 @@ use super::{Store, collect};
 /// Rows that one transaction steers.
 const STEER_ROWS_MAX: usize = 500;
 const RANGE_MAX: i64 = i64::MAX;
+/// Ids of a walk, of its first part and of any.
+const WALK_IDS_MAX: i64 = 2_000_000;
+const WALK_IDS_FIRST: i64 = 2_000;
+const WALK_IDS_RANGE_MAX: i64 = 500_000;
 
 /// The filter's parameters: $1..$2 ids, $3 organization, $4 message, $5 state, $6 domain,
 /// $7 sender, $8 pattern of the sender's domain.
@@ -64,6 +68,12 @@ impl BySource {
         [&self.any, &self.waiting, &self.leased, &self.held]
     }
 
+    /// No index leads to what is asked for: the newest are looked at.
+    fn is_walk(&self, filter: &DeliveryFilter) -> bool {
+        let is_narrow = filter.message.is_some() || filter.delivery.is_some();
+        !is_narrow && std::ptr::eq(self.source(filter), &self.any)
+    }
+
     /// A message's deliveries are few and found by id; else an open state has an index of its own.
     fn source(&self, filter: &DeliveryFilter) -> &Statement {
         let is_narrow = filter.message.is_some() || filter.delivery.is_some();
@@ -84,8 +94,9 @@ pub static LIST: BySource = by_source!(
     "ORDER BY d.id + 0 DESC LIMIT $9"
 );
 
-/// Due later than $10, so that what was made due already is not found again and again.
-pub static TO_STEER: BySource = by_source!("d.id", "AND d.due_at > $10 LIMIT $9");
+/// Due later than $10, so that what was made due already is not found again and again; at a site
+/// from $11 on, since what is captured is never released.
+pub static TO_STEER: BySource = by_source!("d.id", "AND d.due_at > $10 AND d.site >= $11 LIMIT $9");
 
 /// The newest of a campaign's that wait.
 pub static WAITING_OF_CAMPAIGN: Statement = Statement::new(
@@ -95,6 +106,8 @@ pub static WAITING_OF_CAMPAIGN: Statement = Statement::new(
 pub static DELIVERIES_OF_MESSAGE: Statement =
     Statement::new("SELECT delivery_first, delivery_last FROM messages WHERE id = $1");
 
+pub static LAST_DELIVERY: Statement = Statement::new("SELECT COALESCE(MAX(id), 0) FROM deliveries");
+
 impl Store {
     /// Of final states the newest million is counted, so the answer may be a lower bound there.
     pub async fn count_deliveries(&self, filter: &DeliveryFilter) -> Result<u64> {
@@ -103,13 +116,46 @@ impl Store {
         rows.first().map_or(Ok(0), |row| row.unsigned(0))
     }
 
-    /// Newest first, at most `limit`.
+    /// Newest first, at most `limit`. Where no index leads, the newest two million ids are looked
+    /// at, in ranges that grow: most pages are full after the first.
     pub async fn list_deliveries(
         &self,
         filter: &DeliveryFilter,
         limit: u32,
     ) -> Result<Vec<DeliveryView>> {
-        let Some(mut values) = self.filter_values(filter).await? else { return Ok(Vec::new()) };
+        let Some(values) = self.filter_values(filter).await? else { return Ok(Vec::new()) };
+        if !LIST.is_walk(filter) {
+            return self.listed(filter, values, limit).await;
+        }
+        let mut high = match filter.before {
+            Some(before) => before.0.saturating_sub(1),
+            None => self.last_delivery().await?,
+        };
+        let (lowest, mut range) = ((high - WALK_IDS_MAX).max(0), WALK_IDS_FIRST);
+        let mut views = Vec::new();
+        while high > lowest && views.len() < limit as usize {
+            let low = (high - range + 1).max(0);
+            let mut values = values.clone();
+            (values[0], values[1]) = (low.into(), high.into());
+            let wanted = limit - u32::try_from(views.len()).unwrap_or(limit);
+            views.extend(self.listed(filter, values, wanted).await?);
+            high = low - 1;
+            range = (range * 4).min(WALK_IDS_RANGE_MAX);
+        }
+        Ok(views)
+    }
+
+    async fn last_delivery(&self) -> Result<i64> {
+        let rows = self.read(&LAST_DELIVERY, vec![]).await?;
+        rows.first().map_or(Ok(0), |row| row.int(0))
+    }
+
+    async fn listed(
+        &self,
+        filter: &DeliveryFilter,
+        mut values: Vec<Value>,
+        limit: u32,
+    ) -> Result<Vec<DeliveryView>> {
         values.push(i64::from(limit).into());
         let mut views = Vec::new();
         for row in self.read(LIST.source(filter), values).await? {
@@ -163,11 +209,15 @@ impl Store {
             SteerAction::Retry => job.at.0,
             _ => i64::MIN,
         };
+        let site_first = match job.action {
+            SteerAction::Release => 0,
+            _ => SiteId::CAPTURED.0,
+        };
         let mut changed = 0;
         while changed < limit {
             let Some(mut values) = self.filter_values(&filter).await? else { break };
             let wanted = i64::try_from(limit - changed).unwrap_or(RANGE_MAX);
-            values.extend([wanted.into(), due_after.into()]);
+            values.extend([wanted.into(), due_after.into(), site_first.into()]);
             let found = self.read(TO_STEER.source(&filter), values).await?;
             let found = collect(found, |row| Ok(DeliveryId(row.int(0)?)))?;
             let is_last = (found.len() as u64) < limit - changed;
@@ -189,6 +239,7 @@ impl Store {
             action: job.action,
             reason: job.reason.clone(),
             at: job.at,
+            due: job.due,
         };
         self.ask(&self.writer()?.controls, |reply| Control::Steer(rows, reply)).await
     }

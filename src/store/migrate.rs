@@ -47,6 +47,10 @@ migrations! {
     (20, "0020_returns"),
     (30, "0030_campaigns"),
     (40, "0040_postal"),
+    (41, "0041_capture"),
+    (42, "0042_domains"),
+    (43, "0043_streams"),
+    (44, "0044_retention"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

@@ -19,6 +19,7 @@ mod contacts; // contacts read
 mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
+mod domain_checks; // what checks of sending domains have found
 mod error;
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
@@ -34,6 +35,7 @@ mod operators; // operators, and which site is whose
 mod organizations; // organizations, streams, domains, keys, credentials
 mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
+mod retention; // mail that is over and old goes
 mod returns; // what came back, mail that came in
 mod rows;
 mod search; // the message log
@@ -373,6 +375,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contact_definitions::ALL);
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
+    all.extend(domain_checks::ALL);
     all.extend(templates::ALL);
     all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
@@ -380,6 +383,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
+    all.extend(retention::ALL);
     all.extend(returns::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
@@ -391,6 +395,7 @@ fn statements() -> Vec<&'static Statement> {
         all.extend(source.all());
     }
     all.push(&lists::DELIVERIES_OF_MESSAGE);
+    all.push(&lists::LAST_DELIVERY);
     all.push(&lists::WAITING_OF_CAMPAIGN);
     all
 }

@@ -14,14 +14,18 @@ use super::rows::{CredentialRow, DkimKeyRow, DomainRow, OrganizationRow, StreamR
 use super::{Store, collect};
 
 pub static ORGANIZATIONS: Statement = Statement::new(
-    "SELECT id, name, created_at, suspended_at, suspended_reason FROM organizations ORDER BY id",
+    "SELECT id, name, created_at, suspended_at, suspended_reason, capture, keep_days \
+     FROM organizations ORDER BY id",
 );
 
-pub static STREAMS: Statement =
-    Statement::new("SELECT id, organization, name, class FROM streams ORDER BY id");
+pub static STREAMS: Statement = Statement::new(
+    "SELECT id, organization, name, class, held_at, held_reason FROM streams ORDER BY id",
+);
 
-pub static DOMAINS: Statement =
-    Statement::new("SELECT id, organization, name, created_at FROM domains ORDER BY id");
+pub static DOMAINS: Statement = Statement::new(
+    "SELECT id, organization, name, created_at, verified_at, checked_at, checked FROM domains \
+         ORDER BY id",
+);
 
 pub static CREDENTIALS: Statement = Statement::new(
     "SELECT id, organization, name, secret_hash, secret_hash_before, stream, rules, created_at, \
@@ -29,7 +33,7 @@ pub static CREDENTIALS: Statement = Statement::new(
 );
 
 pub static DKIM_KEYS: Statement = Statement::new(
-    "SELECT domain, selector, algorithm, record, created_at FROM dkim_keys \
+    "SELECT domain, selector, algorithm, record, created_at, proved_at FROM dkim_keys \
      ORDER BY domain, selector",
 );
 
@@ -45,6 +49,12 @@ impl Store {
                 created_at: Timestamp(row.int(2)?),
                 suspended_at: row.maybe_int(3)?.map(Timestamp),
                 suspended_reason: row.maybe_text(4)?,
+                capture: row.flag(5)?,
+                keep_days: row
+                    .maybe_int(6)?
+                    .map(u32::try_from)
+                    .transpose()
+                    .map_err(StoreError::broken_row)?,
             })
         })
     }
@@ -56,6 +66,8 @@ impl Store {
                 organization: OrganizationId(row.int(1)?),
                 name: row.text(2)?,
                 class: row.text(3)?,
+                held_at: row.maybe_int(4)?.map(Timestamp),
+                held_reason: row.maybe_text(5)?,
             })
         })
     }
@@ -67,6 +79,9 @@ impl Store {
                 organization: OrganizationId(row.int(1)?),
                 name: row.parsed(2)?,
                 created_at: Timestamp(row.int(3)?),
+                verified_at: row.maybe_int(4)?.map(Timestamp),
+                checked_at: row.maybe_int(5)?.map(Timestamp),
+                checked: serde_json::from_str(&row.text(6)?).map_err(StoreError::broken_row)?,
             })
         })
     }
@@ -77,10 +92,29 @@ impl Store {
         organization: OrganizationId,
         name: &Domain,
     ) -> Result<DomainRow> {
+        self.add_domain_as(organization, name, true).await
+    }
+
+    /// As `add_domain`; nobody sends from it before it `is_verified`.
+    pub async fn add_domain_as(
+        &self,
+        organization: OrganizationId,
+        name: &Domain,
+        is_verified: bool,
+    ) -> Result<DomainRow> {
         let at = self.now();
-        let change = Change::AddDomain { organization, name: name.clone(), at };
+        let (name, verified_at) = (name.clone(), is_verified.then_some(at));
+        let change = Change::AddDomain { organization, name: name.clone(), verified_at, at };
         let id = DomainId(self.change(change).await?);
-        Ok(DomainRow { id, organization, name: name.clone(), created_at: at })
+        Ok(DomainRow {
+            id,
+            organization,
+            name,
+            created_at: at,
+            verified_at,
+            checked_at: None,
+            checked: Default::default(),
+        })
     }
 
     pub async fn credentials(&self) -> Result<Vec<CredentialRow>> {
@@ -148,6 +182,7 @@ impl Store {
                 algorithm: row.text(2)?,
                 record: row.text(3)?,
                 created_at: Timestamp(row.int(4)?),
+                proved_at: row.maybe_int(5)?.map(Timestamp),
             })
         })
     }

@@ -163,9 +163,7 @@ impl Plan {
             self.fed.int(slice.campaign.0).int(slice.slice).int(message.id.0);
             self.fed.int(slice.variant).unsigned(slice.count);
         }
-        let fields = json!({
-            "recipients": job.deliveries.len(), "bytes": message.body.length,
-        });
+        let fields = job.told();
         let at = message.accepted_at;
         let subject =
             Subject { organization: message.organization, message: message.id, delivery: None };
@@ -227,7 +225,7 @@ impl Plan {
         delivery: DeliveryId,
         action: SteerAction,
         reason: &str,
-        at: Timestamp,
+        (at, due): (Timestamp, Timestamp),
     ) -> bool {
         let Some(standing) = self.standings.deliveries.get_mut(&delivery) else {
             return false;
@@ -239,7 +237,7 @@ impl Plan {
             SteerAction::Retry => {
                 let is_waiting = standing.state == State::Waiting;
                 if is_waiting {
-                    standing.change.get_or_insert_default().due = Some(at);
+                    standing.change.get_or_insert_default().due = Some(due);
                 }
                 return is_waiting;
             }
@@ -251,7 +249,7 @@ impl Plan {
         standing.state = state;
         let change = standing.change.get_or_insert_default();
         if step == Step::Release {
-            change.due = Some(at);
+            change.due = Some(due);
         } else {
             change.text = Some(reason.to_owned());
         }
@@ -337,7 +335,7 @@ impl Plan {
     ) {
         // On SQLite a claim lives in memory alone: the lock on the directory is the lease.
         let is_leased = delivery.claimed && self.dialect == Dialect::Postgres;
-        let state = if is_leased { State::Leased } else { State::Waiting };
+        let (state, text) = delivery.begins(is_leased);
         let site = if delivery.claimed { SiteId::UNROUTED } else { delivery.site };
         let lease = is_leased.then_some(self.own);
         let address = &delivery.recipient.address;
@@ -357,6 +355,7 @@ impl Plan {
             .text(address.domain().as_str())
             .int(delivery.recipient.notify.bits())
             .maybe_text(delivery.recipient.original.as_deref())
+            .text(text)
             .maybe_int(lease.map(|own| own.node))
             .maybe_int(lease.map(|own| own.epoch))
             .maybe_int(lease.map(|own| own.lease_until.0))

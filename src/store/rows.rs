@@ -1,5 +1,7 @@
 //! Rows as the rest of the program sees them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::*;
@@ -131,6 +133,11 @@ pub struct OrganizationRow {
     /// Its mail is held while this stands here.
     pub suspended_at: Option<Timestamp>,
     pub suspended_reason: Option<String>,
+    /// All its mail ends here: kept for two weeks to be looked at, and sent nowhere.
+    pub capture: bool,
+    /// Mail that is over is listed for so many days; null for good.
+    #[serde(default)]
+    pub keep_days: Option<u32>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -140,6 +147,11 @@ pub struct StreamRow {
     pub name: String,
     /// "transactional" or "marketing".
     pub class: String,
+    /// Its mail waits while this stands here.
+    #[serde(default)]
+    pub held_at: Option<Timestamp>,
+    #[serde(default)]
+    pub held_reason: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -148,6 +160,15 @@ pub struct DomainRow {
     pub organization: OrganizationId,
     pub name: Domain,
     pub created_at: Timestamp,
+    /// When it was shown to be the organization's; nobody sends from it before.
+    #[serde(default)]
+    pub verified_at: Option<Timestamp>,
+    /// When its records were last looked at.
+    #[serde(default)]
+    pub checked_at: Option<Timestamp>,
+    /// What was found then: each record by purpose and name.
+    #[serde(default)]
+    pub checked: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -248,6 +269,9 @@ pub struct DkimKeyRow {
     /// The TXT record to publish at `selector._domainkey.domain`.
     pub record: String,
     pub created_at: Timestamp,
+    /// When a mail that it signed was verified through DNS; it signs from then on.
+    #[serde(default)]
+    pub proved_at: Option<Timestamp>,
 }
 
 /// MX hosts that domains share, or a static route.

@@ -34,7 +34,8 @@ macro_rules! found {
 }
 
 /// $2 value, $3 from, $4 until, $5 organization, $6 below this delivery, $7 state, $8 pattern of
-/// the subject, $9 limit. The joins are crossed and the ids summed so that SQLite goes the way that
+/// the subject, $9 limit, $10 operator, $11 and $12 patterns of class and source in the fields of
+/// one event. The joins are crossed and the ids summed so that SQLite goes the way that
 /// is written, from the hours on, and not down all deliveries for the sake of their order.
 macro_rules! of_messages {
     ($($condition:literal),*) => {
@@ -46,6 +47,12 @@ macro_rules! of_messages {
              AND m.accepted_at BETWEEN $3 AND $4 AND (m.organization = $5 OR $5 IS NULL) \
              AND d.message + 0 = m.id AND d.id + 0 < $6 AND (d.state = $7 OR $7 IS NULL) \
              AND (LOWER(m.subject) LIKE $8 ESCAPE '!' OR $8 IS NULL) \
+             AND (CAST($10 AS BIGINT) IS NULL \
+               OR d.site + 0 IN (SELECT s.id FROM sites s WHERE s.operator = $10)) \
+             AND (COALESCE($11, $12, '') = '' OR EXISTS (SELECT 1 FROM events e \
+               WHERE e.message = m.id AND e.delivery = d.id \
+               AND (e.fields LIKE $11 ESCAPE '!' OR $11 IS NULL) \
+               AND (e.fields LIKE $12 ESCAPE '!' OR $12 IS NULL))) \
              ORDER BY d.id + 0 DESC LIMIT $9"
         )
     };
@@ -61,6 +68,12 @@ pub static BY_RECIPIENT: Statement = found!(
      AND m.accepted_at BETWEEN $3 AND $4 AND (m.organization = $5 OR $5 IS NULL) \
      AND d.id + 0 < $6 AND (d.state = $7 OR $7 IS NULL) \
      AND (LOWER(m.subject) LIKE $8 ESCAPE '!' OR $8 IS NULL) \
+     AND (CAST($10 AS BIGINT) IS NULL \
+       OR d.site + 0 IN (SELECT s.id FROM sites s WHERE s.operator = $10)) \
+     AND (COALESCE($11, $12, '') = '' OR EXISTS (SELECT 1 FROM events e \
+       WHERE e.message = m.id AND e.delivery = d.id \
+       AND (e.fields LIKE $11 ESCAPE '!' OR $11 IS NULL) \
+       AND (e.fields LIKE $12 ESCAPE '!' OR $12 IS NULL))) \
      ORDER BY d.id + 0 DESC LIMIT $9"
 );
 
@@ -72,6 +85,12 @@ pub static BY_IDS: Statement = found!(
      AND COALESCE($2, '') IS NOT NULL AND d.message + 0 = m.id AND d.id + 0 < $6 \
      AND (d.state = $7 OR $7 IS NULL) \
      AND (LOWER(m.subject) LIKE $8 ESCAPE '!' OR $8 IS NULL) \
+     AND (CAST($10 AS BIGINT) IS NULL \
+       OR d.site + 0 IN (SELECT s.id FROM sites s WHERE s.operator = $10)) \
+     AND (COALESCE($11, $12, '') = '' OR EXISTS (SELECT 1 FROM events e \
+       WHERE e.message = m.id AND e.delivery = d.id \
+       AND (e.fields LIKE $11 ESCAPE '!' OR $11 IS NULL) \
+       AND (e.fields LIKE $12 ESCAPE '!' OR $12 IS NULL))) \
      ORDER BY d.id + 0 DESC LIMIT $9"
 );
 
@@ -113,6 +132,12 @@ pub struct Search {
     pub state: Option<State>,
     /// Words within the subject, in any case.
     pub subject: Option<String>,
+    /// Who runs the host that the mail goes to.
+    pub operator: Option<OperatorId>,
+    /// What the answer of one of its attempts meant.
+    pub class: Option<String>,
+    /// Where one of its attempts left from; with a class, the same attempt.
+    pub source: Option<String>,
     /// Only deliveries with a smaller id.
     pub before: Option<DeliveryId>,
     pub limit: u32,
@@ -165,8 +190,18 @@ impl Search {
             self.state.map(|state| state.word().to_owned()).into(),
             pattern.into(),
             i64::from(self.limit).into(),
+            self.operator.map(|id| id.0).into(),
+            self.class.as_ref().map(|class| pattern_of("class", class)).into(),
+            self.source.as_ref().map(|source| pattern_of("source", source)).into(),
         ]
     }
+}
+
+/// A field of an event as its JSON text has it: written by us, without white space.
+fn pattern_of(field: &str, value: &str) -> String {
+    let member = format!("\"{field}\":{}", serde_json::Value::from(value));
+    let member = member.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    format!("%{member}%")
 }
 
 impl Store {

@@ -29,8 +29,9 @@ pub static OWED_BODIES: Statement = Statement::new(
 
 /// Both sides in one statement, so that they tell of the same moment.
 pub static CENSUS: Statement = Statement::new(
-    "SELECT 'accepted', CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM totals \
-     WHERE name = 'accepted' \
+    "SELECT 'accepted', CAST(COALESCE(SUM( \
+       CASE name WHEN 'accepted' THEN count ELSE -count END), 0) AS BIGINT) FROM totals \
+     WHERE name IN ('accepted', 'forgotten') \
      UNION ALL SELECT state, COUNT(*) FROM deliveries GROUP BY state",
 );
 

@@ -8,7 +8,7 @@
 use crate::model::*;
 
 use super::Store;
-use super::changes::RowWrite;
+use super::changes::{Change, NewEvent, RowWrite};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
 use super::rows::{OrganizationRow, StreamRow};
@@ -33,6 +33,19 @@ pub static RESUME: Statement = Statement::new(
      WHERE id = $1 AND suspended_at IS NOT NULL",
 );
 
+pub static HOLD_STREAM: Statement = Statement::new(
+    "UPDATE streams SET held_at = $2, held_reason = $3 WHERE id = $1 AND held_at IS NULL",
+);
+
+pub static RELEASE_STREAM: Statement = Statement::new(
+    "UPDATE streams SET held_at = NULL, held_reason = NULL \
+     WHERE id = $1 AND held_at IS NOT NULL",
+);
+
+pub static CHANGE_ORGANIZATION: Statement = Statement::new(
+    "UPDATE organizations SET name = $2, capture = $3, keep_days = $4 WHERE id = $1",
+);
+
 pub static ROTATE_CREDENTIAL: Statement = Statement::new(
     "UPDATE credentials SET secret_hash_before = secret_hash, secret_hash = $2 \
      WHERE id = $1 AND revoked_at IS NULL",
@@ -46,6 +59,9 @@ pub static DROP_SECRET_BEFORE: Statement = Statement::new(
 pub static SET_CREDENTIAL_RULES: Statement =
     Statement::new("UPDATE credentials SET rules = $2 WHERE id = $1 AND revoked_at IS NULL");
 
+pub static USE_CREDENTIAL_FIRST: Statement =
+    Statement::new("UPDATE credentials SET used_at = $2 WHERE id = $1 AND used_at IS NULL");
+
 pub static USE_CREDENTIAL: Statement = Statement::new(
     "UPDATE credentials SET used_at = $2 WHERE id = $1 AND (used_at IS NULL OR used_at < $2)",
 );
@@ -57,9 +73,13 @@ pub static ALL: &[&Statement] = &[
     &RENAME_ORGANIZATION,
     &SUSPEND,
     &RESUME,
+    &HOLD_STREAM,
+    &RELEASE_STREAM,
+    &CHANGE_ORGANIZATION,
     &ROTATE_CREDENTIAL,
     &DROP_SECRET_BEFORE,
     &SET_CREDENTIAL_RULES,
+    &USE_CREDENTIAL_FIRST,
     &USE_CREDENTIAL,
 ];
 
@@ -83,6 +103,8 @@ impl Store {
             created_at: at,
             suspended_at: None,
             suspended_reason: None,
+            capture: false,
+            keep_days: None,
         })
     }
 
@@ -103,7 +125,8 @@ impl Store {
         ];
         self.write(vec![RowWrite::new(&INSERT_STREAM, values)]).await?;
         let (name, class) = (name.to_owned(), class.word().to_owned());
-        Ok(StreamRow { id: StreamId(id), organization, name, class })
+        let (held_at, held_reason) = (None, None);
+        Ok(StreamRow { id: StreamId(id), organization, name, class, held_at, held_reason })
     }
 
     /// `Duplicate("organizations_name")` when the name is taken.
@@ -127,6 +150,30 @@ impl Store {
         Ok(self.write(vec![RowWrite::new(&RESUME, values)]).await? > 0)
     }
 
+    /// False when it is held already.
+    pub async fn hold_stream(&self, stream: StreamId, reason: &str) -> Result<bool> {
+        let values = vec![stream.0.into(), self.now().0.into(), reason.into()];
+        Ok(self.write(vec![RowWrite::new(&HOLD_STREAM, values)]).await? > 0)
+    }
+
+    /// False when it is not held.
+    pub async fn release_stream(&self, stream: StreamId) -> Result<bool> {
+        Ok(self.write(vec![RowWrite::new(&RELEASE_STREAM, vec![stream.0.into()])]).await? > 0)
+    }
+
+    /// `Duplicate("organizations_name")` when the name is taken.
+    pub async fn change_organization(
+        &self,
+        organization: OrganizationId,
+        name: &str,
+        capture: bool,
+        keep_days: Option<u32>,
+    ) -> Result<bool> {
+        let keep_days = keep_days.map(i64::from).into();
+        let values = vec![organization.0.into(), name.into(), i64::from(capture).into(), keep_days];
+        Ok(self.write(vec![RowWrite::new(&CHANGE_ORGANIZATION, values)]).await? > 0)
+    }
+
     /// The secret so far stays valid beside the new one until it is dropped; the one before it
     /// ends now.
     pub async fn rotate_credential(&self, id: CredentialId, secret_hash: &str) -> Result<bool> {
@@ -147,6 +194,20 @@ impl Store {
         let rules = serde_json::to_string(rules).map_err(StoreError::broken_row)?;
         let values = vec![id.0.into(), rules.into()];
         Ok(self.write(vec![RowWrite::new(&SET_CREDENTIAL_RULES, values)]).await? > 0)
+    }
+
+    /// Its first use, and the event that tells of it; false when it was used before.
+    pub async fn use_credential_first(
+        &self,
+        id: CredentialId,
+        organization: OrganizationId,
+        fields: serde_json::Value,
+    ) -> Result<bool> {
+        let at = self.now();
+        let write = RowWrite::new(&USE_CREDENTIAL_FIRST, vec![id.0.into(), at.0.into()]);
+        let kind = EventKind::CredentialUsedFirst;
+        let event = Box::new(NewEvent { at, kind, organization, fields });
+        Ok(self.change(Change::Told(vec![write], event)).await? > 0)
     }
 
     /// Written down now and then, not for each use.

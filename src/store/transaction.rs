@@ -72,7 +72,7 @@ pub async fn write(
             Job::Accept(job, _) => plan.accept(job),
             Job::Settle(group, _) => answers.settled.push_back(plan.settle(group)),
             Job::Steer(rows, _) => {
-                let steer = |id| plan.steer(id, rows.action, &rows.reason, rows.at);
+                let steer = |id| plan.steer(id, rows.action, &rows.reason, (rows.at, rows.due));
                 let steered = rows.deliveries.iter().copied().map(steer).filter(|is| *is).count();
                 answers.steered.push_back(steered as u64);
             }

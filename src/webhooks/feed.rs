@@ -34,8 +34,7 @@ pub fn calls_of(events: &[EventRow], webhook: &WebhookRow) -> Vec<NewCall> {
 }
 
 fn wants(webhook: &WebhookRow, event: &EventRow) -> bool {
-    let is_named =
-        webhook.format != WebhookFormat::Postal || postal::event_name(event.kind).is_some();
+    let is_named = webhook.format != WebhookFormat::Postal || postal::is_told(event);
     is_named
         && event.organization == webhook.organization
         && (webhook.kinds.is_empty() || webhook.kinds.contains(&event.kind))

@@ -22,8 +22,16 @@ pub fn event_name(kind: EventKind) -> Option<&'static str> {
         EventKind::Deferred => "MessageDelayed",
         EventKind::Failed | EventKind::Expired | EventKind::Suppressed => "MessageDeliveryFailed",
         EventKind::Held => "MessageHeld",
+        EventKind::Bounced => "MessageBounced",
+        EventKind::DomainChecked => "DomainDNSError",
         _ => return None,
     })
+}
+
+/// Postal tells of a domain only what is wrong with it.
+pub fn is_told(event: &EventRow) -> bool {
+    let is_right = event.fields.get("ready").and_then(Value::as_bool) == Some(true);
+    event_name(event.kind).is_some() && !(event.kind == EventKind::DomainChecked && is_right)
 }
 
 /// What a delivery's event is in a list of Postal's deliveries.
@@ -101,9 +109,56 @@ fn told(event: &EventRow) -> Option<Value> {
 
 /// The body of a call about one event.
 pub fn body(event: &EventRow, facts: &Facts) -> Vec<u8> {
-    let mut payload = told(event).unwrap_or_else(|| json!({}));
-    payload["message"] = message(event, facts);
+    let payload = match event.kind {
+        EventKind::DomainChecked => domain(event),
+        EventKind::Bounced => bounced(event, facts),
+        _ => {
+            let mut payload = told(event).unwrap_or_else(|| json!({}));
+            payload["message"] = message(event, facts);
+            payload
+        }
+    };
     envelope(event_name(event.kind).unwrap_or_default(), event.at, payload, event.id)
+}
+
+/// Beside the mail that was delivered the report that came back, of which no message is kept.
+fn bounced(event: &EventRow, facts: &Facts) -> Value {
+    let original = message(event, facts);
+    let report = json!({
+        "id": event.id, "token": null, "direction": "incoming", "message_id": null,
+        "to": original["from"], "from": "", "subject": null, "timestamp": seconds(event.at),
+        "spam_status": "NotChecked", "tag": null,
+    });
+    json!({ "original_message": original, "bounce": report })
+}
+
+/// Postal judges by four records; we look at no MX and no return path of a sending domain.
+fn domain(event: &EventRow) -> Value {
+    let records = event.fields.get("records").and_then(Value::as_object);
+    let judged = |purpose: &str| {
+        let own = |(name, _): &(&String, &Value)| name.starts_with(purpose);
+        let states = records.into_iter().flatten().filter(own);
+        let states: Vec<&str> = states.filter_map(|(_, state)| state.as_str()).collect();
+        match states.iter().find(|state| **state != "right") {
+            None if states.is_empty() => (Value::Null, Value::Null),
+            None => ("OK".into(), Value::Null),
+            Some(&"missing") => ("Missing".into(), "the record is not there".into()),
+            Some(state) => ("Invalid".into(), format!("the record is {state}").into()),
+        }
+    };
+    let ((spf, spf_error), (dkim, dkim_error)) = (judged("spf "), judged("dkim "));
+    let organization = event.organization.to_string();
+    json!({
+        "server": { "uuid": organization, "name": organization, "permalink": organization,
+            "organization": organization },
+        "domain": event.fields.get("domain"),
+        "uuid": event.fields.get("domain"),
+        "dns_checked_at": seconds(event.at),
+        "spf_status": spf, "spf_error": spf_error,
+        "dkim_status": dkim, "dkim_error": dkim_error,
+        "mx_status": null, "mx_error": null,
+        "return_path_status": null, "return_path_error": null,
+    })
 }
 
 /// What a press of the test button sends.
@@ -171,6 +226,33 @@ mod tests {
         assert_eq!(payload["message"]["id"], 9);
         let uuid = body["uuid"].as_str().expect("one");
         assert_eq!((uuid.len(), &uuid[14..15]), (36, "8"));
+    }
+
+    #[test]
+    fn a_bounce_stands_beside_the_mail_that_it_is_about() {
+        let mut one = event(7, 1, EventKind::Bounced);
+        one.delivery = Some(DeliveryId(9));
+        let told: Value = serde_json::from_slice(&body(&one, &Facts::default())).expect("JSON");
+        assert_eq!(told["event"], "MessageBounced");
+        assert_eq!(told["payload"]["original_message"]["id"], 9);
+        assert_eq!(told["payload"]["bounce"]["direction"], "incoming");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_domain_is_told_by_postals_states() {
+        let mut one = event(7, 1, EventKind::DomainChecked);
+        one.fields = json!({ "domain": "a.test", "ready": false,
+            "records": { "spf a.test": "right", "dkim s._domainkey.a.test": "missing" } });
+        assert!(is_told(&one));
+        let told: Value = serde_json::from_slice(&body(&one, &Facts::default())).expect("JSON");
+        assert_eq!(
+            (&told["event"], &told["payload"]["domain"]),
+            (&json!("DomainDNSError"), &json!("a.test"))
+        );
+        assert_eq!(told["payload"]["spf_status"], "OK");
+        assert_eq!(told["payload"]["dkim_status"], "Missing");
+        one.fields["ready"] = json!(true);
+        assert!(!is_told(&one));
     }
 
     #[test]

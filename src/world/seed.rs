@@ -131,6 +131,8 @@ async fn make_keys(
             algorithm: key.algorithm.word().to_owned(),
             record: key.record,
             created_at: key.created_at,
+            // It stands in the simulated DNS before the daemon starts.
+            proved_at: Some(key.created_at),
         };
         store.add_dkim_key(&row).await?;
     }

@@ -129,7 +129,10 @@ fn status(found: &Found) -> Value {
     let mut attempts = found.events.iter().filter(|event| postal::is_attempt(event.kind));
     let state = found.delivery.state;
     json!({
-        "status": postal::status(state, found.delivery.tries),
+        "status": match found.events.iter().any(|event| event.kind == EventKind::Bounced) {
+            true => "Bounced",
+            false => postal::status(state, found.delivery.tries),
+        },
         "last_delivery_attempt": attempts.next_back().map(|event| postal::seconds(event.at)),
         "held": state == State::Held,
         "hold_expiry": (state == State::Held).then(|| postal::seconds(found.delivery.expires_at)),

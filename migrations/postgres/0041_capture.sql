@@ -1,0 +1,3 @@
+-- All mail of the organization ends here: it is kept for a while to be looked at, and sent nowhere.
+
+ALTER TABLE organizations ADD COLUMN capture BIGINT NOT NULL DEFAULT 0;

@@ -1,0 +1,101 @@
+//! Every kind of event whose cause a demo can be brought to comes out of it.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::PATIENCE;
+use crate::support::demo::Demo;
+
+/// The rest has causes that a demo does not come to within seconds, or tests of their own.
+const SEEN: [&str; 10] = [
+    "accepted",
+    "delivered",
+    "deferred",
+    "failed",
+    "expired",
+    "held",
+    "released",
+    "cancelled",
+    "suppressed",
+    "credential_used_first",
+];
+
+fn ask(demo: &Demo, method: &str, path: &str, body: &Value) -> Value {
+    let address = demo.fact("http").trim_start_matches("http://").trim_start_matches("https://");
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let mut stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Authorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        demo.fact("api_key"),
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("read");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 20"), "{method} {path}: {answer}");
+    serde_json::from_str(body).expect("JSON")
+}
+
+fn letter(demo: &Demo, to: &str) -> Value {
+    json!({"from": demo.fact("from"), "to": [to], "subject": "an event", "text": "hi"})
+}
+
+fn steer(demo: &Demo, action: &str, message: &Value) {
+    let order = json!({"action": action, "filter": {"message": message}, "reason": "a test"});
+    let steered = ask(demo, "POST", "/v1/deliveries/steer", &order);
+    assert_eq!(steered["changed"], 1, "{action}: {steered}");
+}
+
+fn seen(demo: &Demo) -> BTreeSet<String> {
+    let page = ask(demo, "GET", "/v1/events?limit=500", &Value::Null);
+    let events = page["items"].as_array().expect("events").iter();
+    events.map(|event| event["kind"].as_str().expect("a kind").to_owned()).collect()
+}
+
+#[test]
+fn the_demo_tells_of_everything_that_is_done_with_mail() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // A wait of five minutes for the next try is one of five seconds.
+    let demo = Demo::start_in(directory.path(), &["--speed", "60"]);
+    let accepting = |local: &str| format!("{local}@{}", demo.fact("accepting_domain"));
+    let greylisting = |local: &str| format!("{local}@{}", demo.fact("greylisting_domain"));
+    let send = |letter: &Value| ask(&demo, "POST", "/v1/messages", letter)["id"].clone();
+    let first = send(&letter(&demo, &accepting("bob")));
+    // The demo's own time, and before a host that greylists looks at a mail again.
+    let message = ask(&demo, "GET", &format!("/v1/messages/{first}"), &Value::Null);
+    let now = message["accepted_at"].as_i64().expect("a time");
+    let mut short = letter(&demo, &greylisting("short"));
+    short["expires_at"] = json!(now + 50_000_000);
+    send(&short);
+    send(&letter(&demo, demo.fact("refused_recipient")));
+    let mut later = letter(&demo, &accepting("later"));
+    later["scheduled_at"] = json!(now + 86_400_000_000_i64);
+    let (first, second) = (send(&later), send(&later));
+    steer(&demo, "hold", &first);
+    steer(&demo, "release", &first);
+    steer(&demo, "cancel", &second);
+    let address = accepting("never");
+    let entry = json!({"entries": [{"address": address}], "scope": "organization"});
+    ask(&demo, "POST", "/v1/suppressions", &entry);
+    send(&letter(&demo, &address));
+    let started = Instant::now();
+    let wanted: BTreeSet<String> = SEEN.map(str::to_owned).into();
+    loop {
+        let seen = seen(&demo);
+        let missing: Vec<_> = wanted.difference(&seen).collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE * 2, "not told: {missing:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(demo.stop(), "SIGTERM ends the demo with success");
+}
