@@ -72,12 +72,22 @@ fn hex(digit: u8) -> u8 {
 
 /// Text of a charset; one that is unknown or wrong is read as UTF-8, else as Windows-1252.
 pub fn text(octets: &[u8], charset: Option<&str>) -> String {
+    read(octets, charset, |encoding, octets| {
+        let (decoded, _, is_damaged) = encoding.decode(octets);
+        (decoded, is_damaged)
+    })
+}
+
+/// How octets are read by an encoding, and whether some could not be.
+type Reading = fn(&'static Encoding, &[u8]) -> (Cow<'_, str>, bool);
+
+fn read(octets: &[u8], charset: Option<&str>, reading: Reading) -> String {
     let named = charset.and_then(|label| Encoding::for_label(label.trim().as_bytes()));
     // Labels that browsers refuse to read, such as ISO-2022-KR, become one replacement character.
     let Some(named) = named.filter(|encoding| *encoding != REPLACEMENT) else {
         return unlabelled(octets);
     };
-    let (decoded, _, is_damaged) = named.decode(octets);
+    let (decoded, is_damaged) = reading(named, octets);
     if is_damaged { unlabelled(octets) } else { decoded.into_owned() }
 }
 
@@ -133,7 +143,8 @@ fn word(text: &str) -> Option<(String, usize)> {
     };
     let charset = charset.split('*').next();
     let length = 2 + charset_length(inner, after) + end + 2;
-    Some((self::text(&octets, charset), length))
+    // A word may be a later part of a value: U+FEFF at its beginning is a character of the text.
+    Some((read(&octets, charset, Encoding::decode_without_bom_handling), length))
 }
 
 /// What stands in `inner` in front of `after`, which is its tail.
@@ -267,6 +278,7 @@ mod tests {
         assert_eq!(words("=?utf-8?Q?Nicht_zustellbar=3A?= x"), "Nicht zustellbar: x");
         assert_eq!(words("=?iso-8859-1?Q?=FC?= =?utf-8?b?w6Q=?="), "üä");
         assert_eq!(words("=?ISO-2022-JP?B?GyRCJUYlOSVIGyhC?="), "テスト");
+        assert_eq!(words("=?utf-8?Q?a?= =?utf-8?Q?=EF=BB=BFb?="), "a\u{feff}b");
         assert_eq!(words("a =?broken b"), "a =?broken b");
     }
 
