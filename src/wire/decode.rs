@@ -79,7 +79,7 @@ pub fn text(octets: &[u8], charset: Option<&str>) -> String {
 }
 
 /// How octets are read by an encoding, and whether some could not be.
-type Reading = fn(&'static Encoding, &[u8]) -> (Cow<'_, str>, bool);
+type Reading = for<'a> fn(&'static Encoding, &'a [u8]) -> (Cow<'a, str>, bool);
 
 fn read(octets: &[u8], charset: Option<&str>, reading: Reading) -> String {
     let named = charset.and_then(|label| Encoding::for_label(label.trim().as_bytes()));
