@@ -165,6 +165,39 @@ describe.each(WAYS)("the first hour $way", ({ kind, viewport }) => {
     await page.getByText("sent", { exact: true }).waitFor({ timeout: 30_000 });
   });
 
+  test("a slow campaign is paused, goes on, and is cancelled, each after a question that says how many", async () => {
+    await hand.go("Campaigns");
+    await hand.press(page.getByRole("link", { name: "New campaign" }).first());
+    await hand.type(page.getByRole("textbox", { name: "Name", exact: true }), "December");
+    await hand.turn(page.getByRole("group", { name: "To lists" }).getByRole("checkbox", { name: "News" }));
+    await hand.type(field(/^Mails an hour at most/), "1");
+    await hand.press(button("Save"));
+    await page.getByRole("heading", { level: 1, name: "December" }).waitFor();
+    const ask = async (step: string, says: RegExp, state: string) => {
+      await hand.press(button(step));
+      await dialog().getByText(says).waitFor();
+      await hand.press(button(step, dialog()));
+      await page.getByText(state, { exact: true }).first().waitFor();
+    };
+    await ask("Launch", /It is sent to \d contacts/, "sending");
+    await ask("Pause", /wait until you resume/, "paused");
+    await ask("Resume", /goe?s? on/, "sending");
+    await ask("Cancel for good", /cannot be undone/, "cancelled");
+  });
+
+  test("a source is warmed up by a plan whose calendar is shown first", async () => {
+    await hand.go("Warm-ups");
+    await hand.press(button("Begin a warm-up").first());
+    await dialog().getByRole("img", { name: /days to the target/ }).waitFor();
+    await hand.type(field(/^Operators/, dialog()), "google");
+    await hand.press(button("Begin a warm-up", dialog()));
+    await hand.press(page.getByRole("link", { name: /→ google/ }));
+    await page.getByRole("img", { name: "Planned against sent" }).waitFor();
+    await hand.press(button("Pause"));
+    await hand.press(button("Pause", dialog()));
+    await page.getByText("paused", { exact: true }).waitFor();
+  });
+
   test("the mailbox that does not exist is suppressed from then on", async () => {
     await hand.go("Suppressions");
     await page.getByRole("cell", { name: /gone@goodmail.test/ }).waitFor();

@@ -45,8 +45,15 @@ class Keyboard extends Pointer {
   private async reach(what: Locator) {
     await what.waitFor({ timeout: PATIENCE_MS });
     for (let tab = 0; tab < TABS_MAX; tab += 1) {
-      if (await what.evaluate((element) => element === document.activeElement)) return;
-      await this.page.keyboard.press("Tab");
+      // Of several tabs one is in the order of Tab; arrows lead from it to the others.
+      const key = await what.evaluate((element) => {
+        const here = document.activeElement;
+        if (element === here) return null;
+        const isBeside = element.getAttribute("role") === "tab" && here?.parentElement === element.parentElement;
+        return isBeside ? "ArrowRight" : "Tab";
+      });
+      if (key === null) return;
+      await this.page.keyboard.press(key);
     }
     throw new Error(`${what} cannot be reached by Tab`);
   }

@@ -9,6 +9,7 @@ export interface Sample {
   template: number;
   campaign: number;
   webhook: number;
+  warmup: number;
 }
 
 const HTML = '<h1 style="color:#0b6b63">Hello</h1><p>Your order has left. <a href="https://shop.test/track">Track it</a>.</p>';
@@ -26,13 +27,14 @@ export async function fill(demo: Demo): Promise<Sample> {
   const campaign = await demo.call<{ id: number }>("POST", "/v1/campaigns", { name: "November", from: `news@${from.split("@")[1]}`, variants: [{ template: template.id }], settings: { audience: { lists: [list.id] } } });
   await demo.call("POST", `/v1/campaigns/${campaign.id}/step`, { step: "launch" });
   const webhook = await demo.call<{ webhook: { id: number } }>("POST", "/v1/webhooks", { name: "Shop", url: "https://shop.test/hook", kinds: ["delivered", "failed"] });
+  const warmups = await demo.asAdmin<{ items: { id: number }[] }>("POST", "/v1/warmups", { source: "news-1", operators: ["google", "yahoo"], target: 50_000 });
   const file = await upload(demo, "email;first name;city\nerin@goodmail.test;Erin;Köln\nfrank@goodmail.test;Frank;Bonn\n");
   await demo.call("POST", "/v1/suppressions", { entries: [{ address: `gone@${accepting_domain}` }], scope: "organization", note: "asked by phone" });
   const failed = await until(async () => {
     const page = await demo.call<{ items: { delivery: number; message: number }[] }>("GET", "/v1/messages?state=failed");
     return page.items[0];
   });
-  return { message: failed.message, delivery: failed.delivery, contact: contacts[0]?.id ?? 0, import: file.id, template: template.id, campaign: campaign.id, webhook: webhook.webhook.id };
+  return { message: failed.message, delivery: failed.delivery, contact: contacts[0]?.id ?? 0, import: file.id, template: template.id, campaign: campaign.id, webhook: webhook.webhook.id, warmup: warmups.items[0]?.id ?? 0 };
 }
 
 async function upload(demo: Demo, text: string): Promise<{ id: number }> {
@@ -53,7 +55,7 @@ export async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
 
 /** The address of a page of the router's list, with what it is about filled in. */
 export function addressOf(path: string, sample: Sample): string {
-  const ids: Record<string, number | string> = { messages: sample.message, deliveries: sample.delivery, contacts: sample.contact, imports: sample.import, templates: sample.template, webhooks: sample.webhook, domains: "shop.test", campaigns: sample.campaign };
+  const ids: Record<string, number | string> = { messages: sample.message, deliveries: sample.delivery, contacts: sample.contact, imports: sample.import, templates: sample.template, webhooks: sample.webhook, domains: "shop.test", campaigns: sample.campaign, warmups: sample.warmup };
   const kind = path.split("/")[1] ?? "";
   return path.replace(/\$(id|name)/, String(ids[kind] ?? ""));
 }

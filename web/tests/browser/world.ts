@@ -26,6 +26,8 @@ export interface Ready {
 }
 
 export class Demo {
+  private cookie?: string;
+
   private constructor(
     readonly ready: Ready,
     private readonly child: ChildProcess,
@@ -48,6 +50,19 @@ export class Demo {
   async call<T = unknown>(method: string, path: string, body?: unknown): Promise<T> {
     const headers = { authorization: `Bearer ${this.ready.api_key}`, ...(body === undefined ? {} : { "content-type": "application/json" }) };
     const answer = await fetch(`${this.ready.http}${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+    return (await answer.json()) as T;
+  }
+
+  /** A call as the administrator, whose browser asks from one of our own pages. */
+  async asAdmin<T = unknown>(method: string, path: string, body?: unknown): Promise<T> {
+    const { http, admin_email: email, admin_password: password } = this.ready;
+    const headers: Record<string, string> = { origin: http, "content-type": "application/json" };
+    if (this.cookie === undefined) {
+      const answer = await fetch(`${http}/v1/session`, { method: "POST", headers, body: JSON.stringify({ email, password }) });
+      this.cookie = answer.headers.get("set-cookie")?.split(";")[0] ?? "";
+    }
+    const answer = await fetch(`${http}${path}`, { method, headers: { ...headers, cookie: this.cookie }, body: body === undefined ? undefined : JSON.stringify(body) });
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
     return (await answer.json()) as T;
   }

@@ -8,6 +8,8 @@ import { Badge, PageHead, When } from "../../parts/basic";
 import { given, type Values } from "../../parts/form";
 import { type Column, List } from "../../parts/list";
 import { Maker } from "../../parts/maker";
+import { Tabs } from "../../parts/tabs";
+import { Returns } from "./returns";
 
 type Row = Schemas["DomainRow"];
 
@@ -48,7 +50,11 @@ export function Page() {
       <PageHead title={t("domains.title")} text={t("domains.text")}>
         {may("domains_write") && <Maker label={t("domains.add")} title={t("domains.add")} text={t("domains.add_text")} fields={[{ name: "name", label: t("domains.domain"), required: true, placeholder: "example.com" }, { name: "dkim", label: t("domains.with_keys"), kind: "check", value: true }]} button={t("domains.add")} done={t("domains.added")} submit={add} />}
       </PageHead>
-      <List name="domains" label={t("domains.title")} load={() => got(client.GET("/v1/domains"))} columns={columns} id={(row) => row.id} empty={{ title: t("domains.empty"), text: t("domains.empty_text") }} />
+      <Tabs label={t("domains.title")} tabs={[{ name: "domains", title: t("domains.title"), draw: () => <Domains columns={columns} /> }, { name: "returns", title: t("returns.title"), draw: () => <Returns /> }]} />
     </>
   );
+}
+
+function Domains({ columns }: { columns: Column<Row>[] }) {
+  return <List name="domains" label={t("domains.title")} load={() => got(client.GET("/v1/domains"))} columns={columns} id={(row) => row.id} empty={{ title: t("domains.empty"), text: t("domains.empty_text") }} />;
 }

@@ -1,0 +1,28 @@
+// Mail that came in: what it was taken for, and what became of it.
+import { Link } from "@tanstack/react-router";
+import { client, got, type Schemas } from "../../api/client";
+import { t, word } from "../../lib/text";
+import { Badge, PageHead, type Tone, When } from "../../parts/basic";
+import { type Column, List } from "../../parts/list";
+
+type Row = Schemas["InboundMailRow"];
+
+const RESULTS: Record<string, Tone> = { pass: "good", fail: "bad", none: "plain" };
+
+export function Page() {
+  const columns: Column<Row>[] = [
+    { title: t("messages.sender"), cell: (row) => <><span className="break">{row.sender || t("messages.null_sender")}</span><div className="sub">{row.peer} {row.ehlo}</div></>, text: (row) => row.sender },
+    { title: t("messages.recipient"), cell: (row) => <><span className="break">{row.recipient}</span><div className="sub">{row.subject}</div></>, text: (row) => row.recipient },
+    { title: t("inbound.kind"), cell: (row) => <Badge tone="info">{word("report_kind", row.kind)}</Badge>, text: (row) => row.kind },
+    { title: t("inbound.fate"), cell: (row) => <>{word("inbound_fate", row.fate)}<div className="sub">{row.text}</div></>, text: (row) => `${row.fate}: ${row.text}` },
+    { title: t("inbound.about"), cell: (row) => row.message ? <Link to="/messages/$id" params={{ id: String(row.message) }}>{t("home.message", { id: row.message })}</Link> : "", text: (row) => String(row.message ?? "") },
+    { title: "SPF · DKIM · DMARC", cell: (row) => <span className="row">{[row.spf, row.dkim, row.dmarc].map((one, at) => <Badge key={["spf", "dkim", "dmarc"][at]} tone={RESULTS[one] ?? "warn"}>{one}</Badge>)}</span>, text: (row) => [row.spf, row.dkim, row.dmarc].join(" ") },
+    { title: t("audit.when"), cell: (row) => <When at={row.at} />, text: (row) => new Date(row.at / 1000).toISOString() },
+  ];
+  return (
+    <>
+      <PageHead title={t("inbound.title")} text={t("inbound.text")} />
+      <List name="inbound" label={t("inbound.title")} load={(_, cursor) => got(client.GET("/v1/inbound", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} every={10_000} empty={{ title: t("inbound.empty"), text: t("inbound.empty_text") }} />
+    </>
+  );
+}
