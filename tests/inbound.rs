@@ -1,7 +1,7 @@
 //! Mail from outside: what comes back is known by its token, and nobody is relayed for.
 
 use postroad::config::Settings;
-use postroad::model::State;
+use postroad::model::{EventId, State};
 use serde_json::{Value, json};
 
 use crate::support::mx::FakeMx;
