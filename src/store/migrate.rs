@@ -43,6 +43,7 @@ migrations! {
     (11, "0011_imports"),
     (12, "0012_templates"),
     (13, "0013_pools"),
+    (14, "0014_complaints"),
     (20, "0020_returns"),
     (30, "0030_campaigns"),
     (31, "0031_readers"),

@@ -83,7 +83,7 @@ pub use tallies::{
 };
 pub use templates::{LayoutRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
-pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
+pub use warmups::{Complaint, DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
