@@ -13,7 +13,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::Shared;
 use super::adaptive::Facts;
 use super::forecast::{self, Forecast, Question, Standing};
 use super::governor::book::{Book, Lesson};
@@ -27,8 +26,6 @@ use crate::clock::Clock;
 use crate::model::*;
 use crate::store::{Learnt, LimitRow, SourceHour, Store, StoreError, WarmupRow};
 
-/// Between two looks, in wall time: the answer of a host slows the next connection down.
-pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Ids are taken in blocks; the half of one is far more than one look uses.
 const IDS: i64 = 20_000;
 const HOURS_KEPT: Duration = Duration::from_secs(90 * 86_400);
@@ -468,26 +465,5 @@ impl Controller {
         let mut state = self.0.state.lock().await;
         let thoughts = state.governor.pin(id, pinned)?;
         Ok(self.carry_out(&mut state, thoughts).await?)
-    }
-}
-
-/// Until the end of the daemon: what was learnt becomes limits, and who waited for them asks again.
-pub async fn run(shared: Arc<Shared>) {
-    // What lasts is told once.
-    let mut is_failing = false;
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        shared.controller.set_facts(shared.connection_facts()).await;
-        match shared.controller.look().await {
-            Ok(()) => is_failing = false,
-            Err(error) if !is_failing => {
-                is_failing = true;
-                tracing::warn!(%error, "what was learnt cannot be written now; tried again");
-            }
-            Err(_) => {}
-        }
-        if shared.controller.has_opened() {
-            shared.unpark_all();
-        }
     }
 }

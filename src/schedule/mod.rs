@@ -224,7 +224,7 @@ impl Schedule {
             polls: tokio::spawn(run_polls(shared.clone())),
             sweeps: tokio::spawn(run_sweeps(shared.clone())),
             settler: tokio::spawn(settler::run(shared.clone(), receiver)),
-            controller: tokio::spawn(controller::run(shared.clone())),
+            controller: tokio::spawn(lessons::run(shared.clone())),
             releases: tokio::spawn(run_releases(shared.clone())),
             budgets: tokio::spawn(run_budgets(shared.clone())),
         };
