@@ -162,6 +162,11 @@ pub const EVENTS: &[Declared] = &[
     ),
     is("source_red", "the checks of a source say that it must not send", SOURCE),
     is("source_green", "the checks of a source let it send", SOURCE),
+    is(
+        "alarm",
+        "a rule has acted in a way that a person should look at now",
+        &[field("text", "string", "what happened, in a sentence")],
+    ),
     will_be("limit_reached", "a limit stops mail"),
     will_be("campaign_state", "a campaign began, paused, ended"),
     is(

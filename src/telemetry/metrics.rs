@@ -103,6 +103,11 @@ declare_metrics! {
     AUTH_REFUSED: Counter, Count, "postroad_smtp_auth_refused_total",
         "AUTH commands that were refused.",
         "A jump: somebody guesses passwords, or an application has an old one.";
+    INBOUND: Counter, Count, "postroad_inbound_mails_total",
+        "Mails that came in on port 25, by kind (of report) and fate.", "";
+    INBOUND_REFUSED: Counter, Count, "postroad_inbound_recipients_refused_total",
+        "RCPT commands on port 25 for recipients that are not ours.",
+        "A jump: somebody tries addresses, or a return path is not known any more.";
     COMMANDS: Counter, Count, "postroad_smtp_commands_total",
         "SMTP commands that were answered.", "";
     COMMANDS_REFUSED: Counter, Count, "postroad_smtp_commands_refused_total",
