@@ -131,7 +131,7 @@ impl Store {
             Some(before) => before.0.saturating_sub(1),
             None => self.last_delivery().await?,
         };
-        let (lowest, mut range) = ((high - WALK_IDS_MAX).max(0), WALK_IDS_FIRST);
+        let (lowest, mut range) = ((high.saturating_sub(WALK_IDS_MAX)).max(0), WALK_IDS_FIRST);
         let mut views = Vec::new();
         while high > lowest && views.len() < limit as usize {
             let low = (high - range + 1).max(0);

@@ -50,7 +50,10 @@ const SEGMENT_BYTES: u64 = 1 << 20;
 const SESSIONS: usize = 8;
 
 /// Syncs that no promise stands on, each with its reason.
-const UNMISSED: [(&str, &str); 2] = [
+const UNMISSED: [(&str, &str); 3] = [
+    // Another sync of the data directory (SQLite's, for files of its own) follows before anything
+    // is acknowledged.
+    ("", "names made"),
     // A segment that comes back holds nothing that is owed, so the next sweep takes it again. That
     // its number is not given a second time is a promise of the spool, and its own story's.
     ("spool", "names removed"),
