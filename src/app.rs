@@ -191,17 +191,17 @@ impl App {
         let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let (feeder, feeding) = live.feeder(&store, &queue, &clock, &stopped);
+        let (feeder, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
         let used = (queue, audit, webhooks, feeder);
         let state = desk::api_state(&live, &store, used, &clock, reread);
         let mut watched = vec![
             ("the feed of webhooks", webhooks_task),
             ("the imports", importing),
-            ("the feeder of campaigns", feeding),
             ("the sandbox", sandbox_task),
             sources::watch(&live.checker, &stopped),
             inbound::upkeep(&live, &store, &clock, &stopped),
         ];
+        watched.extend(campaigning);
         watched.extend(desk::start_upkeep(&state, &stopped));
         let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
         watched.extend(serve_http(&live, router, socket, http, &mut addresses, &stopped)?);

@@ -23,6 +23,21 @@ fn the_benchmark_of_sending_gets_every_mail_accepted_both_ways() {
 }
 
 #[test]
+fn the_benchmark_of_imports_brings_in_every_contact_and_counts_them() {
+    let script = crate::sources::root().join("benches/import");
+    let done = Command::new("timeout")
+        .args(["--kill-after=10", "120"])
+        .arg(script)
+        .args(["--contacts", "3000", "--binary", env!("CARGO_BIN_EXE_postroad")])
+        .output()
+        .expect("the script can be run");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}\n{errors}");
+    assert!(said.contains("import of 3,000 contacts") && said.contains("median"), "{said}");
+}
+
+#[test]
 fn the_benchmark_of_searches_fills_a_ledger_and_asks_it() {
     let script = crate::sources::root().join("benches/search");
     let done = Command::new("timeout")

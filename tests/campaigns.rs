@@ -267,3 +267,46 @@ async fn a_test_mail_goes_the_whole_way_to_the_addresses_that_are_named() {
     let seen = desk.done("POST", &format!("/v1/campaigns/{id}/preview"), seen).await;
     assert_eq!(seen["subject"], "Hi Ann");
 }
+
+#[tokio::test]
+async fn the_rest_of_a_test_gets_the_variant_that_has_won() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    for number in 0..40 {
+        desk.contact(&format!("p{number}@d.test"), json!({})).await;
+    }
+    let by_hand = json!({"test": {"sample_percent": 50}});
+    let by_clock = json!({"test": {"sample_percent": 50, "decide_after": 3600, "otherwise": 1}});
+    for (settings, is_by_hand) in [(by_hand, true), (by_clock, false)] {
+        let before = desk.mx.mails().len();
+        let mut input = desk.input("<p>x</p>", settings);
+        let mut second = input["variants"][0].clone();
+        second["subject"] = json!("second");
+        input["variants"].as_array_mut().expect("variants").push(second);
+        let id = desk.done("POST", "/v1/campaigns", input).await["id"].as_i64().expect("an id");
+        desk.step(id, "launch").await;
+        let sampled = |shown: &Value| {
+            let sums = &shown["sums"];
+            sums["delivered"].as_u64() > Some(0) && sums["waiting"] == 0
+        };
+        let shown = desk.until_it(id, "sampled", sampled).await;
+        let rest = shown["sums"]["planned"].as_u64().expect("a count");
+        assert!((5..35).contains(&rest), "{shown}");
+        let subjects = |from: usize| -> usize {
+            let mails = desk.mx.mails().split_off(from);
+            let second = mails
+                .iter()
+                .filter(|mail| String::from_utf8_lossy(&mail.body).contains("Subject: second\r\n"));
+            second.count()
+        };
+        let sampled = desk.mx.mails().len();
+        assert!((1..sampled - before).contains(&subjects(before)), "both were tried");
+        if is_by_hand {
+            let path = format!("/v1/campaigns/{id}/winner");
+            desk.done("POST", &path, json!({"variant": 1})).await;
+        } else {
+            desk.relay.clock().advance(Duration::from_secs(3600));
+        }
+        desk.until(id, "sent").await;
+        assert_eq!(subjects(sampled) as u64, rest, "the rest got the second");
+    }
+}

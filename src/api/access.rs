@@ -21,6 +21,7 @@ use super::ApiState;
 use super::caller::{Caller, Peer, address_of, may_change};
 use super::problem::Problem;
 use crate::auth::people::Person;
+use crate::campaign::subscribe::Doorman;
 use crate::model::{OrganizationId, Permission, Scope, Timestamp};
 use crate::store::{AuditEntry, Store};
 
@@ -35,20 +36,27 @@ pub struct Shared {
     document: String,
     /// Streams of events that may be open at once.
     stream_places: Arc<Semaphore>,
+    /// Requests of readers that wait for the database.
+    public_places: Arc<Semaphore>,
+    doorman: Doorman,
     /// The first administrator is made once.
     setting_up: tokio::sync::Mutex<()>,
 }
 
 const STREAMS_MAX: usize = 100;
+const READERS_WAITING_MAX: usize = 4096;
 
 impl Shared {
     pub fn new(given: ApiState, document: String) -> Shared {
         let stream_places = Arc::new(Semaphore::new(STREAMS_MAX));
+        let public_places = Arc::new(Semaphore::new(READERS_WAITING_MAX));
         Shared {
             given,
             counted_at: Mutex::default(),
             document,
             stream_places,
+            public_places,
+            doorman: Doorman::default(),
             setting_up: tokio::sync::Mutex::default(),
         }
     }
@@ -245,6 +253,14 @@ impl<N> Call<N> {
 
     pub(super) fn counted_at(&self) -> &Mutex<Option<Timestamp>> {
         &self.shared.counted_at
+    }
+
+    pub(super) fn doorman(&self) -> &Doorman {
+        &self.shared.doorman
+    }
+
+    pub(super) fn public_places(&self) -> &Arc<Semaphore> {
+        &self.shared.public_places
     }
 
     pub(super) fn setting_up(&self) -> &tokio::sync::Mutex<()> {

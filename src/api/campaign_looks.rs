@@ -89,7 +89,7 @@ async fn launch_checks<N>(call: &Call<N>, row: &CampaignRow) -> Result<(u64, Vec
     let known = plan::Known {
         domains: &own_domains(call, organization).await?,
         keys: &call.store.dkim_keys().await?,
-        has_links: call.composer.as_ref().is_some_and(|composer| composer.has_links()),
+        has_links: call.composer.as_ref().is_some_and(|composer| composer.links().is_some()),
         audience,
         now,
     };

@@ -38,10 +38,13 @@ pub(super) async fn found<N>(call: &Call<N>, id: CampaignId) -> Result<CampaignR
     call.store.campaign(call.organization(), id).await?.ok_or_else(none)
 }
 
+pub(super) async fn sums(api: &ApiState, campaign: &CampaignRow) -> Result<plan::Sums, Problem> {
+    let (fed, states) = api.store.campaign_states(campaign.id).await?;
+    Ok(plan::sums(campaign, fed, &states))
+}
+
 async fn view(api: &ApiState, campaign: CampaignRow) -> Result<CampaignView, Problem> {
-    let fed = api.store.fed(campaign.id).await?;
-    let states = api.store.campaign_states(campaign.id).await?;
-    let sums = plan::sums(&campaign, fed, &states);
+    let sums = sums(api, &campaign).await?;
     Ok(CampaignView { campaign, sums })
 }
 

@@ -9,6 +9,7 @@ pub mod access;
 mod body;
 mod caller;
 pub mod campaign_looks;
+mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
 mod contact_fields;
@@ -36,6 +37,9 @@ mod organizations;
 pub mod pools;
 mod postal;
 mod problem;
+mod public;
+mod public_archive;
+mod public_lists;
 mod segments;
 mod send;
 mod serve;
@@ -303,6 +307,8 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaign_looks::preview))
         .routes(routes!(campaign_looks::look))
         .routes(routes!(campaign_looks::test))
+        .routes(routes!(campaign_reports::report))
+        .routes(routes!(campaign_reports::recipients))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 
@@ -311,6 +317,9 @@ pub fn router(state: ApiState) -> Router {
     let document = openapi::finish(document);
     router
         .merge(postal_routes())
+        .merge(public::routes())
+        .merge(public_archive::routes())
+        .merge(public_lists::routes())
         .fallback(|| async { nothing_here() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")

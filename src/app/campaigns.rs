@@ -5,11 +5,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::AppError;
+use super::{AppError, Live, Watched};
+use crate::campaign::feeder::Feeder;
 use crate::campaign::import::Imports;
+use crate::campaign::tally;
 use crate::clock::Clock;
 use crate::compose::{Composer, Links};
 use crate::config::Settings;
+use crate::queue::Queue;
 use crate::store::Store;
 use crate::token::Keys;
 
@@ -33,4 +36,21 @@ pub fn link(settings: &Settings, composer: &Composer, clock: &Clock) -> Result<(
     let keys = Keys::open(&settings.node.data_dir.join("token-keys"), clock.now())?;
     composer.link_to(Links::new(base, Arc::new(keys)));
     Ok(())
+}
+
+/// What moves campaigns on, and what counts their events.
+pub(super) fn feed(
+    live: &Arc<Live>,
+    store: &Store,
+    queue: &Queue,
+    clock: &Clock,
+    stop: &watch::Receiver<bool>,
+) -> (Feeder, [Watched; 2]) {
+    let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
+    let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
+    let feeding = tokio::spawn(feeder.clone().run(stop.clone()));
+    let counting = tokio::spawn(tally::run(store.clone(), clock.clone(), stop.clone()));
+    let tasks =
+        [("the feeder of campaigns", feeding), ("the count of campaigns' events", counting)];
+    (feeder, tasks)
 }

@@ -98,21 +98,6 @@ fn looker(settings: &Settings, sources: &Arc<Sources>, clock: &Clock) -> Option<
     })
 }
 
-impl Live {
-    pub(super) fn feeder(
-        &self,
-        store: &Store,
-        queue: &Queue,
-        clock: &Clock,
-        stopped: &watch::Receiver<bool>,
-    ) -> (Feeder, JoinHandle<()>) {
-        let (schedule, auth) = (self.schedule.clone(), self.auth.clone());
-        let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
-        let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
-        (feeder, feeding)
-    }
-}
-
 impl Known {
     pub(super) fn webhooks(
         &self,

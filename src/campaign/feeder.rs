@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::launch::{self, Cut};
+use super::winner::{self, Trial};
 use super::{Schema, Unlawful};
 use crate::auth::Auth;
 use crate::clock::Clock;
@@ -128,7 +129,10 @@ impl Feeder {
                 self.prepare(row, now).await?;
                 self.wake();
             }
-            CampaignState::Sending => self.feed(row, now).await?,
+            CampaignState::Sending => {
+                let decided = self.decide(row, now).await?;
+                self.feed(row, decided, now).await?;
+            }
             CampaignState::Cancelled => {
                 self.0.store.cancel_campaign(row.id, now).await?;
             }
@@ -174,16 +178,55 @@ impl Feeder {
         Ok(())
     }
 
-    async fn feed(&self, row: &CampaignRow, now: Timestamp) -> Result<(), FeedError> {
-        let mut open = self.open(row.id).await?;
+    /// The winner of a test, when it is known or its time has come.
+    async fn decide(&self, row: &CampaignRow, now: Timestamp) -> Result<Option<u64>, FeedError> {
+        let Some(test) = &row.settings.test else { return Ok(Some(0)) };
+        let is_due = |seconds: u64| {
+            row.launched_at.is_some_and(|at| at + Duration::from_secs(seconds) <= now)
+        };
+        if row.winner.is_some() || !test.decide_after.is_some_and(is_due) || row.trouble.is_some() {
+            return Ok(row.winner);
+        }
+        let variants = row.content.variants.len();
+        let mut trials = vec![Trial { delivered: 0, clicked: 0 }; variants];
+        let place = |variant: u64| usize::try_from(variant).ok().filter(|at| *at < variants);
+        for tally in self.0.store.tallies(row.id).await? {
+            if let (Some(at), true) = (place(tally.variant), tally.kind == "delivered") {
+                trials[at].delivered += tally.count;
+            }
+        }
+        for readers in self.0.store.campaign_readers(row.id).await? {
+            if let Some(at) = place(readers.variant) {
+                trials[at].clicked = readers.clicked;
+            }
+        }
+        let won = winner::winner(&trials, test.delivered_min).map(|at| at as u64);
+        let variant = won.or(test.otherwise);
+        let trouble = match variant {
+            Some(_) => None,
+            None => Some("no variant is clearly better: choose a winner".to_owned()),
+        };
+        tracing::info!(campaign = %row.id, ?won, ?variant, "a test was decided");
+        let change = CampaignChange::Winner { id: row.id, variant, trouble };
+        self.0.store.change_campaign(change).await?;
+        Ok(variant)
+    }
+
+    async fn feed(
+        &self,
+        row: &CampaignRow,
+        winner: Option<u64>,
+        now: Timestamp,
+    ) -> Result<(), FeedError> {
+        let mut open = self.0.store.campaign_open(row.id).await?;
         let is_late = row.settings.deadline.is_some_and(|deadline| deadline <= now);
         let closed = row.settings.window.as_ref().and_then(|w| launch::closed_until(w, now));
         let may_feed = !is_late && closed.is_none();
-        let decided = row.winner.is_some() || row.settings.test.is_none();
         while may_feed && open < OPEN_MAX {
-            let next = self.0.store.next_slice(row.id, self.0.clock.now(), decided).await?;
+            let next =
+                self.0.store.next_slice(row.id, self.0.clock.now(), winner.is_some()).await?;
             let Some(slice) = next else { break };
-            open += self.feed_slice(row, slice).await?;
+            open += self.feed_slice(row, winner, slice).await?;
         }
         let (waiting, rest) = self.0.store.unfed(row.id).await?;
         if open == 0 && (is_late || waiting + rest == 0) {
@@ -192,15 +235,14 @@ impl Feeder {
         Ok(())
     }
 
-    async fn open(&self, id: CampaignId) -> Result<u64, FeedError> {
-        let states = self.0.store.campaign_states(id).await?;
-        let open = states.iter().filter(|(state, _)| !state.is_final());
-        Ok(open.map(|(_, count)| count).sum())
-    }
-
     /// Returns how many deliveries it became.
-    async fn feed_slice(&self, row: &CampaignRow, slice: SliceRow) -> Result<u64, FeedError> {
-        let variant = slice.variant.or(row.winner).unwrap_or(0);
+    async fn feed_slice(
+        &self,
+        row: &CampaignRow,
+        winner: Option<u64>,
+        slice: SliceRow,
+    ) -> Result<u64, FeedError> {
+        let variant = slice.variant.or(winner).unwrap_or(0);
         let place = usize::try_from(variant).unwrap_or(0);
         let content = &row.content;
         let sender = ReversePath::parse(&content.from)
@@ -386,6 +428,7 @@ mod tests {
         let mut person = limit_of(CampaignId(7), (5, 60, "by hand", None));
         (person.origin, person.id) = (Origin::Admin, LimitId(1));
         let mut known = vec![LimitRow { limit: person, name: None, created_at: now }];
+        let mut ids = 100..;
         for (state, values) in [
             (CampaignState::Sending, vec![50]),
             (CampaignState::Paused, vec![50, 0]),
@@ -394,7 +437,7 @@ mod tests {
             let active = [campaign(7, state)];
             let (put, gone) = limit_changes(&active, &known, now);
             known.retain(|row| !gone.contains(&row.limit.id));
-            for (row, id) in put.into_iter().zip(100..) {
+            for (row, id) in put.into_iter().zip(ids.by_ref()) {
                 known.push(LimitRow { limit: Limit { id: LimitId(id), ..row.limit }, ..row });
             }
             assert_eq!(known[0].limit.origin, Origin::Admin);

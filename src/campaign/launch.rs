@@ -228,8 +228,9 @@ mod tests {
 
     #[test]
     fn a_sample_of_a_test_goes_first_and_the_rest_waits() {
-        let settings =
-            CampaignSettings { test: Some(AbTest { sample_percent: 20 }), ..Default::default() };
+        let test =
+            AbTest { sample_percent: 20, decide_after: None, delivered_min: 100, otherwise: None };
+        let settings = CampaignSettings { test: Some(test), ..Default::default() };
         let slices = cut(&settings, 2);
         let of = |variant| -> usize {
             let own = slices.iter().filter(|one| one.variant == variant);

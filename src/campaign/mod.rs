@@ -10,9 +10,16 @@ pub mod feeder; // audiences become deliveries, slice by slice
 pub mod fields; // making fields, giving them columns
 pub mod import; // files of contacts
 pub mod launch; // who is written to, in which order
+pub mod leave; // whoever wants no more
 pub mod plan; // what is lawful, checks, sums
+pub mod reader; // people and machines
+pub mod report; // what became of a campaign
 pub mod segment; // an expression becomes a filter
+pub mod subscribe; // whoever wants mail of a public list
+pub mod tally; // events are counted
 pub mod templates; // templates with an organization's fields
+
+mod winner; // of an A/B test
 
 use crate::model::*;
 use crate::store::{ListRow, Result, Store, TagRow};

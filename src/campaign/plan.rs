@@ -90,6 +90,9 @@ pub fn check_settings(
         (Some(test), _) if !(1..=100).contains(&test.sample_percent) => {
             Err(Unlawful::of("settings.test.sample_percent", "is 1 to 100"))
         }
+        (Some(test), _) if test.otherwise.is_some_and(|one| one >= variants as u64) => {
+            Err(Unlawful::of("settings.test.otherwise", "there is no such variant"))
+        }
         _ => Ok(()),
     }
 }

@@ -6,6 +6,7 @@
 //!             no terminal as it was; a command says what to do when the daemon is not there.
 //! Knows not:  rows, sockets of mail, how anything is decided.
 
+mod campaign;
 mod check;
 mod classify;
 mod client;
@@ -75,6 +76,9 @@ enum Command {
     /// Which sources carry which mail.
     #[command(subcommand)]
     Pool(pool::Pool),
+    /// Mail to many, launched and steered.
+    #[command(subcommand)]
+    Campaign(campaign::Campaign),
     /// People who sign in.
     #[command(subcommand)]
     User(user::User),
@@ -201,6 +205,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Source(source) => source::run(source, load()?),
         Command::Pool(pool) => pool::run(pool, load()?),
+        Command::Campaign(campaign) => campaign::run(campaign, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
         Command::Limit(limit) => limit::run(limit, load()?),
@@ -260,7 +265,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 85] = [
+    const VERBS: [(&str, &[&str]); 95] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -303,6 +308,16 @@ mod tests {
         ("pool take", &["pools_remove_member"]),
         ("pool remove", &["pools_remove"]),
         ("pool rule", &["pools_rules", "pools_put_rule", "pools_remove_rule"]),
+        ("campaign list", &["campaigns_list"]),
+        ("campaign show", &["campaigns_show"]),
+        ("campaign check", &["campaigns_look"]),
+        ("campaign launch", &["campaigns_step"]),
+        ("campaign schedule", &["campaigns_step"]),
+        ("campaign unschedule", &["campaigns_step"]),
+        ("campaign pause", &["campaigns_step"]),
+        ("campaign resume", &["campaigns_step"]),
+        ("campaign cancel", &["campaigns_step"]),
+        ("campaign report", &["campaigns_report"]),
         ("warmup plans", &["warmups_plans"]),
         ("warmup start", &["warmups_start"]),
         ("warmup list", &["warmups_list"]),

@@ -37,6 +37,51 @@ impl Links {
         &self.base
     }
 
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whose mail a pixel was in.
+    pub fn opened(&self, token: &str) -> Option<Claim> {
+        self.keys.read_link(Use::Open, token).ok().map(|(claim, ..)| claim)
+    }
+
+    /// Whose mail a link was in, which link it was, and where it leads.
+    pub fn clicked(&self, token: &str) -> Option<(Claim, u8, String)> {
+        self.keys.read_link(Use::Click, token).ok()
+    }
+
+    /// Whose mail it was that somebody wants no more of.
+    pub fn leaving(&self, token: &str, now: Timestamp) -> Option<Claim> {
+        self.keys.read(Use::Unsubscribe, token, now).ok()
+    }
+
+    /// What the owner of a mailbox follows to say yes to a list, until then.
+    pub fn confirmation(
+        &self,
+        organization: OrganizationId,
+        contact: ContactId,
+        list: ListId,
+        ends: Timestamp,
+    ) -> String {
+        let words = format!("{organization} {contact} {list} {}", ends.seconds());
+        let nobody = Claim { message: MessageId(0), delivery: DeliveryId(0) };
+        format!("{}/y/{}", self.base, self.keys.link(Use::Confirm, nobody, 0, &words))
+    }
+
+    /// To whose list who has said yes.
+    pub fn confirmed(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Option<(OrganizationId, ContactId, ListId)> {
+        let (_, _, words) = self.keys.read_link(Use::Confirm, token).ok()?;
+        let numbers: Vec<i64> = words.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
+        let [organization, contact, list, ends] = numbers[..] else { return None };
+        let is_good = now <= Timestamp::from_seconds(ends);
+        is_good.then_some((OrganizationId(organization), ContactId(contact), ListId(list)))
+    }
+
     pub fn person(&self, claim: Claim, at: Timestamp) -> Person {
         let token = self.keys.token(Use::Unsubscribe, claim, at + LINKS_LIVE);
         Person {

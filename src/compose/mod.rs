@@ -12,6 +12,7 @@ mod pool; // the threads that sign
 mod recipe; // a campaign's mail, made for one contact
 pub mod returns; // what it carries to be known again
 pub mod template; // what a person wrote, rendered for one contact
+mod track; // links that tell of readers
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -176,8 +177,8 @@ impl Composer {
         Ok(Some(Job { mail: body.clone(), keys, at, marketing }))
     }
 
-    pub fn has_links(&self) -> bool {
-        self.0.links.get().is_some()
+    pub fn links(&self) -> Option<&Links> {
+        self.0.links.get()
     }
 
     /// Where links in mails of campaigns lead; the first call wins.

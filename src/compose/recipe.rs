@@ -19,6 +19,7 @@ use super::{ComposeError, Composer, values};
 use crate::contacts::{self, Contact};
 use crate::model::*;
 use crate::store::{ClaimedDelivery, RecipeRow, Store};
+use crate::token::Claim;
 
 /// Revisions made ready: a campaign has few that are still sent.
 const READY_MAX: u64 = 256;
@@ -90,7 +91,13 @@ impl Composer {
             None => self.pinned(&recipe, &ready, (revision, variant), delivery, links),
         };
         let rendered = ready.template.render(&pin.values);
-        let rendered = rendered.map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
+        let mut rendered =
+            rendered.map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
+        if let Some(links) = links {
+            let claim = Claim { message: delivery.message.id, delivery: delivery.id };
+            let html = std::mem::take(&mut rendered.html);
+            rendered.html = links.tracked(html, claim, recipe.settings.tracking);
+        }
         let bytes = assembled(&ready, &rendered, &recipe, &pin, delivery, links);
         let mail = self.signed(&delivery.message, bytes).await?;
         let pin = serde_json::to_string(&pin);
@@ -106,7 +113,7 @@ impl Composer {
         links: Option<&Links>,
     ) -> Pin {
         let at = self.0.clock.wall();
-        let claim = crate::token::Claim { message: delivery.message.id, delivery: delivery.id };
+        let claim = Claim { message: delivery.message.id, delivery: delivery.id };
         let person = links.map(|links| links.person(claim, at)).unwrap_or_default();
         let contact = recipe.contact.as_ref().map(|row| Contact {
             tags: recipe.tags.clone(),
@@ -203,7 +210,7 @@ fn assembled(
         ("Feedback-ID", format!("c{campaign}:o{organization}:campaign:{from_domain}")),
     ];
     if let Some(links) = links {
-        let claim = crate::token::Claim { message: delivery.message.id, delivery: id };
+        let claim = Claim { message: delivery.message.id, delivery: id };
         let person = links.person(claim, pin.at);
         more.push(("List-Unsubscribe", format!("<{}>", person.unsubscribe_url)));
         more.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));

@@ -107,6 +107,8 @@ impl Returns {
         let prefix = match of {
             Use::ReturnPath => BOUNCE,
             Use::Unsubscribe => UNSUBSCRIBE,
+            // They stand in links alone.
+            Use::Open | Use::Click | Use::Confirm => return None,
         };
         Address::parse(&format!("{prefix}{token}@{domain}")).ok()
     }

@@ -233,7 +233,7 @@ settings! {
         /// Recipients in one transaction; more are sent in several.
         recipients_per_transaction_max: usize = 100, Count, Restart, 1..=10_000;
         /// How long an unused connection is kept.
-        idle_wait: Duration = Duration::from_secs(10), Time, Restart, Duration::ZERO..=HOUR;
+        idle_wait: Duration = Duration::from_secs(2), Time, Restart, Duration::ZERO..=HOUR;
         /// How long connecting may take.
         connect_wait: Duration = Duration::from_secs(30), Time, Restart, SECOND..=minutes(10);
         /// How long the greeting may take.

@@ -91,6 +91,15 @@ const ATTEMPT: &[Field] = &[
     field("dialogue", "string", "where the dialogue of an attempt that failed is kept"),
 ];
 
+/// What a reader's program says of itself.
+const READER: &[Field] = &[
+    field("agent", "string", "what the program calls itself"),
+    field("address", "string", "where it asked from"),
+    field("method", "string", "GET or HEAD"),
+    field("place", "integer", "which link of the mail, from 0"),
+    field("link", "string", "where the link leads"),
+];
+
 pub const EVENTS: &[Declared] = &[
     is(
         "accepted",
@@ -131,11 +140,14 @@ pub const EVENTS: &[Declared] = &[
     is(
         "unsubscribed",
         "the recipient wants no more mail of the stream",
-        &[field("by", "string", "one_click, page, mail or feedback")],
+        &[
+            field("by", "string", "one_click, page, preferences, mail or feedback"),
+            field("reason", "string", "in the recipient's words, if any"),
+        ],
     ),
     will_be("queued", "a delivery waits for its first attempt"),
-    will_be("opened", "the mail was opened"),
-    will_be("clicked", "a link of the mail was followed"),
+    is("opened", "the pixel of a mail was asked for, by whomever", READER),
+    is("clicked", "a link of a mail was followed, by whomever", READER),
     will_be("inbound_received", "a mail came in for one of our domains"),
     is(
         "domain_checked",

@@ -195,7 +195,9 @@ impl Inner {
         match self.returns.read(local) {
             Some((Use::ReturnPath, claim)) => Ok(Target::Bounce(claim)),
             Some((Use::Unsubscribe, claim)) => Ok(Target::Unsubscribe(claim)),
-            None => Err(Refusal::new(550, Enhanced(5, 1, 1), "there is no such address here")),
+            Some((Use::Open | Use::Click | Use::Confirm, _)) | None => {
+                Err(Refusal::new(550, Enhanced(5, 1, 1), "there is no such address here"))
+            }
         }
     }
 

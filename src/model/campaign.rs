@@ -115,6 +115,8 @@ pub struct CampaignSettings {
     /// start; contacts without a time zone are taken to live here.
     pub local_time: Option<String>,
     pub tracking: CampaignTracking,
+    /// Anybody may read it on the public pages, once it is launched.
+    pub archive: bool,
     pub test: Option<AbTest>,
 }
 
@@ -183,6 +185,20 @@ pub struct AbTest {
     /// Of the audience, in percent.
     #[schema(minimum = 1, maximum = 100)]
     pub sample_percent: u8,
+    /// So many seconds after the launch the variant wins in which clearly more people clicked;
+    /// empty: a person chooses.
+    #[serde(default)]
+    pub decide_after: Option<u64>,
+    /// Mails of each variant that must be delivered by then.
+    #[serde(default = "delivered_min")]
+    pub delivered_min: u64,
+    /// The variant that is taken when nobody wins, from 0; empty: the rest waits for a person.
+    #[serde(default)]
+    pub otherwise: Option<u64>,
+}
+
+const fn delivered_min() -> u64 {
+    100
 }
 
 /// The mail that a host may have seen, so that another attempt sends the same.

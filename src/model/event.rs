@@ -16,6 +16,10 @@ words! {
         Released = "released",
         Cancelled = "cancelled",
         Suppressed = "suppressed",
+        /// A reader's program has asked for the pixel of a mail.
+        Opened = "opened",
+        /// Somebody or something has followed a link of a mail.
+        Clicked = "clicked",
         /// A look at a sending domain's records found something else than the one before.
         DomainChecked = "domain_checked",
         CredentialUsedFirst = "credential_used_first",

@@ -27,8 +27,9 @@ pub struct Append {
 pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const BATCH_APPENDS_MAX: usize = 256;
 /// Where several callers come at once, waiting this long for more of them shares the price of a
-/// write and a sync. It is a fifth of what a client may wait for its `250` in the usual case.
-const LINGER: Duration = Duration::from_micros(800);
+/// write and a sync. Longer made the batches no larger: under load they grow by themselves while
+/// the one before is synced.
+const LINGER: Duration = Duration::from_micros(200);
 /// So many that more would make none of them cheaper.
 const LINGER_APPENDS: usize = 32;
 

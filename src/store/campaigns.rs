@@ -62,6 +62,7 @@ pub struct SliceRow {
 #[derive(Clone, Debug)]
 pub struct RecipeRow {
     pub campaign: CampaignId,
+    pub organization: OrganizationId,
     pub state: CampaignState,
     pub revision: u64,
     pub settings: CampaignSettings,
@@ -200,11 +201,16 @@ pub static UNFED: Statement = Statement::new(
      FROM campaign_slices AS s WHERE s.campaign = $1 AND NOT EXISTS (SELECT 1 \
        FROM campaign_fed AS f WHERE f.campaign = s.campaign AND f.slice = s.slice)",
 );
-pub static FED: Statement = Statement::new(
-    "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM campaign_fed WHERE campaign = $1",
+/// In one statement, so that all of it tells of the same moment.
+pub static CAMPAIGN_STATES: Statement = Statement::new(
+    "SELECT '', CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM campaign_fed WHERE campaign = $1 \
+     UNION ALL SELECT state, COUNT(*) FROM deliveries WHERE campaign = $1 GROUP BY state",
 );
-pub static CAMPAIGN_STATES: Statement =
-    Statement::new("SELECT state, COUNT(*) FROM deliveries WHERE campaign = $1 GROUP BY state");
+/// Never more than the feeder lets wait, however large the campaign.
+pub static CAMPAIGN_OPEN: Statement = Statement::new(
+    "SELECT COUNT(*) FROM deliveries \
+     WHERE campaign = $1 AND state IN ('waiting', 'leased', 'held')",
+);
 pub static CAMPAIGN_DELIVERIES: Statement = Statement::new(
     "SELECT id FROM deliveries WHERE campaign = $1 AND state = $2 AND id > $3 \
      ORDER BY id LIMIT $4",
@@ -225,7 +231,7 @@ pub static RECIPE: Statement = Statement::new(concat!(
      (SELECT string_agg(CAST(m.list AS TEXT) || ' ' || m.status, ',') FROM memberships AS m \
        WHERE m.contact = d.contact), \
      (SELECT string_agg(g.name, '\n') FROM contact_tags AS t JOIN tags AS g ON g.id = t.tag \
-       WHERE t.contact = d.contact) \
+       WHERE t.contact = d.contact), k.organization \
      FROM deliveries AS d JOIN campaigns AS k ON k.id = d.campaign \
      JOIN campaign_fed AS s ON s.message = d.message \
      LEFT JOIN contacts AS c ON c.id = d.contact AND c.organization = d.organization \
@@ -252,8 +258,8 @@ pub static ALL: &[&Statement] = &[
     &BEGIN_CAMPAIGN,
     &NEXT_SLICE,
     &UNFED,
-    &FED,
     &CAMPAIGN_STATES,
+    &CAMPAIGN_OPEN,
     &CAMPAIGN_DELIVERIES,
     &CAMPAIGN_DUE_LATER,
     &EMAILS,
@@ -357,15 +363,22 @@ impl Store {
         Ok((row.unsigned(0)?, row.unsigned(1)?))
     }
 
-    pub async fn fed(&self, id: CampaignId) -> Result<u64> {
-        self.database().fetch_one(&FED, vec![id.0.into()]).await?.unsigned(0)
+    /// How many contacts have been fed, and how many of its deliveries are in which state.
+    pub async fn campaign_states(&self, id: CampaignId) -> Result<(u64, Vec<(State, u64)>)> {
+        let (mut fed, mut states) = (0, Vec::new());
+        for row in self.read(&CAMPAIGN_STATES, vec![id.0.into()]).await? {
+            let count = row.unsigned(1)?;
+            match row.text(0)?.as_str() {
+                "" => fed = count,
+                state => states.push((state.parse().map_err(StoreError::broken_row)?, count)),
+            }
+        }
+        Ok((fed, states))
     }
 
-    /// How many of its deliveries are in which state.
-    pub async fn campaign_states(&self, id: CampaignId) -> Result<Vec<(State, u64)>> {
-        collect(self.read(&CAMPAIGN_STATES, vec![id.0.into()]).await?, |row| {
-            Ok((row.parsed(0)?, row.unsigned(1)?))
-        })
+    /// How many of its deliveries are still owed.
+    pub async fn campaign_open(&self, id: CampaignId) -> Result<u64> {
+        self.database().fetch_one(&CAMPAIGN_OPEN, vec![id.0.into()]).await?.unsigned(0)
     }
 
     /// Cancels what is open of a campaign. Returns how many rows were changed.
@@ -449,6 +462,7 @@ fn recipe(row: &Row) -> Result<RecipeRow> {
     let tags = row.maybe_text(at + 7)?.unwrap_or_default();
     Ok(RecipeRow {
         campaign: CampaignId(row.int(at)?),
+        organization: OrganizationId(row.int(at + 8)?),
         state: row.parsed(at + 1)?,
         revision: row.unsigned(at + 2)?,
         settings: from_json(&row.text(at + 3)?)?,

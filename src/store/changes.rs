@@ -26,6 +26,7 @@ use super::returns::{self, ReturnChange};
 use super::rows::DkimKeyRow;
 use super::sources::{self, SourceChange};
 use super::suppressions::{self, SuppressionChange};
+use super::tallies::{self, Tally, Tracked};
 use super::templates::{self, TemplateChange};
 use super::transaction::Events;
 use super::warmups;
@@ -86,6 +87,9 @@ pub enum Change {
     },
     Webhook(Box<WebhookChange>),
     Campaign(CampaignChange),
+    Tracked(Vec<Tracked>),
+    /// What was counted up to which event, and what is to be counted as well.
+    Tally(i64, Box<Tally>),
     /// Statements that belong together.
     Rows(Vec<RowWrite>),
     /// With the event that tells of it, which is recorded when anything was changed.
@@ -255,20 +259,24 @@ async fn write(
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at, events).await,
         Change::ForgetSourceHours { before } => warmups::forget_hours(connection, *before).await,
-        Change::FreeOwnLeases => {
-            let values = vec![own.0.into(), own.1.into()];
-            rows(connection.execute(&FREE_OWN_LEASES, values).await?)
-        }
+        Change::FreeOwnLeases => free_own_leases(connection, own).await,
         Change::Contacts(change) => contact_definitions::write(connection, change).await,
         Change::Import(change) => imports::write(connection, change, own.0).await,
         Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
         Change::Campaign(change) => campaigns::write(connection, change).await,
+        Change::Tracked(tracked) => tallies::write_tracked(connection, tracked, events).await,
+        Change::Tally(from, tally) => tallies::write_tally(connection, *from, tally).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
         Change::Told(writes, event) => told(connection, writes, event, events).await,
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
+}
+
+async fn free_own_leases(connection: &mut Connection, own: (i64, i64)) -> Result<i64> {
+    let values = vec![own.0.into(), own.1.into()];
+    rows(connection.execute(&FREE_OWN_LEASES, values).await?)
 }
 
 async fn add_dkim_key(connection: &mut Connection, key: &DkimKeyRow) -> Result<i64> {

@@ -15,11 +15,11 @@ use super::error::Result;
 
 /// Pages at which the writer checkpoints at its next commit, whatever else happened. By
 /// then this task has copied nearly all of them, and the log begins anew.
-pub const LOG_PAGES_MAX: u32 = 24_000;
+pub const LOG_PAGES_MAX: u32 = 48_000;
 /// About how much the log grows between two checkpoints, in octets.
 const LOG_GROWTH: usize = 16 * 1024 * 1024;
 /// What a commit adds besides its rows: pages of the trees it passes.
-const COMMIT_GROWTH: usize = 24 * 1024;
+const COMMIT_GROWTH: usize = 12 * 1024;
 /// How many octets of log one octet of rows makes.
 const ROW_GROWTH: usize = 3;
 const DEADLINE: Duration = Duration::from_secs(60);

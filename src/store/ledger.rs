@@ -96,6 +96,7 @@ pub const MOVE_COLUMNS: &[Column] = &[
     int("answer_not_seen"),
     int("delay_reported"),
     text("pin"),
+    int("delivered_at"),
 ];
 
 /// Guarded by state and tries. No text means that the text and blame stay as they are; what was
@@ -111,6 +112,7 @@ pub static MOVE: Statement = Statement::with_rows(
        CASE WHEN r.answer_not_seen = 1 THEN 1 ELSE deliveries.answer_not_seen END, \
      delay_reported = CASE WHEN r.delay_reported = 1 THEN 1 ELSE deliveries.delay_reported END, \
      pin = COALESCE(r.pin, deliveries.pin), \
+     delivered_at = COALESCE(r.delivered_at, deliveries.delivered_at), \
      lease_node = NULL, lease_epoch = NULL, lease_until = NULL \
      FROM {rows} AS r \
      WHERE deliveries.id = r.id AND deliveries.state = r.was AND deliveries.tries = r.tries_were",

@@ -46,6 +46,7 @@ migrations! {
     (14, "0014_complaints"),
     (20, "0020_returns"),
     (30, "0030_campaigns"),
+    (31, "0031_readers"),
     (40, "0040_postal"),
     (41, "0041_capture"),
     (42, "0042_domains"),

@@ -42,6 +42,7 @@ mod search; // the message log
 mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
 mod suppressions; // addresses that are not written to
+mod tallies; // what became of campaigns
 mod templates; // templates and layouts
 mod tenants; // changes to organizations, streams, credentials
 mod transaction; // read, plan, write, commit
@@ -75,6 +76,10 @@ pub use sources::{SourceChange, SourceGiven, SourceTables};
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
+};
+pub use tallies::{
+    CountedEvent, CountedOf, DeferredRow, LinkRow, ReaderCounts, Reading, RecipientRow, Tally,
+    TallyKey, TallyRow, Tracked, Uncounted,
 };
 pub use templates::{LayoutRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
@@ -376,6 +381,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
     all.extend(domain_checks::ALL);
+    all.extend(tallies::ALL);
     all.extend(templates::ALL);
     all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);

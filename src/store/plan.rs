@@ -52,6 +52,7 @@ struct Change {
     answer_not_seen: bool,
     delay_reported: bool,
     pin: Option<String>,
+    delivered_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -211,6 +212,7 @@ impl Plan {
         change.answer_not_seen |= settle.answer_not_seen;
         change.delay_reported |= settle.delay_reported;
         change.pin = settle.pin.clone().or(change.pin.take());
+        change.delivered_at = (state == State::Delivered).then_some(settle.at);
         let subject = Subject::of(standing, settle.delivery);
         if let Some(kind) = event_of(settle.step) {
             self.record(kind, settle.at, &subject, &settle.fields);
@@ -451,7 +453,8 @@ fn put_move(moves: &mut Rows, id: DeliveryId, standing: &Standing, change: &Chan
         .maybe_text(change.blame.map(Blame::word))
         .flag(change.answer_not_seen)
         .flag(change.delay_reported)
-        .maybe_text(change.pin.as_deref());
+        .maybe_text(change.pin.as_deref())
+        .maybe_int(change.delivered_at.map(|at| at.0));
 }
 
 /// The state and step that `next` is asked for, in the light of where claims live.

@@ -43,9 +43,6 @@ const ACCEPT_BYTES_MAX: usize = 1024 * 1024;
 const SETTLEMENTS_MAX: usize = 1000;
 /// Nobody waits for a settlement, so it waits for company, or for an accept that commits anyway.
 const SETTLE_LINGER: Duration = Duration::from_millis(25);
-/// Several clients at once: more will come in a moment, and one commit serves all of them.
-const ACCEPT_LINGER: Duration = Duration::from_millis(1);
-const ACCEPTS_FEW: usize = 2;
 const TRANSACTION_DEADLINE: Duration = Duration::from_secs(6);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
@@ -85,8 +82,6 @@ struct Inbox {
     linger: Pin<Box<Sleep>>,
     /// Taken from `controls` while changes were gathered, and next in turn.
     control_aside: Option<Control>,
-    /// How many accepts the batch before held.
-    accepts_last: usize,
     control_was_last: bool,
 }
 
@@ -133,7 +128,6 @@ pub fn start(
             lingering: Vec::new(),
             linger: Box::pin(sleep(Duration::ZERO)),
             control_aside: None,
-            accepts_last: 0,
             control_was_last: false,
         },
     };
@@ -168,12 +162,11 @@ impl Inbox {
                     self.bulk_waits = false;
                 }
                 Some((job, reply)) = self.accepts.recv() => {
-                    return Some(Work::Batch(self.gather(Job::Accept(job, reply)).await));
+                    return Some(Work::Batch(self.gather(Job::Accept(job, reply))));
                 }
                 () = &mut self.linger, if is_lingering => {
                     let mut batch = Vec::new();
                     self.add_settles(&mut batch);
-                    self.accepts_last = 0;
                     return Some(Work::Batch(batch));
                 }
                 Some((group, reply)) = self.settles.recv(), if !is_lingering => {
@@ -202,13 +195,10 @@ impl Inbox {
         self.bulks.close();
     }
 
-    /// The accepts that wait, and the settlements with them: the commit is paid for, and most pages
-    /// that a settlement touches are written anyway.
-    async fn gather(&mut self, first: Job) -> Vec<Job> {
-        let is_busy = self.accepts_last > ACCEPTS_FEW;
-        if is_busy && self.accepts.len() < self.accepts_last {
-            sleep(ACCEPT_LINGER).await;
-        }
+    /// The accepts that wait (under load many came while the batch before was written), and the
+    /// settlements with them: the commit is paid for, and most pages that a settlement touches are
+    /// written anyway.
+    fn gather(&mut self, first: Job) -> Vec<Job> {
         let (mut rows, mut bytes) = first.weight();
         let mut batch = vec![first];
         while rows < ACCEPT_ROWS_MAX && bytes < ACCEPT_BYTES_MAX {
@@ -219,7 +209,6 @@ impl Inbox {
             bytes += more_bytes;
             batch.push(job);
         }
-        self.accepts_last = batch.len();
         self.add_settles(&mut batch);
         batch
     }

@@ -10,6 +10,7 @@
 
 pub(crate) mod base32;
 mod keys;
+mod link; // links that hold where they lead
 
 pub use keys::{KeyError, Keys};
 
@@ -20,6 +21,12 @@ use crate::model::{DeliveryId, MessageId, Timestamp};
 pub enum Use {
     ReturnPath,
     Unsubscribe,
+    /// The pixel of a mail.
+    Open,
+    /// A link of a mail.
+    Click,
+    /// The owner of a mailbox says yes.
+    Confirm,
 }
 
 impl Use {
@@ -27,6 +34,9 @@ impl Use {
         match self {
             Use::ReturnPath => 1,
             Use::Unsubscribe => 2,
+            Use::Open => 3,
+            Use::Click => 4,
+            Use::Confirm => 5,
         }
     }
 }

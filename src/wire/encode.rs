@@ -146,7 +146,10 @@ mod tests {
         }
 
         #[test]
-        fn any_subject_comes_back_from_its_field(text in "[^\\x00-\\x1f\\x7f-\\x9f]{1,200}") {
+        fn any_subject_comes_back_from_its_field(
+            // A byte order mark at the beginning of a word is none of its letters.
+            text in "[^\\x00-\\x1f\\x7f-\\x9f\\u{feff}]{1,200}",
+        ) {
             let encoded = unstructured(&text);
             let shown = encoded.replace("\r\n", "");
             if !shown.starts_with("=?") {

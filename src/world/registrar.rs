@@ -1,4 +1,5 @@
-//! Publishes the DKIM keys, and the proof of ownership, of the demo's own domain, as its owner would at his DNS provider.
+//! Publishes the DKIM keys of the demo's own domain, and the proof that it is his, as its owner
+//! would at his DNS provider.
 //!
 //! Owns:       the key records beneath that domain in the simulated DNS.
 //! Promises:   a key that is made while the demo runs is published within a second or so.

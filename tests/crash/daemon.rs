@@ -74,6 +74,11 @@ impl Daemon {
         Some(Daemon { address, location, data_dir, settings, log, child, _place })
     }
 
+    /// Where the operator asks.
+    pub fn socket(&self) -> PathBuf {
+        self.settings.with_file_name("control.sock")
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
         command.arg("--config").arg(&self.settings).args(arguments).stdin(Stdio::null());
@@ -266,7 +271,7 @@ fn settings_text(
          dkim_dir = \"{place}/dkim-keys\"\ncontrol_socket = \"{place}/control.sock\"\n\
          [spool]\nsegment_bytes = \"1 MiB\"\nfree_bytes_min = \"1 MiB\"\n\
          [smtp]\nsubmission = [\"{address}\"]\nsubmissions = []\n\
-         [http]\nlisten = []\n\
+         [http]\nlisten = []\npublic_url = \"https://post.test\"\n\
          [delivery]\nallowed_networks = [\"127.0.0.0/8\"]\nidle_wait = \"1 s\"\n\
          [retry]\nwait_first = \"1 s\"\nwait_max = \"2 s\"\n\
          [[trusted]]\nnetwork = \"127.0.0.0/8\"\ncredential = \"{CREDENTIAL}\"\n\

@@ -19,6 +19,7 @@
 //! 3. `power_cut::survey(&trace, …)` with a check over the rebuilt directory.
 
 mod budget_story;
+mod campaign_story;
 mod daemon;
 mod daemon_story;
 mod disk;

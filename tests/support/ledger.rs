@@ -261,10 +261,12 @@ fn number_after(text: &[u8], words: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// The message's id: in our Received field, or in a report's Message-ID.
+/// The message's id: in our Received field, or in a report's Message-ID. Mail of the first campaign
+/// names its delivery instead.
 fn message_of(mail: &[u8]) -> Option<i64> {
     let header = header_of(mail);
     let id = number_after(header, "SMTP id ").or_else(|| number_after(header, "<report."));
+    let id = id.or_else(|| number_after(header, "Message-ID: <1."));
     id.map(u64::cast_signed)
 }
 

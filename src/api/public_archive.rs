@@ -1,0 +1,119 @@
+//! Campaigns that anybody may read again, and their feed.
+//!
+//! Owns:       `/a/ORGANIZATION` and what lies below it.
+//! Promises:   only campaigns whose settings say so are shown, once they were launched, as somebody
+//!             without any values gets them; nothing in them runs.
+//! Knows not:  who has got them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+
+use super::access::{Call, Shared, needs};
+use super::campaigns::ready;
+use super::extract::Path;
+use super::problem::Problem;
+use super::public::{escaped, links, not_ours, page, trouble};
+use crate::campaign::templates;
+use crate::compose::template::Rendered;
+use crate::model::*;
+use crate::store::CampaignRow;
+use crate::wire::date;
+
+type Anybody = Call<needs::Anybody>;
+
+const SHOWN_MAX: u32 = 50;
+/// Images and styles are shown; nothing runs, nothing is sent.
+const POLICY: &str = "default-src 'none'; img-src https: http:; style-src 'unsafe-inline'; sandbox \
+    allow-popups";
+
+pub(super) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/a/{organization}", get(list))
+        .route("/a/{organization}/feed.xml", get(feed))
+        .route("/a/{organization}/{campaign}", get(show))
+}
+
+fn is_shown(row: &CampaignRow) -> bool {
+    row.settings.archive && row.launched_at.is_some()
+}
+
+async fn shown(call: &Anybody, organization: OrganizationId) -> Result<Vec<CampaignRow>, Problem> {
+    let mut rows = call.store.campaigns(organization, CampaignId(0), SHOWN_MAX).await?;
+    rows.retain(is_shown);
+    Ok(rows)
+}
+
+/// As whoever the template knows nothing about.
+async fn rendered(call: &Anybody, row: &CampaignRow) -> Result<Rendered, Problem> {
+    let fields = call.store.fields(row.organization).await?;
+    let place = row.winner.and_then(|winner| usize::try_from(winner).ok()).unwrap_or(0);
+    let none = || Problem::not_found("there is no such mail");
+    let variant = row.content.variants.get(place).ok_or_else(none)?;
+    let template = ready(variant, &fields).await?;
+    let mut nobody = templates::nobody();
+    nobody.email.clear();
+    let rendering =
+        tokio::task::spawn_blocking(move || template.render(&templates::preview_values(&nobody)));
+    Ok(rendering.await.map_err(Problem::ours)??)
+}
+
+async fn list(call: Anybody, Path(organization): Path<OrganizationId>) -> Response {
+    let Ok(rows) = shown(&call, organization).await else { return trouble() };
+    if rows.is_empty() {
+        return not_ours();
+    }
+    let mut body = String::from("<ul>");
+    for row in &rows {
+        let day = row.launched_at.map_or_else(String::new, date::rfc5322);
+        body.push_str(&format!(
+            "<li><a href=\"{}/{}\">{}</a> <small>{day}</small></li>",
+            row.organization,
+            row.id,
+            escaped(&row.name)
+        ));
+    }
+    body.push_str("</ul>");
+    page("Archive", &body).into_response()
+}
+
+async fn show(
+    call: Anybody,
+    Path((organization, id)): Path<(OrganizationId, CampaignId)>,
+) -> Response {
+    let found = match call.store.campaign(organization, id).await {
+        Ok(found) => found.filter(is_shown),
+        Err(_) => return trouble(),
+    };
+    let Some(row) = found else { return not_ours() };
+    // What cannot be made without values has no page.
+    let Ok(rendered) = rendered(&call, &row).await else { return not_ours() };
+    let policy = HeaderValue::from_static(POLICY);
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(rendered.html)).into_response()
+}
+
+async fn feed(call: Anybody, Path(organization): Path<OrganizationId>) -> Response {
+    let Ok(rows) = shown(&call, organization).await else { return trouble() };
+    let Some(links) = links(&call).filter(|_| !rows.is_empty()) else { return not_ours() };
+    let base = format!("{}/a/{organization}", links.base());
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><rss version=\"2.0\"><channel>\
+         <title>Archive</title><link>{0}</link><description>Mail sent</description>",
+        escaped(&base)
+    );
+    for row in &rows {
+        let url = escaped(&format!("{base}/{}", row.id));
+        let day = row.launched_at.map_or_else(String::new, date::rfc5322);
+        xml.push_str(&format!(
+            "<item><title>{}</title><link>{url}</link><guid>{url}</guid>\
+             <pubDate>{day}</pubDate></item>",
+            escaped(&row.name)
+        ));
+    }
+    xml.push_str("</channel></rss>");
+    let kind = HeaderValue::from_static("application/rss+xml; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], xml).into_response()
+}

@@ -1,0 +1,244 @@
+//! Events of campaigns become counts, links and readers.
+//!
+//! Owns:       what is counted by what, and the task that counts.
+//! Promises:   each event is counted once; what people did is told from what machines did before
+//!             it is counted.
+//! Knows not:  reports, HTTP, SQL.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::reader::{self, Reader};
+use crate::clock::Clock;
+use crate::model::*;
+use crate::store::{
+    CountedEvent, CountedOf, Reading, Store, StoreError, Tally, TallyKey, Uncounted,
+};
+
+/// Of all mail, campaigns' or not.
+const EVENTS_MAX: u32 = 5000;
+/// So long is waited for what may come beside: links that are followed together.
+const LAG: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_secs(2);
+const TARGET_BYTES_MAX: usize = 200;
+const HOUR: i64 = 3_600_000_000;
+
+/// Runs until `stop` turns true.
+pub async fn run(store: Store, clock: Clock, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        match count(&store, clock.now()).await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "events of campaigns are counted later");
+            }
+        }
+        tokio::select! {
+            () = clock.sleep(TICK) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// True when there may be more.
+async fn count(store: &Store, now: Timestamp) -> Result<bool, StoreError> {
+    let Uncounted { from, upto, count, mut events } = store.events_to_count(EVENTS_MAX).await?;
+    let ripe = events.iter().position(|event| event.at > now - LAG).unwrap_or(events.len());
+    // What comes behind is looked at for what was beside, and counted the next time.
+    let behind = events.split_off(ripe);
+    let upto = behind.first().map_or(upto, |first| first.id.0 - 1);
+    if upto <= from {
+        return Ok(false);
+    }
+    let tally = Tally { upto, ..tally(&events, &behind) };
+    store.count_events(from, tally).await?;
+    Ok(count >= u64::from(EVENTS_MAX) && behind.is_empty())
+}
+
+/// What these events add. Pure.
+pub fn tally(events: &[CountedEvent], behind: &[CountedEvent]) -> Tally {
+    let bursts = Bursts::of(events.iter().chain(behind));
+    let mut counts: BTreeMap<TallyKey, u64> = BTreeMap::new();
+    let mut clicks: BTreeMap<(CampaignId, i64, i64, String), u64> = BTreeMap::new();
+    let mut readings: BTreeMap<(CampaignId, DeliveryId), Reading> = BTreeMap::new();
+    for event in events {
+        let of = &event.of;
+        let reader = reader_of(event, of, &bursts);
+        *counts.entry(key(event, of, reader)).or_default() += 1;
+        if reader == Some(Reader::Person) {
+            note(event, of, &mut clicks, &mut readings);
+        }
+    }
+    Tally {
+        upto: 0,
+        counts: counts.into_iter().collect(),
+        clicks: clicks
+            .into_iter()
+            .map(|((campaign, variant, place, target), count)| {
+                (campaign, variant, place, target, count)
+            })
+            .collect(),
+        readings: readings.into_values().collect(),
+    }
+}
+
+fn text<'a>(event: &'a CountedEvent, name: &str) -> &'a str {
+    event.fields.get(name).and_then(|value| value.as_str()).unwrap_or_default()
+}
+
+fn place(event: &CountedEvent) -> i64 {
+    event.fields.get("place").and_then(serde_json::Value::as_i64).unwrap_or(0)
+}
+
+fn is_click(event: &CountedEvent) -> bool {
+    event.kind == EventKind::Clicked.word()
+}
+
+fn reader_of(event: &CountedEvent, of: &CountedOf, bursts: &Bursts) -> Option<Reader> {
+    if !is_click(event) && event.kind != EventKind::Opened.word() {
+        return None;
+    }
+    Some(reader::judge(&reader::Request {
+        is_click: is_click(event),
+        is_head: text(event, "method") == "HEAD",
+        agent: text(event, "agent"),
+        since_delivery: of.delivered_at.map(|at| event.at.since(at)),
+        links_beside: bursts.beside(event, of),
+    }))
+}
+
+/// Clicks of each delivery, in the order of time.
+struct Bursts(HashMap<DeliveryId, Vec<(Timestamp, i64)>>);
+
+impl Bursts {
+    fn of<'a>(events: impl Iterator<Item = &'a CountedEvent>) -> Bursts {
+        let mut clicks: HashMap<DeliveryId, Vec<(Timestamp, i64)>> = HashMap::new();
+        for event in events.filter(|event| is_click(event)) {
+            clicks.entry(event.of.delivery).or_default().push((event.at, place(event)));
+        }
+        Bursts(clicks)
+    }
+
+    /// Other links of the same mail that were followed at about the same time.
+    fn beside(&self, event: &CountedEvent, of: &CountedOf) -> usize {
+        let own = place(event);
+        let Some(clicks) = self.0.get(&of.delivery) else { return 0 };
+        let near = |at: Timestamp| {
+            at.since(event.at) <= reader::BURST && event.at.since(at) <= reader::BURST
+        };
+        let others: HashSet<i64> = clicks
+            .iter()
+            .filter(|(at, place)| *place != own && near(*at))
+            .map(|(_, place)| *place)
+            .collect();
+        others.len()
+    }
+}
+
+fn key(event: &CountedEvent, of: &CountedOf, reader: Option<Reader>) -> TallyKey {
+    let detail = match reader {
+        Some(reader) => reader.word().to_owned(),
+        None => text(event, "class").to_owned(),
+    };
+    TallyKey {
+        campaign: of.campaign,
+        variant: of.variant,
+        hour: event.at.0.div_euclid(HOUR),
+        kind: event.kind.clone(),
+        detail,
+        operator: of.operator,
+        source: text(event, "source").to_owned(),
+    }
+}
+
+fn note(
+    event: &CountedEvent,
+    of: &CountedOf,
+    clicks: &mut BTreeMap<(CampaignId, i64, i64, String), u64>,
+    readings: &mut BTreeMap<(CampaignId, DeliveryId), Reading>,
+) {
+    let reading = readings.entry((of.campaign, of.delivery)).or_insert(Reading {
+        campaign: of.campaign,
+        delivery: of.delivery,
+        organization: of.organization,
+        variant: of.variant,
+        contact: of.contact,
+        opened_at: None,
+        clicked_at: None,
+    });
+    if !is_click(event) {
+        reading.opened_at.get_or_insert(event.at);
+        return;
+    }
+    reading.clicked_at.get_or_insert(event.at);
+    let target = text(event, "link").split(['?', '#']).next().unwrap_or_default();
+    let target = target[..target.floor_char_boundary(TARGET_BYTES_MAX)].to_owned();
+    *clicks.entry((of.campaign, of.variant, place(event), target)).or_default() += 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0 Safari/537.36";
+
+    fn event(
+        id: i64,
+        seconds: i64,
+        kind: &str,
+        delivery: i64,
+        fields: serde_json::Value,
+    ) -> CountedEvent {
+        CountedEvent {
+            id: EventId(id),
+            at: Timestamp::from_seconds(seconds),
+            kind: kind.to_owned(),
+            fields,
+            of: CountedOf {
+                delivery: DeliveryId(delivery),
+                organization: OrganizationId::FIRST,
+                campaign: CampaignId(7),
+                contact: Some(ContactId(delivery)),
+                variant: 0,
+                operator: 3,
+                delivered_at: Some(Timestamp::from_seconds(100)),
+            },
+        }
+    }
+
+    fn click(id: i64, seconds: i64, delivery: i64, place: i64) -> CountedEvent {
+        let fields = json!({"agent": CHROME, "method": "GET", "place": place,
+            "link": format!("https://shop.test/{place}?who={delivery}")});
+        event(id, seconds, "clicked", delivery, fields)
+    }
+
+    #[test]
+    fn what_people_did_is_counted_apart_from_what_machines_did() {
+        let events = [
+            event(1, 100, "delivered", 1, json!({"source": "first"})),
+            event(2, 101, "deferred", 2, json!({"source": "first", "class": "greylisted"})),
+            event(3, 200, "opened", 1, json!({"agent": CHROME, "method": "GET"})),
+            click(4, 210, 1, 0),
+            click(5, 300, 2, 0),
+            click(6, 301, 2, 1),
+        ];
+        // The third link of the same mail comes only after the ripe part.
+        let tally = tally(&events, &[click(8, 302, 2, 2)]);
+        let of = |kind: &str, detail: &str| -> u64 {
+            let counts = tally.counts.iter();
+            let own = counts.filter(|(key, _)| key.kind == kind && key.detail == detail);
+            own.map(|(_, count)| count).sum()
+        };
+        assert_eq!((of("delivered", ""), of("deferred", "greylisted")), (1, 1));
+        assert_eq!((of("opened", "person"), of("clicked", "person")), (1, 1));
+        assert_eq!(of("clicked", "robot"), 2);
+        assert_eq!(tally.counts.len(), 5);
+        assert_eq!(tally.clicks, [(CampaignId(7), 0, 0, "https://shop.test/0".to_owned(), 1)]);
+        assert_eq!(tally.readings.len(), 1);
+        assert_eq!(tally.readings[0].contact, Some(ContactId(1)));
+        assert_eq!(tally.readings[0].clicked_at, Some(Timestamp::from_seconds(210)));
+    }
+}

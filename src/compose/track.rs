@@ -1,0 +1,125 @@
+//! Links and a pixel that tell of a reader, put into a mail just before it is sent.
+//!
+//! Owns:       which links are rewritten.
+//! Promises:   a link leads on to where it led, without anything being looked up; links of ours,
+//!             to addresses and within the mail stay as they are.
+//! Knows not:  who follows them.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use lol_html::{HtmlRewriter, Settings, element};
+
+use super::links::Links;
+use crate::model::*;
+use crate::token::{Claim, Use};
+
+/// Of one mail; further ones are left as they are.
+const LINKS_MAX: u8 = 250;
+/// A link that is longer would be cut by some readers once it is wrapped.
+const TARGET_BYTES_MAX: usize = 1500;
+
+impl Links {
+    /// The HTML with its links led through us, and with the pixel, as far as it is wanted. What
+    /// cannot be read stays as it is.
+    pub fn tracked(&self, html: String, claim: Claim, wanted: CampaignTracking) -> String {
+        let html = match wanted.clicks {
+            true => self.with_clicks(&html, claim).unwrap_or(html),
+            false => html,
+        };
+        if !wanted.opens {
+            return html;
+        }
+        let token = self.keys().link(Use::Open, claim, 0, "");
+        let pixel = format!(
+            "<img src=\"{}/o/{token}.gif\" width=\"1\" height=\"1\" alt=\"\" \
+             style=\"display:block;border:0\">",
+            self.base()
+        );
+        let end = html.to_ascii_lowercase().rfind("</body");
+        let mut html = html;
+        html.insert_str(end.unwrap_or(html.len()), &pixel);
+        html
+    }
+
+    fn with_clicks(&self, html: &str, claim: Claim) -> Option<String> {
+        let next = Rc::new(Cell::new(0u8));
+        let own = format!("{}/", self.base());
+        let handler = element!("a[href], area[href]", |element| {
+            let Some(target) = element.get_attribute("href") else { return Ok(()) };
+            let target = unescaped(&target);
+            let scheme = target.split(':').next().unwrap_or_default().to_ascii_lowercase();
+            let is_web = matches!(scheme.as_str(), "http" | "https");
+            let is_ours = target.starts_with(&own);
+            if !is_web || is_ours || target.len() > TARGET_BYTES_MAX || next.get() >= LINKS_MAX {
+                return Ok(());
+            }
+            let token = self.keys().link(Use::Click, claim, next.get(), &target);
+            next.set(next.get() + 1);
+            element.set_attribute("href", &format!("{own}c/{token}"))?;
+            Ok(())
+        });
+        let mut output = Vec::with_capacity(html.len() * 2);
+        let settings = Settings::new().append_element_content_handler(handler);
+        let mut rewriter =
+            HtmlRewriter::new(settings, |octets: &[u8]| output.extend_from_slice(octets));
+        rewriter.write(html.as_bytes()).ok()?;
+        rewriter.end().ok()?;
+        String::from_utf8(output).ok()
+    }
+}
+
+/// What stands in an attribute is escaped: `&amp;` between the parts of a query.
+fn unescaped(value: &str) -> String {
+    let mut text = value.to_owned();
+    for (escaped, plain) in
+        [("&quot;", "\""), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
+    {
+        text = text.replace(escaped, plain);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::Keys;
+    use std::sync::Arc;
+
+    const CLAIM: Claim = Claim { message: MessageId(7), delivery: DeliveryId(8) };
+    const HTML: &str = "<html><body><a href=\"https://shop.test/?a=1&amp;b=2\">x</a>\
+        <a href=\"mailto:a@b.test\">m</a><a href=\"#top\">t</a>\
+        <a href=\"https://post.test/u/token\">leave</a></body></html>";
+
+    fn links() -> Links {
+        Links::new("https://post.test/", Arc::new(Keys::standing(1)))
+    }
+
+    fn tracked(opens: bool, clicks: bool) -> String {
+        links().tracked(HTML.to_owned(), CLAIM, CampaignTracking { opens, clicks })
+    }
+
+    #[test]
+    fn a_link_leads_through_us_to_where_it_led() {
+        let html = tracked(false, true);
+        let (_, rest) = html.split_once("https://post.test/c/").expect("a tracked link");
+        let (token, _) = rest.split_once('"').expect("its end");
+        let target = links().clicked(token).expect("signed");
+        assert_eq!(target, (CLAIM, 0, "https://shop.test/?a=1&b=2".to_owned()));
+        assert_eq!(html.matches("/c/").count(), 1, "{html}");
+        for kept in ["mailto:a@b.test", "#top", "https://post.test/u/token"] {
+            assert!(html.contains(&format!("href=\"{kept}\"")), "{html}");
+        }
+    }
+
+    #[test]
+    fn the_pixel_stands_before_the_end_and_only_where_it_is_wanted() {
+        assert_eq!(tracked(false, false), HTML);
+        let html = tracked(true, false);
+        assert!(html.ends_with("border:0\"></body></html>"), "{html}");
+        let (_, rest) = html.split_once("https://post.test/o/").expect("a pixel");
+        let (token, _) = rest.split_once(".gif").expect("its end");
+        assert_eq!(links().opened(token), Some(CLAIM));
+        assert_eq!(links().clicked(token), None, "a pixel leads nowhere");
+    }
+}

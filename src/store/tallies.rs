@@ -1,0 +1,432 @@
+//! What became of campaigns: events counted, links, readers.
+//!
+//! Owns:       the tables `campaign_tallies`, `campaign_links`, `campaign_readers` and
+//!             `campaign_counted`; events of readers.
+//! Promises:   counts and the place up to which they count commit together, so that a crash counts
+//!             nothing twice and leaves nothing out.
+//! Knows not:  who is a person; it is told.
+
+use crate::model::*;
+
+use super::changes::Change;
+use super::database::{Connection, Row};
+use super::dialect::{Column, Rows, Statement, int, text};
+use super::error::{Result, StoreError};
+use super::transaction::Events;
+use super::{Store, collect};
+
+/// A reader's request, on its way to be an event.
+#[derive(Clone, Debug)]
+pub struct Tracked {
+    pub message: MessageId,
+    pub delivery: DeliveryId,
+    /// `Opened` or `Clicked`.
+    pub kind: EventKind,
+    pub fields: serde_json::Value,
+    pub at: Timestamp,
+}
+
+/// What comes behind the last event that is counted.
+#[derive(Clone, Debug)]
+pub struct Uncounted {
+    pub from: i64,
+    pub upto: i64,
+    /// Events between the two, those of other mail among them.
+    pub count: u64,
+    pub events: Vec<CountedEvent>,
+}
+
+/// An event of a campaign, with what it is counted by.
+#[derive(Clone, Debug)]
+pub struct CountedEvent {
+    pub id: EventId,
+    pub at: Timestamp,
+    pub kind: String,
+    pub fields: serde_json::Value,
+    pub of: CountedOf,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct CountedOf {
+    pub delivery: DeliveryId,
+    pub organization: OrganizationId,
+    pub campaign: CampaignId,
+    pub contact: Option<ContactId>,
+    pub variant: i64,
+    pub operator: i64,
+    pub delivered_at: Option<Timestamp>,
+}
+
+/// What a tally is counted by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TallyKey {
+    pub campaign: CampaignId,
+    pub variant: i64,
+    pub hour: i64,
+    pub kind: String,
+    pub detail: String,
+    pub operator: i64,
+    pub source: String,
+}
+
+/// A person was at a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub campaign: CampaignId,
+    pub delivery: DeliveryId,
+    pub organization: OrganizationId,
+    pub variant: i64,
+    pub contact: Option<ContactId>,
+    pub opened_at: Option<Timestamp>,
+    pub clicked_at: Option<Timestamp>,
+}
+
+/// What a run of events adds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The last event that it counts.
+    pub upto: i64,
+    pub counts: Vec<(TallyKey, u64)>,
+    /// Campaign, variant, place, target.
+    pub clicks: Vec<(CampaignId, i64, i64, String, u64)>,
+    pub readings: Vec<Reading>,
+}
+
+pub static COUNTED: Statement = Statement::new("SELECT event FROM campaign_counted WHERE id = 1");
+/// The last event of those that come next, and how many they are.
+pub static SPAN: Statement = Statement::new(
+    "SELECT COALESCE(MAX(id), $1), COUNT(*) FROM \
+     (SELECT id FROM events WHERE id > $1 ORDER BY id LIMIT $2) AS span",
+);
+/// In this order of tables the walk follows the events; those of other mail cost a look each.
+pub static EVENTS_TO_COUNT: Statement = Statement::new(
+    "SELECT e.id, e.at, e.kind, e.fields, d.id, d.organization, d.campaign, d.contact, \
+     COALESCE(f.variant, 0), COALESCE(s.operator, 0), d.delivered_at \
+     FROM events AS e CROSS JOIN deliveries AS d \
+     LEFT JOIN campaign_fed AS f ON f.message = d.message \
+     LEFT JOIN sites AS s ON s.id = d.site \
+     WHERE e.id > $1 AND e.id <= $2 AND d.id = e.delivery AND d.campaign IS NOT NULL \
+     ORDER BY e.id",
+);
+pub static INSERT_TRACKED: Statement = Statement::new(
+    "INSERT INTO events (id, at, kind, organization, message, delivery, fields) \
+     SELECT $1, $2, $3, organization, message, id, $4 FROM deliveries \
+     WHERE id = $5 AND message = $6",
+);
+pub static SET_COUNTED: Statement =
+    Statement::new("UPDATE campaign_counted SET event = $2 WHERE id = 1 AND event = $1");
+const TALLY_COLUMNS: &[Column] = &[
+    int("campaign"),
+    int("variant"),
+    int("hour"),
+    text("kind"),
+    text("detail"),
+    int("operator"),
+    text("source"),
+    int("count"),
+];
+pub static ADD_TALLIES: Statement = Statement::with_rows(
+    TALLY_COLUMNS,
+    "INSERT INTO campaign_tallies (campaign, variant, hour, kind, detail, operator, source, count) \
+     SELECT campaign, variant, hour, kind, detail, operator, source, count FROM {rows} AS r \
+     WHERE true ON CONFLICT (campaign, variant, hour, kind, detail, operator, source) \
+     DO UPDATE SET count = campaign_tallies.count + excluded.count",
+);
+const LINK_COLUMNS: &[Column] =
+    &[int("campaign"), int("variant"), int("place"), text("target"), int("clicks")];
+pub static ADD_LINKS: Statement = Statement::with_rows(
+    LINK_COLUMNS,
+    "INSERT INTO campaign_links (campaign, variant, place, target, clicks) \
+     SELECT campaign, variant, place, target, clicks FROM {rows} AS r \
+     WHERE true ON CONFLICT (campaign, variant, place, target) \
+     DO UPDATE SET clicks = campaign_links.clicks + excluded.clicks",
+);
+const READER_COLUMNS: &[Column] = &[
+    int("campaign"),
+    int("delivery"),
+    int("organization"),
+    int("variant"),
+    int("contact"),
+    int("opened_at"),
+    int("clicked_at"),
+];
+pub static ADD_READERS: Statement = Statement::with_rows(
+    READER_COLUMNS,
+    "INSERT INTO campaign_readers (campaign, delivery, variant, contact, first_open_at, \
+     first_click_at) SELECT campaign, delivery, variant, contact, opened_at, clicked_at \
+     FROM {rows} AS r WHERE true ON CONFLICT (campaign, delivery) DO UPDATE SET \
+     first_open_at = COALESCE(campaign_readers.first_open_at, excluded.first_open_at), \
+     first_click_at = COALESCE(campaign_readers.first_click_at, excluded.first_click_at)",
+);
+/// What segments ask for. Who clicks has opened.
+pub static NOTE_READERS: Statement = Statement::with_rows(
+    READER_COLUMNS,
+    "UPDATE contact_facts SET \
+     last_open_at = CASE WHEN COALESCE(last_open_at, 0) < COALESCE(r.opened_at, r.clicked_at, 0) \
+       THEN COALESCE(r.opened_at, r.clicked_at) ELSE last_open_at END, \
+     last_click_at = CASE WHEN COALESCE(last_click_at, 0) < COALESCE(r.clicked_at, 0) \
+       THEN r.clicked_at ELSE last_click_at END \
+     FROM {rows} AS r WHERE contact_facts.organization = r.organization \
+     AND contact_facts.contact = r.contact",
+);
+pub static TALLIES: Statement = Statement::new(
+    "SELECT variant, hour, kind, detail, operator, source, count FROM campaign_tallies \
+     WHERE campaign = $1 ORDER BY variant, hour, kind, detail, operator, source LIMIT 200000",
+);
+pub static LINKS: Statement = Statement::new(
+    "SELECT variant, place, target, clicks FROM campaign_links WHERE campaign = $1 \
+     ORDER BY clicks DESC, variant, place, target LIMIT 1000",
+);
+pub static READERS: Statement = Statement::new(
+    "SELECT variant, COUNT(first_open_at), COUNT(first_click_at), COUNT(*) \
+     FROM campaign_readers WHERE campaign = $1 GROUP BY variant ORDER BY variant",
+);
+/// Why what waits was not taken, and when it is tried again.
+pub static DEFERRED_NOW: Statement = Statement::new(
+    "SELECT d.text, COALESCE(s.operator, 0), COUNT(*), MIN(d.due_at) FROM deliveries AS d \
+     LEFT JOIN sites AS s ON s.id = d.site \
+     WHERE d.campaign = $1 AND d.state = 'waiting' AND d.tries > 0 \
+     GROUP BY d.text, COALESCE(s.operator, 0) ORDER BY COUNT(*) DESC, d.text LIMIT 100",
+);
+pub static RECIPIENTS: Statement = Statement::new(
+    "SELECT d.id, d.recipient, d.tries, d.text, d.delivered_at, r.first_open_at, \
+     r.first_click_at FROM deliveries AS d LEFT JOIN campaign_readers AS r \
+     ON r.campaign = d.campaign AND r.delivery = d.id \
+     WHERE d.campaign = $1 AND d.state = $2 AND d.id > $3 ORDER BY d.id LIMIT $4",
+);
+#[cfg(test)]
+pub static ALL: &[&Statement] = &[
+    &COUNTED,
+    &SPAN,
+    &EVENTS_TO_COUNT,
+    &INSERT_TRACKED,
+    &SET_COUNTED,
+    &ADD_TALLIES,
+    &ADD_LINKS,
+    &ADD_READERS,
+    &NOTE_READERS,
+    &TALLIES,
+    &LINKS,
+    &READERS,
+    &DEFERRED_NOW,
+    &RECIPIENTS,
+];
+
+/// A row of a campaign's report, before names are put to numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TallyRow {
+    pub variant: u64,
+    pub hour: i64,
+    pub kind: String,
+    pub detail: String,
+    pub operator: OperatorId,
+    pub source: String,
+    pub count: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct LinkRow {
+    pub variant: u64,
+    /// Which link of the mail, from 0.
+    pub place: u64,
+    /// Without what stands behind `?`.
+    pub target: String,
+    /// By people, as far as can be told.
+    pub clicks: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReaderCounts {
+    pub variant: u64,
+    pub opened: u64,
+    pub clicked: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeferredRow {
+    pub text: String,
+    pub operator: OperatorId,
+    pub count: u64,
+    pub due_at: Timestamp,
+}
+
+/// One person in a campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipientRow {
+    pub delivery: DeliveryId,
+    pub recipient: String,
+    pub tries: u64,
+    pub text: String,
+    pub delivered_at: Option<Timestamp>,
+    pub opened_at: Option<Timestamp>,
+    pub clicked_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Each becomes an event, unless there is no such delivery (any more).
+    pub async fn track(&self, tracked: Vec<Tracked>) -> Result<i64> {
+        self.change(Change::Tracked(tracked)).await
+    }
+
+    /// Those of campaigns among the next `limit` events.
+    pub async fn events_to_count(&self, limit: u32) -> Result<Uncounted> {
+        let from = self.database().fetch_one(&COUNTED, vec![]).await?.int(0)?;
+        let values = vec![from.into(), i64::from(limit).into()];
+        let span = self.database().fetch_one(&SPAN, values).await?;
+        let (upto, count) = (span.int(0)?, span.unsigned(1)?);
+        let values = vec![from.into(), upto.into()];
+        let events = collect(self.read(&EVENTS_TO_COUNT, values).await?, event)?;
+        Ok(Uncounted { from, upto, count, events })
+    }
+
+    /// Nothing is added when another has counted since `from`.
+    pub async fn count_events(&self, from: i64, tally: Tally) -> Result<bool> {
+        Ok(self.change(Change::Tally(from, Box::new(tally))).await? > 0)
+    }
+
+    pub async fn tallies(&self, campaign: CampaignId) -> Result<Vec<TallyRow>> {
+        collect(self.read(&TALLIES, vec![campaign.0.into()]).await?, |row| {
+            Ok(TallyRow {
+                variant: row.unsigned(0)?,
+                hour: row.int(1)?,
+                kind: row.text(2)?,
+                detail: row.text(3)?,
+                operator: OperatorId(row.int(4)?),
+                source: row.text(5)?,
+                count: row.unsigned(6)?,
+            })
+        })
+    }
+
+    pub async fn campaign_links(&self, campaign: CampaignId) -> Result<Vec<LinkRow>> {
+        collect(self.read(&LINKS, vec![campaign.0.into()]).await?, |row| {
+            Ok(LinkRow {
+                variant: row.unsigned(0)?,
+                place: row.unsigned(1)?,
+                target: row.text(2)?,
+                clicks: row.unsigned(3)?,
+            })
+        })
+    }
+
+    pub async fn campaign_readers(&self, campaign: CampaignId) -> Result<Vec<ReaderCounts>> {
+        collect(self.read(&READERS, vec![campaign.0.into()]).await?, |row| {
+            Ok(ReaderCounts {
+                variant: row.unsigned(0)?,
+                // Who clicked has it open, pixel or not.
+                opened: row.unsigned(3)?,
+                clicked: row.unsigned(2)?,
+            })
+        })
+    }
+
+    pub async fn deferred_now(&self, campaign: CampaignId) -> Result<Vec<DeferredRow>> {
+        collect(self.read(&DEFERRED_NOW, vec![campaign.0.into()]).await?, |row| {
+            Ok(DeferredRow {
+                text: row.text(0)?,
+                operator: OperatorId(row.int(1)?),
+                count: row.unsigned(2)?,
+                due_at: Timestamp(row.int(3)?),
+            })
+        })
+    }
+
+    /// By id, those of one state behind `after`.
+    pub async fn campaign_recipients(
+        &self,
+        campaign: CampaignId,
+        state: State,
+        after: DeliveryId,
+        limit: u32,
+    ) -> Result<Vec<RecipientRow>> {
+        let values =
+            vec![campaign.0.into(), state.word().into(), after.0.into(), i64::from(limit).into()];
+        collect(self.read(&RECIPIENTS, values).await?, |row| {
+            Ok(RecipientRow {
+                delivery: DeliveryId(row.int(0)?),
+                recipient: row.text(1)?,
+                tries: row.unsigned(2)?,
+                text: row.text(3)?,
+                delivered_at: row.maybe_int(4)?.map(Timestamp),
+                opened_at: row.maybe_int(5)?.map(Timestamp),
+                clicked_at: row.maybe_int(6)?.map(Timestamp),
+            })
+        })
+    }
+}
+
+fn event(row: &Row) -> Result<CountedEvent> {
+    Ok(CountedEvent {
+        id: EventId(row.int(0)?),
+        at: Timestamp(row.int(1)?),
+        kind: row.text(2)?,
+        fields: serde_json::from_str(&row.text(3)?).map_err(StoreError::broken_row)?,
+        of: CountedOf {
+            delivery: DeliveryId(row.int(4)?),
+            organization: OrganizationId(row.int(5)?),
+            campaign: CampaignId(row.int(6)?),
+            contact: row.maybe_int(7)?.map(ContactId),
+            variant: row.int(8)?,
+            operator: row.int(9)?,
+            delivered_at: row.maybe_int(10)?.map(Timestamp),
+        },
+    })
+}
+
+pub async fn write_tracked(
+    connection: &mut Connection,
+    tracked: &[Tracked],
+    events: &mut Events,
+) -> Result<i64> {
+    let first = events.take(connection, tracked.len()).await?;
+    let mut written = 0;
+    for (one, id) in tracked.iter().zip(first..) {
+        let values = vec![
+            id.into(),
+            one.at.0.into(),
+            one.kind.word().into(),
+            one.fields.to_string().into(),
+            one.delivery.0.into(),
+            one.message.0.into(),
+        ];
+        written += connection.execute(&INSERT_TRACKED, values).await?;
+    }
+    super::changes::rows(written)
+}
+
+pub async fn write_tally(connection: &mut Connection, from: i64, tally: &Tally) -> Result<i64> {
+    let moved = connection.execute(&SET_COUNTED, vec![from.into(), tally.upto.into()]).await?;
+    if moved == 0 {
+        return Ok(0);
+    }
+    let dialect = connection.dialect();
+    let mut counts = Rows::new(dialect, TALLY_COLUMNS);
+    for (key, count) in &tally.counts {
+        counts.int(key.campaign.0).int(key.variant).int(key.hour).text(&key.kind);
+        counts.text(&key.detail).int(key.operator).text(&key.source).unsigned(*count);
+    }
+    let mut links = Rows::new(dialect, LINK_COLUMNS);
+    for (campaign, variant, place, target, clicks) in &tally.clicks {
+        links.int(campaign.0).int(*variant).int(*place).text(target).unsigned(*clicks);
+    }
+    for (rows, statement) in [(counts, &ADD_TALLIES), (links, &ADD_LINKS)] {
+        if rows.count() > 0 {
+            connection.execute(statement, vec![rows.finish().into()]).await?;
+        }
+    }
+    if !tally.readings.is_empty() {
+        for statement in [&ADD_READERS, &NOTE_READERS] {
+            let mut readers = Rows::new(dialect, READER_COLUMNS);
+            tally.readings.iter().for_each(|reading| put_reading(&mut readers, reading));
+            connection.execute(statement, vec![readers.finish().into()]).await?;
+        }
+    }
+    Ok(1)
+}
+
+fn put_reading(readers: &mut Rows, reading: &Reading) {
+    readers.int(reading.campaign.0).int(reading.delivery.0).int(reading.organization.0);
+    readers.int(reading.variant).maybe_int(reading.contact.map(|id| id.0));
+    readers.maybe_int(reading.opened_at.map(|at| at.0));
+    readers.maybe_int(reading.clicked_at.map(|at| at.0));
+}
