@@ -271,6 +271,11 @@ fn verification_text(row: &DomainRow) -> String {
     format!("postroad-verification={token}")
 }
 
+/// Name and text of the record that shows whose a domain is.
+pub fn verification_record(row: &DomainRow) -> (String, String) {
+    (format!("{VERIFICATION_LABEL}.{}", row.name), verification_text(row))
+}
+
 fn verification(row: &DomainRow, name: String, found: Result<Vec<String>, String>) -> RecordCheck {
     let mut record = record("verification", name, verification_text(row));
     match found {

@@ -1,4 +1,5 @@
-//! Publishes the DKIM keys of the demo's own domain, as its owner would at his DNS provider.
+//! Publishes the DKIM keys of the demo's own domain, and the proof that it is his, as its owner
+//! would at his DNS provider.
 //!
 //! Owns:       the key records beneath that domain in the simulated DNS.
 //! Promises:   a key that is made while the demo runs is published within a second or so.
@@ -8,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::dns::{Data, ZoneEditor};
+use crate::api::domain_check::verification_record;
 use crate::model::Domain;
 use crate::store::{DkimKeyRow, Store};
 
@@ -25,14 +27,27 @@ pub(super) async fn publish_keys(store: Store, zones: ZoneEditor, own: Domain) {
             }
             Err(error) => tracing::debug!(reason = %error, "the demo's keys are not read"),
         }
+        match store.domains().await {
+            Ok(rows) => {
+                let of_own = rows.iter().filter(|row| row.name == own);
+                let proofs = of_own.map(verification_record);
+                let new = proofs.filter(|(_, text)| published.insert(text.clone()));
+                new.for_each(|(name, text)| put(&zones, &name, text));
+            }
+            Err(error) => tracing::debug!(reason = %error, "the demo's domains are not read"),
+        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
 fn publish(zones: &ZoneEditor, key: &DkimKeyRow) {
     let name = format!("{}._domainkey.{}", key.selector, key.domain);
+    put(zones, &name, key.record.clone());
+}
+
+fn put(zones: &ZoneEditor, name: &str, text: String) {
     zones.change(|zones| {
-        zones.remove(&name);
-        zones.add(&name, Data::Text(key.record.clone()));
+        zones.remove(name);
+        zones.add(name, Data::Text(text));
     });
 }

@@ -641,6 +641,7 @@ export const de: Catalogue = {
   "purpose.dkim": "DKIM: Schlüssel der Signatur",
   "purpose.dmarc": "DMARC: was Empfänger tun sollen",
   "purpose.spf": "SPF: wer senden darf",
+  "purpose.verification": "Nachweis, dass die Domain Ihnen gehört",
   "queue.cancel_means": "Sie werden nicht zugestellt. Das lässt sich nicht rückgängig machen.",
   "queue.count": "Zustellungen",
   "queue.deliveries": "Zustellungen",

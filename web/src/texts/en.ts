@@ -639,6 +639,7 @@ export const en = {
   "purpose.dkim": "DKIM: the signature's key",
   "purpose.dmarc": "DMARC: what receivers should do",
   "purpose.spf": "SPF: who may send",
+  "purpose.verification": "Proof that the domain is yours",
   "queue.cancel_means": "They will not be delivered. This cannot be undone.",
   "queue.count": "Deliveries",
   "queue.deliveries": "Deliveries",
