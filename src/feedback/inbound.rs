@@ -277,7 +277,11 @@ impl Inner {
         let mut fate = Fate::new(kind, InboundFate::Unattributed, "it names no delivery");
         for claim in claims {
             let Some(message) = self.store.message(claim.message).await? else { continue };
-            let group = self.store.return_group(claim.message, claim.delivery).await?;
+            let mut group = self.store.return_group(claim.message, claim.delivery).await?;
+            // Each recipient of a campaign has a mail and a token of his own, good for him alone.
+            if message.body.is_recipe() {
+                group.retain(|subject| subject.delivery == claim.delivery);
+            }
             for finding in seen.report.findings.iter().take(FINDINGS_MAX) {
                 let Some(about) = about(finding, &group) else { continue };
                 let told = Told {
