@@ -175,7 +175,9 @@ impl Shared {
         self.sources.set_aside(source.id, place, now, &reason);
         let operator = self.router.known_operator(site.id).unwrap_or(OperatorId::TAIL);
         let mut attempt = self.attempt_of(&claimed[0], site.id, operator, source.id);
-        let has_other = self.choose(claimed, &mut attempt, None).await.is_ok();
+        // The system's own choice of an address is set aside by nobody: it may be chosen again.
+        let chosen = self.choose(claimed, &mut attempt, None).await;
+        let has_other = chosen.is_ok_and(|chosen| chosen.origin.source.id != source.id);
         if !has_other {
             // The only one: its site waits, as after any other failure.
             self.sources.take_back(source.id, place);
