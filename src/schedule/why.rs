@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::park::Park;
 use super::ready::line_of;
 use super::site::Site;
 use super::{Schedule, Shared, choose};
@@ -243,7 +244,9 @@ impl Shared {
             return Ok(vec![Reason::new(ReasonKind::UnderWay, "it is being tried now", None)]);
         }
         if reasons.is_empty() {
-            reasons.push(of_turn(handle.as_deref()));
+            let now = self.clock.now();
+            let park = parks.iter().find(|park| park.covers(&line) && park.until > now);
+            reasons.push(park.map_or_else(|| of_turn(handle.as_deref()), of_park));
         }
         Ok(reasons)
     }
@@ -319,6 +322,12 @@ fn of_due_time(delivery: &ClaimedDelivery) -> Reason {
     let times = if delivery.tries == 1 { "once" } else { "several times" };
     let text = format!("tried {times}; the last answer: {}", delivery.last_text);
     Reason::new(ReasonKind::Retry, text, until)
+}
+
+/// The limit has opened since, and is asked again at the end of what it said.
+fn of_park(park: &Park) -> Reason {
+    let text = "a limit stopped it a moment ago, and is asked again";
+    Reason { limit: park.limit, ..Reason::new(ReasonKind::Limit, text, Some(park.until)) }
 }
 
 fn of_turn(site: Option<&Site>) -> Reason {
