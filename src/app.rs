@@ -175,9 +175,9 @@ impl App {
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let listener = known.listener(&settings, &queue, &clock)?;
-        let inbound = inbound::listener(&settings, &queue, &known, &clock)?;
+        let mut outside = inbound::outside(&settings, &queue, &known, &clock).await?;
         let socket = OperatorSocket::bind(&settings.control_socket())?;
-        let mut addresses = inbound::addresses(&listener, inbound.as_ref());
+        let mut addresses = inbound::addresses(&listener, outside.listener.as_ref());
         let stop_wait = settings.node.stop_wait;
         let live = Arc::new(Live {
             settings: ArcSwap::from_pointee(settings),
@@ -188,21 +188,21 @@ impl App {
             composer: known.composer,
             certificates: known.certificates,
             listener,
-            inbound,
+            inbound: outside.listener.take(),
             logs,
         });
-        let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
         let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
         let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
         let feeding = tokio::spawn(feeder.clone().run(stopped.clone()));
-        let parts = (queue, audit, webhooks, feeder);
+        let parts = (queue, Audit::new(store.clone(), spool.clone()), webhooks, feeder);
         let state = desk::api_state(&live, &store, parts, &clock, reread);
-        let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
+        let state = outside.told(ApiState { imports: Some(imports), ..state });
+        let router = web::router(state, outside.leaving.clone());
         let mut watched = serve_http(&live, router, socket, http, &mut addresses, &stopped)?;
         watched.extend([("the feed of webhooks", webhooks_task), ("the imports", importing)]);
-        watched.push(inbound::upkeep(&live, &store, &clock, &stopped));
+        watched.extend(inbound::upkeep(&live, &store, &clock, &stopped, outside.routing));
         let checks = sources::check(live.checker.clone(), stopped.clone());
         watched.push(("the checks of sources", tokio::spawn(checks)));
         watched.push(("the feeder of campaigns", feeding));
@@ -316,6 +316,8 @@ impl Kept {
         };
         let (queue, left_over) =
             Queue::open(store.clone(), spool.clone(), directory, options, clock.clone())?;
+        queue.suppressions().reload_policies().await?;
+        store.look_for_soft_bounces().await?;
         Ok(Kept { store, spool, queue, left_over, lock })
     }
 }

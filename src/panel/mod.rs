@@ -5,6 +5,7 @@
 //!             kept for ever, the page itself is asked for anew each time.
 //! Knows not:  the API that the panel's script asks, nor who is signed in.
 
+pub mod recipients; // pages of those who get mail
 #[cfg(test)]
 mod tests;
 

@@ -32,6 +32,7 @@ pub use feed::NewRecipes;
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
+use suppression::Suppressions;
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -124,6 +125,7 @@ struct Inner {
     uncommitted: Mutex<HashMap<SegmentId, usize>>,
     /// Organizations whose mail waits in the ledger, where a claim passes over it.
     suspended: Mutex<HashSet<OrganizationId>>,
+    suppressions: Arc<Suppressions>,
 }
 
 impl Queue {
@@ -139,6 +141,7 @@ impl Queue {
         let (outcomes, records) = OutcomeLog::open(&directory.join("outcomes"))?;
         let dialogues = DialogueLog::open(&directory.join("dialogues"))?;
         let budget = Budget::new(options.memory_bytes);
+        let suppressions = Arc::new(Suppressions::new(store.clone(), clock.clone()));
         let inner = Inner {
             store,
             spool,
@@ -150,6 +153,7 @@ impl Queue {
             intake: OnceLock::new(),
             uncommitted: Mutex::new(HashMap::new()),
             suspended: Mutex::default(),
+            suppressions,
         };
         Ok((Queue(Arc::new(inner)), records))
     }
@@ -172,6 +176,11 @@ impl Queue {
 
     fn is_suspended(&self, organization: OrganizationId) -> bool {
         self.0.suspended.lock().contains(&organization)
+    }
+
+    /// Who is not written to.
+    pub fn suppressions(&self) -> &Arc<Suppressions> {
+        &self.0.suppressions
     }
 
     pub fn store(&self) -> &Store {

@@ -44,6 +44,8 @@ migrations! {
     (12, "0012_templates"),
     (13, "0013_pools"),
     (20, "0020_returns"),
+    (21, "0021_routes"),
+    (22, "0022_stream_policies"),
     (30, "0030_campaigns"),
     (40, "0040_postal"),
 }
