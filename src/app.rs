@@ -233,14 +233,8 @@ impl App {
 
     /// Returns when a task that serves everybody has ended.
     pub async fn died(&mut self) -> AppError {
-        let Tasks { alarm, polls, sweeps, settler, releases, budgets } = &mut self.tasks;
         let what = tokio::select! {
-            _ = alarm => "the alarm of the schedule",
-            _ = polls => "the poll of the ledger",
-            _ = sweeps => "the sweep of the spool",
-            _ = settler => "the writer of outcomes",
-            _ = releases => "the hand-over of connections",
-            _ = budgets => "the writer of budgets",
+            ended = self.tasks.died() => ended,
             ended = any_ended(&mut self.watched) => ended,
             () = self.spool.ended() => "the thread that writes bodies",
             () = self.store.writer_ended() => "the writer of the ledger",

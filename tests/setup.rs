@@ -31,6 +31,17 @@ async fn the_first_administrator_is_made_once_and_owns_the_first_organization() 
 }
 
 #[tokio::test]
+async fn a_browser_is_not_asked_for_a_password_by_its_own_dialog() {
+    let api = TestApi::new().await;
+    let from = [("sec-fetch-site", "same-origin")];
+    let asked = api.ask_with(&As::Nobody, "GET", "/v1/session", &from, None).await;
+    assert_eq!(asked.status, 401);
+    assert!(asked.headers["www-authenticate"].as_bytes().starts_with(b"Bearer"));
+    let asked = api.ask(&As::Nobody, "GET", "/v1/session", None).await;
+    assert!(asked.headers["www-authenticate"].as_bytes().starts_with(b"Basic"));
+}
+
+#[tokio::test]
 async fn nobody_from_afar_makes_the_first_administrator() {
     let api = TestApi::new().await;
     assert_eq!(begin(&api, &As::Nobody, "localhost:8025").await.status, 403);

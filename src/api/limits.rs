@@ -192,7 +192,7 @@ async fn found(call: &ApiState, id: LimitId) -> Result<LimitRow, Problem> {
     found.ok_or_else(|| Problem::not_found(format!("there is no limit {id}")))
 }
 
-async fn reload(call: &ApiState) -> Result<(), Problem> {
+pub(super) async fn reload(call: &ApiState) -> Result<(), Problem> {
     match &call.schedule {
         Some(schedule) => schedule.reload_limits().await.map_err(Problem::ours),
         None => Ok(()),

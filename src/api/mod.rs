@@ -15,12 +15,14 @@ mod contact_fields;
 mod contacts;
 pub mod credentials;
 mod daemon;
+pub mod decisions;
 pub mod deliveries;
 mod dkim;
 pub mod domain_check;
 mod domains;
 mod events;
 mod extract;
+pub mod forecast;
 mod health;
 mod imports;
 mod inbound;
@@ -46,6 +48,7 @@ mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod users;
+pub mod warmups;
 pub mod webhooks;
 mod why;
 
@@ -289,6 +292,14 @@ fn source_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(pools::remove_member))
         .routes(routes!(pools::rules, pools::put_rule))
         .routes(routes!(pools::remove_rule))
+        .routes(routes!(warmups::list, warmups::start))
+        .routes(routes!(warmups::plans))
+        .routes(routes!(warmups::show))
+        .routes(routes!(warmups::steer))
+        .routes(routes!(decisions::list))
+        .routes(routes!(decisions::undo))
+        .routes(routes!(decisions::pin))
+        .routes(routes!(forecast::show, forecast::ask))
 }
 
 /// Templates are longer than other requests.
@@ -358,11 +369,17 @@ async fn answered_within(wait: Duration, request: Request, next: Next) -> Respon
 }
 
 async fn counted(request: Request, next: Next) -> Response {
+    let is_browser = request.headers().contains_key("sec-fetch-site");
     let mut response = next.run(request).await;
     // An answer may hold a secret, and none is a page to be guessed at by a browser.
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_browser && headers.contains_key(header::WWW_AUTHENTICATE) {
+        // Asked for Basic, a browser would put a dialog of its own before the panel's.
+        let scheme = HeaderValue::from_static("Bearer realm=\"postroad\"");
+        headers.insert(header::WWW_AUTHENTICATE, scheme);
+    }
     let class = match response.status().as_u16() {
         100..=299 => "2xx",
         300..=399 => "3xx",

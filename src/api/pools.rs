@@ -75,6 +75,7 @@ pub(super) async fn add(
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = PoolDone)]
 pub struct Done {
     pub name: String,
 }

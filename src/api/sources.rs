@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +10,13 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::Path;
 use super::problem::Problem;
-use super::{ApiState, Page};
+use super::{ApiState, Page, limits};
 use crate::model::*;
 use crate::schedule::{presets, sources};
-use crate::store::{SourceChange, SourceGiven, SourceTables, StoreError};
+use crate::store::{LimitRow, SourceChange, SourceGiven, SourceTables, StoreError};
 
 const NAME_BYTES_MAX: usize = 64;
+const QUOTA_WINDOW: Duration = Duration::from_secs(86_400);
 
 /// A source, how it is, and the pools it stands in.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -88,6 +90,9 @@ pub struct NewSource {
     /// The pool it stands in from the beginning; `none` for no pool.
     #[serde(default = "default_pool")]
     pool: String,
+    /// Recipients a day that it may send to at most; it becomes a limit.
+    #[serde(default)]
+    quota: Option<u64>,
 }
 
 fn default_pool() -> String {
@@ -193,6 +198,12 @@ pub(super) async fn add(
     {
         return Err(Problem::of_field("ehlo", format!("the name {} does not resolve", new.ehlo)));
     }
+    if new.quota == Some(0) {
+        return Err(Problem::of_field(
+            "quota",
+            "at least 1; a source that is to rest is suspended",
+        ));
+    }
     let given = SourceGiven {
         name: new.name,
         origin: SourceOrigin::Admin,
@@ -202,12 +213,39 @@ pub(super) async fn add(
     };
     let name = given.name.clone();
     let id = SourceId(call.store.change_sources(SourceChange::Put(Box::new(given))).await?);
+    if let Some(quota) = new.quota {
+        let limit = quota_of(id, quota);
+        let row = LimitRow { limit, name: None, created_at: call.clock.now() };
+        call.store.put_limits(vec![row], &[]).await?;
+        limits::reload(&call).await?;
+    }
     taken_up(&call).await?;
     if let Some(checker) = &call.checker {
         checker.check_one(id).await?;
     }
     tracing::info!(source = name, "a source was added");
     Ok(axum::Json(view_of(&call, &name).await?))
+}
+
+/// A limit like any other: it is seen, changed and removed among them.
+fn quota_of(source: SourceId, quota: u64) -> Limit {
+    Limit {
+        id: LimitId(0),
+        scope: LimitScope {
+            from: FromScope::Source(source),
+            to: ToScope::Anywhere,
+            who: WhoScope::Everybody,
+            class: None,
+        },
+        metric: Metric::Messages,
+        value: quota,
+        window: Some(QUOTA_WINDOW),
+        pace: Pace::Fixed,
+        origin: Origin::Admin,
+        reason: "the source's quota".to_owned(),
+        expires_at: None,
+        pinned: true,
+    }
 }
 
 fn address_kind(
@@ -260,6 +298,7 @@ pub(super) async fn taken_up(api: &ApiState) -> Result<(), Problem> {
 
 /// What became of a source, and which pools have none any more.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SourceChanged)]
 pub struct Changed {
     pub name: String,
     /// Mail of these pools waits, with this as its reason.

@@ -6,7 +6,9 @@ use super::Page;
 use super::access::{Call, needs};
 use super::extract::Query;
 use super::problem::Problem;
-use crate::model::{DeliveryId, LimitId, OperatorId, OrganizationId, SiteId, Timestamp};
+use crate::model::{
+    CampaignId, DeliveryId, LimitId, OperatorId, OrganizationId, SiteId, Timestamp,
+};
 use crate::schedule::Schedule;
 use crate::schedule::why::ReasonCount;
 
@@ -17,6 +19,7 @@ use crate::schedule::why::ReasonCount;
 pub(super) struct Asked {
     delivery: Option<DeliveryId>,
     organization: Option<OrganizationId>,
+    campaign: Option<CampaignId>,
     /// `SOURCE/SITE`: the name of a source and the number of a site.
     lane: Option<String>,
 }
@@ -37,7 +40,7 @@ pub(super) async fn show(
     let schedule = running(call.schedule.as_ref())?;
     let once = |reason| ReasonCount { deliveries: 1, reason };
     let reasons = match asked {
-        Asked { delivery: Some(id), organization: None, lane: None } => {
+        Asked { delivery: Some(id), organization: None, campaign: None, lane: None } => {
             let gone = || Problem::not_found(format!("there is no delivery {id}"));
             let (organization, reasons) =
                 schedule.why(id).await.map_err(Problem::ours)?.ok_or_else(gone)?;
@@ -46,21 +49,26 @@ pub(super) async fn show(
             }
             reasons.into_iter().map(once).collect()
         }
-        Asked { delivery: None, organization: Some(id), lane: None } => {
+        Asked { delivery: None, organization: Some(id), campaign: None, lane: None } => {
             if !call.scope().covers(id) {
                 return Err(Problem::not_found(format!("there is no organization {id}")));
             }
             schedule.why_organization(id).await.map_err(Problem::ours)?
         }
-        Asked { delivery: None, organization: None, lane: Some(lane) } => {
+        Asked { delivery: None, organization: None, campaign: None, lane: Some(lane) } => {
             let wrong = || Problem::of_field("lane", "a lane is SOURCE/SITE: postroad lane list");
             let (source, site) = lane.rsplit_once('/').ok_or_else(wrong)?;
             let site = SiteId(site.parse().map_err(|_| wrong())?);
             let found = schedule.why_lane(source, site).await.map_err(Problem::ours)?;
             found.ok_or_else(wrong)?.into_iter().map(once).collect()
         }
+        Asked { delivery: None, organization: None, campaign: Some(id), lane: None } => {
+            let found = schedule.why_campaign(id).await.map_err(Problem::ours)?;
+            let covers = |one: &(OrganizationId, _)| call.scope().covers(one.0);
+            found.filter(covers).map(|(_, reasons)| reasons).unwrap_or_default()
+        }
         _ => {
-            let detail = "ask for one: delivery, organization or lane";
+            let detail = "ask for one: delivery, organization, campaign or lane";
             return Err(Problem::unprocessable(detail));
         }
     };

@@ -23,6 +23,9 @@ pub struct Demo {
     /// The first of the demo's ports; without it, free ones.
     #[arg(long, value_name = "N")]
     port_base: Option<u16>,
+    /// Begin as a new installation does: nobody can sign in, and nothing is set up.
+    #[arg(long)]
+    first_run: bool,
     /// Sample mails a minute; without it a few, or none with --ready-file.
     #[arg(long, value_name = "N")]
     traffic: Option<u32>,
@@ -32,9 +35,9 @@ pub struct Demo {
 }
 
 pub fn run(arguments: Demo, data_dir: Option<PathBuf>) -> Result<(), CliError> {
-    let Demo { ready_file, speed, port_base, traffic, log } = arguments;
+    let Demo { ready_file, speed, port_base, first_run, traffic, log } = arguments;
     start_logs(Format::Text, &log, Clock::system())?;
     metrics();
-    let options = DemoOptions { ready_file, speed, data_dir, port_base, traffic };
+    let options = DemoOptions { ready_file, speed, data_dir, port_base, first_run, traffic };
     Ok(on_all_cores(demo(options))??)
 }

@@ -11,9 +11,11 @@ mod classify;
 mod client;
 mod config;
 mod credential;
+mod decisions;
 mod demo;
 mod dkim;
 mod domain;
+mod forecast;
 mod limit;
 mod migrate;
 mod organization;
@@ -25,6 +27,7 @@ mod serve;
 mod source;
 mod suppression;
 mod user;
+mod warmup;
 mod webhook;
 mod why;
 
@@ -103,6 +106,14 @@ enum Command {
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
+    /// Warm up sources and sending domains.
+    #[command(subcommand)]
+    Warmup(warmup::Warmup),
+    /// What rules have changed by themselves.
+    #[command(subcommand)]
+    Decisions(decisions::Decisions),
+    /// Say when a mailing would be done.
+    Forecast(forecast::Forecast),
     /// The settings file.
     #[command(subcommand)]
     Config(config::Config),
@@ -199,6 +210,9 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Report(report) => report::run(report),
+        Command::Warmup(warmup) => warmup::run(warmup, load()?),
+        Command::Decisions(decisions) => decisions::run(decisions, load()?),
+        Command::Forecast(forecast) => forecast::run(forecast, load()?),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
         Command::Classify(classify) => classify::run(classify, load),
@@ -246,7 +260,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 65] = [
+    const VERBS: [(&str, &[&str]); 79] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -283,6 +297,20 @@ mod tests {
         ("pool take", &["pools_remove_member"]),
         ("pool remove", &["pools_remove"]),
         ("pool rule", &["pools_rules", "pools_put_rule", "pools_remove_rule"]),
+        ("warmup plans", &["warmups_plans"]),
+        ("warmup start", &["warmups_start"]),
+        ("warmup list", &["warmups_list"]),
+        ("warmup show", &["warmups_show"]),
+        ("warmup pause", &["warmups_steer"]),
+        ("warmup resume", &["warmups_steer"]),
+        ("warmup skip", &["warmups_steer"]),
+        ("warmup restart", &["warmups_steer"]),
+        ("warmup stop", &["warmups_steer"]),
+        ("decisions list", &["decisions_list"]),
+        ("decisions undo", &["decisions_undo"]),
+        ("decisions pin", &["decisions_pin"]),
+        ("decisions release", &["decisions_pin"]),
+        ("forecast", &["forecast_show", "forecast_ask"]),
         ("dkim new", &["dkim_create"]),
         ("dkim list", &["dkim_list"]),
         ("config sample", &[]),

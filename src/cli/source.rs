@@ -86,6 +86,9 @@ pub struct Add {
     /// The pool it stands in from the beginning, or `none`.
     #[arg(long, default_value = "default")]
     pool: String,
+    /// Recipients a day at most, as a relay's service allows them; it becomes a limit.
+    #[arg(long)]
+    quota: Option<u64>,
     #[arg(long)]
     json: bool,
 }
@@ -98,6 +101,7 @@ impl Add {
             "address": self.address,
             "public_address": self.public_address,
             "pool": self.pool,
+            "quota": self.quota,
         });
         if self.preset.is_some() || self.relay.is_some() {
             order["relay"] = json!({

@@ -18,6 +18,9 @@ pub struct WhyCommand {
     /// All that waits of an organization.
     #[arg(long, group = "whom", value_name = "ID")]
     organization: Option<i64>,
+    /// All that waits of a campaign.
+    #[arg(long, group = "whom", value_name = "ID")]
+    campaign: Option<i64>,
     /// A lane, as `postroad lane list` names it.
     #[arg(long, group = "whom", value_name = "SOURCE/SITE")]
     lane: Option<String>,
@@ -36,6 +39,7 @@ pub fn run(command: WhyCommand, json: bool, settings: Settings) -> Result<(), Cl
     let path = match &command {
         WhyCommand { delivery: Some(id), .. } => format!("/v1/why?delivery={id}"),
         WhyCommand { organization: Some(id), .. } => format!("/v1/why?organization={id}"),
+        WhyCommand { campaign: Some(id), .. } => format!("/v1/why?campaign={id}"),
         WhyCommand { lane, .. } => {
             format!("/v1/why?lane={}", percent_encode(lane.as_deref().unwrap_or_default()))
         }

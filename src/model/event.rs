@@ -26,5 +26,7 @@ words! {
         /// The checks of a source let it send, or say that it must not.
         SourceGreen = "source_green",
         SourceRed = "source_red",
+        /// A rule has acted in a way that a person should look at now.
+        Alarm = "alarm",
     }
 }

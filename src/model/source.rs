@@ -38,6 +38,7 @@ words! {
 
 words! {
     /// What is checked of a source.
+    #[schema(as = SourceCheck)]
     Check {
         /// Its address is one of this host.
         Plumbed = "plumbed",

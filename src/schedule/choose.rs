@@ -18,6 +18,7 @@ use super::settler::Settlement;
 use super::site::Site;
 use super::sources::{Asked, Sources};
 use super::verdict;
+use super::warmup::overflow::{self, Standing};
 use crate::deliver::{OpenFailure, Source};
 use crate::model::*;
 use crate::queue::Claimed;
@@ -54,8 +55,7 @@ impl Shared {
         let asked = Asked { delivery: first, operator: attempt.operator };
         let (pool, name) = self.sources.pool_of(&asked);
         let now = self.clock.now();
-        let is_routed = self.router.is_static(&attempt.domain);
-        let candidates = self.sources.candidates(pool, attempt.site, is_routed, now);
+        let candidates = self.candidates(pool, attempt, now);
         let last = match candidates.len() {
             0 | 1 => None,
             _ => self.last_source(first).await,
@@ -119,8 +119,22 @@ impl Shared {
     ) -> (String, Vec<Candidate>) {
         let asked = Asked { delivery: &claimed.delivery, operator: attempt.operator };
         let (pool, name) = self.sources.pool_of(&asked);
+        (name, self.candidates(pool, attempt, now))
+    }
+
+    /// The sources of a pool, in the warm-up's order for this class of mail.
+    fn candidates(&self, pool: PoolId, attempt: &Attempt, now: Timestamp) -> Vec<Candidate> {
         let is_routed = self.router.is_static(&attempt.domain);
-        (name, self.sources.candidates(pool, attempt.site, is_routed, now))
+        let mut all = self.sources.candidates(pool, attempt.site, is_routed, now);
+        let standing = |one: &Candidate| self.controller.standing(one.source, attempt.operator);
+        let standings: Vec<Standing> = all.iter().map(standing).collect();
+        // While nothing is warmed up there, weights alone divide the mail.
+        if standings.iter().any(Standing::is_warming) {
+            for (one, standing) in all.iter_mut().zip(standings) {
+                one.tier = overflow::tier(attempt.class, standing);
+            }
+        }
+        all
     }
 
     /// Where a greylisted mail was greylisted, as the event of its last attempt says.

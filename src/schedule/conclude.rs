@@ -58,6 +58,7 @@ impl Shared {
             }
         };
         records.iter().for_each(|record| self.meters.attempted(&record.outcome));
+        self.learn(site, claimed, &answered.facts.source, &records);
         let rules = Rules { retries: &self.options.retries, now: at, stretch: self.clock.dice() };
         let mut settles = Vec::with_capacity(claimed.len());
         let mut notices = Vec::new();

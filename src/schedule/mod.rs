@@ -12,6 +12,7 @@ pub mod checks;
 mod choose;
 mod composed; // a body or a recipe becomes a mail
 mod conclude;
+pub mod controller; // the governor at work
 mod custody;
 pub mod forecast; // when will it be done?
 pub mod governor; // from what was answered to limits, with a decision for each change
@@ -19,6 +20,7 @@ mod grant; // limits are asked
 mod hand;
 pub mod health;
 mod lane;
+mod lessons; // what answers teach
 pub mod limits; // what may be sent, by whom, in which time
 mod load;
 mod meaning;
@@ -66,6 +68,7 @@ use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
 use crate::store::SoftBounceRule;
 use alarm::Alarm;
+use controller::Controller;
 use hand::Hand;
 use limits::Limits;
 use limits::budgets::Budgets;
@@ -128,6 +131,7 @@ pub struct Shared {
     cut: AtomicBool,
     meters: Meters,
     unknown: Unknown,
+    controller: Controller,
 }
 
 /// What the schedule is built from.
@@ -152,8 +156,25 @@ pub struct Tasks {
     pub polls: tokio::task::JoinHandle<()>,
     pub sweeps: tokio::task::JoinHandle<()>,
     pub settler: tokio::task::JoinHandle<()>,
+    pub controller: tokio::task::JoinHandle<()>,
     pub releases: tokio::task::JoinHandle<()>,
     pub budgets: tokio::task::JoinHandle<()>,
+}
+
+impl Tasks {
+    /// Returns when one of them has ended, and says which.
+    pub async fn died(&mut self) -> &'static str {
+        let Tasks { alarm, polls, sweeps, settler, releases, budgets, controller } = self;
+        tokio::select! {
+            _ = alarm => "the alarm of the schedule",
+            _ = polls => "the poll of the ledger",
+            _ = sweeps => "the sweep of the spool",
+            _ = settler => "the writer of outcomes",
+            _ = releases => "the hand-over of connections",
+            _ = budgets => "the writer of budgets",
+            _ = controller => "the controller of limits and warm-ups",
+        }
+    }
 }
 
 impl Schedule {
@@ -166,6 +187,8 @@ impl Schedule {
     ) -> Result<(Schedule, Tasks), QueueError> {
         let (sender, receiver) = mpsc::channel(settler::SETTLEMENTS_MAX);
         parts.limits.set_pools(parts.sources.pools());
+        let (store, limits) = (parts.queue.store().clone(), parts.limits.clone());
+        let controller = Controller::open(store, limits, clock.clone()).await?;
         let suppressions = parts.queue.suppressions().clone();
         let shared = Arc::new(Shared {
             queue: parts.queue,
@@ -192,7 +215,9 @@ impl Schedule {
             cut: AtomicBool::new(false),
             meters: Meters::new(),
             unknown: Unknown::default(),
+            controller,
         });
+        shared.controller.set_sources(shared.sources.senders());
         shared.queue.store().free_own_leases().await?;
         replay::replay(&shared, left_over).await?;
         shared.queue.hand_to(Arc::new(Hand(Arc::downgrade(&shared))));
@@ -202,6 +227,7 @@ impl Schedule {
             polls: tokio::spawn(run_polls(shared.clone())),
             sweeps: tokio::spawn(run_sweeps(shared.clone())),
             settler: tokio::spawn(settler::run(shared.clone(), receiver)),
+            controller: tokio::spawn(controller::run(shared.clone())),
             releases: tokio::spawn(run_releases(shared.clone())),
             budgets: tokio::spawn(run_budgets(shared.clone())),
         };
@@ -233,6 +259,7 @@ impl Schedule {
         tasks.alarm.abort();
         tasks.polls.abort();
         tasks.sweeps.abort();
+        tasks.controller.abort();
         tasks.releases.abort();
         tasks.budgets.abort();
         for site in shared.sites.iter() {

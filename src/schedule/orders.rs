@@ -32,6 +32,7 @@ impl Schedule {
         let tables = self.0.queue.store().source_tables().await?;
         self.0.sources.replace(tables);
         self.0.limits.set_pools(self.0.sources.pools());
+        self.0.controller.set_sources(self.0.sources.senders());
         self.0.sources.forget_set_aside();
         self.0.unpark_all();
         Ok(())

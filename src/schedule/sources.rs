@@ -38,6 +38,8 @@ const SECRET_BYTES_MAX: usize = 16 * 1024;
 struct Known {
     tables: SourceTables,
     sources: HashMap<SourceId, Entry>,
+    names: HashMap<String, SourceId>,
+    members: HashMap<PoolId, Vec<PoolMember>>,
 }
 
 #[derive(Clone, Debug)]
@@ -124,12 +126,15 @@ impl Sources {
     }
 
     pub fn by_name(&self, name: &str) -> Option<SourceId> {
-        let known = self.known.load();
-        known.sources.values().find(|entry| entry.row.name == name).map(|entry| entry.row.id)
+        self.known.load().names.get(name).copied()
     }
 
     pub fn by_name_or_system(&self, name: &str) -> Option<SourceId> {
-        self.all().iter().find(|source| source.name == name).map(|source| source.id)
+        let known = self.known.load();
+        if known.sources.is_empty() {
+            return (self.system.name == name).then_some(SourceId::SYSTEM);
+        }
+        known.names.get(name).copied()
     }
 
     pub fn name_of(&self, id: SourceId) -> String {
@@ -171,6 +176,17 @@ impl Sources {
         all
     }
 
+    /// All that a person lets send: id, name, and whether it is another's service.
+    pub fn senders(&self) -> Vec<(SourceId, String, bool)> {
+        let known = self.known.load();
+        let sends = |source: &Arc<Source>| {
+            let row = known.sources.get(&source.id).map(|entry| entry.row.state);
+            row.is_none_or(|state| state == SourceState::Active)
+        };
+        let sender = |source: Arc<Source>| (source.id, source.name.clone(), source.relay.is_some());
+        self.all().into_iter().filter(sends).map(sender).collect()
+    }
+
     /// In which pools each source stands.
     pub fn pools(&self) -> HashMap<SourceId, Vec<PoolId>> {
         let mut pools = HashMap::from([(SourceId::SYSTEM, vec![PoolId::DEFAULT])]);
@@ -201,7 +217,7 @@ impl Sources {
         if known.sources.is_empty() {
             return vec![self.system_candidate(pool, now)];
         }
-        let members = known.tables.members.iter().filter(|member| member.pool == pool);
+        let members = known.members.get(&pool).into_iter().flatten();
         let mut counts = self.counts.lock();
         counts.turn(now);
         let aside = self.aside.lock();
@@ -385,7 +401,12 @@ impl Known {
             (row.id, Entry { row: row.clone(), source: Arc::new(source), health, fault })
         };
         let sources = tables.sources.iter().map(entry).collect();
-        Known { tables, sources }
+        let names = tables.sources.iter().map(|row| (row.name.clone(), row.id)).collect();
+        let mut members: HashMap<PoolId, Vec<PoolMember>> = HashMap::new();
+        for member in &tables.members {
+            members.entry(member.pool).or_default().push(*member);
+        }
+        Known { tables, sources, names, members }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why mail is still here: which limit, host or wait, who set it, and when it opens.
 //!
-//! Owns:       the reasons, for a delivery, a lane, an organization.
+//! Owns:       the reasons, for a delivery, a lane, an organization, a campaign.
 //! Promises:   whatever waits has a reason; nothing is changed by asking.
 //! Knows not:  who asks.
 
@@ -68,7 +68,7 @@ pub struct ReasonCount {
     pub reason: Reason,
 }
 
-/// Mails of an organization that are looked at; the newest.
+/// Mails of an organization, or of a campaign, that are looked at; the newest.
 const LOOKED_AT_MAX: u32 = 1000;
 
 impl Reason {
@@ -128,8 +128,26 @@ impl Schedule {
         };
         let waiting = shared.queue.store().list_deliveries(&filter, LOOKED_AT_MAX).await?;
         let ids: Vec<DeliveryId> = waiting.iter().map(|delivery| delivery.id).collect();
+        self.why_of(&ids).await
+    }
+
+    /// The organization of a campaign, and what its waiting mail waits for, the commonest first.
+    /// None when nothing of it waits.
+    pub async fn why_campaign(
+        &self,
+        campaign: CampaignId,
+    ) -> Result<Option<(OrganizationId, Vec<ReasonCount>)>, QueueError> {
+        let store = self.0.queue.store();
+        let ids = store.waiting_of_campaign(campaign, LOOKED_AT_MAX).await?;
+        let newest = store.deliveries_by_id(&ids[..ids.len().min(1)]).await?;
+        let Some((_, newest)) = newest.into_iter().next() else { return Ok(None) };
+        Ok(Some((newest.message.organization, self.why_of(&ids).await?)))
+    }
+
+    async fn why_of(&self, ids: &[DeliveryId]) -> Result<Vec<ReasonCount>, QueueError> {
+        let shared = &self.0;
         let mut counts: BTreeMap<Reason, u64> = BTreeMap::new();
-        for (state, delivery) in shared.queue.store().deliveries_by_id(&ids).await? {
+        for (state, delivery) in shared.queue.store().deliveries_by_id(ids).await? {
             for mut reason in shared.reasons_of(state, delivery).await? {
                 if matches!(reason.kind, ReasonKind::Retry | ReasonKind::NotBefore) {
                     // Each has its own moment and its own answer.

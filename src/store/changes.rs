@@ -235,7 +235,7 @@ async fn write(
         Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
-        Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at).await,
+        Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at, events).await,
         Change::ForgetSourceHours { before } => warmups::forget_hours(connection, *before).await,
         Change::FreeOwnLeases => {
             let values = vec![own.0.into(), own.1.into()];

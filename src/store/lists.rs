@@ -87,6 +87,11 @@ pub static LIST: BySource = by_source!(
 /// Due later than $10, so that what was made due already is not found again and again.
 pub static TO_STEER: BySource = by_source!("d.id", "AND d.due_at > $10 LIMIT $9");
 
+/// The newest of a campaign's that wait.
+pub static WAITING_OF_CAMPAIGN: Statement = Statement::new(
+    "SELECT id FROM deliveries WHERE campaign = $1 AND state = 'waiting' ORDER BY id DESC LIMIT $2",
+);
+
 pub static DELIVERIES_OF_MESSAGE: Statement =
     Statement::new("SELECT delivery_first, delivery_last FROM messages WHERE id = $1");
 
@@ -117,6 +122,17 @@ impl Store {
             }
         }
         Ok(views)
+    }
+
+    /// The newest that wait, at most `limit`.
+    pub async fn waiting_of_campaign(
+        &self,
+        campaign: CampaignId,
+        limit: u32,
+    ) -> Result<Vec<DeliveryId>> {
+        let values = vec![campaign.0.into(), i64::from(limit).into()];
+        let rows = self.read(&WAITING_OF_CAMPAIGN, values).await?;
+        collect(rows, |row| Ok(DeliveryId(row.int(0)?)))
     }
 
     /// Returns the rows changed; call again while it equals the limit.

@@ -400,6 +400,7 @@ fn statements() -> Vec<&'static Statement> {
         all.extend(source.all());
     }
     all.push(&lists::DELIVERIES_OF_MESSAGE);
+    all.push(&lists::WAITING_OF_CAMPAIGN);
     all
 }
 

@@ -12,6 +12,8 @@ use super::changes::Change;
 use super::database::{Connection, Row};
 use super::dialect::{Column, Rows, Statement, int, text};
 use super::error::{Result, StoreError};
+use super::sources::INSERT_SOURCE_EVENT;
+use super::transaction::Events;
 use super::{Store, collect};
 
 /// Rows of one list.
@@ -63,6 +65,8 @@ pub struct Learnt {
     pub decisions: Vec<Decision>,
     /// Decisions whose state, pin or end changed.
     pub changed: Vec<DecisionChange>,
+    /// What a person should look at now, a sentence each.
+    pub alarms: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,7 @@ impl Learnt {
             && self.hours.is_empty()
             && self.decisions.is_empty()
             && self.changed.is_empty()
+            && self.alarms.is_empty()
     }
 }
 
@@ -381,6 +386,7 @@ pub(super) async fn write(
     connection: &mut Connection,
     learnt: &Learnt,
     at: Timestamp,
+    events: &mut Events,
 ) -> Result<i64> {
     let dialect = connection.dialect();
     let mut batches: Vec<(&Statement, Rows)> = Vec::new();
@@ -413,6 +419,14 @@ pub(super) async fn write(
         if rows.count() > 0 {
             connection.execute(statement, vec![rows.finish().into()]).await?;
         }
+    }
+    for alarm in &learnt.alarms {
+        let id = events.take(connection, 1).await?;
+        let fields = serde_json::json!({ "text": alarm }).to_string();
+        let nobody = OrganizationId::NOBODY.0;
+        let kind = EventKind::Alarm.word();
+        let values = vec![id.into(), at.0.into(), kind.into(), nobody.into(), fields.into()];
+        connection.execute(&INSERT_SOURCE_EVENT, values).await?;
     }
     Ok(0)
 }

@@ -23,7 +23,8 @@ use super::operators::{
     ACCEPTING_DOMAIN, GREYLISTING_DOMAIN, OWN_DOMAIN, Operator, REFUSED_RECIPIENT, RETURN_DOMAIN,
     operators, zones,
 };
-use super::seed::{Secrets, Seed, seed, write_private};
+use super::registrar::publish_keys;
+use super::seed::{Secrets, Seed, nothing, seed, write_private};
 use super::sink::Keep;
 use super::traffic::{TRICKLE_ADDRESS, trickle};
 use super::{World, WorldError, WorldPlan};
@@ -31,6 +32,7 @@ use crate::app::{Addresses, App, AppError};
 use crate::clock::Clock;
 use crate::config::{Settings, SourceSettings, Trusted};
 use crate::dkim::DkimError;
+use crate::model::Domain;
 use crate::store::StoreError;
 use crate::wire::network::{Network, NetworkError};
 
@@ -60,6 +62,8 @@ pub struct DemoOptions {
     /// Submission, submissions, inbound, HTTP, DNS and MX hosts from this port on, in this order.
     /// None: free ones.
     pub port_base: Option<u16>,
+    /// Begins as a new installation does: nobody can sign in, and nothing is set up.
+    pub first_run: bool,
     /// Sample mails a minute. None: a few, and none when there is a ready file.
     pub traffic: Option<u32>,
 }
@@ -91,8 +95,8 @@ struct Ready<'a> {
     submissions: Option<String>,
     inbound: Option<String>,
     http: Option<String>,
-    smtp_user: &'a str,
-    smtp_password: &'a str,
+    smtp_user: Option<&'a str>,
+    smtp_password: Option<&'a str>,
     /// What follows `Bearer`.
     api_key: Option<String>,
     admin_email: Option<String>,
@@ -260,11 +264,16 @@ async fn run(options: &DemoOptions, place: &Place, ports: &Ports) -> Result<Runn
     .await?;
     let mut settings = settings(place, ports, &world)?;
     write_private(&place.settings_file(), settings_text(&settings).as_bytes())?;
-    let seeded = seed(&settings, &clock).await?;
-    settings.trusted = vec![Trusted {
-        network: Network::parse(&TRICKLE_ADDRESS.to_string())?,
-        credential: seeded.secrets.smtp_user.clone(),
-    }];
+    let seeded = match options.first_run {
+        true => nothing(),
+        false => seed(&settings, &clock).await?,
+    };
+    if !options.first_run {
+        settings.trusted = vec![Trusted {
+            network: Network::parse(&TRICKLE_ADDRESS.to_string())?,
+            credential: seeded.secrets.smtp_user.clone(),
+        }];
+    }
     publish(&world, &seeded);
     let app = App::start(settings, clock).await?;
     let addresses = app.addresses().clone();
@@ -278,7 +287,9 @@ async fn run(options: &DemoOptions, place: &Place, ports: &Ports) -> Result<Runn
         text.push(b'\n');
         write_private(file, &text)?;
     }
-    let company = company(options, &app);
+    let mut company = company(options, &app);
+    let own = Domain::parse(OWN_DOMAIN).map_err(|_| DemoError::Seed("its own domain"))?;
+    company.spawn(publish_keys(app.store().clone(), world.dns().editor(), own));
     Ok(Running { app, world, company })
 }
 
@@ -289,7 +300,8 @@ fn company(options: &DemoOptions, app: &App) -> JoinSet<()> {
     if is_watched {
         company.spawn(narrate(app.store().clone()));
     }
-    let per_minute = options.traffic.unwrap_or(if is_watched { TRAFFIC_DEFAULT } else { 0 });
+    let is_silent = options.first_run || !is_watched;
+    let per_minute = options.traffic.unwrap_or(if is_silent { 0 } else { TRAFFIC_DEFAULT });
     if let (Some(submission), 1..) = (app.addresses().submission.first(), per_minute) {
         company.spawn(trickle(per_minute, *submission, FROM));
     }
@@ -309,7 +321,12 @@ fn settings(place: &Place, ports: &Ports, world: &World) -> Result<Settings, Dem
     settings.smtp.submissions = vec![local(ports.submissions)];
     settings.inbound.listen = vec![local(ports.inbound)];
     settings.inbound.return_domain = Some(RETURN_DOMAIN.to_owned());
-    settings.http.listen = vec![local(ports.http)];
+    let http = local(match ports.http {
+        0 => free_port()?,
+        port => port,
+    });
+    settings.http.listen = vec![http];
+    settings.http.public_url = Some(format!("http://{http}"));
     settings.delivery.mx_port = world.mx_port();
     settings.delivery.allowed_networks = vec![Network::parse("127.0.0.0/8")?];
     settings.dns.servers = vec![world.dns().address()];
@@ -325,6 +342,12 @@ fn source((name, address): &(&str, Ipv4Addr)) -> SourceSettings {
         ehlo: Some(HOST_NAME.to_owned()),
         ..SourceSettings::default()
     }
+}
+
+/// Links in campaigns name the port before it is bound.
+fn free_port() -> io::Result<u16> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
 }
 
 /// Enough for the operator's commands to find the daemon: `postroad --config FILE queue list`.
@@ -357,16 +380,18 @@ fn ready<'a>(
     secrets: &'a Secrets,
 ) -> Ready<'a> {
     let first = |of: &[SocketAddr]| of.first().map(ToString::to_string);
+    let known = |text: &'a String| Some(text.as_str()).filter(|text| !text.is_empty());
+    let (smtp_user, smtp_password) = (known(&secrets.smtp_user), known(&secrets.smtp_password));
     Ready {
         submission: first(&addresses.submission),
         submissions: first(&addresses.submissions),
         inbound: first(&addresses.inbound),
         http: first(&addresses.http).map(|address| format!("http://{address}")),
-        smtp_user: &secrets.smtp_user,
-        smtp_password: &secrets.smtp_password,
-        api_key: Some(format!("{}:{}", secrets.smtp_user, secrets.smtp_password)),
-        admin_email: Some(secrets.admin_email.clone()),
-        admin_password: Some(secrets.admin_password.clone()),
+        smtp_user,
+        smtp_password,
+        api_key: smtp_user.zip(smtp_password).map(|(user, secret)| format!("{user}:{secret}")),
+        admin_email: known(&secrets.admin_email).map(ToOwned::to_owned),
+        admin_password: known(&secrets.admin_password).map(ToOwned::to_owned),
         from: FROM,
         accepting_domain: ACCEPTING_DOMAIN,
         refused_recipient: REFUSED_RECIPIENT,
@@ -380,7 +405,9 @@ fn ready<'a>(
 
 /// For the person at the terminal.
 fn tell(ready: &Ready<'_>, place: &Place, operators: &[Operator], options: &DemoOptions) {
-    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "not yet built".into());
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "made by you".into());
+    let user = ready.smtp_user.unwrap_or("USER");
+    let password = ready.smtp_password.unwrap_or("PASSWORD");
     let submission = or_none(&ready.submission);
     let port = submission.rsplit(':').next().unwrap_or_default().to_owned();
     println!("Postroad runs in the midst of a simulated internet; nothing leaves this machine.\n");
@@ -388,7 +415,7 @@ fn tell(ready: &Ready<'_>, place: &Place, operators: &[Operator], options: &Demo
     println!("  Submission (TLS, AUTH)       {}", or_none(&ready.submissions));
     println!("  Mail from outside            {}", or_none(&ready.inbound));
     println!("  Panel and API                {}", or_none(&ready.http));
-    println!("  User, password               {}, {}", ready.smtp_user, ready.smtp_password);
+    println!("  User, password               {user}, {password}");
     println!(
         "  Administrator, password      {}, {}",
         or_none(&ready.admin_email),
@@ -400,9 +427,8 @@ fn tell(ready: &Ready<'_>, place: &Place, operators: &[Operator], options: &Demo
     println!("  The clock of retries runs at {} times the wall clock\n", options.speed.max(1));
     println!("Send a mail:\n");
     println!(
-        "  swaks --server 127.0.0.1 --port {port} --tls --auth-user {} --auth-password {} \\\n    \
-         --from {FROM} --to you@{ACCEPTING_DOMAIN}\n",
-        ready.smtp_user, ready.smtp_password
+        "  swaks --server 127.0.0.1 --port {port} --tls --auth-user {user} --auth-password \
+         {password} \\\n    --from {FROM} --to you@{ACCEPTING_DOMAIN}\n",
     );
     println!("See what became of it:\n");
     let settings = place.settings_file();

@@ -116,6 +116,16 @@ struct Shared {
     queries: Mutex<VecDeque<Query>>,
 }
 
+/// Changes what a name server says, for as long as anybody holds it.
+#[derive(Clone)]
+pub struct ZoneEditor(Arc<Shared>);
+
+impl ZoneEditor {
+    pub fn change(&self, change: impl FnOnce(&mut Zones)) {
+        change(&mut self.0.zones.write());
+    }
+}
+
 /// A running name server; it ends when dropped.
 pub struct DnsServer {
     address: SocketAddr,
@@ -142,6 +152,10 @@ impl DnsServer {
 
     pub fn change(&self, change: impl FnOnce(&mut Zones)) {
         change(&mut self.shared.zones.write());
+    }
+
+    pub fn editor(&self) -> ZoneEditor {
+        ZoneEditor(self.shared.clone())
     }
 
     /// The latest queries, oldest first.

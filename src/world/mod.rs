@@ -18,6 +18,7 @@ pub mod manners;
 pub mod mx;
 mod narrator;
 pub mod operators;
+mod registrar;
 mod seed;
 mod session;
 pub mod sink;

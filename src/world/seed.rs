@@ -47,6 +47,17 @@ pub(super) struct Seed {
     pub(super) keys: Vec<DkimKeyRow>,
 }
 
+/// Nobody and nothing: a person makes all of it.
+pub(super) fn nothing() -> Seed {
+    let secrets = Secrets {
+        smtp_user: String::new(),
+        smtp_password: String::new(),
+        admin_email: String::new(),
+        admin_password: String::new(),
+    };
+    Seed { secrets, keys: Vec::new() }
+}
+
 /// Fills the store with what is missing, and closes it again.
 pub(super) async fn seed(settings: &Settings, clock: &Clock) -> Result<Seed, DemoError> {
     let directory = &settings.node.data_dir;

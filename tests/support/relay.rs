@@ -12,6 +12,7 @@ use postroad::model::{
     Address, CredentialRules, DeliveryId, Domain, Limit, LimitId, MessageId, OrganizationId, State,
     Timestamp,
 };
+use postroad::schedule::controller::Controller;
 use postroad::schedule::limits::Usage;
 use postroad::schedule::why::{Reason, ReasonKind};
 use postroad::store::{DeliveryFilter, DeliveryView, EventRow, LimitRow, Location, Store};
@@ -360,6 +361,16 @@ impl TestRelay {
         let waits = matches!(state[0].0, State::Waiting | State::Leased);
         assert!(!waits || !reasons.is_empty(), "{delivery} waits without a reason");
         reasons
+    }
+
+    pub fn controller(&self) -> &Controller {
+        self.app.as_ref().expect("runs").schedule().controller()
+    }
+
+    /// What was answered is learnt from now, and what time brings is in force.
+    pub async fn look(&self) {
+        self.controller().look().await.expect("written");
+        self.app.as_ref().expect("runs").schedule().reload_limits().await.expect("in force");
     }
 
     /// A new limit, in force.

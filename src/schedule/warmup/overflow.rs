@@ -26,6 +26,12 @@ pub enum Standing {
     Relay,
 }
 
+impl Standing {
+    pub const fn is_warming(&self) -> bool {
+        matches!(self, Standing::Cold { .. } | Standing::Strained)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
     pub source: SourceId,

@@ -135,7 +135,7 @@ function FieldRow({ field, id, value, wrong, set }: RowProps) {
   }
   return (
     <div className="field">
-      <label htmlFor={id}>{field.label}{!field.required && <span className="faint"> · {t("form.optional")}</span>}</label>
+      <label htmlFor={id}>{field.label}{!field.required && field.kind !== "select" && <span className="faint"> · {t("form.optional")}</span>}</label>
       <Input field={field} id={id} value={String(value)} set={set} described={described} wrong={wrong !== undefined} />
       {below}
     </div>

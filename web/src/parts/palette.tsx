@@ -21,7 +21,7 @@ export function Palette() {
   const [open, setOpen] = useState(false);
   useEffect(() => {
     const listen = (event: globalThis.KeyboardEvent) => {
-      const asked = (event.key === "k" && (event.ctrlKey || event.metaKey)) || (event.key === "/" && !isTyping(event.target));
+      const asked = (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) || (event.key === "/" && !isTyping(event.target));
       if (!asked) return;
       event.preventDefault();
       setOpen(true);

@@ -8,9 +8,11 @@ type Event = Schemas["EventRow"];
 
 /** The fields of an event that a person reads first, as one line. */
 function line(fields: Record<string, unknown>): string {
-  const shown = ["code", "enhanced", "reply", "reason", "text", "class", "until"];
-  const first = shown.filter((name) => fields[name] !== undefined && fields[name] !== null && fields[name] !== "");
-  return first.map((name) => String(fields[name])).join(" ");
+  const of = (name: string) => (fields[name] === undefined || fields[name] === null ? "" : String(fields[name]));
+  const reply = of("reply");
+  // A reply mostly says its enhanced code itself.
+  const enhanced = reply.startsWith(of("enhanced")) ? "" : of("enhanced");
+  return [of("code"), enhanced, reply, of("reason"), of("text")].filter((text) => text !== "").join(" ");
 }
 
 function details(fields: Record<string, unknown>): [string, string][] {
@@ -28,7 +30,6 @@ export function Timeline({ events, recipients }: { events: Event[]; recipients?:
         const whom = event.delivery != null ? recipients?.get(event.delivery) : undefined;
         return (
           <li key={event.id} className={toneOfEvent(event.kind)}>
-            <span />
             <div>
               <div className="row">
                 <EventBadge kind={event.kind} />

@@ -7,6 +7,7 @@ export interface Sample {
   contact: number;
   import: number;
   template: number;
+  campaign: number;
   webhook: number;
 }
 
@@ -22,6 +23,8 @@ export async function fill(demo: Demo): Promise<Sample> {
   const contacts = await Promise.all(people.map((one) => demo.call<{ id: number }>("POST", "/v1/contacts", one)));
   await demo.call("POST", "/v1/segments", { name: "Berliners", expression: 'city = "Berlin"' });
   const template = await demo.call<{ id: number }>("POST", "/v1/templates", { name: "Welcome", kind: "html", subject: "Hello {{ name }}", body: '<h1>Hello {{ name|default("you") }}</h1><p><a href="{{ unsubscribe_url }}">Unsubscribe</a></p>' });
+  const campaign = await demo.call<{ id: number }>("POST", "/v1/campaigns", { name: "November", from: `news@${from.split("@")[1]}`, variants: [{ template: template.id }], settings: { audience: { lists: [list.id] } } });
+  await demo.call("POST", `/v1/campaigns/${campaign.id}/step`, { step: "launch" });
   const webhook = await demo.call<{ webhook: { id: number } }>("POST", "/v1/webhooks", { name: "Shop", url: "https://shop.test/hook", kinds: ["delivered", "failed"] });
   const file = await upload(demo, "email;first name;city\nerin@goodmail.test;Erin;Köln\nfrank@goodmail.test;Frank;Bonn\n");
   await demo.call("POST", "/v1/suppressions", { entries: [{ address: `gone@${accepting_domain}` }], scope: "organization", note: "asked by phone" });
@@ -29,7 +32,7 @@ export async function fill(demo: Demo): Promise<Sample> {
     const page = await demo.call<{ items: { delivery: number; message: number }[] }>("GET", "/v1/messages?state=failed");
     return page.items[0];
   });
-  return { message: failed.message, delivery: failed.delivery, contact: contacts[0]?.id ?? 0, import: file.id, template: template.id, webhook: webhook.webhook.id };
+  return { message: failed.message, delivery: failed.delivery, contact: contacts[0]?.id ?? 0, import: file.id, template: template.id, campaign: campaign.id, webhook: webhook.webhook.id };
 }
 
 async function upload(demo: Demo, text: string): Promise<{ id: number }> {
@@ -50,7 +53,7 @@ export async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
 
 /** The address of a page of the router's list, with what it is about filled in. */
 export function addressOf(path: string, sample: Sample): string {
-  const ids: Record<string, number | string> = { messages: sample.message, deliveries: sample.delivery, contacts: sample.contact, imports: sample.import, templates: sample.template, webhooks: sample.webhook, domains: "shop.test", campaigns: 1 };
+  const ids: Record<string, number | string> = { messages: sample.message, deliveries: sample.delivery, contacts: sample.contact, imports: sample.import, templates: sample.template, webhooks: sample.webhook, domains: "shop.test", campaigns: sample.campaign };
   const kind = path.split("/")[1] ?? "";
   return path.replace(/\$(id|name)/, String(ids[kind] ?? ""));
 }

@@ -19,7 +19,7 @@ test.runIf(folder)("every page is drawn into a file", async () => {
       const page = await context.newPage();
       for (const entry of PAGES) {
         await page.goto(addressOf(entry.path, sample));
-        await page.waitForSelector("main h1");
+        await page.waitForSelector("main h1, main h2");
         await page.waitForFunction(() => document.querySelector(".bones") === null);
         const name = entry.path === "/" ? "home" : entry.path.slice(1).replace(/[/$]+/g, "-");
         mkdirSync(join(folder ?? "", `${width}-${theme}`), { recursive: true });

@@ -58,7 +58,6 @@ function Drawn({ contact }: { contact: Story }) {
             <ol className="story">
               {contact.consents.map((one) => (
                 <li key={one.id} className={["unsubscribed", "blocked"].includes(one.action) ? "warn" : "good"}>
-                  <span />
                   <div>
                     <div className="row"><strong>{word("consent", one.action)}</strong>{one.list ? <span>{names.get(one.list) ?? one.list}</span> : null}<span className="faint">{moment(one.at)}</span></div>
                     <p className="faint break">{[one.source, one.wording, one.address].filter(Boolean).join(" · ")}</p>

@@ -28,7 +28,7 @@ export function Page() {
   };
   return (
     <>
-      <PageHead title={name} text={check.data ? t("domain.looked", { at: moment(check.data.at), servers: check.data.servers.join(", ") }) : t("domain.text")}>
+      <PageHead title={name} text={check.data ? t("domain.looked", { at: moment(check.data.at), servers: check.data.servers.map((name) => name.replace(/\.$/, "")).join(", ") }) : t("domain.text")}>
         <Button icon="refresh" busy={check.isFetching} onClick={() => void check.refetch()}>{t("domain.check")}</Button>
         {may("domains_write") && <Button onClick={() => ask({ title: t("domain.new_keys"), text: t("domain.new_keys_text"), button: t("domain.new_keys"), act: newKeys })}>{t("domain.new_keys")}</Button>}
       </PageHead>

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
-import { t, word } from "../../lib/text";
+import { spoken, t, word } from "../../lib/text";
 import { Badge, Card, PageHead, When } from "../../parts/basic";
 import { Empty, Shown } from "../../parts/state";
 import { EventBadge } from "../../parts/words";
@@ -32,13 +32,16 @@ export function Page() {
   );
 }
 
-const STATES: Schemas["State"][] = ["waiting", "leased", "held", "delivered", "failed", "suppressed"];
+/** States that mail leaves again: few rows, however long the log of mail is. */
+const STATES: Schemas["State"][] = ["waiting", "leased", "held"];
+const COUNTED: Schemas["EventKind"][] = ["accepted", "delivered", "deferred", "failed"];
 
 function Figures() {
   const { organization } = useSession();
+  const live = useLive();
   const counts = useQuery({
     queryKey: ["home counts", organization],
-    refetchInterval: 5_000,
+    refetchInterval: 10_000,
     queryFn: () => Promise.all(STATES.map(async (state) => {
       const query = { state } as never;
       return [state, (await got(client.GET("/v1/deliveries/count", { params: { query } }))).count] as const;
@@ -53,6 +56,13 @@ function Figures() {
               <div className="name">{word("state_of", state)}</div>
               <div className="value">{count.toLocaleString()}</div>
             </Link>
+          ))}
+          {COUNTED.map((kind) => (
+            <div key={kind} className="figure">
+              <div className="name">{word("event_of", kind)}</div>
+              <div className="value">{(live.data?.counts[kind] ?? 0).toLocaleString()}</div>
+              {live.data && <div className="under">{t("home.since", { time: new Date(live.data.since).toLocaleTimeString(spoken(), { timeStyle: "short" }) })}</div>}
+            </div>
           ))}
         </div>
       )}
@@ -83,6 +93,14 @@ function Waiting() {
 
 const SHOWN_EVENTS = 12;
 
+interface Live {
+  events: Schemas["EventView"][];
+  cursor: string;
+  /** Of what happened since the page was opened. */
+  counts: Partial<Record<string, number>>;
+  since: number;
+}
+
 /** The last events; each later question asks only for what came after. */
 function useLive() {
   const { organization } = useSession();
@@ -91,17 +109,19 @@ function useLive() {
     refetchInterval: 3_000,
     staleTime: 0,
     structuralSharing: false,
-    queryFn: async ({ client: kept, queryKey }) => {
-      const before = kept.getQueryData<{ events: Schemas["EventView"][]; cursor: string }>(queryKey);
+    queryFn: async ({ client: kept, queryKey }): Promise<Live> => {
+      const before = kept.getQueryData<Live>(queryKey);
       let cursor = before?.cursor ?? (await newest());
       let events = before?.events ?? [];
+      const counts = { ...before?.counts };
       for (let page = 0; page < 5; page += 1) {
         const next = await got(client.GET("/v1/events", { params: { query: { cursor: Number(cursor), limit: 100 } } }));
+        for (const event of before ? next.items : []) counts[event.kind] = (counts[event.kind] ?? 0) + 1;
         events = [...next.items.reverse(), ...events].slice(0, SHOWN_EVENTS);
         cursor = next.next;
         if (!next.more) break;
       }
-      return { events, cursor };
+      return { events, cursor, counts, since: before?.since ?? Date.now() };
     },
   });
 }

@@ -1,0 +1,493 @@
+//! The governor at work: answers in, limits and rows out, in a task of its own.
+//!
+//! Owns:       the book that lanes write into, the order of the writes.
+//! Promises:   to note an answer never waits; what is decided is in force before it is written and
+//!             is written until the ledger takes it; lanes read standings without a lock.
+//! Knows not:  what is decided, and why.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::Shared;
+use super::adaptive::Facts;
+use super::forecast::{self, Forecast, Question, Standing};
+use super::governor::book::{Book, Lesson};
+use super::governor::{Governor, Numbers, Thoughts};
+use super::limits::Limits;
+use super::warmup::course::Course;
+use super::warmup::gates::ATTEMPTS_MIN;
+use super::warmup::overflow;
+use super::warmup::{Pair, Warmup};
+use crate::clock::Clock;
+use crate::model::*;
+use crate::store::{Learnt, LimitRow, SourceHour, Store, StoreError, WarmupRow};
+
+/// Between two looks, in wall time: the answer of a host slows the next connection down.
+pub const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Ids are taken in blocks; the half of one is far more than one look uses.
+const IDS: i64 = 20_000;
+const HOURS_KEPT: Duration = Duration::from_secs(90 * 86_400);
+const FORGET_EVERY: u32 = 7200;
+/// For a forecast.
+const MEASURED: Duration = Duration::from_secs(7 * 86_400);
+
+/// Ids in memory.
+#[derive(Default)]
+struct Blocks {
+    limit: std::ops::Range<i64>,
+    warmup: std::ops::Range<i64>,
+    decision: std::ops::Range<i64>,
+}
+
+impl Numbers for Blocks {
+    fn limit(&mut self) -> LimitId {
+        LimitId(self.limit.next().unwrap_or(0))
+    }
+    fn warmup(&mut self) -> WarmupId {
+        WarmupId(self.warmup.next().unwrap_or(0))
+    }
+    fn decision(&mut self) -> DecisionId {
+        DecisionId(self.decision.next().unwrap_or(0))
+    }
+}
+
+impl Blocks {
+    async fn fill(&mut self, store: &Store) -> Result<(), StoreError> {
+        for (name, block) in [
+            ("limit", &mut self.limit),
+            ("warmup", &mut self.warmup),
+            ("decision", &mut self.decision),
+        ] {
+            if block.end - block.start < IDS / 2 {
+                let first = store.reserve_ids(name, IDS).await?;
+                *block = first..first + IDS;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Inner {
+    store: Store,
+    limits: Limits,
+    clock: Clock,
+    book: Mutex<Book>,
+    standings: ArcSwap<HashMap<(SourceId, OperatorId), overflow::Standing>>,
+    relays: ArcSwap<HashSet<SourceId>>,
+    /// All that may send.
+    sources: ArcSwap<Vec<(SourceId, String, bool)>>,
+    opened: AtomicBool,
+    /// One look, or one command of a person, at a time.
+    state: tokio::sync::Mutex<State>,
+}
+
+struct State {
+    governor: Governor,
+    numbers: Blocks,
+    /// Not written yet: the ledger could not take it.
+    unwritten: Unwritten,
+    looks: u32,
+}
+
+#[derive(Default)]
+struct Unwritten {
+    learnt: Learnt,
+    put: HashMap<LimitId, Limit>,
+    gone: HashSet<LimitId>,
+}
+
+/// A cheap handle; all clones share one governor.
+#[derive(Clone)]
+pub struct Controller(Arc<Inner>);
+
+impl Controller {
+    /// Takes up warm-ups and decisions where earlier lives left them. The limits that they have
+    /// written must be in `limits` already.
+    pub async fn open(
+        store: Store,
+        limits: Limits,
+        clock: Clock,
+    ) -> Result<Controller, StoreError> {
+        let mut governor = Governor::default();
+        for row in store.warmups().await? {
+            match serde_json::from_str::<Course>(&row.course) {
+                Ok(course) => governor.planner.put(Warmup {
+                    id: row.id,
+                    subject: row.subject,
+                    operator: row.operator,
+                    limit: row.limit,
+                    course,
+                }),
+                Err(error) => {
+                    tracing::error!(%error, warmup = %row.id, "a warm-up cannot be read; its last \
+                        limit stays in force");
+                }
+            }
+        }
+        governor.restore(store.active_decisions().await?);
+        let numbers = Blocks::default();
+        let unwritten = Unwritten::default();
+        let state = State { governor, numbers, unwritten, looks: 0 };
+        let controller = Controller(Arc::new(Inner {
+            store,
+            limits,
+            clock,
+            book: Mutex::default(),
+            standings: ArcSwap::default(),
+            relays: ArcSwap::default(),
+            sources: ArcSwap::default(),
+            opened: AtomicBool::new(false),
+            state: tokio::sync::Mutex::new(state),
+        }));
+        controller.look().await?;
+        Ok(controller)
+    }
+
+    /// Takes a lesson in; a few additions.
+    pub fn note(&self, lesson: &Lesson<'_>) {
+        self.0.book.lock().note(lesson);
+    }
+
+    /// A complaint came in for mail that this source had brought there.
+    pub fn complain(&self, source: SourceId, operator: OperatorId, count: u64) {
+        self.0.book.lock().complain(source, operator, count);
+    }
+
+    /// All that may send: id, name, and whether it is another's service.
+    pub fn set_sources(&self, sources: Vec<(SourceId, String, bool)>) {
+        let relays = sources.iter().filter(|(.., relay)| *relay).map(|(id, ..)| *id).collect();
+        self.0.relays.store(Arc::new(relays));
+        self.0.sources.store(Arc::new(sources));
+    }
+
+    /// A source of ours by its name or id; Err says what is wrong with it.
+    pub fn source_named(&self, name: &str) -> Result<SourceId, String> {
+        let sources = self.0.sources.load();
+        let named =
+            |(id, own, _): &&(SourceId, String, bool)| *own == name || id.to_string() == name;
+        match sources.iter().find(named) {
+            None => Err(format!("there is no source '{name}'")),
+            Some((.., true)) => Err(format!("{name} is a relay, which is warm")),
+            Some((id, ..)) => Ok(*id),
+        }
+    }
+
+    /// How a source stands with an operator.
+    pub fn standing(&self, source: SourceId, operator: OperatorId) -> overflow::Standing {
+        let standing = self.0.standings.load().get(&(source, operator)).copied();
+        let is_relay = || self.0.relays.load().contains(&source);
+        standing.unwrap_or_else(|| match is_relay() {
+            true => overflow::Standing::Relay,
+            false => overflow::Standing::Warm,
+        })
+    }
+
+    /// Limits were raised or taken away since the last call: who waits for them is to ask again.
+    pub fn has_opened(&self) -> bool {
+        self.0.opened.swap(false, Ordering::Relaxed)
+    }
+
+    /// Connections that are open now.
+    pub async fn set_facts(&self, facts: HashMap<(SourceId, OperatorId), Facts>) {
+        self.0.state.lock().await.governor.set_facts(facts);
+    }
+
+    /// One look: what was answered since the last one, and what time brings.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        let mut state = self.0.state.lock().await;
+        let state = &mut *state;
+        state.numbers.fill(&self.0.store).await?;
+        let book = std::mem::take(&mut *self.0.book.lock());
+        if book.lost > 0 {
+            tracing::warn!(count = book.lost, "answers that were not learnt from: too many pairs");
+        }
+        let now = self.0.clock.now();
+        let day = self.0.limits.calendar().day(now);
+        state.governor.set_relays(self.0.relays.load().as_ref().clone());
+        let bounds = (day.begin, day.end);
+        let thoughts = state.governor.think(book, now, bounds, &mut state.numbers);
+        state.looks += 1;
+        if state.looks % FORGET_EVERY == 1 {
+            self.0.store.forget_source_hours(now - HOURS_KEPT).await?;
+        }
+        self.carry_out(state, thoughts).await
+    }
+
+    /// In force first, then written.
+    async fn carry_out(&self, state: &mut State, mut thoughts: Thoughts) -> Result<(), StoreError> {
+        for alarm in &thoughts.alarms {
+            tracing::error!(alarm, "a rule has acted; see postroad decisions list");
+        }
+        let touched = thoughts.touched_once();
+        let unwritten = &mut state.unwritten;
+        for pair in touched {
+            let Some(warmup) = state.governor.planner.get(pair) else { continue };
+            match warmup.limit() {
+                Some(limit) => thoughts.put.push(limit),
+                None => thoughts.removed.push(warmup.limit),
+            }
+            let row = row_of(warmup)?;
+            unwritten.learnt.warmups.retain(|known| known.id != row.id);
+            unwritten.learnt.warmups.push(row);
+        }
+        let mut opened = !thoughts.removed.is_empty();
+        for id in thoughts.removed {
+            self.0.limits.remove(id);
+            unwritten.put.remove(&id);
+            unwritten.gone.insert(id);
+        }
+        for limit in thoughts.put {
+            let old = self.0.limits.get(limit.id);
+            if old.as_ref() != Some(&limit) {
+                opened |= old.is_some_and(|old| limit.value > old.value || limit.pace != old.pace);
+                self.0.limits.put(limit.clone());
+                unwritten.gone.remove(&limit.id);
+                unwritten.put.insert(limit.id, limit);
+            }
+        }
+        unwritten.learnt.alarms.append(&mut thoughts.alarms);
+        unwritten.learnt.days.append(&mut thoughts.days);
+        unwritten.learnt.hours.append(&mut thoughts.hours);
+        unwritten.learnt.decisions.append(&mut thoughts.decisions);
+        unwritten.learnt.changed.append(&mut thoughts.changed);
+        if opened {
+            self.0.opened.store(true, Ordering::Relaxed);
+        }
+        self.publish(&state.governor, self.0.clock.now());
+        self.write(&mut state.unwritten).await
+    }
+
+    fn publish(&self, governor: &Governor, now: Timestamp) {
+        let source = |warmup: &Warmup| match warmup.subject {
+            WarmSubject::Source(source) => {
+                let standing = governor.standing(source, warmup.operator, now);
+                Some(((source, warmup.operator), standing))
+            }
+            WarmSubject::Domain(_) => None,
+        };
+        let standings = governor.planner.all().filter_map(source).collect();
+        self.0.standings.store(Arc::new(standings));
+    }
+
+    async fn write(&self, unwritten: &mut Unwritten) -> Result<(), StoreError> {
+        if !unwritten.put.is_empty() || !unwritten.gone.is_empty() {
+            let created_at = self.0.clock.now();
+            let row = |limit: &Limit| LimitRow { limit: limit.clone(), name: None, created_at };
+            let rows: Vec<LimitRow> = unwritten.put.values().map(row).collect();
+            let gone: Vec<LimitId> = unwritten.gone.iter().copied().collect();
+            self.0.store.put_limits(rows, &gone).await?;
+            unwritten.put.clear();
+            unwritten.gone.clear();
+        }
+        if !unwritten.learnt.is_empty() {
+            self.0.store.write_learnt(unwritten.learnt.clone()).await?;
+            unwritten.learnt = Learnt::default();
+        }
+        Ok(())
+    }
+}
+
+fn row_of(warmup: &Warmup) -> Result<WarmupRow, StoreError> {
+    let course = serde_json::to_string(&warmup.course)
+        .map_err(|why| StoreError::Refused(format!("a course cannot be written: {why}")))?;
+    Ok(WarmupRow {
+        id: warmup.id,
+        subject: warmup.subject,
+        operator: warmup.operator,
+        plan: warmup.course.plan.name.clone(),
+        target: warmup.course.target,
+        state: warmup.course.state,
+        limit: warmup.limit,
+        course,
+    })
+}
+
+/// What a person does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steer {
+    Pause,
+    Resume,
+    /// On by so many days of the plan; back where it is negative.
+    Skip(i32),
+    Restart,
+    Stop,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    #[error("there is no warm-up {0}")]
+    NoWarmup(WarmupId),
+    #[error("{0} is warmed up at this operator already: warm-up {1}")]
+    Running(String, WarmupId),
+    #[error("the forecast ended in a fault of our own")]
+    Fault,
+    #[error(transparent)]
+    Person(#[from] super::governor::PersonError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Controller {
+    /// When mail to this audience would be sent by these sources (all, when none are named), behind
+    /// what waits; and when with one more source. None where there is no source.
+    pub async fn forecast(
+        &self,
+        audience: BTreeMap<OperatorId, u64>,
+        backlog: BTreeMap<OperatorId, u64>,
+        by: Option<&[SourceId]>,
+    ) -> Result<Option<(Forecast, Option<Timestamp>)>, ControllerError> {
+        let now = self.0.clock.now();
+        let hours = self.0.store.source_hours(now - MEASURED).await?;
+        let question = question_of(audience, backlog, &hours, now);
+        let governor = self.0.state.lock().await.governor.clone();
+        let all = self.0.sources.load();
+        let named = |id: &SourceId| by.is_none_or(|by| by.contains(id));
+        let sources: Vec<SourceId> = all.iter().map(|(id, ..)| *id).filter(named).collect();
+        let standing = || Standing {
+            governor: governor.clone(),
+            limits: self.0.limits.all(),
+            calendar: self.0.limits.calendar().clone(),
+            sources: sources.clone(),
+        };
+        let (now_there, with_more) = (standing(), standing().with_one_more());
+        // Some hundred thousand reservations: not on a thread that serves connections.
+        let work = tokio::task::spawn_blocking(move || {
+            let told = forecast::forecast(&question, now_there)?;
+            let more = forecast::forecast(&question, with_more).and_then(|told| told.ends_at);
+            Some((told, more))
+        });
+        work.await.map_err(|_| ControllerError::Fault)
+    }
+}
+
+/// What was measured in the last days says how operators will answer.
+fn question_of(
+    audience: BTreeMap<OperatorId, u64>,
+    backlog: BTreeMap<OperatorId, u64>,
+    hours: &[SourceHour],
+    now: Timestamp,
+) -> Question {
+    let mut marks: BTreeMap<OperatorId, Marks> = BTreeMap::new();
+    let mut hourly: BTreeMap<OperatorId, u64> = BTreeMap::new();
+    for hour in hours {
+        marks.entry(hour.operator).or_default().add(&hour.marks);
+        let most = hourly.entry(hour.operator).or_insert(forecast::HOURLY_ASSUMED);
+        *most = hour.marks.accepted.max(*most);
+    }
+    let first = hours.first().map_or(now, |hour| hour.hour);
+    let days = (now.since(first).as_secs_f64() / 86_400.0).max(1.0);
+    let daily = |marks: &Marks| (marks.transactional as f64 / days) as u64;
+    let known = |marks: &&Marks| marks.offered >= ATTEMPTS_MIN;
+    let share = |marks: &Marks| marks.accepted as f64 / marks.offered as f64;
+    Question {
+        audience,
+        backlog,
+        transactional: marks.iter().map(|(id, marks)| (*id, daily(marks))).collect(),
+        accepted: marks
+            .iter()
+            .filter_map(|(id, marks)| Some(marks).filter(known).map(|marks| (*id, share(marks))))
+            .collect(),
+        hourly,
+        begins_at: now,
+    }
+}
+
+/// By hand.
+impl Controller {
+    pub async fn warmups(&self) -> Vec<Warmup> {
+        self.0.state.lock().await.governor.planner.all().cloned().collect()
+    }
+
+    /// Begins these courses; those that were stopped or finished begin anew.
+    pub async fn start(
+        &self,
+        courses: Vec<(Pair, Course)>,
+    ) -> Result<Vec<WarmupId>, ControllerError> {
+        let mut state = self.0.state.lock().await;
+        state.numbers.fill(&self.0.store).await?;
+        let mut thoughts = Thoughts::default();
+        let mut ids = Vec::new();
+        for (pair, _) in &courses {
+            let known = state.governor.planner.get(*pair);
+            let is_over = |state| matches!(state, WarmupState::Finished | WarmupState::Stopped);
+            if let Some(known) = known.filter(|known| !is_over(known.course.state)) {
+                let what = match pair.0 {
+                    WarmSubject::Source(source) => format!("source {source}"),
+                    WarmSubject::Domain(domain) => format!("domain {domain}"),
+                };
+                return Err(ControllerError::Running(what, known.id));
+            }
+        }
+        let now = self.0.clock.now();
+        let day = self.0.limits.calendar().day(now);
+        for (pair, mut course) in courses {
+            course.roll(now, (day.begin, day.end));
+            let known = state.governor.planner.get(pair).map(|known| (known.id, known.limit));
+            let (id, limit) =
+                known.unwrap_or_else(|| (state.numbers.warmup(), state.numbers.limit()));
+            let (subject, operator) = pair;
+            state.governor.planner.put(Warmup { id, subject, operator, limit, course });
+            thoughts.touched.push(pair);
+            ids.push(id);
+        }
+        self.carry_out(&mut state, thoughts).await?;
+        Ok(ids)
+    }
+
+    pub async fn steer(&self, id: WarmupId, steer: Steer) -> Result<(), ControllerError> {
+        let mut state = self.0.state.lock().await;
+        let pair = state.governor.planner.all().find(|one| one.id == id);
+        let pair = pair.map(|one| (one.subject, one.operator));
+        let pair = pair.ok_or(ControllerError::NoWarmup(id))?;
+        if let Some(warmup) = state.governor.planner.get_mut(pair) {
+            let course = &mut warmup.course;
+            match steer {
+                Steer::Pause => course.pause(),
+                Steer::Resume => course.resume(),
+                Steer::Skip(stages) => course.skip(stages),
+                Steer::Restart => course.restart(),
+                Steer::Stop => course.stop(),
+            }
+        }
+        let thoughts = Thoughts { touched: vec![pair], ..Thoughts::default() };
+        Ok(self.carry_out(&mut state, thoughts).await?)
+    }
+
+    pub async fn undo(&self, id: DecisionId) -> Result<(), ControllerError> {
+        let mut state = self.0.state.lock().await;
+        let thoughts = state.governor.undo(id, self.0.clock.now())?;
+        Ok(self.carry_out(&mut state, thoughts).await?)
+    }
+
+    pub async fn pin(&self, id: DecisionId, pinned: bool) -> Result<(), ControllerError> {
+        let mut state = self.0.state.lock().await;
+        let thoughts = state.governor.pin(id, pinned)?;
+        Ok(self.carry_out(&mut state, thoughts).await?)
+    }
+}
+
+/// Until the end of the daemon: what was learnt becomes limits, and who waited for them asks again.
+pub async fn run(shared: Arc<Shared>) {
+    // What lasts is told once.
+    let mut is_failing = false;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        shared.controller.set_facts(shared.connection_facts()).await;
+        match shared.controller.look().await {
+            Ok(()) => is_failing = false,
+            Err(error) if !is_failing => {
+                is_failing = true;
+                tracing::warn!(%error, "what was learnt cannot be written now; tried again");
+            }
+            Err(_) => {}
+        }
+        if shared.controller.has_opened() {
+            shared.unpark_all();
+        }
+    }
+}

@@ -1,0 +1,99 @@
+// What the form of a campaign holds, and the order that the API takes.
+import type { Schemas } from "../../api/client";
+import { ofInput, toInput } from "../../lib/time";
+import { type Field, given, many, type Values } from "../../parts/form";
+import { t } from "../../lib/text";
+
+type Input = Schemas["CampaignInput"];
+type Row = Schemas["CampaignView"];
+
+export interface Known {
+  lists: Schemas["ListView"][];
+  segments: Schemas["SavedSegmentRow"][];
+  templates: Schemas["TemplateRow"][];
+  domains: string[];
+  streams: string[];
+}
+
+function minute(text: string): number {
+  const [hours, minutes] = text.split(":").map(Number);
+  return (hours ?? 0) * 60 + (minutes ?? 0);
+}
+
+function clock(minutes: number): string {
+  return `${String(Math.floor(minutes / 60)).padStart(2, "0")}:${String(minutes % 60).padStart(2, "0")}`;
+}
+
+/** `launched`: what is fixed by the launch is not asked for again. */
+export function fields(known: Known, row: Row | undefined, launched: boolean): Field[] {
+  const settings = row?.settings;
+  const window = settings?.window;
+  const names = (all: { id: number; name: string }[]): [string, string][] => all.map((one) => [String(one.id), one.name]);
+  const chosen = (ids: number[] | undefined) => (ids ?? []).map(String);
+  const templates: [string, string][] = [...(row ? [["", t("campaign.as_written")] as [string, string]] : []), ...names(known.templates)];
+  const domain = known.domains[0];
+  const moment = (at: number | null | undefined) => (at ? toInput(at) : "");
+  const audience: Field[] = launched ? [] : [
+    { name: "lists", label: t("campaign.lists"), kind: "checks", options: names(known.lists), value: chosen(settings?.audience?.lists) },
+    { name: "segments", label: t("campaign.segments"), kind: "checks", options: names(known.segments), value: chosen(settings?.audience?.segments) },
+    { name: "exclude", label: t("campaign.exclude"), kind: "checks", options: [...names(known.lists).map(([id, name]): [string, string] => [`l${id}`, name]), ...names(known.segments).map(([id, name]): [string, string] => [`s${id}`, name])], value: [...chosen(settings?.audience?.exclude_lists).map((id) => `l${id}`), ...chosen(settings?.audience?.exclude_segments).map((id) => `s${id}`)] },
+    { name: "starts_at", label: t("campaign.starts_at"), kind: "moment", value: moment(settings?.starts_at), hint: t("campaign.starts_hint") },
+    { name: "stream", label: t("credentials.stream"), kind: "select", options: known.streams.map((name) => [name, name]), value: "marketing" },
+    { name: "percent", label: t("campaign.percent"), kind: "number", min: 1, value: settings?.test ? String(settings.test.sample_percent) : "", hint: t("campaign.percent_hint"), shown: (values) => given(values, "second") !== undefined },
+  ];
+  return [
+    { name: "name", label: t("campaigns.name"), required: true, value: row?.name },
+    { name: "from_name", label: t("campaign.from_name"), value: row?.content.from_name },
+    { name: "from", label: t("compose.from"), kind: "email", required: true, value: row?.content.from ?? (domain ? `news@${domain}` : "") },
+    { name: "reply_to", label: t("campaign.reply_to"), kind: "email", value: row?.content.reply_to ?? "" },
+    { name: "template", label: t("template.title"), kind: "select", options: templates, required: true },
+    { name: "subject", label: t("messages.subject"), hint: t("campaign.subject_hint"), value: row?.content.variants[0]?.subject },
+    ...(launched ? [] : [{ name: "second", label: t("campaign.second"), hint: t("campaign.second_hint"), value: row?.content.variants[1]?.subject } as Field]),
+    ...audience,
+    { name: "deadline", label: t("campaign.deadline"), kind: "moment", value: moment(settings?.deadline), hint: t("campaign.deadline_hint") },
+    { name: "hours", label: t("campaign.hours"), value: window ? `${clock(window.from_minute)}-${clock(window.to_minute)}` : "", placeholder: "08:00-20:00", hint: t("campaign.hours_hint", { zone: window?.zone ?? ownZone() }) },
+    { name: "throttle", label: t("campaign.throttle"), kind: "number", min: 1, value: settings?.throttle ? String(Math.round((settings.throttle.messages * 3600) / settings.throttle.seconds)) : "" },
+    { name: "tracking", label: t("campaign.tracking"), kind: "checks", options: [["opens", t("campaign.opens")], ["clicks", t("campaign.clicks")]], value: settings ? (["opens", "clicks"] as const).filter((one) => settings.tracking?.[one]) : ["opens", "clicks"] },
+  ];
+}
+
+export function ownZone(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
+function windowOf(text: string | undefined, before: Schemas["SendingWindow"] | null | undefined): Schemas["SendingWindow"] | undefined {
+  const [from, to] = (text ?? "").split("-");
+  if (!from || !to) return undefined;
+  return { from_minute: minute(from), to_minute: minute(to), zone: before?.zone ?? ownZone(), days: before?.days ?? [] };
+}
+
+/** A variant as it is written already, or a template of which it is made. */
+function variant(values: Values, row: Row | undefined, at: number, subject: string | undefined): Schemas["VariantInput"] {
+  const template = given(values, "template");
+  if (template) return { template: Number(template), subject };
+  const written = row?.content.variants[at] ?? row?.content.variants[0];
+  return { subject: subject ?? written?.subject, kind: written?.kind, body: written?.body, text: written?.text };
+}
+
+export function inputOf(values: Values, row: Row | undefined, launched: boolean): Input {
+  const second = given(values, "second");
+  const variants = [variant(values, row, 0, given(values, "subject"))];
+  if (launched) variants.push(...(row?.content.variants.slice(1) ?? []).map((one) => ({ subject: one.subject, kind: one.kind, body: one.body, text: one.text })));
+  else if (second) variants.push(variant(values, row, 1, second));
+  const at = (name: string) => ofInput(given(values, name) ?? "");
+  const numbers = (name: string) => many(values, name).map(Number);
+  const excluded = (mark: string) => many(values, "exclude").filter((one) => one.startsWith(mark)).map((one) => Number(one.slice(1)));
+  const throttle = given(values, "throttle");
+  const shared = {
+    deadline: at("deadline"),
+    window: windowOf(given(values, "hours"), row?.settings.window),
+    throttle: throttle ? { messages: Number(throttle), seconds: 3600 } : undefined,
+    tracking: { opens: many(values, "tracking").includes("opens"), clicks: many(values, "tracking").includes("clicks") },
+  };
+  const before = row?.settings;
+  const percent = given(values, "percent");
+  const settings = launched
+    ? { ...before, ...shared }
+    : { ...shared, local_time: before?.local_time, starts_at: at("starts_at"), test: second && percent ? { sample_percent: Number(percent) } : undefined, audience: { ...before?.audience, lists: numbers("lists"), segments: numbers("segments"), exclude_lists: excluded("l"), exclude_segments: excluded("s") } };
+  return { name: given(values, "name") ?? "", from: given(values, "from") ?? "", from_name: given(values, "from_name") ?? "", reply_to: given(values, "reply_to"), stream: launched ? undefined : given(values, "stream"), variants, settings };
+}
