@@ -67,7 +67,7 @@ async fn whatever_comes_back_for_a_campaign_every_count_suppression_and_timeline
     let sink = HttpSink::taking().await;
     let url = sink.url("/hook");
     let kinds = ["bounced", "complained", "unsubscribed", "delayed", "auto_replied", "failed"];
-    let order = json!({"name": "all", "url": url, "kinds": kinds, "organization": 1});
+    let order = json!({"name": "all", "url": url, "kinds": kinds});
     relay.order("/v1/webhooks", order).await;
     for recipient in RECIPIENTS {
         relay.submit_mail("<sender@sender.test>", &[recipient], MAIL).await;
