@@ -207,15 +207,14 @@ async fn show(desk: &Desk, delivery: &str, json: bool) -> Result<(), CliError> {
         ("subject", view.subject.clone()),
         ("sender", format!("<{}>", view.sender)),
         ("recipient", format!("<{}>", view.recipient)),
-        ("state", format!("{} after {} tries", view.state, view.tries)),
+        ("state", after_tries(view)),
         ("accepted", view.accepted_at.to_string()),
         ("due", view.due_at.to_string()),
         ("expires", view.expires_at.to_string()),
         ("last", format!("{}{blame}", view.text)),
         ("means", meaning(&story)),
     ];
-    let mut text: String =
-        head.iter().map(|(name, value)| format!("{name:10} {}\n", harmless(value))).collect();
+    let mut text: String = head.iter().filter(|(_, value)| !value.is_empty()).map(tell).collect();
     text.push('\n');
     for event in &story.events {
         text.push_str(&format!("{}\n", harmless(&events::tell(event))));
@@ -228,6 +227,17 @@ async fn show(desk: &Desk, delivery: &str, json: bool) -> Result<(), CliError> {
         }
     }
     screen::print(&text)
+}
+
+fn tell((name, value): &(&str, String)) -> String {
+    format!("{name:10} {}\n", harmless(value))
+}
+
+fn after_tries(view: &DeliveryView) -> String {
+    match view.tries {
+        1 => format!("{} after 1 try", view.state),
+        tries => format!("{} after {tries} tries", view.state),
+    }
 }
 
 /// The class of the last answer that was one, with the rule that knew it.

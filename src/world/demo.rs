@@ -429,13 +429,18 @@ fn tell(ready: &Ready<'_>, place: &Place, operators: &[Operator], options: &Demo
     );
     println!("See what became of it:\n");
     let settings = place.settings_file();
-    println!("  postroad --config {} queue list", settings.display());
+    println!("  {} --config {} queue list", own_path(), settings.display());
     println!("  ls {}\n", place.sink_dir.display());
     println!("Who else is there to write to:\n");
     for operator in operators {
         println!("  {:<24} {}", operator.domains[0].replace('*', "any"), operator.note);
     }
     println!("\nCtrl-C ends it. What becomes of each mail:\n");
+}
+
+/// How the shell that started this calls the program.
+fn own_path() -> String {
+    std::env::args().next().unwrap_or_else(|| "postroad".to_owned())
 }
 
 #[cfg(test)]
