@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{App, AppError, Reread};
+use super::{App, AppError, Reread, memory};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::telemetry::Logs;
@@ -30,6 +30,7 @@ pub async fn serve(settings: Settings, logs: Logs, reread: Reread) -> Result<(),
     tracing::info!(submission = ?addresses.submission, submissions = ?addresses.submissions,
         http = ?addresses.http, version = env!("CARGO_PKG_VERSION"), "postroad takes mail");
     tell(&[NotifyState::Ready]);
+    memory::leave_start();
     let died = loop {
         tokio::select! {
             _ = terminate.recv() => break None,

@@ -29,7 +29,7 @@ const READERS_MAX: u32 = 4;
 /// and rate.
 const PAGE_BYTES: u32 = 1024;
 /// The writer's page cache: what it touches again and again at a million rows, in KiB.
-const WRITER_CACHE_KIB: u32 = 8192;
+const WRITER_CACHE_KIB: u32 = 4096;
 
 /// A value to bind.
 #[derive(Clone, Debug)]
