@@ -188,3 +188,29 @@ async fn an_organization_neither_sees_nor_stops_what_is_not_its_own() {
     let unknown = Some(json!({"entries": entries, "scope": "organization", "sope": 1}));
     assert_eq!(api.ask(&who, "POST", path, unknown).await.status.as_u16(), 422);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_refuses_reports_or_holds_mail_for_suppressed_addresses() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::sending_to(&mx).await;
+    suppress(&relay, "ann@example.test", "organization", None).await;
+    let set = async |suppressed: &str| {
+        let policy = json!({"suppressed": suppressed, "bounces": "asked"});
+        ask(&relay, "PUT", "/v1/streams/1/policy", Some(policy)).await
+    };
+    set("refuse").await;
+    let mail = b"From: <sender@sender.test>\r\nSubject: x\r\n\r\nx\r\n";
+    let both = ["bob@example.test", "ann@example.test"];
+    let answer = relay.try_submit(&format!("<{SENDER}>"), &both, mail).await;
+    assert!(answer.starts_with("550 5.7.1") && answer.contains("ann@example.test"), "{answer}");
+    assert!(relay.owed().await.is_empty(), "taken whole or not at all");
+    set("hold").await;
+    relay.submit(&["ann@example.test"]).await;
+    relay.until_state("ann@example.test", State::Held).await;
+    assert_eq!(mx.received(), [""; 0], "nothing leaves, and nobody is told");
+    set("report").await;
+    relay.submit(&["Ann@example.test"]).await;
+    relay.run_until_idle().await;
+    assert_eq!(relay.state_of("Ann@example.test").await, State::Suppressed);
+    assert_eq!(sent_to(&mx, SENDER), 1);
+}

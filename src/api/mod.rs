@@ -28,6 +28,7 @@ pub mod forecast;
 mod health;
 mod imports;
 mod inbound;
+mod inbound_routes;
 mod limits;
 mod lists;
 mod log;
@@ -39,13 +40,16 @@ mod postal;
 mod problem;
 mod public;
 mod public_archive;
+mod public_leaving;
 mod public_lists;
+mod relay_news;
 mod segments;
 mod send;
 mod serve;
 mod session;
 mod setup;
 pub mod sources;
+mod stream_policies;
 mod streamed;
 pub mod suppressions;
 mod templates;
@@ -82,6 +86,8 @@ use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
+use crate::feedback::inbound::Inbound;
+use crate::feedback::sns::Sns;
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::schedule::Schedule;
@@ -120,6 +126,10 @@ pub struct ApiState {
     /// Looks at the records of sending domains.
     pub looker: Option<domain_check::Looker>,
     pub imports: Option<Imports>,
+    /// Whom mail from outside may be for.
+    pub inbound: Option<Inbound>,
+    /// What Amazon SES tells.
+    pub sns: Option<Sns>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
@@ -180,6 +190,20 @@ fn control() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(events::stream))
 }
 
+/// What comes back, and mail from outside.
+fn returning() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(inbound::domains, inbound::add_domain))
+        .routes(routes!(inbound::remove_domain))
+        .routes(routes!(inbound::mails))
+        .routes(routes!(relay_news::ses))
+        .routes(routes!(stream_policies::show, stream_policies::set))
+        .routes(routes!(inbound_routes::list, inbound_routes::add))
+        .routes(routes!(inbound_routes::remove))
+        .routes(routes!(inbound_routes::calls))
+        .routes(routes!(inbound_routes::one))
+}
+
 /// Every route there is; the document is made of the same rows.
 fn routes() -> OpenApiRouter<Arc<Shared>> {
     let quick = OpenApiRouter::with_openapi(openapi::head())
@@ -214,15 +238,13 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
-        .routes(routes!(inbound::domains, inbound::add_domain))
-        .routes(routes!(inbound::remove_domain))
-        .routes(routes!(inbound::mails))
         .routes(routes!(daemon::reload))
         .routes(routes!(classification::unclassified))
         .routes(routes!(classification::rules, classification::add))
         .routes(routes!(classification::try_out))
         .routes(routes!(classification::remove))
         .merge(control())
+        .merge(returning())
         .merge(contact_routes())
         .merge(source_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
@@ -318,6 +340,7 @@ pub fn router(state: ApiState) -> Router {
     router
         .merge(postal_routes())
         .merge(public::routes())
+        .merge(public_leaving::routes())
         .merge(public_archive::routes())
         .merge(public_lists::routes())
         .fallback(|| async { nothing_here() })

@@ -60,6 +60,8 @@ pub(super) fn api_state(
         door: Some(door),
         audit: Some(audit),
         imports: None,
+        inbound: None,
+        sns: None,
         schedule: Some(live.schedule.clone()),
         looker: looker(&settings, live.schedule.sources(), clock),
         reload,

@@ -24,6 +24,7 @@ use crate::schedule::profiles::RetryProfiles;
 use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
 use crate::schedule::sources::Sources;
 use crate::schedule::{Parts, ScheduleOptions};
+use crate::store::SoftBounceRule;
 
 pub(super) fn resolver(
     settings: &Settings,
@@ -118,6 +119,12 @@ pub(super) fn deliver_options(settings: &Settings) -> DeliverOptions {
     }
 }
 
+/// When a mailbox has bounced too often.
+pub(super) fn soft_bounces(settings: &Settings) -> SoftBounceRule {
+    let inbound = &settings.inbound;
+    SoftBounceRule { bounces: inbound.soft_bounces_max, span: inbound.soft_bounces_span }
+}
+
 pub(super) fn schedule_options(settings: &Settings) -> ScheduleOptions {
     let delivery = &settings.delivery;
     ScheduleOptions {
@@ -126,5 +133,6 @@ pub(super) fn schedule_options(settings: &Settings) -> ScheduleOptions {
         recipients_per_transaction_max: delivery.recipients_per_transaction_max,
         idle_wait: delivery.idle_wait,
         retries: RetryProfiles::of(settings),
+        soft_bounces: soft_bounces(settings),
     }
 }

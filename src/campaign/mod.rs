@@ -10,7 +10,6 @@ pub mod feeder; // audiences become deliveries, slice by slice
 pub mod fields; // making fields, giving them columns
 pub mod import; // files of contacts
 pub mod launch; // who is written to, in which order
-pub mod leave; // whoever wants no more
 pub mod plan; // what is lawful, checks, sums
 pub mod reader; // people and machines
 pub mod report; // what became of a campaign

@@ -65,6 +65,8 @@ impl Desk {
             audit: None,
             looker: None,
             imports: None,
+            inbound: None,
+            sns: None,
             schedule: None,
             reload: None,
             classifier: None,

@@ -98,10 +98,23 @@ impl Composer {
             let html = std::mem::take(&mut rendered.html);
             rendered.html = links.tracked(html, claim, recipe.settings.tracking);
         }
-        let bytes = assembled(&ready, &rendered, &recipe, &pin, delivery, links);
+        let ways = self.ways(delivery, pin.at);
+        let bytes = assembled(&ready, &rendered, &recipe, &pin, delivery, ways);
         let mail = self.signed(&delivery.message, bytes).await?;
         let pin = serde_json::to_string(&pin);
         Ok((mail, pin.map_err(|error| RecipeError::Unrenderable(error.to_string()))?))
+    }
+
+    /// How to leave, and whether a mail program may do it for its user.
+    fn ways(&self, delivery: &ClaimedDelivery, at: Timestamp) -> (Option<String>, bool) {
+        let claim = crate::token::Claim { message: delivery.message.id, delivery: delivery.id };
+        let person = self.0.links.get().map(|links| links.person(claim, at));
+        let link = person.as_ref().map(|person| person.unsubscribe_url.as_str());
+        let ways = match self.0.returns.get() {
+            Some(returns) => returns.ways(&delivery.message, delivery.id, link),
+            None => link.map(|link| format!("<{link}>")),
+        };
+        (ways, link.is_some())
     }
 
     fn pinned(
@@ -197,7 +210,7 @@ fn assembled(
     recipe: &RecipeRow,
     pin: &Pin,
     delivery: &ClaimedDelivery,
-    links: Option<&Links>,
+    (ways, has_page): (Option<String>, bool),
 ) -> Bytes {
     let (content, id, campaign) = (&ready.content, delivery.id, recipe.campaign);
     let organization = delivery.message.organization;
@@ -209,10 +222,10 @@ fn assembled(
         ("List-ID", format!("<{list}.o{organization}.{from_domain}>")),
         ("Feedback-ID", format!("c{campaign}:o{organization}:campaign:{from_domain}")),
     ];
-    if let Some(links) = links {
-        let claim = Claim { message: delivery.message.id, delivery: id };
-        let person = links.person(claim, pin.at);
-        more.push(("List-Unsubscribe", format!("<{}>", person.unsubscribe_url)));
+    if let Some(ways) = ways {
+        more.push(("List-Unsubscribe", ways));
+    }
+    if has_page {
         more.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
     }
     let letter = Letter {

@@ -183,6 +183,8 @@ settings! {
         soft_bounces_max: u32 = 5, Count, Restart, 2..=1000;
         /// From the first of them to the last, at least.
         soft_bounces_span: Duration = DAY * 10, Time, Restart, HOUR..=(DAY * 365);
+        /// Topics of Amazon SNS whose news of SES are believed, by their ARN.
+        sns_topics: Vec<String> = Vec::new(), Text, Restart;
         /// How long the list of what came in reaches back.
         list_kept: Duration = DAY * 30, Time, Restart, DAY..=(DAY * 3650);
     }

@@ -94,6 +94,10 @@ ids! {
     UnclassifiedReplyId
     /// A domain that bounces of an organization come back to.
     ReturnDomainId
+    /// Where mail for an address of ours goes on to.
+    InboundRouteId
+    /// A mail that a route owes.
+    InboundCallId
     /// A mail that came in, for one recipient.
     InboundMailId
     /// One row of the event table.

@@ -48,7 +48,7 @@ pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use flow::Flow;
 pub use ids::*;
-pub use inbound::InboundFate;
+pub use inbound::{InboundCallState, InboundFate, RouteAction, RouteFormat};
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
     WhoScope,
@@ -62,7 +62,7 @@ pub use source::{
     SourceKind, SourceOrigin, SourceRow, SourceState, Verdict,
 };
 pub use state::{State, Step, next};
-pub use suppression::{SuppressionReason, SuppressionScope};
+pub use suppression::{BouncePolicy, SuppressedPolicy, SuppressionReason, SuppressionScope};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
 pub use warmup::{

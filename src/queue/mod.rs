@@ -35,6 +35,7 @@ pub use feed::NewRecipes;
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
+use suppression::Suppressions;
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -129,6 +130,7 @@ struct Inner {
     /// swept although nothing in the ledger points at it.
     uncommitted: Mutex<HashMap<SegmentId, usize>>,
     apart: Apart,
+    suppressions: Arc<Suppressions>,
 }
 
 impl Queue {
@@ -144,6 +146,7 @@ impl Queue {
         let (outcomes, records) = OutcomeLog::open(&directory.join("outcomes"))?;
         let dialogues = DialogueLog::open(&directory.join("dialogues"))?;
         let budget = Budget::new(options.memory_bytes);
+        let suppressions = Arc::new(Suppressions::new(store.clone(), clock.clone()));
         let inner = Inner {
             store,
             spool,
@@ -155,6 +158,7 @@ impl Queue {
             intake: OnceLock::new(),
             uncommitted: Mutex::new(HashMap::new()),
             apart: Apart::default(),
+            suppressions,
         };
         Ok((Queue(Arc::new(inner)), records))
     }
@@ -175,6 +179,11 @@ impl Queue {
     /// Why a suspension or a held stream keeps it waiting.
     pub fn held_by(&self, message: &MessageRow) -> Option<String> {
         self.0.apart.holds(message.organization, message.stream)
+    }
+
+    /// Who is not written to.
+    pub fn suppressions(&self) -> &Arc<Suppressions> {
+        &self.0.suppressions
     }
 
     pub fn store(&self) -> &Store {

@@ -1,18 +1,18 @@
 //! May this address be written to? Asked for every transaction, so mostly answered from memory.
 //!
-//! Owns:       the short hashes of all suppressed addresses.
+//! Owns:       the short hashes of all suppressed addresses, the policies of streams.
 //! Promises:   an entry that this process made counts from its commit on, one of another node
 //!             within a second; a hash in memory only leads to the question, the ledger answers.
 //! Knows not:  what becomes of mail that is stopped.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use parking_lot::RwLock;
 
 use crate::clock::Clock;
 use crate::model::*;
-use crate::store::{AddressHash, Stop, Store, StoreError};
+use crate::store::{AddressHash, Stop, Store, StoreError, StreamPolicy};
 
 /// How long entries of other nodes may stay unseen.
 const OTHERS_AFTER: Duration = Duration::from_secs(1);
@@ -35,13 +35,28 @@ pub struct Suppressions {
     store: Store,
     clock: Clock,
     known: RwLock<Known>,
+    policies: RwLock<HashMap<StreamId, StreamPolicy>>,
     reading: tokio::sync::Mutex<()>,
 }
 
 impl Suppressions {
     pub fn new(store: Store, clock: Clock) -> Suppressions {
-        let (known, reading) = (RwLock::default(), tokio::sync::Mutex::default());
-        Suppressions { store, clock, known, reading }
+        let (known, policies) = (RwLock::default(), RwLock::default());
+        Suppressions { store, clock, known, policies, reading: tokio::sync::Mutex::default() }
+    }
+
+    /// To be called at start and when one was changed.
+    ///
+    /// # Errors
+    /// The ledger does not answer; the policies read before stay in use.
+    pub async fn reload_policies(&self) -> Result<(), StoreError> {
+        let policies = self.store.stream_policies().await?;
+        *self.policies.write() = policies.into_iter().collect();
+        Ok(())
+    }
+
+    pub fn policy(&self, stream: StreamId) -> StreamPolicy {
+        self.policies.read().get(&stream).copied().unwrap_or_default()
     }
 
     /// Nothing is suppressed at all, so nobody need be asked.

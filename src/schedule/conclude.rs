@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::answered::Answered;
 use super::report::Told;
-use super::settler::Settlement;
+use super::settler::{Lessons, Settlement};
 use super::site::Site;
 use super::verdict::{self, Rules};
 use super::{PANICS_KEPT_MAX, Shared, suppressed};
 use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::{Claimed, Prepared};
-use crate::store::Settle;
+use crate::store::{AddressHash, NewSuppression, Settle};
 
 impl Shared {
     /// Hands a settlement to the settler; waits while too many are under way.
@@ -78,7 +78,31 @@ impl Shared {
         let pairs = claimed.iter().zip(&records);
         let lost = pairs.filter_map(|(one, record)| suppressed::lost(&one.delivery, record));
         let lost = lost.collect();
-        Settlement::new(site.clone(), claimed, settles, ticket, report).with_lost(lost)
+        let lessons = self.lessons(claimed, &records, lost);
+        Settlement::new(site.clone(), claimed, settles, ticket, report).with_lessons(lessons)
+    }
+
+    /// What outcomes teach about addresses.
+    fn lessons(
+        &self,
+        claimed: &[Claimed],
+        records: &[Record],
+        lost: Vec<NewSuppression>,
+    ) -> Lessons {
+        let rule = self.options.soft_bounces;
+        let pairs = || claimed.iter().zip(records);
+        let soft =
+            pairs().filter_map(|(one, record)| suppressed::soft(&one.delivery, record, rule));
+        let soft = soft.collect();
+        // Most installations have no such address for most of the time.
+        let counts = self.queue.store().has_soft_bounces();
+        let taken = pairs()
+            .filter(|(_, record)| counts && matches!(record.outcome, Outcome::Delivered { .. }));
+        let taken = taken.map(|(one, _)| {
+            let delivery = &one.delivery;
+            (delivery.message.organization, AddressHash::of(&delivery.recipient.address))
+        });
+        Lessons { lost, soft, taken: taken.collect() }
     }
 
     /// Most attempts have nothing to report, and their lanes are not to be larger for it.

@@ -66,6 +66,7 @@ use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
+use crate::store::SoftBounceRule;
 use alarm::Alarm;
 use controller::Controller;
 use hand::Hand;
@@ -87,6 +88,8 @@ pub struct ScheduleOptions {
     pub recipients_per_transaction_max: usize,
     pub idle_wait: Duration,
     pub retries: RetryProfiles,
+    /// How often a mailbox may refuse mail before it is suppressed.
+    pub soft_bounces: SoftBounceRule,
 }
 
 /// How often the ledger is asked for waiting mail that no wake-up told of.
@@ -101,7 +104,7 @@ const PANICS_KEPT_MAX: usize = 10_000;
 /// Everything the tasks of the schedule share.
 pub struct Shared {
     queue: Queue,
-    suppressions: Suppressions,
+    suppressions: Arc<Suppressions>,
     router: Router,
     dialer: Dialer,
     composer: Composer,
@@ -186,7 +189,7 @@ impl Schedule {
         parts.limits.set_pools(parts.sources.pools());
         let (store, limits) = (parts.queue.store().clone(), parts.limits.clone());
         let controller = Controller::open(store, limits, clock.clone()).await?;
-        let suppressions = Suppressions::new(parts.queue.store().clone(), clock.clone());
+        let suppressions = parts.queue.suppressions().clone();
         let shared = Arc::new(Shared {
             queue: parts.queue,
             suppressions,

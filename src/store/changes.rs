@@ -23,6 +23,7 @@ use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::returns::{self, ReturnChange};
+use super::routes::{self, RouteChange};
 use super::rows::DkimKeyRow;
 use super::sources::{self, SourceChange};
 use super::suppressions::{self, SuppressionChange};
@@ -73,6 +74,7 @@ pub enum Change {
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
     Return(ReturnChange),
+    Route(RouteChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
     Contacts(ContactChange),
@@ -254,6 +256,7 @@ async fn write(
         }
         Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Return(change) => returns::write(connection, change).await,
+        Change::Route(change) => routes::write(connection, change).await,
         Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),

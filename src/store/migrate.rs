@@ -45,6 +45,8 @@ migrations! {
     (13, "0013_pools"),
     (14, "0014_complaints"),
     (20, "0020_returns"),
+    (21, "0021_routes"),
+    (22, "0022_stream_policies"),
     (30, "0030_campaigns"),
     (31, "0031_readers"),
     (40, "0040_postal"),

@@ -37,10 +37,12 @@ mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod retention; // mail that is over and old goes
 mod returns; // what came back, mail that came in
+mod routes; // where mail that comes in goes on to
 mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
+mod stream_policies; // what streams do with suppressed addresses
 mod suppressions; // addresses that are not written to
 mod tallies; // what became of campaigns
 mod templates; // templates and layouts
@@ -70,9 +72,11 @@ pub use people::{NewInvite, NewSession};
 pub use returns::{
     InboundMailRow, ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
 };
+pub use routes::{InboundCallRow, InboundRouteRow, RouteChange};
 pub use rows::*;
 pub use search::{FoundPage, Search};
 pub use sources::{SourceChange, SourceGiven, SourceTables};
+pub use stream_policies::StreamPolicy;
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
@@ -89,7 +93,7 @@ pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow,
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -132,6 +136,8 @@ struct Inner {
     left_out: LeftOut,
     /// How often this process has made suppressions.
     suppressions: AtomicU64,
+    /// Some address has bounced softly.
+    has_soft_bounces: AtomicBool,
     lock: Mutex<Option<File>>,
 }
 
@@ -184,6 +190,7 @@ impl Store {
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
             suppressions: AtomicU64::new(0),
+            has_soft_bounces: AtomicBool::new(false),
             lock: Mutex::new(lock),
         };
         Store(Arc::new(inner), None)
@@ -391,6 +398,8 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(organizations::ALL);
     all.extend(retention::ALL);
     all.extend(returns::ALL);
+    all.extend(stream_policies::ALL);
+    all.extend(routes::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
     all.extend(sources::ALL);

@@ -5,6 +5,7 @@
 //!             its count commit together or not at all.
 //! Knows not:  how reports are read, which address may be believed.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -147,7 +148,7 @@ pub static GROUP: Statement = Statement::new(
      JOIN deliveries f ON f.id = $2 AND f.message = m.id \
      JOIN deliveries d ON d.id BETWEEN m.delivery_first AND m.delivery_last \
      AND d.message = m.id AND d.recipient_domain = f.recipient_domain \
-     WHERE m.id = $1 ORDER BY d.id LIMIT $3",
+     WHERE m.id = $1 ORDER BY CASE WHEN d.id = $2 THEN 0 ELSE 1 END, d.id LIMIT $3",
 );
 
 pub static MARK: Statement = Statement::new(
@@ -170,11 +171,7 @@ pub static COUNT_DELIVERY: Statement = Statement::new(
     "UPDATE soft_bounces SET deliveries = deliveries + 1 \
      WHERE organization = $1 AND address_hash = $2",
 );
-pub static SOFT_AFTER: Statement = Statement::new(
-    "SELECT organization, address_hash FROM soft_bounces \
-     WHERE (organization = $1 AND address_hash > $2) OR organization > $1 \
-     ORDER BY organization, address_hash LIMIT $3",
-);
+pub static ANY_SOFT: Statement = Statement::new("SELECT 1 FROM soft_bounces LIMIT 1");
 
 pub static NOTE_MAIL: Statement = Statement::new(
     "INSERT INTO inbound_mails (id, at, organization, peer, ehlo, tls, sender, recipient, subject, \
@@ -211,7 +208,7 @@ pub static ALL: &[&Statement] = &[
     &PUT_SOFT,
     &END_SOFT,
     &COUNT_DELIVERY,
-    &SOFT_AFTER,
+    &ANY_SOFT,
     &NOTE_MAIL,
     &FORGET_MAILS,
     &MAILS,
@@ -272,6 +269,9 @@ impl Store {
 
     /// Writes down what came back; false when this kind had come back before and nothing changed.
     pub async fn came_back(&self, returned: Returned) -> Result<bool> {
+        if returned.soft.is_some() {
+            self.0.has_soft_bounces.store(true, Ordering::Relaxed);
+        }
         let change = ReturnChange::Returned(Box::new(returned), EventId(0));
         let changed = self.change(Change::Return(change)).await?;
         self.suppressions_changed();
@@ -279,8 +279,21 @@ impl Store {
     }
 
     pub async fn soft_bounced(&self, bounces: Vec<(OrganizationId, SoftBounce)>) -> Result<()> {
+        self.0.has_soft_bounces.store(true, Ordering::Relaxed);
         self.change(Change::Return(ReturnChange::Soft(bounces))).await?;
         self.suppressions_changed();
+        Ok(())
+    }
+
+    /// Whether any address has bounced softly, as far as this process knows.
+    pub fn has_soft_bounces(&self) -> bool {
+        self.0.has_soft_bounces.load(Ordering::Relaxed)
+    }
+
+    /// To be called at start.
+    pub async fn look_for_soft_bounces(&self) -> Result<()> {
+        let rows = self.read(&ANY_SOFT, vec![]).await?;
+        self.0.has_soft_bounces.store(!rows.is_empty(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -288,19 +301,6 @@ impl Store {
     pub async fn was_delivered(&self, to: Vec<(OrganizationId, AddressHash)>) -> Result<()> {
         self.change(Change::Return(ReturnChange::Delivered(to))).await?;
         Ok(())
-    }
-
-    /// Addresses with soft bounces, in order, behind the one given.
-    pub async fn soft_bounces_after(
-        &self,
-        after: &(OrganizationId, String),
-        limit: u32,
-    ) -> Result<Vec<(OrganizationId, AddressHash)>> {
-        let values = vec![after.0.0.into(), after.1.as_str().into(), i64::from(limit).into()];
-        collect(self.read(&SOFT_AFTER, values).await?, |row| {
-            let hash = AddressHash::try_from(row.text(1)?).map_err(StoreError::broken_row)?;
-            Ok((OrganizationId(row.int(0)?), hash))
-        })
     }
 
     /// The id of the row is given here.

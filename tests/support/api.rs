@@ -83,6 +83,8 @@ impl TestApi {
             audit: None,
             looker: None,
             imports: Some(imports.clone()),
+            inbound: None,
+            sns: None,
             schedule: None,
             reload: None,
             classifier: None,
