@@ -205,7 +205,7 @@ impl App {
             imports: Some(imports),
             ..outside.told(state)
         }));
-        watched.extend(inbound::upkeep(&live, &store, &clock, &stopped, outside.routing));
+        watched.extend(inbound::upkeep(&live, &store, &clock, &stopped, outside));
         watched.extend(serve_http(&live, router, socket, http, &mut addresses, &stopped)?);
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })

@@ -249,13 +249,32 @@ async fn soft_refusals_in_the_dialogue_count_as_soft_bounces_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_that_stays_full_until_the_end_of_each_mail_is_suppressed() {
+    let mx = FakeMx::refusing("full@example.test", "452 4.2.2 mailbox full").await;
+    let relay = relay(&mx).await;
+    for _ in 0..5 {
+        assert!(suppressed(&relay).await.is_empty());
+        relay.submit(&["full@example.test"]).await;
+        relay.run_until_idle().await;
+    }
+    assert_eq!(suppressed(&relay).await[0]["reason"], "soft_bounces");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_organization_has_return_paths_of_its_own_and_a_token_ends() {
     let mx = FakeMx::accepting().await;
     let relay = relay(&mx).await;
     let refused = relay.ask("POST", "/v1/return-domains", Some(json!({"name": "x.test"}))).await;
     assert_ne!(refused.0, 200);
     let order = json!({"name": "mail.sender.test", "organization": 1});
-    relay.order("/v1/return-domains", order).await;
+    let made = relay.order("/v1/return-domains", order).await;
+    // Nothing in DNS leads from it to us.
+    let check = format!("/v1/return-domains/{}/check", made["id"]);
+    let looked = relay.order(&check, json!({})).await;
+    assert_eq!(looked["standing"], "missing", "{looked}");
+    let alarms = relay.see("/v1/events?kind=alarm").await;
+    let text = alarms["items"][0]["fields"]["text"].as_str().expect("an alarm");
+    assert!(text.starts_with("bounces to mail.sender.test do not come back"), "{text}");
     relay.submit(&["bob@example.test"]).await;
     relay.run_until_idle().await;
     let path = path_to(&mx, "bob@example.test");

@@ -54,4 +54,5 @@ mod tenants;
 mod tidy;
 mod warmup;
 mod webhooks;
+mod windows;
 mod world;

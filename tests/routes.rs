@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::http::{HttpSink, status};
 use crate::support::mx::FakeMx;
+use crate::support::operator;
 use crate::support::relay::TestRelay;
 
 const MAIL: &str = "From: Ann <ann@far.test>\nTo: help@sender.test\nSubject: a question\n\
@@ -44,6 +45,9 @@ async fn a_mail_is_posted_parsed_and_signed_and_again_until_it_is_taken() {
     let made = route(&relay, "*@sender.test", "http", target).await;
     let answer = relay.bring("ann@far.test", "Help+7@sender.test", MAIL).await;
     assert!(answer.starts_with("250"), "{answer}");
+    let told = relay.see("/v1/events?kind=inbound_received").await;
+    let told = &told["items"][0]["fields"];
+    assert_eq!((&told["recipient"], &told["fate"]), (&json!("Help+7@sender.test"), &json!("routed")));
     sink.until(1).await;
     // The first answer was no yes: what is owed waits for its time.
     for _ in 0..200 {
@@ -112,6 +116,22 @@ async fn the_most_exact_route_counts_and_each_action_does_what_it_says() {
     let one = relay.see(&format!("/v1/inbound-calls/{}", held[0]["id"])).await;
     let mail = BASE64.decode(one["payload"].as_str().expect("text")).expect("base64");
     assert!(String::from_utf8(mail).expect("text").contains("Yes, please."));
+    release(&relay, &mx, &held[0]["id"]).await;
+}
+
+/// What is held goes on to whom a person names, once.
+async fn release(relay: &TestRelay, mx: &FakeMx, id: &Value) {
+    let path = format!("/v1/inbound-calls/{id}/release");
+    let (status, body) = operator::ask(
+        &relay.settings().control_socket(), "POST", &path, json!({}),
+    )
+    .await;
+    assert_eq!((status, &body["field"]), (422, &json!("to")), "{body}");
+    relay.order(&path, json!({"to": ["finn@example.test"]})).await;
+    relay.run_until_idle().await;
+    let mail = mx.mail_to("finn@example.test");
+    assert!(String::from_utf8_lossy(&mail.body).contains("Yes, please."));
+    assert!(owed(relay).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,12 @@
 //! Addresses that are not written to: learnt from hosts, put there by people, taken out again.
 
 use postroad::model::State;
+use postroad::world::manners::Manners;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use crate::campaigns::Desk;
 use crate::support::api::{As, TestApi};
 use crate::support::mx::FakeMx;
 use crate::support::relay::{Database, SENDER, TestRelay};
@@ -213,4 +215,42 @@ async fn a_stream_refuses_reports_or_holds_mail_for_suppressed_addresses() {
     relay.run_until_idle().await;
     assert_eq!(relay.state_of("Ann@example.test").await, State::Suppressed);
     assert_eq!(sent_to(&mx, SENDER), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_a_list_stops_campaigns_to_it_alone_and_an_entry_with_an_end_ends() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        for name in ["ann", "bob", "cid"] {
+            desk.contact(&format!("{name}@a.test"), json!({"name": name})).await;
+        }
+        let list = desk.list;
+        let order = json!({"entries": [{"address": "ann@a.test"}], "scope": "list", "list": list});
+        desk.done("POST", "/v1/suppressions", order).await;
+        let ends = desk.relay.clock().now().0 + 86_400_000_000;
+        let order = json!({"entries": [{"address": "bob@a.test"}], "scope": "organization",
+            "expires_at": ends});
+        desk.done("POST", "/v1/suppressions", order).await;
+        let tested = |list: i64| format!("address=ann%40a.test&stream=2&list={list}");
+        let path = format!("/v1/suppressions/test?{}", tested(list));
+        assert_eq!(desk.done("GET", &path, Value::Null).await["scope"], "list");
+        let path = format!("/v1/suppressions/test?{}", tested(list + 1));
+        assert_eq!(desk.done("GET", &path, Value::Null).await["suppressed"], false);
+        let wrong = json!({"entries": [{"address": "x@a.test"}], "scope": "list", "list": 99});
+        assert_eq!(desk.ask("POST", "/v1/suppressions", wrong).await.1["field"], "list");
+        let first = desk.campaign("<p>x</p>", json!({})).await;
+        desk.step(first, "launch").await;
+        let shown = desk.until(first, "sent").await;
+        assert_eq!(shown["sums"]["suppressed"], 2, "{shown}");
+        assert_eq!(desk.mx.received(), ["cid@a.test"]);
+        desk.relay.clock().advance(std::time::Duration::from_secs(90_000));
+        let second = desk.campaign("<p>y</p>", json!({})).await;
+        desk.step(second, "launch").await;
+        let shown = desk.until(second, "sent").await;
+        assert_eq!(shown["sums"]["suppressed"], 1, "{shown}");
+        let all = desk.done("GET", "/v1/suppressions", Value::Null).await;
+        assert_eq!(all["items"].as_array().map(Vec::len), Some(1), "what is over is not shown");
+        let audit = desk.done("GET", "/v1/audit?limit=100", Value::Null).await.to_string();
+        assert!(audit.contains("suppressions.added"), "{audit}");
+    }
 }

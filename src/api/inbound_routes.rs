@@ -10,7 +10,7 @@ use super::problem::Problem;
 use crate::auth;
 use crate::fetch::{Url, sign};
 use crate::model::*;
-use crate::store::{InboundCallRow, InboundRouteRow, Secret, StoreError};
+use crate::store::{InboundCallRow, InboundRouteRow, RouteChange, Secret, StoreError};
 
 const LIST_MAX: u32 = 1000;
 const LIST_USUAL: u32 = 100;
@@ -241,7 +241,90 @@ pub(super) async fn one(
     call: Call<needs::MessagesRead>,
     Path(id): Path<InboundCallId>,
 ) -> Result<axum::Json<InboundCallRow>, Problem> {
+    Ok(axum::Json(own(&call, id).await?))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// For one that is held: whom it goes on to. Nothing for one that was given up, which is tried
+    /// again.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    to: Vec<Address>,
+}
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Released {
+    pub released: InboundCallId,
+}
+
+/// Send held mail on to addresses, or try again what was given up.
+#[utoipa::path(post, path = "/v1/inbound-calls/{id}/release", tag = "inbound",
+    params(("id" = InboundCallId, Path, description = "The call")),
+    responses((status = 200, body = Released)), security(("key" = ["messages_steer"])))]
+pub(super) async fn release(
+    call: Call<needs::MessagesSteer>,
+    Path(id): Path<InboundCallId>,
+    Json(order): Json<Release>,
+) -> Result<axum::Json<Released>, Problem> {
+    let row = own(&call, id).await?;
+    let inbound = call.inbound.as_ref().ok_or_else(|| Problem::conflict("no daemon is running"))?;
+    let is_held = row.state == InboundCallState::Held;
+    if is_held && !(1..=ADDRESSES_MAX).contains(&order.to.len()) {
+        return Err(Problem::of_field("to", format!("must be 1 to {ADDRESSES_MAX} addresses")));
+    }
+    if !is_held && !order.to.is_empty() {
+        return Err(Problem::of_field("to", "only held mail goes on to addresses"));
+    }
+    match row.state {
+        InboundCallState::Held => {
+            let to: Vec<String> = order.to.iter().map(Address::to_string).collect();
+            inbound.release(&row, order.to).await.map_err(Problem::ours)?;
+            note(&call, &row, ("inbound_call.released", &to)).await?;
+        }
+        InboundCallState::Failed => {
+            inbound.retry(&row).await?;
+            note(&call, &row, ("inbound_call.retried", &row.text)).await?;
+        }
+        InboundCallState::Waiting => {
+            return Err(Problem::conflict("it waits for its next try already"));
+        }
+    }
+    Ok(axum::Json(Released { released: id }))
+}
+
+/// Give up what is held or owed.
+#[utoipa::path(delete, path = "/v1/inbound-calls/{id}", tag = "inbound",
+    params(("id" = InboundCallId, Path, description = "The call")),
+    responses((status = 200, body = CallRemoved)), security(("key" = ["messages_steer"])))]
+pub(super) async fn remove_call(
+    call: Call<needs::MessagesSteer>,
+    Path(id): Path<InboundCallId>,
+) -> Result<axum::Json<CallRemoved>, Problem> {
+    let row = own(&call, id).await?;
+    call.store.change_route(RouteChange::Done(id)).await?;
+    note(&call, &row, ("inbound_call.removed", &row.recipient)).await?;
+    Ok(axum::Json(CallRemoved { removed: id }))
+}
+
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = InboundCallRemoved)]
+pub struct CallRemoved {
+    pub removed: InboundCallId,
+}
+
+async fn own<N>(call: &Call<N>, id: InboundCallId) -> Result<InboundCallRow, Problem> {
     let row = call.store.inbound_call(id).await?;
     let row = row.filter(|row| call.scope().covers(row.organization));
-    row.map(axum::Json).ok_or_else(|| Problem::not_found("there is no such call"))
+    row.ok_or_else(|| Problem::not_found("there is no such call"))
+}
+
+/// In the audit log.
+async fn note<N, A: Serialize>(
+    call: &Call<N>,
+    row: &InboundCallRow,
+    (action, what): (&'static str, &A),
+) -> Result<(), Problem> {
+    call.told(Some(row.organization), (action, &row.id.to_string()), what).await
 }

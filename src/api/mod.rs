@@ -26,9 +26,10 @@ mod events;
 mod extract;
 pub mod forecast;
 mod health;
+pub mod health_windows;
 mod imports;
 mod inbound;
-mod inbound_routes;
+pub mod inbound_routes;
 mod limits;
 mod lists;
 mod log;
@@ -87,6 +88,7 @@ use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
 use crate::feedback::inbound::Inbound;
+use crate::feedback::return_domains::ReturnDomains;
 use crate::feedback::sns::Sns;
 use crate::queue::Queue;
 use crate::queue::check::Audit;
@@ -128,6 +130,8 @@ pub struct ApiState {
     pub imports: Option<Imports>,
     /// Whom mail from outside may be for.
     pub inbound: Option<Inbound>,
+    /// Looks whether mail to return domains comes here.
+    pub return_domains: Option<ReturnDomains>,
     /// What Amazon SES tells.
     pub sns: Option<Sns>,
     pub schedule: Option<Schedule>,
@@ -195,13 +199,16 @@ fn returning() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(inbound::domains, inbound::add_domain))
         .routes(routes!(inbound::remove_domain))
+        .routes(routes!(inbound::check_domain))
         .routes(routes!(inbound::mails))
+        .routes(routes!(health_windows::list))
         .routes(routes!(relay_news::ses))
         .routes(routes!(stream_policies::show, stream_policies::set))
         .routes(routes!(inbound_routes::list, inbound_routes::add))
         .routes(routes!(inbound_routes::remove))
         .routes(routes!(inbound_routes::calls))
-        .routes(routes!(inbound_routes::one))
+        .routes(routes!(inbound_routes::one, inbound_routes::remove_call))
+        .routes(routes!(inbound_routes::release))
 }
 
 /// Every route there is; the document is made of the same rows.

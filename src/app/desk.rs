@@ -61,6 +61,7 @@ pub(super) fn api_state(
         audit: Some(audit),
         imports: None,
         inbound: None,
+        return_domains: None,
         sns: None,
         schedule: Some(live.schedule.clone()),
         looker: looker(&settings, live.schedule.sources(), clock),

@@ -20,6 +20,7 @@ use crate::config::{Settings, Smtp};
 use crate::deliver::Source;
 use crate::feedback::Judge;
 use crate::feedback::inbound::{Inbound, InboundOptions, InboundParts};
+use crate::feedback::return_domains::ReturnDomains;
 use crate::feedback::routing::Routing;
 use crate::feedback::sns::{Sns, SnsParts};
 use crate::fetch::Fetcher;
@@ -82,13 +83,19 @@ pub(super) struct Outside {
     pub listener: Option<Listener>,
     pub door: Inbound,
     pub routing: Arc<Routing>,
+    return_domains: ReturnDomains,
     sns: Sns,
 }
 
 impl Outside {
     /// The API with what those outside have to say to it.
     pub fn told(&self, state: ApiState) -> ApiState {
-        ApiState { inbound: Some(self.door.clone()), sns: Some(self.sns.clone()), ..state }
+        ApiState {
+            inbound: Some(self.door.clone()),
+            return_domains: Some(self.return_domains.clone()),
+            sns: Some(self.sns.clone()),
+            ..state
+        }
     }
 }
 
@@ -121,8 +128,20 @@ pub(super) async fn outside(
         listener: listener(settings, &door, known)?,
         door,
         routing: Arc::new(routing),
+        return_domains: return_domains(settings, &store, known, clock),
         sns: sns(settings, store, known, clock)?,
     })
+}
+
+fn return_domains(
+    settings: &Settings,
+    store: &Store,
+    known: &Known,
+    clock: &Clock,
+) -> ReturnDomains {
+    let common = settings.inbound.return_domain.as_deref();
+    let common = common.and_then(|name| Domain::parse(name).ok());
+    ReturnDomains::new(store.clone(), known.resolver.clone(), common, clock.clone())
 }
 
 fn sns(settings: &Settings, store: Store, known: &Known, clock: &Clock) -> Result<Sns, AppError> {
@@ -209,14 +228,16 @@ pub(super) fn upkeep(
     store: &Store,
     clock: &Clock,
     stop: &watch::Receiver<bool>,
-    routing: Arc<Routing>,
-) -> [Watched; 2] {
+    outside: Outside,
+) -> [Watched; 3] {
     let settings = live.settings.load_full();
     let forget = forget(store.clone(), settings, clock.clone(), stop.clone());
-    let bringing = tokio::spawn(routing.run(stop.clone()));
+    let bringing = tokio::spawn(outside.routing.run(stop.clone()));
+    let looking = tokio::spawn(outside.return_domains.run(stop.clone()));
     [
         ("the upkeep of what came in", tokio::spawn(forget)),
         ("the bringer of routes' mail", bringing),
+        ("the looks at return domains", looking),
     ]
 }
 

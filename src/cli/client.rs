@@ -66,6 +66,7 @@ impl Desk {
             looker: None,
             imports: None,
             inbound: None,
+            return_domains: None,
             sns: None,
             schedule: None,
             reload: None,

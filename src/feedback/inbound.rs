@@ -186,6 +186,10 @@ impl Inbound {
         Ok(())
     }
 
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
     /// Wakes who brings what routes owe.
     pub fn owed(&self) -> Arc<Notify> {
         self.0.owed.clone()

@@ -152,6 +152,7 @@ fn entry(
         scope: SuppressionScope::Organization,
         organization: Some(message.organization),
         stream: None,
+        list: None,
         hash: AddressHash::of(recipient),
         address: Some(recipient.to_string()),
         reason,

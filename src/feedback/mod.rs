@@ -13,7 +13,8 @@ pub mod leave; // who wants no more
 mod lesson; // from a finding to what follows
 mod meters;
 mod network; // how much a network may bring
-mod pass; // mail that goes on
+pub mod pass; // mail that goes on
+pub mod return_domains; // does mail to return domains come here
 pub mod routing; // what routes owe
 pub mod sns; // what Amazon SES tells
 

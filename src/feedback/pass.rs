@@ -12,13 +12,77 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
 use super::content::{Content, Envelopes};
-use super::inbound::{Fate, Inner, SUBJECT_CHARS_MAX, Seen, Trouble};
+use super::inbound::{Fate, Inbound, Inner, SUBJECT_CHARS_MAX, Seen, Trouble};
 use crate::accept::Received;
 use crate::model::*;
 use crate::queue::{NewMessage, QueueError};
-use crate::store::{InboundCallRow, InboundRouteRow, MessageRow, ReturnSubject, RouteChange};
+use crate::store::{
+    InboundCallRow, InboundRouteRow, MessageRow, ReturnSubject, RouteChange, StoreError,
+};
 use crate::wire::date::rfc5322;
 use crate::wire::mime::Fields;
+
+/// A mail on its way out again.
+struct Onward {
+    to: Vec<Address>,
+    flow: (OrganizationId, StreamId),
+    /// The same mail brought again has the same.
+    key: String,
+    eight_bit: bool,
+    smtputf8: bool,
+    body: Bytes,
+}
+
+/// Why a mail that was held does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    #[error("the mail cannot be read any more")]
+    Unreadable,
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Inbound {
+    /// Sends a mail that a route held on to these addresses; the row goes.
+    ///
+    /// # Errors
+    /// It is held still; what was enqueued before a failure is not enqueued twice.
+    pub async fn release(
+        &self,
+        call: &InboundCallRow,
+        to: Vec<Address>,
+    ) -> Result<(), ReleaseError> {
+        let inner = self.inner();
+        let mail = BASE64.decode(&call.payload).map_err(|_| ReleaseError::Unreadable)?;
+        let flow = inner.flow_of(call.organization).await?;
+        let onward = Onward {
+            flow,
+            key: format!("released:{}", call.id),
+            eight_bit: !mail.is_ascii(),
+            smtputf8: to.iter().any(Address::needs_smtputf8),
+            to,
+            body: mail.into(),
+        };
+        let id = inner.queue.message_id().await?;
+        inner.enqueue(id, onward).await?;
+        inner.store.change_route(RouteChange::Done(call.id)).await?;
+        Ok(())
+    }
+
+    /// Tries a mail again that was given up, as if it had come in now.
+    ///
+    /// # Errors
+    /// The ledger does not take it.
+    pub async fn retry(&self, call: &InboundCallRow) -> Result<(), StoreError> {
+        let inner = self.inner();
+        let at = inner.clock.now();
+        inner.store.change_route(RouteChange::Retry { id: call.id, at }).await?;
+        inner.owed.notify_one();
+        Ok(())
+    }
+}
 
 impl Inner {
     /// What a route makes of a mail.
@@ -58,7 +122,7 @@ impl Inner {
     async fn flow_of(
         &self,
         organization: OrganizationId,
-    ) -> Result<(OrganizationId, StreamId), Trouble> {
+    ) -> Result<(OrganizationId, StreamId), StoreError> {
         let streams = self.store.streams().await?;
         let own = streams.iter().filter(|row| row.organization == organization);
         let first = own.min_by_key(|row| (row.class != StreamClass::Transactional.word(), row.id));
@@ -171,19 +235,27 @@ impl Inner {
         &self,
         received: &Received,
         to: Vec<Address>,
-        (organization, stream): (OrganizationId, StreamId),
+        flow: (OrganizationId, StreamId),
         key: String,
     ) -> Result<(), QueueError> {
         let id = self.queue.message_id().await?;
+        let body = self.stamped(received, Some(id));
+        let (eight_bit, smtputf8) = (received.envelope.eight_bit, received.envelope.smtputf8);
+        let onward = Onward { to, flow, key, eight_bit, smtputf8, body };
+        self.enqueue(id, onward).await
+    }
+
+    async fn enqueue(&self, id: MessageId, onward: Onward) -> Result<(), QueueError> {
+        let Onward { to, flow: (organization, stream), key, eight_bit, smtputf8, body } = onward;
         let quiet =
             |address| Recipient { notify: crate::model::Notify::NEVER, ..Recipient::new(address) };
-        let (fields, _) = Fields::read(&received.mail);
+        let (fields, _) = Fields::read(&body);
         let field = |name: &str| fields.get(name).unwrap_or_default().trim().to_owned();
         let envelope = Envelope {
             sender: ReversePath::NULL,
             recipients: to.into_iter().map(quiet).collect(),
-            eight_bit: received.envelope.eight_bit,
-            smtputf8: received.envelope.smtputf8,
+            eight_bit,
+            smtputf8,
             dsn_return: None,
             dsn_envelope_id: None,
         };
@@ -201,7 +273,7 @@ impl Inner {
             rank: 0,
             not_before: None,
             not_after: None,
-            body: self.stamped(received, Some(id)),
+            body,
         };
         self.queue.enqueue(id, new).await?;
         Ok(())

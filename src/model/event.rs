@@ -30,6 +30,8 @@ words! {
         AutoReplied = "auto_replied",
         Complained = "complained",
         Unsubscribed = "unsubscribed",
+        /// A mail came in for one of our addresses.
+        InboundReceived = "inbound_received",
         /// The checks of a source let it send, or say that it must not.
         SourceGreen = "source_green",
         SourceRed = "source_red",

@@ -22,6 +22,19 @@ words! {
 }
 
 words! {
+    /// Whether mail to a return domain comes here.
+    ReturnStanding {
+        Right = "right",
+        /// No record leads anywhere.
+        Missing = "missing",
+        /// Its mail goes elsewhere.
+        Different = "different",
+        /// The name servers did not answer yet.
+        Unknown = "unknown",
+    }
+}
+
+words! {
     /// What a route does with a mail.
     RouteAction {
         /// Posted to a URL.

@@ -13,6 +13,7 @@ pub mod credential;
 pub mod envelope;
 pub mod event;
 pub mod flow;
+pub mod health;
 pub mod ids;
 pub mod inbound;
 pub mod limit;
@@ -47,8 +48,11 @@ pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use flow::Flow;
+pub use health::{
+    Share, WindowCounts, WindowKind, WindowRate, WindowStanding, WindowSubject,
+};
 pub use ids::*;
-pub use inbound::{InboundCallState, InboundFate, RouteAction, RouteFormat};
+pub use inbound::{InboundCallState, InboundFate, ReturnStanding, RouteAction, RouteFormat};
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
     WhoScope,

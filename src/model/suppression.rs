@@ -10,6 +10,8 @@ words! {
         Installation = "installation",
         Organization = "organization",
         Stream = "stream",
+        /// Campaigns to a list.
+        List = "list",
     }
 }
 

@@ -12,10 +12,11 @@ use super::settler::{Lessons, Settlement};
 use super::site::Site;
 use super::verdict::{self, Rules};
 use super::{PANICS_KEPT_MAX, Shared, suppressed};
+use crate::classify::Answer;
 use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::{Claimed, Prepared};
-use crate::store::{AddressHash, NewSuppression, Settle};
+use crate::store::{AddressHash, ClaimedDelivery, NewSuppression, Settle, SoftBounce};
 
 impl Shared {
     /// Hands a settlement to the settler; waits while too many are under way.
@@ -131,7 +132,17 @@ impl Shared {
     /// The end of trying for what was not delivered in time.
     pub(super) async fn expire(&self, site: &Arc<Site>, claimed: &[Claimed]) -> Settlement {
         let (settles, report) = self.expiry_of(claimed, verdict::EXPIRED).await;
-        Settlement::new(site.clone(), claimed, settles, None, report)
+        let soft = claimed.iter().filter_map(|one| self.soft_at_last(&one.delivery)).collect();
+        let lessons = Lessons { soft, ..Lessons::default() };
+        Settlement::new(site.clone(), claimed, settles, None, report).with_lessons(lessons)
+    }
+
+    /// A mailbox that was full, or the like, until the time of its mail was over.
+    fn soft_at_last(&self, delivery: &ClaimedDelivery) -> Option<(OrganizationId, SoftBounce)> {
+        let (rule, at) = (self.options.soft_bounces, self.clock.now());
+        let reply = Reply::read(&delivery.last_text)?;
+        let told = self.classifier.load().classify(None, &Answer::read(&delivery.last_text));
+        suppressed::soft_by(delivery, &reply, &told, (rule, at))
     }
 
     /// The end of deliveries of one message, and the report on it.

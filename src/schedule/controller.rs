@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::adaptive::Facts;
+use super::adaptive::{Facts, Stop};
 use super::forecast::{self, Forecast, Question, Standing};
 use super::governor::book::{Book, Lesson};
 use super::governor::{Governor, Numbers, Thoughts};
@@ -153,6 +153,11 @@ impl Controller {
     /// A complaint came in for mail that this source had brought there.
     pub fn complain(&self, source: SourceId, operator: OperatorId, count: u64) {
         self.0.book.lock().complain(source, operator, count);
+    }
+
+    /// A report came in: an address is lost to which this source had brought mail there.
+    pub fn bounce(&self, source: SourceId, operator: OperatorId, count: u64) {
+        self.0.book.lock().bounce(source, operator, count);
     }
 
     /// All that may send: id, name, and whether it is another's service.
@@ -459,6 +464,16 @@ impl Controller {
         let mut state = self.0.state.lock().await;
         let thoughts = state.governor.undo(id, self.0.clock.now())?;
         Ok(self.carry_out(&mut state, thoughts).await?)
+    }
+
+    /// A campaign or a sending domain whose health is too bad at an operator.
+    pub async fn stop_for_health(&self, stop: Stop) -> Result<(), StoreError> {
+        let mut state = self.0.state.lock().await;
+        let state = &mut *state;
+        state.numbers.fill(&self.0.store).await?;
+        let now = self.0.clock.now();
+        let thoughts = state.governor.stop_for_health(stop, now, &mut state.numbers);
+        self.carry_out(state, thoughts).await
     }
 
     pub async fn pin(&self, id: DecisionId, pinned: bool) -> Result<(), ControllerError> {

@@ -1,4 +1,4 @@
-//! From answers and complaints to lessons, and the task that has the controller look at them.
+//! From answers to lessons, and the task that has the controller look at them.
 //!
 //! Owns:       which outcome teaches what.
 //! Promises:   only what a host said is a lesson; failures of our own or of the network are none.
@@ -18,15 +18,12 @@ use super::{Schedule, Shared};
 use crate::model::*;
 use crate::queue::Claimed;
 use crate::queue::outcome_log::Record;
-use crate::store::StoreError;
 
 /// How long DNS may take to name an operator.
 const OPERATOR_WAIT: Duration = Duration::from_secs(3);
 
 /// Between two looks, in wall time: the answer of a host slows the next connection down.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Looks from one reading of complaints to the next: they come hours after the mail.
-const HEAR_EVERY: u32 = 20;
 
 impl Shared {
     /// Tells the controller what was answered; `source` by name.
@@ -34,6 +31,7 @@ impl Shared {
         let Some(source) = self.sources.by_name_or_system(source) else { return };
         let operator = self.router.known_operator(site.id).unwrap_or(OperatorId::TAIL);
         for (one, record) in claimed.iter().zip(records) {
+            self.windows.note(source, operator, &one.delivery, record);
             let Some(reply) = record.outcome.reply() else { continue };
             let message = &one.delivery.message;
             let accepted = matches!(record.outcome, Outcome::Delivered { .. });
@@ -55,27 +53,6 @@ impl Shared {
                 sample: sample.as_deref(),
             });
         }
-    }
-
-    /// Complaints count for the source that had brought the mail: those after the event `heard`,
-    /// which moves on; at first only those that are to come.
-    pub(super) async fn hear_complaints(
-        &self,
-        heard: &mut Option<EventId>,
-    ) -> Result<(), StoreError> {
-        let store = self.queue.store();
-        let Some(after) = *heard else {
-            *heard = Some(store.last_event().await?);
-            return Ok(());
-        };
-        for complaint in store.complaints_after(after).await? {
-            *heard = Some(complaint.event);
-            let source = complaint.source.as_deref();
-            if let Some(source) = source.and_then(|name| self.sources.by_name_or_system(name)) {
-                self.controller.complain(source, complaint.operator, 1);
-            }
-        }
-        Ok(())
     }
 
     /// Open connections, by source and operator.
@@ -111,16 +88,9 @@ impl Schedule {
 pub async fn run(shared: Arc<Shared>) {
     // What lasts is told once.
     let mut is_failing = false;
-    let (mut heard, mut looks) = (None, 0u32);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         shared.controller.set_facts(shared.connection_facts()).await;
-        if looks.is_multiple_of(HEAR_EVERY)
-            && let Err(error) = shared.hear_complaints(&mut heard).await
-        {
-            tracing::debug!(%error, "complaints are read again in a while");
-        }
-        looks = looks.wrapping_add(1);
         match shared.controller.look().await {
             Ok(()) => is_failing = false,
             Err(error) if !is_failing => {

@@ -79,6 +79,8 @@ use settler::Settlement;
 use site::Site;
 use sources::Sources;
 use unknown::Unknown;
+use windows::Windows;
+use windows::rule::Thresholds;
 
 #[derive(Clone, Debug)]
 pub struct ScheduleOptions {
@@ -90,6 +92,8 @@ pub struct ScheduleOptions {
     pub retries: RetryProfiles,
     /// How often a mailbox may refuse mail before it is suppressed.
     pub soft_bounces: SoftBounceRule,
+    /// Which rates are too high.
+    pub health: Thresholds,
 }
 
 /// How often the ledger is asked for waiting mail that no wake-up told of.
@@ -132,6 +136,7 @@ pub struct Shared {
     meters: Meters,
     unknown: Unknown,
     controller: Controller,
+    windows: Windows,
 }
 
 /// What the schedule is built from.
@@ -159,12 +164,13 @@ pub struct Tasks {
     pub controller: tokio::task::JoinHandle<()>,
     pub releases: tokio::task::JoinHandle<()>,
     pub budgets: tokio::task::JoinHandle<()>,
+    pub windows: tokio::task::JoinHandle<()>,
 }
 
 impl Tasks {
     /// Returns when one of them has ended, and says which.
     pub async fn died(&mut self) -> &'static str {
-        let Tasks { alarm, polls, sweeps, settler, releases, budgets, controller } = self;
+        let Tasks { alarm, polls, sweeps, settler, releases, budgets, controller, windows } = self;
         tokio::select! {
             _ = alarm => "the alarm of the schedule",
             _ = polls => "the poll of the ledger",
@@ -173,6 +179,7 @@ impl Tasks {
             _ = releases => "the hand-over of connections",
             _ = budgets => "the writer of budgets",
             _ = controller => "the controller of limits and warm-ups",
+            _ = windows => "the judge of health windows",
         }
     }
 }
@@ -189,6 +196,7 @@ impl Schedule {
         parts.limits.set_pools(parts.sources.pools());
         let (store, limits) = (parts.queue.store().clone(), parts.limits.clone());
         let controller = Controller::open(store, limits, clock.clone()).await?;
+        let windows = Windows::open(parts.queue.store(), options.health).await?;
         let suppressions = parts.queue.suppressions().clone();
         let shared = Arc::new(Shared {
             queue: parts.queue,
@@ -216,6 +224,7 @@ impl Schedule {
             meters: Meters::new(),
             unknown: Unknown::default(),
             controller,
+            windows,
         });
         shared.controller.set_sources(shared.sources.senders());
         shared.queue.store().free_own_leases().await?;
@@ -230,6 +239,7 @@ impl Schedule {
             controller: tokio::spawn(lessons::run(shared.clone())),
             releases: tokio::spawn(run_releases(shared.clone())),
             budgets: tokio::spawn(run_budgets(shared.clone())),
+            windows: tokio::spawn(windows::run(shared.clone())),
         };
         Ok((Schedule(shared), tasks))
     }
@@ -262,6 +272,7 @@ impl Schedule {
         tasks.controller.abort();
         tasks.releases.abort();
         tasks.budgets.abort();
+        tasks.windows.abort();
         for site in shared.sites.iter() {
             site.work.notify_waiters();
         }
@@ -279,6 +290,9 @@ impl Schedule {
         }
         if let Err(error) = shared.budgets.close().await {
             tracing::warn!(%error, "budgets are not closed; their journal keeps them");
+        }
+        if let Err(error) = shared.windows.flush(shared.queue.store()).await {
+            tracing::warn!(%error, "the last answers are not in the health windows");
         }
         shared.settlements.lock().take();
         let settler = tasks.settler;

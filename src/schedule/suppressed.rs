@@ -38,10 +38,18 @@ impl Shared {
             (first.delivery.message.organization, first.delivery.message.stream);
         let addresses: Vec<&Address> =
             claimed.iter().map(|one| &one.delivery.recipient.address).collect();
-        let stops = match self.suppressions.stops(organization, stream, &addresses).await {
+        let mut stops = match self.suppressions.stops(organization, stream, &addresses).await {
             Ok(stops) => stops,
             Err(error) => return Err((error, claimed)),
         };
+        if first.delivery.campaign.is_some() {
+            for (one, stop) in claimed.iter().zip(&mut stops).filter(|(_, stop)| stop.is_none()) {
+                match self.suppressions.stops_list(&one.delivery).await {
+                    Ok(found) => *stop = found,
+                    Err(error) => return Err((error, claimed)),
+                }
+            }
+        }
         let (mut allowed, mut stopped) = (Vec::new(), Vec::new());
         for (one, stop) in claimed.into_iter().zip(stops) {
             match stop {
@@ -119,13 +127,22 @@ pub fn soft(
     rule: SoftBounceRule,
 ) -> Option<(OrganizationId, SoftBounce)> {
     let Outcome::Failed { reply: Some(reply), .. } = &record.outcome else { return None };
-    let told = classified_in(&record.fields)?;
+    soft_by(delivery, reply, &classified_in(&record.fields)?, (rule, record.at))
+}
+
+/// The same of what a host has said for the last time.
+pub fn soft_by(
+    delivery: &ClaimedDelivery,
+    reply: &Reply,
+    told: &Classification,
+    (rule, at): (SoftBounceRule, Timestamp),
+) -> Option<(OrganizationId, SoftBounce)> {
     // A code of another subject (5.4.1, 5.7.1) may mean anything.
     let is_about = reply.enhanced().is_none_or(|code| matches!(code.1, 1 | 2));
-    if !is_about || !told.class.is_of_mailbox() || lost_for(reply, &told).is_some() {
+    if !is_about || !told.class.is_of_mailbox() || lost_for(reply, told).is_some() {
         return None;
     }
-    let entry = entry(delivery, reply, SuppressionReason::SoftBounces, None, record.at);
+    let entry = entry(delivery, reply, SuppressionReason::SoftBounces, None, at);
     Some((delivery.message.organization, SoftBounce { rule, entry, was_delivered: false }))
 }
 
@@ -141,6 +158,7 @@ fn entry(
         scope: SuppressionScope::Organization,
         organization: Some(delivery.message.organization),
         stream: None,
+        list: None,
         hash: AddressHash::of(recipient),
         address: Some(recipient.to_string()),
         reason,

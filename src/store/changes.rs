@@ -17,6 +17,7 @@ use super::contact_definitions::{self, ContactChange};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
+use super::health::{self, HealthChange};
 use super::ids;
 use super::imports::{self, ImportChange};
 use super::ledger::{BEGIN, COMMIT};
@@ -87,6 +88,7 @@ pub enum Change {
     ForgetSourceHours {
         before: Timestamp,
     },
+    Health(Box<HealthChange>),
     Webhook(Box<WebhookChange>),
     Campaign(CampaignChange),
     Tracked(Vec<Tracked>),
@@ -262,6 +264,7 @@ async fn write(
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at, events).await,
         Change::ForgetSourceHours { before } => warmups::forget_hours(connection, *before).await,
+        Change::Health(change) => health::write(connection, change, events).await,
         Change::FreeOwnLeases => free_own_leases(connection, own).await,
         Change::Contacts(change) => contact_definitions::write(connection, change).await,
         Change::Import(change) => imports::write(connection, change, own.0).await,

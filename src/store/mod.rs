@@ -23,6 +23,7 @@ mod domain_checks; // what checks of sending domains have found
 mod error;
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
+mod health; // health windows
 mod ids; // blocks of ids
 mod imports; // how far imports have come
 mod jobs;
@@ -64,6 +65,9 @@ pub use contact_facts::Slots;
 pub use contacts::{ConsentRow, ContactRow, MembershipRow};
 pub use directory::lock;
 pub use error::{Result, StoreError};
+pub use health::{
+    CameBack, HealthChange, HealthFilter, HealthHour, HealthNews, HealthStanding, HealthSum,
+};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
@@ -87,7 +91,7 @@ pub use tallies::{
 };
 pub use templates::{LayoutRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
-pub use warmups::{Complaint, DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
+pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
@@ -403,6 +407,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(search::ALL);
     all.extend(sites::ALL);
     all.extend(sources::ALL);
+    all.extend(health::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);

@@ -56,6 +56,8 @@ pub enum RouteChange {
     Again { id: InboundCallId, due_at: Timestamp, text: String },
     GiveUp { id: InboundCallId, text: String },
     Done(InboundCallId),
+    /// One that was given up, as if it had come now.
+    Retry { id: InboundCallId, at: Timestamp },
 }
 
 macro_rules! routes {
@@ -87,6 +89,10 @@ pub static GIVE_UP: Statement = Statement::new(
     "UPDATE inbound_calls SET tries = tries + 1, state = 'failed', text = $2 \
      WHERE id = $1 AND state = 'waiting'",
 );
+pub static RETRY: Statement = Statement::new(
+    "UPDATE inbound_calls SET tries = 0, due_at = $2, created_at = $2, state = 'waiting' \
+     WHERE id = $1 AND state = 'failed'",
+);
 pub static DONE: Statement = Statement::new("DELETE FROM inbound_calls WHERE id = $1");
 pub static DUE: Statement = Statement::new(
     "SELECT id, route, organization, state, sender, recipient, payload, tries, due_at, created_at, \
@@ -103,7 +109,7 @@ pub static ONE: Statement = Statement::new(
 
 #[cfg(test)]
 pub static ALL: &[&Statement] =
-    &[&ROUTES, &ADD, &REMOVE, &OWE, &AGAIN, &GIVE_UP, &DONE, &DUE, &LIST, &ONE];
+    &[&ROUTES, &ADD, &REMOVE, &OWE, &AGAIN, &GIVE_UP, &RETRY, &DONE, &DUE, &LIST, &ONE];
 
 impl Store {
     pub async fn inbound_routes(&self) -> Result<Vec<InboundRouteRow>> {
@@ -225,6 +231,9 @@ pub(super) async fn write(connection: &mut Connection, change: &RouteChange) -> 
         }
         RouteChange::GiveUp { id, text } => {
             connection.execute(&GIVE_UP, vec![id.0.into(), text.as_str().into()]).await?
+        }
+        RouteChange::Retry { id, at } => {
+            connection.execute(&RETRY, vec![id.0.into(), at.0.into()]).await?
         }
         RouteChange::Done(id) => connection.execute(&DONE, vec![id.0.into()]).await?,
     };

@@ -84,6 +84,7 @@ impl TestApi {
             looker: None,
             imports: Some(imports.clone()),
             inbound: None,
+            return_domains: None,
             sns: None,
             schedule: None,
             reload: None,

@@ -114,6 +114,11 @@ impl Book {
     pub fn complain(&mut self, source: SourceId, operator: OperatorId, count: u64) {
         self.pairs.entry((source, operator)).or_default().marks.complaints += count;
     }
+
+    /// An address turned out to be lost after its mail was accepted.
+    pub fn bounce(&mut self, source: SourceId, operator: OperatorId, count: u64) {
+        self.pairs.entry((source, operator)).or_default().marks.invalid += count;
+    }
 }
 
 fn marks_of(lesson: &Lesson<'_>) -> Marks {

@@ -356,21 +356,48 @@ impl Governor {
         numbers: &mut dyn Numbers,
         thoughts: &mut Thoughts,
     ) {
-        let id = numbers.limit();
-        self.stop_rows.insert((stop.who, stop.operator), (id, stop.until));
-        let scope = LimitScope {
-            from: FromScope::Installation,
-            to: ToScope::Operator(stop.operator),
-            who: stop.who,
-            class: None,
-        };
-        let metric = (Metric::Messages, 0, None);
-        thoughts.put.push(row(id, scope.clone(), metric, &stop.cause, Some(stop.until)));
         let rule = match stop.who {
             WhoScope::SendingDomain(_) => DecisionRule::SendingDomain,
             _ => DecisionRule::CampaignContent,
         };
         thoughts.alarms.push(stop.cause.clone());
+        self.put_stop((stop, rule, None), now, numbers, thoughts);
+    }
+
+    /// Its marketing mail goes no more to the operator until then; nothing where it is stopped.
+    pub fn stop_for_health(
+        &mut self,
+        stop: Stop,
+        now: Timestamp,
+        numbers: &mut dyn Numbers,
+    ) -> Thoughts {
+        let mut thoughts = Thoughts::default();
+        let known = self.stop_rows.get(&(stop.who, stop.operator));
+        if known.is_none_or(|(_, until)| *until <= now) {
+            let class = Some(StreamClass::Marketing);
+            self.put_stop((stop, DecisionRule::Health, class), now, numbers, &mut thoughts);
+        }
+        thoughts
+    }
+
+    fn put_stop(
+        &mut self,
+        (stop, rule, class): (Stop, DecisionRule, Option<StreamClass>),
+        now: Timestamp,
+        numbers: &mut dyn Numbers,
+        thoughts: &mut Thoughts,
+    ) {
+        let id = numbers.limit();
+        let old = self.stop_rows.insert((stop.who, stop.operator), (id, stop.until));
+        thoughts.removed.extend(old.map(|(limit, _)| limit));
+        let scope = LimitScope {
+            from: FromScope::Installation,
+            to: ToScope::Operator(stop.operator),
+            who: stop.who,
+            class,
+        };
+        let metric = (Metric::Messages, 0, None);
+        thoughts.put.push(row(id, scope.clone(), metric, &stop.cause, Some(stop.until)));
         let decision = Decision {
             id: numbers.decision(),
             at: now,
