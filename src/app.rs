@@ -201,10 +201,8 @@ impl App {
         ];
         watched.extend(campaigning);
         watched.extend(desk::start_upkeep(&state, &stopped));
-        let router = web::with_panel(api::router(ApiState {
-            imports: Some(imports),
-            ..outside.told(state)
-        }));
+        let state = ApiState { imports: Some(imports), ..outside.told(state) };
+        let router = web::with_panel(api::router(state));
         watched.extend(inbound::upkeep(&live, &store, &clock, &stopped, outside));
         watched.extend(serve_http(&live, router, socket, http, &mut addresses, &stopped)?);
         let _lock = kept.lock;

@@ -1,6 +1,6 @@
 //! The whole of what comes back for a campaign: refusals, reports now and a day later, complaints,
-//! notes of absence, wishes to leave by every way, forged reports; every count, suppression, timeline
-//! and webhook is right.
+//! notes of absence, wishes to leave by every way, forged reports; every count, suppression,
+//! timeline and webhook is right.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -47,7 +47,10 @@ async fn a_mail_is_posted_parsed_and_signed_and_again_until_it_is_taken() {
     assert!(answer.starts_with("250"), "{answer}");
     let told = relay.see("/v1/events?kind=inbound_received").await;
     let told = &told["items"][0]["fields"];
-    assert_eq!((&told["recipient"], &told["fate"]), (&json!("Help+7@sender.test"), &json!("routed")));
+    assert_eq!(
+        (&told["recipient"], &told["fate"]),
+        (&json!("Help+7@sender.test"), &json!("routed"))
+    );
     sink.until(1).await;
     // The first answer was no yes: what is owed waits for its time.
     for _ in 0..200 {
@@ -122,10 +125,8 @@ async fn the_most_exact_route_counts_and_each_action_does_what_it_says() {
 /// What is held goes on to whom a person names, once.
 async fn release(relay: &TestRelay, mx: &FakeMx, id: &Value) {
     let path = format!("/v1/inbound-calls/{id}/release");
-    let (status, body) = operator::ask(
-        &relay.settings().control_socket(), "POST", &path, json!({}),
-    )
-    .await;
+    let (status, body) =
+        operator::ask(&relay.settings().control_socket(), "POST", &path, json!({})).await;
     assert_eq!((status, &body["field"]), (422, &json!("to")), "{body}");
     relay.order(&path, json!({"to": ["finn@example.test"]})).await;
     relay.run_until_idle().await;

@@ -71,7 +71,10 @@ async fn lost_addresses_count_for_all_they_concern_and_too_many_of_them_are_told
         }
         let requests = sink.until(1).await;
         let alarm = &requests[0].json()["events"][0];
-        assert_eq!((&alarm["fields"]["rate"], &alarm["fields"]["of"]), (&json!("bounce"), &json!(75)));
+        assert_eq!(
+            (&alarm["fields"]["rate"], &alarm["fields"]["of"]),
+            (&json!("bounce"), &json!(75))
+        );
         assert_eq!(desk.show(id).await["state"], "sent", "a warning stops nothing");
     }
 }

@@ -121,9 +121,9 @@ impl Names {
     }
 
     fn view(&self, sum: &HealthSum) -> HealthWindow {
-        let operator = sum.operator.map(|id| {
-            self.operators.get(&id).cloned().unwrap_or_else(|| id.to_string())
-        });
+        let operator = sum
+            .operator
+            .map(|id| self.operators.get(&id).cloned().unwrap_or_else(|| id.to_string()));
         HealthWindow {
             kind: sum.subject.kind,
             id: sum.subject.id,

@@ -167,8 +167,7 @@ mod tests {
     #[test]
     fn what_people_have_named_is_shown_as_text() {
         let name = "<b>".to_owned();
-        let choice =
-            Choice { id: StreamId(4), name: name.clone(), description: name, gets: true };
+        let choice = Choice { id: StreamId(4), name: name.clone(), description: name, gets: true };
         let offer = Offer { recipient: "a&b@x".into(), lists: vec![], streams: vec![choice] };
         let html = choices(&offer);
         assert!(html.contains("a&amp;b@x") && html.contains("value=\"4\" checked> &lt;b&gt;"));

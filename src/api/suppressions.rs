@@ -8,9 +8,7 @@ use super::body::Json;
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use crate::model::*;
-use crate::store::{
-    AddressHash, NewSuppression, StreamRow, SuppressionFilter, SuppressionRow,
-};
+use crate::store::{AddressHash, NewSuppression, StreamRow, SuppressionFilter, SuppressionRow};
 
 const LIST_MAX: u32 = 1000;
 const LIST_USUAL: u32 = 100;
@@ -162,10 +160,7 @@ fn check_note(note: &str) -> Result<(), Problem> {
 }
 
 /// Whose mail the entries stop: what the scope needs must be there, and nothing else.
-async fn reach<N>(
-    call: &Call<N>,
-    new: &NewEntries,
-) -> Result<Option<OrganizationId>, Problem> {
+async fn reach<N>(call: &Call<N>, new: &NewEntries) -> Result<Option<OrganizationId>, Problem> {
     if new.scope != SuppressionScope::Stream && new.stream.is_some() {
         return Err(Problem::of_field("stream", "only the scope 'stream' has one"));
     }

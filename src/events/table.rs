@@ -69,7 +69,11 @@ const BOUNCE: &[Field] = &[
 
 const ALARM: &[Field] = &[
     field("text", "string", "what happened, in a sentence"),
-    field("kind", "string", "of a health window: source, domain, organization, campaign, credential"),
+    field(
+        "kind",
+        "string",
+        "of a health window: source, domain, organization, campaign, credential",
+    ),
     field("id", "integer", "of the source, domain …"),
     field("operator", "string", "where, if not at all of them"),
     field("rate", "string", "bounce, complaint, deferral or block"),
@@ -157,6 +161,7 @@ pub const EVENTS: &[Declared] = &[
     is("suppressed", "the recipient is no longer written to", REASON),
     is("bounced", "a report came back for a mail that a host had taken", BOUNCE),
     is("delayed", "a report came back: the host goes on trying", BOUNCE),
+    is("confirmed", "a receipt or a relay tells that the mail has arrived", REPORT),
     is("auto_replied", "a machine of the recipient answered", REPORT),
     is(
         "complained",
@@ -192,11 +197,7 @@ pub const EVENTS: &[Declared] = &[
     ),
     is("source_red", "the checks of a source say that it must not send", SOURCE),
     is("source_green", "the checks of a source let it send", SOURCE),
-    is(
-        "alarm",
-        "a rule has acted in a way that a person should look at now",
-        ALARM,
-    ),
+    is("alarm", "a rule has acted in a way that a person should look at now", ALARM),
     will_be("limit_reached", "a limit stops mail"),
     will_be("campaign_state", "a campaign began, paused, ended"),
     is(

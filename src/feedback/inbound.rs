@@ -412,8 +412,7 @@ impl Inner {
             let text = "its mail is not known any more";
             return Ok(Fate::new(kind, InboundFate::Unattributed, text));
         };
-        let fate =
-            if left.is_news { InboundFate::Unsubscribed } else { InboundFate::Repeated };
+        let fate = if left.is_news { InboundFate::Unsubscribed } else { InboundFate::Repeated };
         let learnt = Some((claim.message, claim.delivery));
         let organization = Some(left.organization);
         Ok(Fate { organization, learnt, ..Fate::new(kind, fate, "by mail") })

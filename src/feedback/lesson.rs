@@ -50,7 +50,7 @@ pub struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// None where nothing follows: a receipt, or mail that is no report.
+    /// None for mail that is no report.
     pub fn lesson(&self) -> Option<Returned> {
         let kind = match self.finding.kind {
             ReportKind::Bounce => EventKind::Bounced,
@@ -58,7 +58,8 @@ impl Told<'_> {
             ReportKind::AutoReply => EventKind::AutoReplied,
             ReportKind::Complaint if self.is_opt_out() => EventKind::Unsubscribed,
             ReportKind::Complaint => EventKind::Complained,
-            ReportKind::Delivered | ReportKind::NotBounce => return None,
+            ReportKind::Delivered => EventKind::Confirmed,
+            ReportKind::NotBounce => return None,
         };
         Some(Returned {
             organization: self.message.organization,
@@ -315,12 +316,10 @@ pub(super) mod tests {
     #[test]
     fn a_delay_an_auto_reply_and_a_receipt_cost_no_address() {
         let full = Verdict { class: Some(Class::MailboxFull), hard: true };
-        for kind in [ReportKind::Delay, ReportKind::AutoReply] {
+        for kind in [ReportKind::Delay, ReportKind::AutoReply, ReportKind::Delivered] {
             let learnt = learnt(kind, None, full, None).expect("an event");
             assert!(learnt.suppression.is_none() && learnt.soft.is_none(), "{kind}");
         }
-        for kind in [ReportKind::Delivered, ReportKind::NotBounce] {
-            assert!(learnt(kind, None, full, None).is_none(), "{kind}");
-        }
+        assert!(learnt(ReportKind::NotBounce, None, full, None).is_none());
     }
 }

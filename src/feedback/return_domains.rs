@@ -114,7 +114,9 @@ fn judged(hosts: &MailHosts, common: Option<&MailHosts>) -> (ReturnStanding, Str
             let (own, ours) = (names(hosts), common.map(names).unwrap_or_default());
             match own.iter().any(|name| ours.contains(name)) {
                 true => (ReturnStanding::Right, "its mail comes here".to_owned()),
-                false => (ReturnStanding::Different, format!("its mail goes to {}", own.join(", "))),
+                false => {
+                    (ReturnStanding::Different, format!("its mail goes to {}", own.join(", ")))
+                }
             }
         }
         MailHosts::NullMx => (ReturnStanding::Missing, "it takes no mail (null MX)".to_owned()),
@@ -133,7 +135,8 @@ mod tests {
     #[test]
     fn a_domain_is_right_when_its_mail_comes_here_by_whichever_record() {
         let host = |name: &str| MxHost { name: name.into(), preference: 10, addresses: vec![] };
-        let hosts = |names: &[&str]| MailHosts::Hosts(names.iter().map(|name| host(name)).collect());
+        let hosts =
+            |names: &[&str]| MailHosts::Hosts(names.iter().map(|name| host(name)).collect());
         let common = hosts(&["in.mail.example"]);
         let told = |hosts: MailHosts| judged(&hosts, Some(&common)).0;
         assert_eq!(told(MailHosts::Ourselves), ReturnStanding::Right);

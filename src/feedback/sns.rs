@@ -1,4 +1,4 @@
-//! What Amazon SES tells by SNS of mail that left through it: bounces, complaints.
+//! What Amazon SES tells by SNS of mail that left through it: bounces, complaints, deliveries.
 //!
 //! Owns:       how a call of SNS is believed, and what SES's JSON means.
 //! Promises:   nothing follows from a call whose topic the settings do not name, or whose signature
@@ -15,8 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 
-use super::Judge;
 use super::lesson::{Told, about};
+use super::{Judge, leave};
 use crate::clock::Clock;
 use crate::compose::returns::Returns;
 use crate::fetch::{Call, Fetcher, Url};
@@ -70,6 +70,12 @@ struct News {
     notification_type: String,
     bounce: Option<Bounce>,
     complaint: Option<Complaint>,
+    delivery: Option<Delivery>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Delivery {
+    recipients: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -233,6 +239,13 @@ fn report(news: &News) -> Report {
             });
         }
     }
+    let taken = news.delivery.iter().flat_map(|delivery| &delivery.recipients);
+    findings.extend(taken.take(RECIPIENTS_MAX).map(|recipient| Finding {
+        recipient: Some(recipient.clone()),
+        kind: ReportKind::Delivered,
+        status: None,
+        texts: Vec::new(),
+    }));
     let is_complaint = news.notification_type == "Complaint";
     let feedback_type = is_complaint.then_some(FeedbackType::Abuse);
     Report { findings, original_message_id: None, feedback_type, is_cut: false }

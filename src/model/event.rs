@@ -28,6 +28,8 @@ words! {
         /// A host tells that it goes on trying.
         Delayed = "delayed",
         AutoReplied = "auto_replied",
+        /// A receipt came back, or a relay tells that the recipient's host has the mail.
+        Confirmed = "confirmed",
         Complained = "complained",
         Unsubscribed = "unsubscribed",
         /// A mail came in for one of our addresses.

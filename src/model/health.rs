@@ -61,9 +61,7 @@ impl WindowSubject {
 }
 
 /// What some hours at an operator came to.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WindowCounts {
     /// Answers of hosts, one for each recipient and try.
     pub answered: u64,

@@ -48,9 +48,7 @@ pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
 pub use flow::Flow;
-pub use health::{
-    Share, WindowCounts, WindowKind, WindowRate, WindowStanding, WindowSubject,
-};
+pub use health::{Share, WindowCounts, WindowKind, WindowRate, WindowStanding, WindowSubject};
 pub use ids::*;
 pub use inbound::{InboundCallState, InboundFate, ReturnStanding, RouteAction, RouteFormat};
 pub use limit::{

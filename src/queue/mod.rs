@@ -170,17 +170,6 @@ impl Queue {
         }
     }
 
-    /// Fresh mail of suspended organizations and held streams is not handed over (what waits is
-    /// left by the claim), captured mail is held. To be called at start and after such a change.
-    pub async fn note_apart(&self) -> Result<(), QueueError> {
-        Ok(self.0.apart.reread(&self.0.store).await?)
-    }
-
-    /// Why a suspension or a held stream keeps it waiting.
-    pub fn held_by(&self, message: &MessageRow) -> Option<String> {
-        self.0.apart.holds(message.organization, message.stream)
-    }
-
     /// Who is not written to.
     pub fn suppressions(&self) -> &Arc<Suppressions> {
         &self.0.suppressions

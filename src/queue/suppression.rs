@@ -93,7 +93,7 @@ impl Suppressions {
         self.store.stopping(organization, stream, &hashes, self.clock.now()).await
     }
 
-    /// The entry that stops mail of a campaign: on every list by which the campaign could reach him.
+    /// The entry that stops mail of a campaign: for each list by which it could reach him.
     ///
     /// # Errors
     /// The ledger does not answer: he may not be written to then.
@@ -154,8 +154,7 @@ fn stop_of(
 ) -> Option<Stop> {
     let is_stopped = |list: &ListId| stopped.iter().any(|(own, _)| own == list);
     let reaches = |list: &&ListId| {
-        let is_on =
-            |(own, status): &_| own == *list && *status == MembershipStatus::Subscribed;
+        let is_on = |(own, status): &_| own == *list && *status == MembershipStatus::Subscribed;
         memberships.iter().any(is_on) && !is_stopped(list)
     };
     if audience.iter().any(|list| reaches(&list)) {

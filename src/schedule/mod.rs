@@ -43,11 +43,13 @@ mod site;
 mod small;
 pub mod sources;
 mod suppressed;
+mod tasks; // those that serve everybody
 mod unknown;
 mod unrouted;
 mod verdict;
 pub mod warmup; // plans and results write day limits
 pub mod why; // why mail is still here
+pub mod windows; // how much bounced, was put off, refused or complained of
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -78,6 +80,7 @@ use route::Router;
 use settler::Settlement;
 use site::Site;
 use sources::Sources;
+pub use tasks::Tasks;
 use unknown::Unknown;
 use windows::Windows;
 use windows::rule::Thresholds;
@@ -154,35 +157,6 @@ pub struct Parts {
 /// A handle on the running schedule.
 #[derive(Clone)]
 pub struct Schedule(Arc<Shared>);
-
-/// The tasks that serve everybody: when one ends before `stop`, the daemon must end too.
-pub struct Tasks {
-    pub alarm: tokio::task::JoinHandle<()>,
-    pub polls: tokio::task::JoinHandle<()>,
-    pub sweeps: tokio::task::JoinHandle<()>,
-    pub settler: tokio::task::JoinHandle<()>,
-    pub controller: tokio::task::JoinHandle<()>,
-    pub releases: tokio::task::JoinHandle<()>,
-    pub budgets: tokio::task::JoinHandle<()>,
-    pub windows: tokio::task::JoinHandle<()>,
-}
-
-impl Tasks {
-    /// Returns when one of them has ended, and says which.
-    pub async fn died(&mut self) -> &'static str {
-        let Tasks { alarm, polls, sweeps, settler, releases, budgets, controller, windows } = self;
-        tokio::select! {
-            _ = alarm => "the alarm of the schedule",
-            _ = polls => "the poll of the ledger",
-            _ = sweeps => "the sweep of the spool",
-            _ = settler => "the writer of outcomes",
-            _ = releases => "the hand-over of connections",
-            _ = budgets => "the writer of budgets",
-            _ = controller => "the controller of limits and warm-ups",
-            _ = windows => "the judge of health windows",
-        }
-    }
-}
 
 impl Schedule {
     /// Settles what earlier lives left in the outcome log, then begins to send.

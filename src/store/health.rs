@@ -1,4 +1,4 @@
-//! Health windows: counts by the hour, rates that are not good, and what came back for delivered mail.
+//! Health windows: counts by the hour, rates that are not good, what came back for mail taken.
 //!
 //! Owns:       the tables `health_hours`, `health_standings` and `health_heard`.
 //! Promises:   what came back is counted once, also when the daemon is killed; a standing and the
@@ -61,9 +61,18 @@ pub struct HealthNews {
 pub enum HealthChange {
     Add(Vec<HealthHour>),
     /// Those up to an event, if they were counted up to `from`.
-    Heard { from: EventId, upto: EventId, hours: Vec<HealthHour> },
-    News { news: Box<HealthNews>, at: Timestamp },
-    Forget { before: Timestamp },
+    Heard {
+        from: EventId,
+        upto: EventId,
+        hours: Vec<HealthHour>,
+    },
+    News {
+        news: Box<HealthNews>,
+        at: Timestamp,
+    },
+    Forget {
+        before: Timestamp,
+    },
 }
 
 /// Something that came back for mail that a host had taken.

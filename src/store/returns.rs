@@ -239,9 +239,11 @@ impl Store {
                 name: Domain::parse(&row.text(2)?).map_err(StoreError::broken_row)?,
                 created_at: Timestamp(row.int(3)?),
                 checked_at: row.maybe_int(4)?.map(Timestamp),
-                standing: row.maybe_text(5)?.map(|text| text.parse()).transpose().map_err(
-                    |why: String| StoreError::broken_row(why),
-                )?,
+                standing: row
+                    .maybe_text(5)?
+                    .map(|text| text.parse())
+                    .transpose()
+                    .map_err(|why: String| StoreError::broken_row(why))?,
                 found: row.text(6)?,
             })
         })

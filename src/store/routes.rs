@@ -51,13 +51,26 @@ pub struct InboundCallRow {
 #[derive(Clone, Debug)]
 pub enum RouteChange {
     Add(Box<InboundRouteRow>),
-    Remove { id: InboundRouteId, organization: Option<OrganizationId> },
+    Remove {
+        id: InboundRouteId,
+        organization: Option<OrganizationId>,
+    },
     Owe(Box<InboundCallRow>),
-    Again { id: InboundCallId, due_at: Timestamp, text: String },
-    GiveUp { id: InboundCallId, text: String },
+    Again {
+        id: InboundCallId,
+        due_at: Timestamp,
+        text: String,
+    },
+    GiveUp {
+        id: InboundCallId,
+        text: String,
+    },
     Done(InboundCallId),
     /// One that was given up, as if it had come now.
-    Retry { id: InboundCallId, at: Timestamp },
+    Retry {
+        id: InboundCallId,
+        at: Timestamp,
+    },
 }
 
 macro_rules! routes {

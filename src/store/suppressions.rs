@@ -200,7 +200,7 @@ pub static LIST_OF_ADDRESS: Statement = Statement::new(
 );
 
 #[cfg(test)]
-pub static ALL: &[&Statement] = 
+pub static ALL: &[&Statement] =
     &[&ADD, &REMOVE, &STOPPING, &STOPPED_LISTS, &NEWS, &LIST, &LIST_OF_ADDRESS];
 
 /// An entry that stops mail to one address.

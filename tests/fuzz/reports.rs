@@ -53,7 +53,11 @@ fn no_damaged_report_stops_its_reader_and_no_finding_grows_without_end() {
             let words: usize = finding.texts.iter().map(String::len).sum();
             assert!(words <= 16 * mail.len() + 65_536, "{words} octets of {}", mail.len());
             assert!(!verdict.hard || finding.kind == ReportKind::Bounce);
-            told.push((finding.kind.word(), verdict.hard, finding.status.map(|one| one.to_string())));
+            told.push((
+                finding.kind.word(),
+                verdict.hard,
+                finding.status.map(|one| one.to_string()),
+            ));
         }
         let mime = Mime::read(mail);
         assert!(mime.parts.len() <= 1000);

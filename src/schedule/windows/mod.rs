@@ -372,8 +372,7 @@ impl Shared {
             }
             (None, WhoScope::Campaign(id)) => {
                 let (from, to) = (CampaignState::Sending, CampaignState::Paused);
-                let change =
-                    CampaignChange::Step { id, from, to, trouble: Some(cause), at: now };
+                let change = CampaignChange::Step { id, from, to, trouble: Some(cause), at: now };
                 self.queue.store().change_campaign(change).await?;
                 Ok(())
             }

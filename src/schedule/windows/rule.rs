@@ -212,15 +212,20 @@ mod tests {
 
     #[test]
     fn a_campaign_is_judged_in_all_and_stops_where_it_is_bad() {
-        let bad = WindowCounts { answered: 500, taken: 500, ended: 500, complained: 9, ..Default::default() };
+        let bad = WindowCounts {
+            answered: 500,
+            taken: 500,
+            ended: 500,
+            complained: 9,
+            ..Default::default()
+        };
         let fine = WindowCounts { answered: 9000, taken: 9000, ended: 9000, ..Default::default() };
         let sums = [sum(WindowKind::Campaign, 1, bad), sum(WindowKind::Campaign, 2, fine)];
         let told = judge(&sums, &USUAL);
         let of = |operator: Option<i64>| {
             let operator = operator.map(OperatorId);
-            let is_it = |one: &&Judged| {
-                one.operator == operator && one.rate == WindowRate::Complaint
-            };
+            let is_it =
+                |one: &&Judged| one.operator == operator && one.rate == WindowRate::Complaint;
             told.iter().find(is_it).map(|one| one.standing)
         };
         assert_eq!(of(Some(1)), Some(WindowStanding::Stop));
@@ -253,6 +258,8 @@ mod tests {
         assert_eq!(next(Some((Stop, at(1))), 1, 3000, 26), Some(Good));
         assert_eq!(next(Some((Warn, at(1))), 0, 0, 900), Some(Good), "the window is empty");
         let text = sentence(&judged(12, 1000), "campaign 7", Some("google"));
-        assert!(text.starts_with("campaign 7 at google: 12 of 1000 recipients complained (1.20 %, "));
+        assert!(
+            text.starts_with("campaign 7 at google: 12 of 1000 recipients complained (1.20 %, ")
+        );
     }
 }
