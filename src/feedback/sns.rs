@@ -415,4 +415,14 @@ mod tests {
         assert_eq!(told.findings[0].kind, ReportKind::Complaint);
         assert_eq!(told.feedback_type, Some(FeedbackType::Abuse));
     }
+
+    #[test]
+    fn a_delivery_is_a_receipt_of_each_recipient() {
+        let news = r#"{"eventType":"Delivery","mail":{},
+            "delivery":{"recipients":["ann@x.example","bob@x.example"]}}"#;
+        let told = report(&serde_json::from_str(news).expect("read"));
+        let kinds: Vec<ReportKind> = told.findings.iter().map(|one| one.kind).collect();
+        assert_eq!(kinds, [ReportKind::Delivered, ReportKind::Delivered]);
+        assert_eq!(told.feedback_type, None);
+    }
 }

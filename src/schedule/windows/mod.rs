@@ -419,3 +419,50 @@ pub async fn run(shared: Arc<Shared>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::{Answer, Classifier};
+
+    fn record(text: &str, outcome: impl Fn(Reply) -> Outcome) -> Record {
+        let rules = Classifier::shipped().expect("the shipped rules load");
+        let told = rules.classify(None, &Answer::read(text));
+        Record {
+            delivery: DeliveryId(1),
+            tries: 0,
+            outcome: outcome(Reply::read(text).expect("a reply")),
+            fields: serde_json::to_value(told.as_ref()).expect("JSON"),
+            pin: None,
+            at: Timestamp(0),
+        }
+    }
+
+    fn failed(reply: Reply) -> Outcome {
+        let reason = String::new();
+        Outcome::Failed { reply: Some(reply), blame: Blame::Recipient, reason }
+    }
+
+    fn deferred(reply: Reply) -> Outcome {
+        let reason = String::new();
+        Outcome::Deferred { reply: Some(reply), blame: Blame::Host, reason }
+    }
+
+    #[test]
+    fn an_answer_counts_as_what_it_says() {
+        let told = |record: Record| {
+            let counts = counts_of(&record).expect("an answer");
+            (counts.taken, counts.ended, counts.bounced, counts.deferred, counts.blocked)
+        };
+        let taken = |reply| Outcome::Delivered { reply };
+        assert_eq!(told(record("250 2.0.0 OK", taken)), (1, 1, 0, 0, 0));
+        assert_eq!(told(record("550 5.1.1 User unknown", failed)), (0, 1, 1, 0, 0));
+        assert_eq!(told(record("550 5.7.1 rejected by policy", failed)), (0, 1, 0, 0, 0));
+        assert_eq!(told(record("451 4.3.0 try again later", deferred)), (0, 0, 0, 1, 0));
+        let listed = "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using \
+                      zen.spamhaus.org";
+        assert_eq!(told(record(listed, failed)), (0, 1, 0, 0, 1));
+        let silent = |_| Outcome::AnswerNotSeen { reason: String::new() };
+        assert!(counts_of(&record("250 2.0.0 OK", silent)).is_none(), "no host said anything");
+    }
+}
