@@ -195,12 +195,17 @@ pub static STANDINGS: Statement = Statement::new(
      LIMIT $1",
 );
 
+/// Each half walks an index of its own: these are few among all events.
 pub static CAME_BACK_AFTER: Statement = Statement::new(
     "SELECT c.id, c.kind, c.fields, c.message, c.delivery, COALESCE(s.operator, 1), \
      d.organization, d.campaign, m.credential, d.domain, COALESCE(d.delivered_at, c.at) \
-     FROM events AS c JOIN deliveries AS d ON d.id = c.delivery \
+     FROM (SELECT id, kind, fields, message, delivery, at FROM events \
+       WHERE kind = 'complained' AND id > $1 \
+       UNION ALL SELECT id, kind, fields, message, delivery, at FROM events \
+       WHERE kind = 'bounced' AND id > $1) AS c \
+     JOIN deliveries AS d ON d.id = c.delivery \
      JOIN messages AS m ON m.id = d.message LEFT JOIN sites AS s ON s.id = d.site \
-     WHERE c.kind IN ('complained', 'bounced') AND c.id > $1 ORDER BY c.id LIMIT 1000",
+     ORDER BY c.id LIMIT 1000",
 );
 /// How a delivery was taken at last, by the events of its message.
 pub static TAKEN: Statement = Statement::new(
