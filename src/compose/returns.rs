@@ -151,7 +151,30 @@ impl Returns {
         if link.is_some() {
             fields.push_str("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
         }
+        for (name, value) in self.complaint_fields(message, delivery, &from_domain(&section)) {
+            fields.push_str(&format!("{name}: {value}\r\n"));
+        }
         Some(fields.into_bytes())
+    }
+
+    /// Where complaints are brought (RFC 9477): only to a domain that the signature of the From
+    /// domain vouches for.
+    pub fn complaint_fields(
+        &self,
+        message: &MessageRow,
+        delivery: DeliveryId,
+        from: &str,
+    ) -> Vec<(&'static str, String)> {
+        let Some(address) = self.address(Use::ReturnPath, message, delivery) else {
+            return Vec::new();
+        };
+        match Domain::parse(from) {
+            Ok(from) if address.domain().is_within(&from) => vec![
+                ("CFBL-Address", format!("{address}; report=arf")),
+                ("CFBL-Feedback-ID", address.local().to_owned()),
+            ],
+            _ => Vec::new(),
+        }
     }
 
     /// How to leave: by the page, by mail, or by both.
@@ -212,6 +235,13 @@ impl Returns {
         }
         found
     }
+}
+
+/// Of the author; empty where none can be read.
+fn from_domain(section: &HeaderSection<'_>) -> String {
+    let from = section.find("From").map(|field| field.text().into_owned()).unwrap_or_default();
+    let domain = from.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
+    domain.trim().trim_end_matches('>').to_owned()
 }
 
 #[cfg(test)]
@@ -307,7 +337,11 @@ mod tests {
         let text = fields(&row, body).expect("fields");
         assert!(text.starts_with(&format!("List-Unsubscribe: <{link}>,")), "{text}");
         assert!(text.contains("<mailto:u-") && text.contains("@bounce.shop.example?subject="));
-        assert!(text.ends_with("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"));
+        assert!(text.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"));
+        assert!(text.contains("\r\nCFBL-Address: b-"), "{text}");
+        assert!(text.contains("@bounce.shop.example; report=arf\r\nCFBL-Feedback-ID: b-"));
+        let foreign: &[u8] = b"From: A <a@other.example>\r\n\r\nx\r\n";
+        assert!(!fields(&row, foreign).expect("fields").contains("CFBL"), "nobody vouches for it");
         assert_eq!(returns.named_in(text.as_bytes(), 9), [CLAIM]);
         assert_eq!(returns.named_in(link.as_bytes(), 9), [CLAIM]);
         let own: &[u8] = b"List-Unsubscribe: <https://x.example>\r\n\r\nx\r\n";
