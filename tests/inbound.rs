@@ -168,10 +168,10 @@ async fn a_complaint_is_known_by_the_mail_that_it_returns_and_ends_all_mail() {
     assert!(answer.starts_with("250"), "{answer}");
     let story = relay.story_of("bob@example.test").await;
     assert_eq!(story, ["accepted", "delivered", "complained"]);
-    let complaints = relay.store().complaints_after(EventId(0)).await.expect("read");
+    let complaints = relay.store().came_back_after(EventId(0)).await.expect("read");
     let source = complaints[0].source.as_deref();
     assert!(complaints.len() == 1 && source.is_some(), "{complaints:?}");
-    let later = relay.store().complaints_after(complaints[0].event).await.expect("read");
+    let later = relay.store().came_back_after(complaints[0].event).await.expect("read");
     assert!(later.is_empty(), "it counts once");
     let entries = suppressed(&relay).await;
     assert_eq!(

@@ -163,7 +163,7 @@ impl Composer {
     /// Whether each recipient of the mail needs one of his own: it tells him how to leave.
     pub fn is_personal(&self, message: &MessageRow) -> bool {
         let may_return = |returns: &Returns| returns.domain_of(message.organization).is_some();
-        let has_way = self.has_links() || self.0.returns.get().is_some_and(may_return);
+        let has_way = self.0.links.get().is_some() || self.0.returns.get().is_some_and(may_return);
         message.rank > 0 && message.sender.0.is_some() && has_way
     }
 
