@@ -57,8 +57,14 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 async fn until_story(desk: &Desk, local: &str, last: &str) {
     let recipient = address(local);
-    let what = format!("{recipient}: {last}");
-    until(&what, async || desk.relay.story_of(&recipient).await.last() == Some(&last)).await;
+    for _ in 0..1500 {
+        if desk.relay.story_of(&recipient).await.last() == Some(&last) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let inbound = desk.relay.see("/v1/inbound").await;
+    panic!("{recipient}: no {last}: {:?}, {inbound}", desk.relay.story_of(&recipient).await);
 }
 
 fn told(requests: &[Request]) -> BTreeMap<String, usize> {

@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 
 use super::lesson::{Told, about};
-use super::{Judge, leave};
+use super::{Judge, Verdict, leave};
 use crate::clock::Clock;
 use crate::compose::returns::Returns;
 use crate::fetch::{Call, Fetcher, Url};
@@ -196,7 +196,7 @@ impl Inner {
             let told = Told {
                 report: &report,
                 finding,
-                verdict: self.parts.judge.judge(finding),
+                verdict: judged(&self.parts.judge, &news, finding),
                 message: &row,
                 about,
                 peer: "ses".to_owned(),
@@ -211,6 +211,13 @@ impl Inner {
     }
 }
 
+/// What SES calls transient is no lost address, whatever its words say.
+fn judged(judge: &Judge, news: &News, finding: &Finding) -> Verdict {
+    let verdict = judge.judge(finding);
+    let is_lasting = news.bounce.as_ref().is_none_or(|one| one.bounce_type == "Permanent");
+    Verdict { hard: verdict.hard && is_lasting, ..verdict }
+}
+
 /// What SES says, as a report by mail would.
 fn report(news: &News) -> Report {
     let mut findings = Vec::new();
@@ -218,7 +225,6 @@ fn report(news: &News) -> Report {
         let is_lasting = bounce.bounce_type == "Permanent";
         for one in bounce.bounced_recipients.iter().take(RECIPIENTS_MAX) {
             let status = one.status.as_deref().and_then(Enhanced::read);
-            // What SES calls transient is no lost address, whatever its code says.
             let status = status.filter(|code| is_lasting || code.0 == 4);
             let status = status.or((!is_lasting).then_some(Enhanced(4, 0, 0)));
             findings.push(Finding {
@@ -404,10 +410,10 @@ mod tests {
         let news: News = serde_json::from_str(bounce).expect("read");
         let judge = Judge::shipped().expect("the rules load");
         let told = report(&news);
-        assert!(judge.judge(&told.findings[0]).hard);
+        assert!(judged(&judge, &news, &told.findings[0]).hard);
         let news: News =
             serde_json::from_str(&bounce.replace("Permanent", "Transient")).expect("read");
-        assert!(!judge.judge(&report(&news).findings[0]).hard);
+        assert!(!judged(&judge, &news, &report(&news).findings[0]).hard);
         let complaint = r#"{"eventType":"Complaint","complaint":{"complainedRecipients":
             [{"emailAddress":"ann@x.example"}],"complaintFeedbackType":"abuse"}}"#;
         let news: News = serde_json::from_str(complaint).expect("read");
