@@ -2,6 +2,7 @@
 
 mod accept;
 mod api;
+mod automations;
 mod benches;
 mod campaigns;
 mod classify;

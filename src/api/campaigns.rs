@@ -38,6 +38,14 @@ pub(super) async fn found<N>(call: &Call<N>, id: CampaignId) -> Result<CampaignR
     call.store.campaign(call.organization(), id).await?.ok_or_else(none)
 }
 
+/// A mail of an automation is changed and steered by its automation alone.
+fn is_its_own(row: &CampaignRow) -> Result<(), Problem> {
+    match row.automation {
+        None => Ok(()),
+        Some(id) => Err(Problem::conflict(format!("this is a mail of automation {id}"))),
+    }
+}
+
 pub(super) async fn sums(api: &ApiState, campaign: &CampaignRow) -> Result<plan::Sums, Problem> {
     let (fed, states) = api.store.campaign_states(campaign.id).await?;
     Ok(plan::sums(campaign, fed, &states))
@@ -148,6 +156,7 @@ async fn checked<N>(call: &Call<N>, input: CampaignInput) -> Result<CampaignRow,
         updated_at: now,
         launched_at: None,
         ended_at: None,
+        automation: None,
     })
 }
 
@@ -161,7 +170,7 @@ pub(super) async fn own_domains(
 }
 
 /// With its template and layout copied into it, and made ready once to see that it can be.
-async fn written<N>(
+pub(super) async fn written<N>(
     call: &Call<N>,
     input: VariantInput,
     fields: &[Field],
@@ -245,6 +254,7 @@ pub(super) async fn change(
     Json(input): Json<CampaignInput>,
 ) -> Result<axum::Json<CampaignView>, Problem> {
     let old = found(&call, id).await?;
+    is_its_own(&old)?;
     let new = checked(&call, input).await?;
     if old.state.is_over() || old.state == CampaignState::Preparing {
         return Err(Problem::conflict(format!("a campaign that is {} stays as it is", old.state)));
@@ -288,7 +298,7 @@ pub(super) async fn remove(
     call: Call<needs::CampaignsWrite>,
     Path(id): Path<CampaignId>,
 ) -> Result<axum::Json<Removed>, Problem> {
-    found(&call, id).await?;
+    is_its_own(&found(&call, id).await?)?;
     let organization = call.organization();
     match call.store.change_campaign(CampaignChange::Remove { organization, id }).await? {
         0 => Err(Problem::conflict("only a draft can be removed")),
@@ -343,6 +353,7 @@ pub(super) async fn step(
     Json(asked): Json<Move>,
 ) -> Result<axum::Json<CampaignView>, Problem> {
     let row = found(&call, id).await?;
+    is_its_own(&row)?;
     let step = asked.step.step();
     let Some(to) = row.state.next(step) else {
         return Err(Problem::conflict(format!("a campaign that is {} does not {step}", row.state)));

@@ -6,6 +6,7 @@
 //! Knows not:  SQL, SMTP, how anything is decided.
 
 pub mod access;
+pub mod automations;
 mod body;
 mod caller;
 pub mod campaign_looks;
@@ -309,6 +310,12 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaign_looks::test))
         .routes(routes!(campaign_reports::report))
         .routes(routes!(campaign_reports::recipients))
+        .routes(routes!(automations::list, automations::add))
+        .routes(routes!(automations::show, automations::change, automations::remove))
+        .routes(routes!(automations::step))
+        .routes(routes!(automations::runs))
+        .routes(routes!(automations::stop_run))
+        .routes(routes!(automations::tell))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{AppError, Live, Watched};
+use crate::campaign::automation::Automations;
 use crate::campaign::feeder::Feeder;
 use crate::campaign::import::Imports;
 use crate::campaign::tally;
@@ -38,6 +39,20 @@ pub fn link(settings: &Settings, composer: &Composer, clock: &Clock) -> Result<(
     Ok(())
 }
 
+/// What moves campaigns and automations on.
+pub(super) struct Movers {
+    feeder: Feeder,
+    automations: Automations,
+}
+
+impl Movers {
+    /// A person changed something of them.
+    pub(super) fn wake(&self) {
+        self.feeder.wake();
+        self.automations.wake();
+    }
+}
+
 /// What moves campaigns on, and what counts their events.
 pub(super) fn feed(
     live: &Arc<Live>,
@@ -45,12 +60,18 @@ pub(super) fn feed(
     queue: &Queue,
     clock: &Clock,
     stop: &watch::Receiver<bool>,
-) -> (Feeder, [Watched; 2]) {
+) -> (Movers, [Watched; 3]) {
     let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
+    let automations =
+        Automations::new(store.clone(), queue.clone(), auth.clone(), clock.clone());
     let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
     let feeding = tokio::spawn(feeder.clone().run(stop.clone()));
     let counting = tokio::spawn(tally::run(store.clone(), clock.clone(), stop.clone()));
-    let tasks =
-        [("the feeder of campaigns", feeding), ("the count of campaigns' events", counting)];
-    (feeder, tasks)
+    let moving = tokio::spawn(automations.clone().run(stop.clone()));
+    let tasks = [
+        ("the feeder of campaigns", feeding),
+        ("the count of campaigns' events", counting),
+        ("the automations", moving),
+    ];
+    (Movers { feeder, automations }, tasks)
 }

@@ -37,13 +37,17 @@ pub enum FeedError {
     Unlawful(#[from] Unlawful),
     #[error("{0}")]
     Content(String),
+    /// A task of our own has ended before it was done.
+    #[error("{0}")]
+    Broken(String),
 }
 
 impl FeedError {
-    fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             FeedError::Store(error) => error.is_transient(),
             FeedError::Queue(error) => error.is_transient(),
+            FeedError::Broken(_) => true,
             FeedError::Unlawful(_) | FeedError::Content(_) => false,
         }
     }
@@ -129,7 +133,7 @@ impl Feeder {
                 self.prepare(row, now).await?;
                 self.wake();
             }
-            CampaignState::Sending => {
+            CampaignState::Sending if row.automation.is_none() => {
                 let decided = self.decide(row, now).await?;
                 self.feed(row, decided, now).await?;
             }
@@ -419,6 +423,7 @@ mod tests {
             updated_at: Timestamp(0),
             launched_at: None,
             ended_at: None,
+            automation: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! Promises:   what reaches the store is lawful for its field; each refusal names its field.
 //! Knows not:  HTTP, SMTP, SQL.
 
+pub mod automation; // steps that each person goes through
 pub mod edit; // what is said about a contact
 pub mod export; // contacts as CSV
 pub mod feeder; // audiences become deliveries, slice by slice

@@ -6,6 +6,7 @@
 //!             no terminal as it was; a command says what to do when the daemon is not there.
 //! Knows not:  rows, sockets of mail, how anything is decided.
 
+mod automation;
 mod campaign;
 mod check;
 mod classify;
@@ -79,6 +80,9 @@ enum Command {
     /// Mail to many, launched and steered.
     #[command(subcommand)]
     Campaign(campaign::Campaign),
+    /// Mail that a person gets by what has happened to him.
+    #[command(subcommand)]
+    Automation(automation::Automation),
     /// People who sign in.
     #[command(subcommand)]
     User(user::User),
@@ -205,6 +209,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Source(source) => source::run(source, load()?),
         Command::Pool(pool) => pool::run(pool, load()?),
+        Command::Automation(automation) => automation::run(automation, load()?),
         Command::Campaign(campaign) => campaign::run(campaign, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),

@@ -60,6 +60,10 @@ ids! {
     DecisionId
     /// Mail to many contacts, planned and reported together.
     CampaignId
+    /// Mail that a person gets by what has happened to him.
+    AutomationId
+    /// One contact in one automation.
+    RunId
     /// A person whom an organization writes to.
     ContactId
     /// A field that an organization gave its contacts.

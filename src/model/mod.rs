@@ -6,6 +6,7 @@
 //! Knows not:  time sources, files, sockets, SQL.
 
 pub mod address;
+pub mod automation;
 pub mod campaign;
 pub mod class;
 pub mod contact;
@@ -32,6 +33,10 @@ pub mod warmup;
 pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
+pub use automation::{
+    AutomationDefinition, AutomationEntry, AutomationState, AutomationStep, AutomationStepping,
+    EntryKind, RunEnd, RunState, StepDone,
+};
 pub use campaign::{
     AbTest, Audience, CampaignContent, CampaignSettings, CampaignState, CampaignStep,
     CampaignTracking, CampaignVariant, Pin, SendingWindow, Throttle,

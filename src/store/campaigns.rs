@@ -17,6 +17,7 @@ use super::error::{Result, StoreError};
 use super::filter::Filter;
 use super::handle::{Control, SteerRows};
 use super::jobs::SteerAction;
+use super::transaction::Events;
 use super::{Store, collect};
 
 /// Rows that one transaction steers.
@@ -46,6 +47,9 @@ pub struct CampaignRow {
     pub updated_at: Timestamp,
     pub launched_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// It is a mail of this automation, whose steps say who gets it when.
+    #[serde(default)]
+    pub automation: Option<AutomationId>,
 }
 
 /// A part of the audience, in the order of sending.
@@ -122,18 +126,21 @@ macro_rules! campaigns {
         Statement::new(concat!(
             "SELECT c.id, c.organization, c.name, c.state, c.stream, c.revision, c.settings, \
              r.content, c.winner, c.audience, c.slices, c.trouble, c.created_at, c.updated_at, \
-             c.launched_at, c.ended_at FROM campaigns AS c JOIN campaign_revisions AS r \
+             c.launched_at, c.ended_at, c.automation FROM campaigns AS c JOIN campaign_revisions AS r \
              ON r.campaign = c.id AND r.revision = c.revision WHERE ",
             $where
         ))
     };
 }
 
-pub static CAMPAIGNS: Statement =
-    campaigns!("c.organization = $1 AND (c.id < $2 OR $2 = 0) ORDER BY c.id DESC LIMIT $3");
+pub static CAMPAIGNS: Statement = campaigns!(
+    "c.organization = $1 AND c.automation IS NULL AND (c.id < $2 OR $2 = 0) \
+     ORDER BY c.id DESC LIMIT $3"
+);
 pub static CAMPAIGN_BY_ID: Statement = campaigns!("c.organization = $1 AND c.id = $2");
+/// Those of automations that send ask for nothing: their steps feed them.
 pub static ACTIVE_CAMPAIGNS: Statement = campaigns!(
-    "c.state IN ('scheduled', 'preparing', 'sending', 'paused', 'cancelled') \
+    "(c.automation IS NULL OR c.state IN ('paused', 'cancelled')) AND c.state IN ('scheduled', 'preparing', 'sending', 'paused', 'cancelled') \
      AND (c.state <> 'cancelled' OR EXISTS (SELECT 1 FROM deliveries AS d \
        WHERE d.campaign = c.id AND d.state IN ('waiting', 'held', 'leased'))) \
      ORDER BY c.id LIMIT 1000"
@@ -164,6 +171,10 @@ pub static STEP_CAMPAIGN: Statement = Statement::new(
     "UPDATE campaigns SET state = $3, trouble = $4, updated_at = $5, \
      ended_at = CASE WHEN $3 IN ('sent', 'cancelled') THEN $5 ELSE ended_at END \
      WHERE id = $1 AND state = $2",
+);
+pub static TELL_STATE: Statement = Statement::new(
+    "INSERT INTO events (id, at, kind, organization, fields) \
+     SELECT $1, $2, 'campaign_state', organization, $3 FROM campaigns WHERE id = $4",
 );
 pub static SET_WINNER: Statement = Statement::new(
     "UPDATE campaigns SET winner = $2, trouble = $3 WHERE id = $1 AND winner IS NULL",
@@ -251,6 +262,7 @@ pub static ALL: &[&Statement] = &[
     &DELETE_CAMPAIGN,
     &DELETE_REVISIONS,
     &STEP_CAMPAIGN,
+    &TELL_STATE,
     &SET_WINNER,
     &CLEAR_SLICES,
     &INSERT_SLICES,
@@ -492,6 +504,7 @@ fn campaign(row: &Row) -> Result<CampaignRow> {
         updated_at: Timestamp(row.int(13)?),
         launched_at: row.maybe_int(14)?.map(Timestamp),
         ended_at: row.maybe_int(15)?.map(Timestamp),
+        automation: row.maybe_int(16)?.map(AutomationId),
     })
 }
 
@@ -507,7 +520,11 @@ fn signed(value: u64) -> Value {
     i64::try_from(value).unwrap_or(i64::MAX).into()
 }
 
-pub async fn write(connection: &mut Connection, change: &CampaignChange) -> Result<i64> {
+pub async fn write(
+    connection: &mut Connection,
+    change: &CampaignChange,
+    events: &mut Events,
+) -> Result<i64> {
     match change {
         CampaignChange::Add(row) => add(connection, row).await,
         CampaignChange::Edit { .. } => edit(connection, change).await,
@@ -525,7 +542,11 @@ pub async fn write(connection: &mut Connection, change: &CampaignChange) -> Resu
                 trouble.clone().into(),
                 at.0.into(),
             ];
-            rows(connection.execute(&STEP_CAMPAIGN, values).await?)
+            let moved = connection.execute(&STEP_CAMPAIGN, values).await?;
+            if moved > 0 && (from != to || trouble.is_some()) {
+                tell(connection, *id, (*from, *to), trouble.as_deref(), *at, events).await?;
+            }
+            rows(moved)
         }
         CampaignChange::Winner { id, variant, trouble } => {
             let variant = variant.map(|variant| i64::try_from(variant).unwrap_or(0));
@@ -557,12 +578,37 @@ pub async fn write(connection: &mut Connection, change: &CampaignChange) -> Resu
         }
         CampaignChange::Begin { id, audience, slices, at } => {
             let values = vec![id.0.into(), signed(*audience), signed(*slices), at.0.into()];
-            rows(connection.execute(&BEGIN_CAMPAIGN, values).await?)
+            let begun = connection.execute(&BEGIN_CAMPAIGN, values).await?;
+            if begun > 0 {
+                let states = (CampaignState::Preparing, CampaignState::Sending);
+                tell(connection, *id, states, None, *at, events).await?;
+            }
+            rows(begun)
         }
     }
 }
 
-async fn add(connection: &mut Connection, row: &CampaignRow) -> Result<i64> {
+/// The event of a new state, or of trouble in the one it has.
+async fn tell(
+    connection: &mut Connection,
+    id: CampaignId,
+    (from, to): (CampaignState, CampaignState),
+    trouble: Option<&str>,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<()> {
+    let mut fields = serde_json::json!({ "campaign": id, "from": from, "state": to });
+    if let Some(trouble) = trouble {
+        fields["trouble"] = trouble.into();
+    }
+    let event = events.take(connection, 1).await?;
+    let values =
+        vec![event.into(), at.0.into(), fields.to_string().into(), id.0.into()];
+    connection.execute(&TELL_STATE, values).await?;
+    Ok(())
+}
+
+pub async fn add(connection: &mut Connection, row: &CampaignRow) -> Result<i64> {
     let values = vec![
         row.organization.0.into(),
         row.name.as_str().into(),

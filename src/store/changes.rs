@@ -10,6 +10,8 @@ use std::sync::Arc;
 use crate::model::*;
 
 use super::audit::{AuditEntry, INSERT_AUDIT};
+use super::automation_runs::{self, RunChange};
+use super::automations::{self, AutomationChange};
 use super::campaigns::{self, CampaignChange};
 use super::classification::{self, ClassificationChange};
 use super::compaction::{self, BodyMove};
@@ -87,6 +89,8 @@ pub enum Change {
     },
     Webhook(Box<WebhookChange>),
     Campaign(CampaignChange),
+    Automation(Box<AutomationChange>),
+    Runs(Box<RunChange>),
     Tracked(Vec<Tracked>),
     /// What was counted up to which event, and what is to be counted as well.
     Tally(i64, Box<Tally>),
@@ -264,7 +268,9 @@ async fn write(
         Change::Import(change) => imports::write(connection, change, own.0).await,
         Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
-        Change::Campaign(change) => campaigns::write(connection, change).await,
+        Change::Campaign(change) => campaigns::write(connection, change, events).await,
+        Change::Automation(change) => automations::write(connection, change).await,
+        Change::Runs(change) => automation_runs::write(connection, change, events).await,
         Change::Tracked(tracked) => tallies::write_tracked(connection, tracked, events).await,
         Change::Tally(from, tally) => tallies::write_tally(connection, *from, tally).await,
         Change::Rows(writes) => row_writes(connection, writes).await,

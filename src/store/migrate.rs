@@ -47,6 +47,7 @@ migrations! {
     (20, "0020_returns"),
     (30, "0030_campaigns"),
     (31, "0031_readers"),
+    (35, "0035_automations"),
     (40, "0040_postal"),
     (41, "0041_capture"),
     (42, "0042_domains"),

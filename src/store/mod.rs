@@ -6,6 +6,8 @@
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
 mod audit; // who changed what
+mod automation_runs; // who is in which automation
+mod automations; // automations and their versions
 mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
@@ -57,6 +59,10 @@ pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
 pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
+pub use automation_runs::{
+    Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
+};
+pub use automations::{AutomationChange, AutomationRow, NewVersion};
 pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
 pub use contact_facts::Slots;
 pub use contacts::{ConsentRow, ContactRow, MembershipRow};
@@ -371,6 +377,8 @@ fn statements() -> Vec<&'static Statement> {
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
     all.extend(audit::ALL);
     all.extend(people::ALL);
+    all.extend(automations::ALL);
+    all.extend(automation_runs::ALL);
     all.extend(tenants::ALL);
     all.extend(campaigns::ALL);
     all.extend(changes::ALL);
