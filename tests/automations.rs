@@ -177,7 +177,8 @@ async fn whoever_is_in_it_ends_in_the_version_that_he_began_in() {
 async fn a_paused_automation_moves_nobody_and_an_ended_one_lets_everybody_go() {
     let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
     let entry = json!({"kind": "subscription", "list": desk.list});
-    let id = made(&desk, entry, json!({}), vec![wait(HOUR), mail("a"), wait(HOUR), mail("b")]).await;
+    let id =
+        made(&desk, entry, json!({}), vec![wait(HOUR), mail("a"), wait(HOUR), mail("b")]).await;
     desk.contact("ann@a.test", json!({})).await;
     until_runs(&desk, id, "waiting", 1).await;
     step(&desk, id, "pause").await;
@@ -238,8 +239,12 @@ async fn what_cannot_be_done_is_refused_by_its_place() {
             json!([{"kind": "condition", "expression": "nonsense = 1"}]),
             "steps[0].expression",
         ),
-        (entry.clone(), json!([{"kind": "send", "from": "a@other.test",
-            "mail": {"subject": "x", "body": "x"}}]), "from"),
+        (
+            entry.clone(),
+            json!([{"kind": "send", "from": "a@other.test",
+            "mail": {"subject": "x", "body": "x"}}]),
+            "from",
+        ),
     ] {
         let input = json!({"name": "A", "entry": entry, "steps": steps});
         let (status, body) = desk.ask("POST", "/v1/automations", input).await;

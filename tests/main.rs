@@ -19,6 +19,7 @@ mod dkim;
 mod dns;
 mod dsn;
 mod egress;
+mod engagement;
 mod faults;
 mod fetch;
 mod fuzz;

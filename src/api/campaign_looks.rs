@@ -82,7 +82,7 @@ async fn launch_checks<N>(call: &Call<N>, row: &CampaignRow) -> Result<(u64, Vec
     let audience = match row.settings.audience.is_empty() {
         true => 0,
         false => {
-            let filter = launch::filter(&row.settings.audience, &schema, &saved, now)?;
+            let filter = launch::filter(&row.settings, &schema, &saved, now)?;
             call.store.count_contacts(organization, &filter).await?
         }
     };

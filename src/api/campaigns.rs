@@ -261,8 +261,9 @@ pub(super) async fn change(
     }
     if !old.state.is_before_launch() {
         let fixed = |settings: &CampaignSettings| {
-            let CampaignSettings { audience, starts_at, local_time, test, .. } = settings.clone();
-            (audience, starts_at, local_time, test)
+            let CampaignSettings { audience, starts_at, local_time, test, sunset_days, .. } =
+                settings.clone();
+            (audience, starts_at, local_time, test, sunset_days)
         };
         if fixed(&old.settings) != fixed(&new.settings) {
             let why = "audience, start, local time and test are fixed by the launch";

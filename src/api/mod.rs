@@ -14,6 +14,7 @@ mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
 mod contact_fields;
+mod contact_story;
 mod contacts;
 pub mod credentials;
 mod daemon;
@@ -262,6 +263,8 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(segments::list, segments::add))
         .routes(routes!(segments::change, segments::remove))
         .routes(routes!(segments::count))
+        .routes(routes!(segments::ready))
+        .routes(routes!(contact_story::show))
         .routes(routes!(imports::list))
         .routes(routes!(imports::show, imports::remove))
         .routes(routes!(imports::start))

@@ -62,8 +62,7 @@ pub(super) fn feed(
     stop: &watch::Receiver<bool>,
 ) -> (Movers, [Watched; 3]) {
     let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
-    let automations =
-        Automations::new(store.clone(), queue.clone(), auth.clone(), clock.clone());
+    let automations = Automations::new(store.clone(), queue.clone(), auth.clone(), clock.clone());
     let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
     let feeding = tokio::spawn(feeder.clone().run(stop.clone()));
     let counting = tokio::spawn(tally::run(store.clone(), clock.clone(), stop.clone()));

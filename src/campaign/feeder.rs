@@ -6,6 +6,7 @@
 //!             nothing else; a campaign that cannot go on says why and holds up no other.
 //! Knows not:  what a mail looks like, who delivers it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::{Schema, Unlawful};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::model::*;
-use crate::queue::{NewRecipes, Queue, QueueError};
+use crate::queue::{NewRecipes, Queue, QueueError, RecipeFor};
 use crate::schedule::Schedule;
 use crate::store::{CampaignChange, CampaignRow, LimitRow, SliceRef, SliceRow, Store, StoreError};
 
@@ -162,7 +163,7 @@ impl Feeder {
         store.change_campaign(CampaignChange::ClearSlices(row.id)).await?;
         let schema = Schema::read(store, row.organization).await?;
         let saved = store.saved_segments(row.organization).await?;
-        let filter = launch::filter(&row.settings.audience, &schema, &saved, now)?;
+        let filter = launch::filter(&row.settings, &schema, &saved, now)?;
         let audience = store.audience(row.organization, &filter).await?;
         if audience.is_empty() {
             return Err(FeedError::Content("its audience is empty".to_owned()));
@@ -254,13 +255,16 @@ impl Feeder {
         let domain = sender.0.as_ref().map(|address| address.domain().clone());
         let domain = domain.and_then(|name| self.0.auth.sending_domain(row.organization, &name));
         let found = self.0.store.emails(row.organization, &slice.contacts).await?;
-        let mut found: std::collections::HashMap<ContactId, String> = found.into_iter().collect();
+        let mut found: HashMap<ContactId, (String, Option<i64>)> =
+            found.into_iter().map(|(id, email, heat)| (id, (email, heat))).collect();
+        let now = self.0.clock.now();
         // In the order of the slice. Who is gone is counted as removed.
-        let recipients: Vec<(ContactId, Address)> = slice
-            .contacts
-            .iter()
-            .filter_map(|id| Some((*id, Address::parse(&found.remove(id)?).ok()?)))
-            .collect();
+        let recipient = |contact: &ContactId| {
+            let (email, heat) = found.remove(contact)?;
+            let (address, score) = (Address::parse(&email).ok()?, engagement::score(heat, now));
+            Some(RecipeFor { contact: *contact, address, score })
+        };
+        let recipients: Vec<RecipeFor> = slice.contacts.iter().filter_map(recipient).collect();
         let slice = SliceRef {
             campaign: row.id,
             slice: slice.slice,

@@ -55,12 +55,15 @@ pub fn check_settings(
     now: Timestamp,
 ) -> Result<(), Unlawful> {
     if !settings.audience.is_empty() {
-        launch::filter(&settings.audience, schema, saved, now)?;
+        launch::filter(settings, schema, saved, now)?;
     }
     if let (Some(start), Some(end)) = (settings.starts_at, settings.deadline)
         && end <= start
     {
         return Err(Unlawful::of("settings.deadline", "lies before the start"));
+    }
+    if settings.sunset_days.is_some_and(|days| !(30..=3650).contains(&days)) {
+        return Err(Unlawful::of("settings.sunset_days", "is 30 to 3650"));
     }
     let zone = |field: &str, name: &str| {
         let wrong = |_| Unlawful::of(field, "is no time zone such as Europe/Berlin");

@@ -14,7 +14,7 @@ use super::reader::{self, Reader};
 use crate::clock::Clock;
 use crate::model::*;
 use crate::store::{
-    CountedEvent, CountedOf, Reading, Store, StoreError, Tally, TallyKey, Uncounted,
+    CountedEvent, CountedOf, Fared, FaredOf, Reading, Store, StoreError, Tally, TallyKey, Uncounted,
 };
 
 /// Of all mail, campaigns' or not.
@@ -63,7 +63,9 @@ pub fn tally(events: &[CountedEvent], behind: &[CountedEvent]) -> Tally {
     let mut counts: BTreeMap<TallyKey, u64> = BTreeMap::new();
     let mut clicks: BTreeMap<(CampaignId, i64, i64, String), u64> = BTreeMap::new();
     let mut readings: BTreeMap<(CampaignId, DeliveryId), Reading> = BTreeMap::new();
+    let mut fared: BTreeMap<ContactId, FaredOf> = BTreeMap::new();
     for event in events {
+        note_fared(event, &mut fared);
         let of = &event.of;
         let reader = reader_of(event, of, &bursts);
         *counts.entry(key(event, of, reader)).or_default() += 1;
@@ -81,6 +83,7 @@ pub fn tally(events: &[CountedEvent], behind: &[CountedEvent]) -> Tally {
             })
             .collect(),
         readings: readings.into_values().collect(),
+        fared: fared.into_values().collect(),
     }
 }
 
@@ -150,6 +153,33 @@ fn key(event: &CountedEvent, of: &CountedOf, reader: Option<Reader>) -> TallyKey
         detail,
         operator: of.operator,
         source: text(event, "source").to_owned(),
+    }
+}
+
+/// What the mail's end, or its delay, says of its contact.
+fn note_fared(event: &CountedEvent, fared: &mut BTreeMap<ContactId, FaredOf>) {
+    let of = &event.of;
+    let Some(contact) = of.contact else { return };
+    let Ok(kind) = event.kind.parse::<EventKind>() else { return };
+    let (organization, none) = (of.organization, Fared::default());
+    let mut entry = || {
+        let new = FaredOf { organization, contact, fared: none.clone() };
+        let entry = fared.entry(contact).or_insert(new);
+        if of.operator != 0 {
+            entry.fared.operator = Some(OperatorId(of.operator));
+        }
+        &mut entry.fared
+    };
+    match kind {
+        EventKind::Delivered => entry().delivered_at = Some(event.at),
+        EventKind::Deferred => entry().deferred_at = Some(event.at),
+        EventKind::Failed | EventKind::Bounced => {
+            let class = text(event, "class");
+            let entry = entry();
+            entry.bounced_at = Some(event.at);
+            entry.bounce_class = (!class.is_empty()).then(|| class.to_owned());
+        }
+        _ => {}
     }
 }
 
@@ -240,5 +270,13 @@ mod tests {
         assert_eq!(tally.readings.len(), 1);
         assert_eq!(tally.readings[0].contact, Some(ContactId(1)));
         assert_eq!(tally.readings[0].clicked_at, Some(Timestamp::from_seconds(210)));
+        let fared: Vec<(i64, bool, bool)> = tally
+            .fared
+            .iter()
+            .map(|one| {
+                (one.contact.0, one.fared.delivered_at.is_some(), one.fared.deferred_at.is_some())
+            })
+            .collect();
+        assert_eq!(fared, [(1, true, false), (2, false, true)]);
     }
 }

@@ -118,6 +118,9 @@ pub struct CampaignSettings {
     /// Anybody may read it on the public pages, once it is launched.
     pub archive: bool,
     pub test: Option<AbTest>,
+    /// Who was there for so many days and has neither opened nor clicked in them is left out.
+    #[schema(minimum = 30, maximum = 3650)]
+    pub sunset_days: Option<u32>,
 }
 
 /// Contacts of any of these lists and segments, but for those excluded.

@@ -11,6 +11,7 @@ pub mod campaign;
 pub mod class;
 pub mod contact;
 pub mod credential;
+pub mod engagement;
 pub mod envelope;
 pub mod event;
 pub mod flow;

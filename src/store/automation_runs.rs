@@ -90,6 +90,8 @@ pub struct RunContact {
     pub status: ContactStatus,
     /// In the automation's list, if it has one.
     pub membership: Option<MembershipStatus>,
+    /// As in `model::engagement`.
+    pub heat: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,8 +99,15 @@ pub enum RunChange {
     /// An application tells of an event, or a person lets somebody in.
     Arrive(Vec<Arrival>),
     /// Arrivals become runs, or are forgotten where there is nothing to become.
-    Begin { runs: Vec<NewRun>, handled: Vec<Arrival> },
-    Move { automation: AutomationId, moves: Vec<RunMove>, at: Timestamp },
+    Begin {
+        runs: Vec<NewRun>,
+        handled: Vec<Arrival>,
+    },
+    Move {
+        automation: AutomationId,
+        moves: Vec<RunMove>,
+        at: Timestamp,
+    },
 }
 
 const ARRIVAL_COLUMNS: &[Column] = &[int("automation"), int("contact"), text("key"), int("at")];
@@ -177,7 +186,8 @@ pub static INSERT_MOVES: Statement = Statement::with_rows(
     MOVE_COLUMNS,
     "INSERT INTO automation_moves (run, step, visit, automation, version, did, at) \
      SELECT u.id, u.step, u.visit, u.automation, r.version, r.did, \
-     CAST($2 AS BIGINT) FROM {rows} AS r JOIN automation_runs AS u ON u.id = r.run AND u.step = r.was AND u.visit = r.visit \
+     CAST($2 AS BIGINT) FROM {rows} AS r JOIN automation_runs AS u \
+     ON u.id = r.run AND u.step = r.was AND u.visit = r.visit \
      AND u.state = 'waiting' WHERE r.did IS NOT NULL",
 );
 pub static COUNT_MOVES: Statement = Statement::with_rows(
@@ -199,7 +209,7 @@ pub static MOVE_RUNS: Statement = Statement::with_rows(
      AND automation_runs.visit = r.visit AND automation_runs.state = 'waiting'",
 );
 pub static RUN_CONTACTS: Statement = Statement::new(
-    "SELECT c.id, c.email, f.status, m.status FROM {ids:2} AS w \
+    "SELECT c.id, c.email, f.status, m.status, f.heat FROM {ids:2} AS w \
      JOIN contacts AS c ON c.id = w.id AND c.organization = $1 \
      JOIN contact_facts AS f ON f.organization = c.organization AND f.contact = c.id \
      LEFT JOIN memberships AS m ON m.list = $3 AND m.contact = c.id",
@@ -312,6 +322,7 @@ impl Store {
                 email: row.text(1)?,
                 status: row.parsed(2)?,
                 membership: row.maybe_parsed(3)?,
+                heat: row.maybe_int(4)?,
             })
         })
     }
@@ -470,7 +481,8 @@ async fn move_on(
     events: &mut Events,
 ) -> Result<i64> {
     let mut moved = 0;
-    for (statement, is_dated) in [(&INSERT_MOVES, true), (&COUNT_MOVES, false), (&MOVE_RUNS, true)] {
+    for (statement, is_dated) in [(&INSERT_MOVES, true), (&COUNT_MOVES, false), (&MOVE_RUNS, true)]
+    {
         let mut values: Vec<Value> = vec![move_rows(connection, moves).into()];
         if is_dated {
             values.push(at.0.into());

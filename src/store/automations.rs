@@ -272,8 +272,7 @@ pub async fn write(connection: &mut Connection, change: &AutomationChange) -> Re
     match change {
         AutomationChange::Add { organization, name, version, at } => {
             let values = vec![organization.0.into(), name.as_str().into(), at.0.into()];
-            let id =
-                insert_with_id(connection, "automation", &INSERT_AUTOMATION, values).await?;
+            let id = insert_with_id(connection, "automation", &INSERT_AUTOMATION, values).await?;
             put_version(connection, id, AutomationState::Draft, version, *at).await?;
             Ok(id)
         }

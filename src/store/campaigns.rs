@@ -126,8 +126,8 @@ macro_rules! campaigns {
         Statement::new(concat!(
             "SELECT c.id, c.organization, c.name, c.state, c.stream, c.revision, c.settings, \
              r.content, c.winner, c.audience, c.slices, c.trouble, c.created_at, c.updated_at, \
-             c.launched_at, c.ended_at, c.automation FROM campaigns AS c JOIN campaign_revisions AS r \
-             ON r.campaign = c.id AND r.revision = c.revision WHERE ",
+             c.launched_at, c.ended_at, c.automation FROM campaigns AS c \
+             JOIN campaign_revisions AS r ON r.campaign = c.id AND r.revision = c.revision WHERE ",
             $where
         ))
     };
@@ -140,7 +140,8 @@ pub static CAMPAIGNS: Statement = campaigns!(
 pub static CAMPAIGN_BY_ID: Statement = campaigns!("c.organization = $1 AND c.id = $2");
 /// Those of automations that send ask for nothing: their steps feed them.
 pub static ACTIVE_CAMPAIGNS: Statement = campaigns!(
-    "(c.automation IS NULL OR c.state IN ('paused', 'cancelled')) AND c.state IN ('scheduled', 'preparing', 'sending', 'paused', 'cancelled') \
+    "(c.automation IS NULL OR c.state IN ('paused', 'cancelled')) \
+     AND c.state IN ('scheduled', 'preparing', 'sending', 'paused', 'cancelled') \
      AND (c.state <> 'cancelled' OR EXISTS (SELECT 1 FROM deliveries AS d \
        WHERE d.campaign = c.id AND d.state IN ('waiting', 'held', 'leased'))) \
      ORDER BY c.id LIMIT 1000"
@@ -232,8 +233,9 @@ pub static CAMPAIGN_DUE_LATER: Statement = Statement::new(
      AND tries = 0 ORDER BY id LIMIT $3",
 );
 pub static EMAILS: Statement = Statement::new(
-    "SELECT w.id, c.email FROM {ids:2} AS w JOIN contacts AS c ON c.id = w.id \
-     AND c.organization = $1",
+    "SELECT w.id, c.email, f.heat FROM {ids:2} AS w JOIN contacts AS c ON c.id = w.id \
+     AND c.organization = $1 \
+     JOIN contact_facts AS f ON f.organization = c.organization AND f.contact = c.id",
 );
 pub static RECIPE: Statement = Statement::new(concat!(
     "SELECT ",
@@ -278,12 +280,12 @@ pub static ALL: &[&Statement] = &[
     &RECIPE,
 ];
 
-/// In the order of sending: who clicked last goes first, then who opened last, then who is new.
+/// In the order of sending: the warmest go first, then those who are new.
 const AUDIENCE_HEAD: &str = "SELECT string_agg(line, ',') FROM (\
      SELECT CAST(f.contact AS TEXT) || ' ' || COALESCE(f.time_zone, '') AS line \
      FROM contact_facts AS f WHERE f.organization = $1 AND ";
-const AUDIENCE_TAIL: &str = " ORDER BY COALESCE(f.last_click_at, 0) DESC, \
-     COALESCE(f.last_open_at, 0) DESC, f.created_at DESC, f.contact) AS audience";
+const AUDIENCE_TAIL: &str =
+    " ORDER BY COALESCE(f.heat, 0) DESC, f.created_at DESC, f.contact) AS audience";
 
 impl Store {
     /// An id where one was made, else the number of rows changed.
@@ -441,15 +443,15 @@ impl Store {
         self.ask(&self.writer()?.controls, |reply| Control::Steer(rows, reply)).await
     }
 
-    /// The addresses of those that there still are, in no order.
+    /// Addresses and heat of those that there still are, in no order.
     pub async fn emails(
         &self,
         organization: OrganizationId,
         contacts: &[ContactId],
-    ) -> Result<Vec<(ContactId, String)>> {
+    ) -> Result<Vec<(ContactId, String, Option<i64>)>> {
         let ids = json_ids(contacts.iter().map(|id| id.0));
         collect(self.read(&EMAILS, vec![organization.0.into(), ids.into()]).await?, |row| {
-            Ok((ContactId(row.int(0)?), row.text(1)?))
+            Ok((ContactId(row.int(0)?), row.text(1)?, row.maybe_int(2)?))
         })
     }
 
@@ -460,7 +462,7 @@ impl Store {
 }
 
 /// Columns of a contact; the recipe's stand behind them.
-const CONTACT_COLUMNS: usize = 39;
+const CONTACT_COLUMNS: usize = 45;
 
 fn recipe(row: &Row) -> Result<RecipeRow> {
     let at = CONTACT_COLUMNS;
@@ -534,19 +536,8 @@ pub async fn write(
             connection.execute(&DELETE_REVISIONS, vec![id.0.into()]).await?;
             rows(gone)
         }
-        CampaignChange::Step { id, from, to, trouble, at } => {
-            let values = vec![
-                id.0.into(),
-                from.word().into(),
-                to.word().into(),
-                trouble.clone().into(),
-                at.0.into(),
-            ];
-            let moved = connection.execute(&STEP_CAMPAIGN, values).await?;
-            if moved > 0 && (from != to || trouble.is_some()) {
-                tell(connection, *id, (*from, *to), trouble.as_deref(), *at, events).await?;
-            }
-            rows(moved)
+        CampaignChange::Step { .. } | CampaignChange::Begin { .. } => {
+            step(connection, change, events).await
         }
         CampaignChange::Winner { id, variant, trouble } => {
             let variant = variant.map(|variant| i64::try_from(variant).unwrap_or(0));
@@ -576,6 +567,30 @@ pub async fn write(
             ];
             rows(connection.execute(&PASS_OVER, values).await?)
         }
+    }
+}
+
+/// Moves of its state, and the event that tells of them.
+async fn step(
+    connection: &mut Connection,
+    change: &CampaignChange,
+    events: &mut Events,
+) -> Result<i64> {
+    match change {
+        CampaignChange::Step { id, from, to, trouble, at } => {
+            let values = vec![
+                id.0.into(),
+                from.word().into(),
+                to.word().into(),
+                trouble.clone().into(),
+                at.0.into(),
+            ];
+            let moved = connection.execute(&STEP_CAMPAIGN, values).await?;
+            if moved > 0 && (from != to || trouble.is_some()) {
+                tell(connection, *id, (*from, *to), trouble.as_deref(), *at, events).await?;
+            }
+            rows(moved)
+        }
         CampaignChange::Begin { id, audience, slices, at } => {
             let values = vec![id.0.into(), signed(*audience), signed(*slices), at.0.into()];
             let begun = connection.execute(&BEGIN_CAMPAIGN, values).await?;
@@ -585,6 +600,7 @@ pub async fn write(
             }
             rows(begun)
         }
+        _ => Ok(0),
     }
 }
 
@@ -602,8 +618,7 @@ async fn tell(
         fields["trouble"] = trouble.into();
     }
     let event = events.take(connection, 1).await?;
-    let values =
-        vec![event.into(), at.0.into(), fields.to_string().into(), id.0.into()];
+    let values = vec![event.into(), at.0.into(), fields.to_string().into(), id.0.into()];
     connection.execute(&TELL_STATE, values).await?;
     Ok(())
 }

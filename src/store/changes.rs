@@ -252,10 +252,7 @@ async fn write(
         }
         Change::Operators { names } => operators::make(connection, names).await,
         Change::MoveBodies(moves) => compaction::apply(connection, own.0, moves).await,
-        Change::RemoveSegment(segment) => {
-            let values = vec![own.0.into(), segment.0.into()];
-            rows(connection.execute(&DELETE_SEGMENT, values).await?)
-        }
+        Change::RemoveSegment(segment) => remove_segment(connection, own.0, *segment).await,
         Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Return(change) => returns::write(connection, change).await,
         Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
@@ -278,6 +275,10 @@ async fn write(
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
+}
+
+async fn remove_segment(connection: &mut Connection, node: i64, id: SegmentId) -> Result<i64> {
+    rows(connection.execute(&DELETE_SEGMENT, vec![node.into(), id.0.into()]).await?)
 }
 
 async fn free_own_leases(connection: &mut Connection, own: (i64, i64)) -> Result<i64> {

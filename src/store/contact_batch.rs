@@ -429,6 +429,8 @@ fn blank(write: &ContactWrite, at: Timestamp) -> ContactRow {
         language: None,
         time_zone: None,
         slots: Slots::default(),
+        heat: None,
+        fared: super::contacts::Fared::default(),
     }
 }
 

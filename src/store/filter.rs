@@ -34,6 +34,14 @@ pub enum Place {
     CreatedAt,
     LastOpenAt,
     LastClickAt,
+    DeliveredAt,
+    DeferredAt,
+    BouncedAt,
+    BounceClass,
+    /// The name of who runs the host of its address.
+    Operator,
+    /// As in `model::engagement`.
+    Heat,
     Email,
     /// What stands behind the `@`.
     EmailDomain,
@@ -89,6 +97,10 @@ pub enum Test {
     Empty {
         place: Place,
     },
+    /// One of the warmest, so many in a hundred of all contacts.
+    Warmest {
+        percent: i64,
+    },
     Tag(TagId),
     Member {
         list: ListId,
@@ -117,7 +129,8 @@ impl Filter {
     /// Everybody.
     pub const EVERYBODY: Filter = Filter::All(Vec::new());
 
-    /// A condition over `contact_facts AS f`, and `values` with those it binds behind them.
+    /// A condition over `contact_facts AS f`, and `values` with those it binds behind them; the
+    /// first of them is the organization.
     pub fn compile(&self, dialect: Dialect, values: Vec<Value>) -> (String, Vec<Value>) {
         let mut text = Text { dialect, sql: String::new(), values };
         text.filter(self);
@@ -179,6 +192,16 @@ impl Text {
                      AND m.contact = f.contact AND m.status = {status})"
                 ));
             }
+            Test::Warmest { percent } => {
+                let percent = self.bind(*percent);
+                // Whoever has done nothing is not among them, however few have.
+                self.push(&format!(
+                    "f.heat >= (SELECT MIN(w.heat) FROM (SELECT h.heat FROM contact_facts AS h \
+                     WHERE h.organization = $1 AND h.heat IS NOT NULL ORDER BY h.heat DESC \
+                     LIMIT (SELECT (COUNT(*) * {percent} + 99) / 100 FROM contact_facts AS a \
+                     WHERE a.organization = $1)) AS w)"
+                ));
+            }
             Test::Number { place, .. }
             | Test::NumberIn { place, .. }
             | Test::Between { place, .. }
@@ -212,6 +235,14 @@ impl Text {
             Place::CreatedAt => "f.created_at".to_owned(),
             Place::LastOpenAt => "f.last_open_at".to_owned(),
             Place::LastClickAt => "f.last_click_at".to_owned(),
+            Place::DeliveredAt => "f.delivered_at".to_owned(),
+            Place::DeferredAt => "f.deferred_at".to_owned(),
+            Place::BouncedAt => "f.bounced_at".to_owned(),
+            Place::BounceClass => "f.bounce_class".to_owned(),
+            Place::Operator => {
+                "(SELECT o.name FROM operators AS o WHERE o.id = f.operator)".to_owned()
+            }
+            Place::Heat => "f.heat".to_owned(),
             Place::Email => return ("c.email".to_owned(), true),
             Place::Name => return ("NULLIF(c.name, '')".to_owned(), true),
             Place::EmailDomain => return (self.dialect.domain_of("c.email"), true),
@@ -263,7 +294,7 @@ impl Text {
                 self.push(&format!("{lower} IN ({list})"));
             }
             Test::Empty { .. } => self.push(&format!("{column} IS NULL")),
-            Test::Tag(_) | Test::Member { .. } => {}
+            Test::Tag(_) | Test::Member { .. } | Test::Warmest { .. } => {}
         }
     }
 

@@ -48,6 +48,7 @@ migrations! {
     (30, "0030_campaigns"),
     (31, "0031_readers"),
     (35, "0035_automations"),
+    (36, "0036_engagement"),
     (40, "0040_postal"),
     (41, "0041_capture"),
     (42, "0042_domains"),

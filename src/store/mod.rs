@@ -22,6 +22,7 @@ mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
 mod domain_checks; // what checks of sending domains have found
+mod engagement; // how warm contacts are, how mail to them fared
 mod error;
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
@@ -54,19 +55,20 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use audit::AuditEntry;
+pub use automation_runs::{
+    Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
+};
+pub use automations::{AutomationChange, AutomationRow, NewVersion};
 pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
 pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
-pub use automation_runs::{
-    Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
-};
-pub use automations::{AutomationChange, AutomationRow, NewVersion};
 pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
 pub use contact_facts::Slots;
-pub use contacts::{ConsentRow, ContactRow, MembershipRow};
+pub use contacts::{ConsentRow, ContactRow, Fared, MembershipRow};
 pub use directory::lock;
+pub use engagement::FaredOf;
 pub use error::{Result, StoreError};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
@@ -389,6 +391,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
     all.extend(domain_checks::ALL);
+    all.extend(engagement::ALL);
     all.extend(tallies::ALL);
     all.extend(templates::ALL);
     all.extend(compaction::ALL);

@@ -11,6 +11,7 @@ use crate::model::*;
 use super::changes::Change;
 use super::database::{Connection, Row};
 use super::dialect::{Column, Rows, Statement, int, text};
+use super::engagement::{self, FaredOf};
 use super::error::{Result, StoreError};
 use super::transaction::Events;
 use super::{Store, collect};
@@ -90,6 +91,8 @@ pub struct Tally {
     /// Campaign, variant, place, target.
     pub clicks: Vec<(CampaignId, i64, i64, String, u64)>,
     pub readings: Vec<Reading>,
+    /// How mail to contacts fared, each contact once.
+    pub fared: Vec<FaredOf>,
 }
 
 pub static COUNTED: Statement = Statement::new("SELECT event FROM campaign_counted WHERE id = 1");
@@ -414,7 +417,9 @@ pub async fn write_tally(connection: &mut Connection, from: i64, tally: &Tally) 
             connection.execute(statement, vec![rows.finish().into()]).await?;
         }
     }
+    engagement::note_fared(connection, &tally.fared).await?;
     if !tally.readings.is_empty() {
+        engagement::warm(connection, &tally.readings).await?;
         for statement in [&ADD_READERS, &NOTE_READERS] {
             let mut readers = Rows::new(dialect, READER_COLUMNS);
             tally.readings.iter().for_each(|reading| put_reading(&mut readers, reading));

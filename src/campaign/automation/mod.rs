@@ -20,7 +20,7 @@ use super::{Schema, segment};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::model::*;
-use crate::queue::{NewRecipes, Queue, QueueError};
+use crate::queue::{NewRecipes, Queue, QueueError, RecipeFor};
 use crate::store::filter::{Filter, Place, Test, TextCompare};
 use crate::store::{
     Arrival, AutomationChange, AutomationRow, DueRun, NewRun, RunChange, RunContact, RunMove,
@@ -172,8 +172,11 @@ impl Automations {
             let found = self.0.store.audience(row.organization, &Filter::All(all)).await?;
             for part in found.chunks(ARRIVALS_MAX as usize) {
                 let at = self.0.clock.now();
-                let arrival = |contact: ContactId| {
-                    Arrival { automation: row.id, contact, key: day.to_string(), at }
+                let arrival = |contact: ContactId| Arrival {
+                    automation: row.id,
+                    contact,
+                    key: day.to_string(),
+                    at,
                 };
                 let run = |(contact, _): &(ContactId, _)| new_run(row, arrival(*contact), at);
                 let runs = part.iter().map(run).collect();
@@ -324,6 +327,7 @@ impl Automations {
         };
         let subject = mail.content.variants.first().map(|variant| variant.subject.clone());
         let stream = mail.definition.stream;
+        let score = engagement::score(contact.heat, self.0.clock.now());
         Ok(Some(NewRecipes {
             organization,
             stream,
@@ -333,7 +337,7 @@ impl Automations {
             rank: self.0.auth.rank(stream),
             slice,
             not_after: None,
-            recipients: vec![(run.contact, address)],
+            recipients: vec![RecipeFor { contact: run.contact, address, score }],
         }))
     }
 }

@@ -153,10 +153,8 @@ mod tests {
             zone: "UTC".to_owned(),
             days: Vec::new(),
         };
-        let steps = [
-            AutomationStep::Wait { seconds: 3600, window: Some(window) },
-            AutomationStep::Exit,
-        ];
+        let steps =
+            [AutomationStep::Wait { seconds: 3600, window: Some(window) }, AutomationStep::Exit];
         let moved = moved(&steps, run(0), Turn::Wait, at(20 * 3600));
         assert_eq!(moved.wake_at, at((24 + 9) * 3600));
     }
@@ -185,6 +183,7 @@ mod tests {
             email: "a@b.test".to_owned(),
             status,
             membership,
+            heat: None,
         };
         use ContactStatus::{Active, Blocked};
         use MembershipStatus::{Subscribed, Unsubscribed};

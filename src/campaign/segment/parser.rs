@@ -181,6 +181,9 @@ impl Parser {
             };
             return Ok((operator, vec![self.literal()?, self.literal()?]));
         }
+        if self.word("top") {
+            return Ok((Operator::Top, vec![self.literal()?]));
+        }
         if self.word("anniversary") {
             let spot = self.spot();
             if self.word("today") {
@@ -195,7 +198,7 @@ impl Parser {
         }
         Err(self.fault(
             "expected = != < <= > >= in, between, contains, starts with, ends with, before, \
-             after, within, anniversary or is empty",
+             after, within, anniversary, top or is empty",
         ))
     }
 

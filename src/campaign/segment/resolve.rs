@@ -29,6 +29,7 @@ enum Subject<'a> {
     Text(Place),
     Moment(Place),
     Status,
+    Score,
 }
 
 impl Resolver<'_> {
@@ -52,6 +53,7 @@ impl Resolver<'_> {
                 Subject::Text(place) => text(question, place),
                 Subject::Moment(place) => self.moment(question, place),
                 Subject::Status => status(question),
+                Subject::Score => self.score(question),
                 Subject::Field(field, place) => self.field(question, field, place),
             },
         }
@@ -76,7 +78,9 @@ impl Resolver<'_> {
     }
 
     fn subject(&self, name: &str, question: &Question) -> Result<Subject<'_>, Fault> {
+        // A field that was made before a word of ours got its meaning keeps its own.
         Ok(match name {
+            name if self.schema.field(name).is_some() => self.own(name, question)?,
             "email" => Subject::Text(Place::Email),
             "domain" => Subject::Text(Place::EmailDomain),
             "name" => Subject::Text(Place::Name),
@@ -86,15 +90,22 @@ impl Resolver<'_> {
             "created" => Subject::Moment(Place::CreatedAt),
             "opened" => Subject::Moment(Place::LastOpenAt),
             "clicked" => Subject::Moment(Place::LastClickAt),
-            name => {
-                let field = self.schema.field(name).ok_or_else(|| {
-                    Fault::at(&question.spot, format!("there is no field '{name}'"))
-                })?;
-                let numeric = field.kind.is_numeric();
-                let beside = Place::Beside { field: field.id, numeric };
-                Subject::Field(field, field.slot.map_or(beside, Place::Slot))
-            }
+            "delivered" => Subject::Moment(Place::DeliveredAt),
+            "deferred" => Subject::Moment(Place::DeferredAt),
+            "bounced" => Subject::Moment(Place::BouncedAt),
+            "bounce_class" => Subject::Text(Place::BounceClass),
+            "operator" => Subject::Text(Place::Operator),
+            "score" => Subject::Score,
+            name => self.own(name, question)?,
         })
+    }
+
+    fn own(&self, name: &str, question: &Question) -> Result<Subject<'_>, Fault> {
+        let none = || Fault::at(&question.spot, format!("there is no field '{name}'"));
+        let field = self.schema.field(name).ok_or_else(none)?;
+        let numeric = field.kind.is_numeric();
+        let beside = Place::Beside { field: field.id, numeric };
+        Ok(Subject::Field(field, field.slot.map_or(beside, Place::Slot)))
     }
 
     fn field(&self, question: &Question, field: &Field, place: Place) -> Resolved {
@@ -167,6 +178,33 @@ impl Resolver<'_> {
             |date: jiff::civil::Date| i64::from(date.month()) * 100 + i64::from(date.day());
         let ends_short = number(to) == 228 && !to.in_leap_year();
         Ok((number(from), if ends_short { 229 } else { number(to) }))
+    }
+
+    /// How warm a contact is now, from 0 to 100; what is kept is what gave rise to it.
+    fn score(&self, question: &Question) -> Resolved {
+        let asked = first(question)?;
+        let wrong = || Fault::at(&asked.spot, "must be a whole number from 0 to 100");
+        let number: i64 = asked.text.parse().map_err(|_| wrong())?;
+        if !(0..=engagement::SCORE_MAX).contains(&number) {
+            return Err(wrong());
+        }
+        let at_least = |score: i64| {
+            let value = engagement::least_heat(score, self.now);
+            let (place, compare) = (Place::Heat, Compare::GreaterOrEqual);
+            let test = Filter::Test(Test::Number { place, compare, value });
+            // Who has done nothing has a score of 0.
+            if score <= 0 { Filter::EVERYBODY } else { test }
+        };
+        let not = |filter| Filter::Not(Box::new(filter));
+        Ok(match question.operator {
+            Operator::AtLeast => at_least(number),
+            Operator::Greater => at_least(number + 1),
+            Operator::Less => not(at_least(number)),
+            Operator::AtMost => not(at_least(number + 1)),
+            Operator::Equals => Filter::All(vec![at_least(number), not(at_least(number + 1))]),
+            Operator::Top if number > 0 => Filter::Test(Test::Warmest { percent: number }),
+            _ => return unfit(question, "a score"),
+        })
     }
 
     fn moment(&self, question: &Question, place: Place) -> Resolved {

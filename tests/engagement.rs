@@ -1,0 +1,122 @@
+//! What people do with mails, and how mail to them fares, decides who is written to first, or at
+//! all.
+
+use std::time::{Duration, Instant};
+
+use postroad::model::{DeliveryId, MessageId};
+use postroad::store::Tracked;
+use postroad::world::manners::Manners;
+use serde_json::{Value, json};
+
+use crate::campaigns::Desk;
+use crate::support::PATIENCE;
+use crate::support::relay::Database;
+
+const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0 Safari/537.36";
+
+/// A reader's program follows a link of the mail, a minute after it was delivered.
+async fn click(desk: &Desk, recipient: &str, agent: &str) {
+    let delivery = desk.relay.delivery_to(recipient).await;
+    let fields = json!({"agent": agent, "method": "GET", "place": 0, "link": "https://a.test/"});
+    let clicked = Tracked {
+        message: MessageId(delivery.message.0),
+        delivery: DeliveryId(delivery.id.0),
+        kind: postroad::model::EventKind::Clicked,
+        fields,
+        at: desk.relay.clock().now(),
+    };
+    desk.relay.app().store().track(vec![clicked]).await.expect("tracked");
+}
+
+async fn count(desk: &Desk, expression: &str) -> u64 {
+    let asked = json!({"expression": expression});
+    let counted = desk.done("POST", "/v1/segments/count", asked).await;
+    counted["count"].as_u64().expect("a count")
+}
+
+async fn until_count(desk: &Desk, expression: &str, wanted: u64) {
+    let started = Instant::now();
+    while count(desk, expression).await != wanted {
+        let found = count(desk, expression).await;
+        assert!(started.elapsed() < PATIENCE, "{expression}: {found}, not {wanted}");
+        desk.relay.clock().advance(Duration::from_secs(2));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_clicks_is_warm_goes_first_and_his_story_tells_every_answer() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        desk.mx.refuse("gone@c.test", "550 5.1.1 no such user here");
+        let mut ids = Vec::new();
+        for email in ["ann@a.test", "bob@b.test", "gone@c.test"] {
+            ids.push(desk.contact(email, json!({})).await);
+        }
+        let body = "<p><a href=\"https://a.test/\">read</a></p>";
+        let first = desk.campaign(body, json!({})).await;
+        desk.step(first, "launch").await;
+        desk.until(first, "sent").await;
+        desk.relay.clock().advance(Duration::from_secs(60));
+        click(&desk, "ann@a.test", CHROME).await;
+        until_count(&desk, "clicked within last 1 day", 1).await;
+        assert_eq!(count(&desk, "score >= 30").await, 1, "an open is not seen, a click is 4");
+        assert_eq!(count(&desk, "score = 0").await, 2);
+        assert_eq!(count(&desk, "score top 10").await, 1);
+        until_count(&desk, "delivered within last 1 day", 2).await;
+        assert_eq!(count(&desk, "bounced is not empty").await, 1);
+        assert_eq!(count(&desk, "bounce_class = mailbox_invalid").await, 1);
+        assert_eq!(count(&desk, "operator is empty and delivered is not empty").await, 0);
+        let path = format!("/v1/contacts/{}/story", ids[2]);
+        let story = desk.done("GET", &path, Value::Null).await;
+        assert_eq!(story["contact"]["fared"]["bounce_class"], "mailbox_invalid", "{story}");
+        let events = story["mails"][0]["events"].as_array().expect("events");
+        let failed = events.iter().find(|event| event["kind"] == "failed").expect("one");
+        assert_eq!(failed["fields"]["reply"], "no such user here", "{failed}");
+        assert_eq!(story["consents"].as_array().map(Vec::len), Some(1));
+        let path = format!("/v1/contacts/{}", ids[0]);
+        assert_eq!(desk.done("GET", &path, Value::Null).await["score"], 33);
+        // Who has done something is in front of those who came later.
+        desk.contact("new@d.test", json!({})).await;
+        let again = desk.campaign(body, json!({})).await;
+        desk.step(again, "launch").await;
+        desk.until(again, "sent").await;
+        let store = desk.relay.store();
+        let audience = store.audience(
+            postroad::model::OrganizationId::FIRST,
+            &postroad::store::filter::Filter::EVERYBODY,
+        );
+        let order = audience.await.expect("read");
+        assert_eq!(order[0].0.0, ids[0]);
+    }
+}
+
+#[tokio::test]
+async fn a_robots_click_warms_nobody_and_who_sleeps_is_left_out() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    desk.contact("ann@a.test", json!({})).await;
+    desk.contact("bob@b.test", json!({})).await;
+    let body = "<p><a href=\"https://a.test/\">read</a></p>";
+    let first = desk.campaign(body, json!({})).await;
+    desk.step(first, "launch").await;
+    desk.until(first, "sent").await;
+    desk.relay.clock().advance(Duration::from_secs(60));
+    click(&desk, "ann@a.test", CHROME).await;
+    click(&desk, "bob@b.test", "curl/8.0 security scanner bot").await;
+    until_count(&desk, "clicked is not empty", 1).await;
+    assert_eq!(count(&desk, "score > 0").await, 1);
+    for days in [100, 100] {
+        desk.relay.clock().advance(Duration::from_secs(days * 86_400));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    desk.contact("new@c.test", json!({})).await;
+    let ready = desk.done("GET", "/v1/segments/ready", Value::Null).await;
+    let cold = ready["items"][2]["expression"].as_str().expect("an expression").to_owned();
+    assert_eq!(count(&desk, &cold).await, 2);
+    let settings = json!({"sunset_days": 250});
+    for (settings, audience) in [(json!({}), 3), (json!({"sunset_days": 150}), 1), (settings, 3)] {
+        let id = desk.campaign(body, settings.clone()).await;
+        let checks = desk.done("GET", &format!("/v1/campaigns/{id}/checks"), Value::Null).await;
+        assert_eq!(checks["audience"], audience, "{settings}");
+    }
+}
