@@ -10,6 +10,7 @@ pub mod automations;
 mod body;
 mod caller;
 pub mod campaign_looks;
+mod campaign_outlook;
 mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
@@ -44,6 +45,7 @@ mod public_archive;
 mod public_lists;
 mod segments;
 mod send;
+mod send_template;
 mod serve;
 mod session;
 mod setup;
@@ -237,6 +239,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(send::send, log::search))
         .routes(routes!(send::send_batch))
         .routes(routes!(send::send_raw))
+        .routes(routes!(send_template::send))
         .layer(DefaultBodyLimit::max(send::SEND_BYTES_MAX))
         .layer(from_fn(move |request, next| within_room(room.clone(), request, next)))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
@@ -311,6 +314,9 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaign_looks::preview))
         .routes(routes!(campaign_looks::look))
         .routes(routes!(campaign_looks::test))
+        .routes(routes!(campaign_outlook::compare))
+        .routes(routes!(campaign_outlook::show))
+        .routes(routes!(campaign_outlook::go_on))
         .routes(routes!(campaign_reports::report))
         .routes(routes!(campaign_reports::recipients))
         .routes(routes!(automations::list, automations::add))

@@ -27,6 +27,8 @@ const OPEN_MAX: u64 = 20_000;
 /// Slices of one transaction.
 const SLICES_PER_CHANGE: usize = 8;
 const TICK: Duration = Duration::from_secs(1);
+/// A snapshot that takes longer is another node's to make.
+const PREPARE_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
@@ -130,10 +132,7 @@ impl Feeder {
                 self.step(row, CampaignStep::Launch).await?;
                 self.wake();
             }
-            CampaignState::Preparing => {
-                self.prepare(row, now).await?;
-                self.wake();
-            }
+            CampaignState::Preparing => self.prepare(row, now).await?,
             CampaignState::Sending if row.automation.is_none() => {
                 let decided = self.decide(row, now).await?;
                 self.feed(row, decided, now).await?;
@@ -157,9 +156,14 @@ impl Feeder {
         Ok(moved)
     }
 
-    /// The snapshot. One that was cut off is made again from the beginning: nothing of it was fed.
+    /// The snapshot, by one node. One that was cut off is made again from the beginning: nothing
+    /// of it was fed.
     async fn prepare(&self, row: &CampaignRow, now: Timestamp) -> Result<(), FeedError> {
         let store = &self.0.store;
+        let (id, until) = (row.id, now + PREPARE_MAX);
+        if store.change_campaign(CampaignChange::Prepare { id, at: now, until }).await? == 0 {
+            return Ok(());
+        }
         store.change_campaign(CampaignChange::ClearSlices(row.id)).await?;
         let schema = Schema::read(store, row.organization).await?;
         let saved = store.saved_segments(row.organization).await?;
@@ -173,13 +177,19 @@ impl Feeder {
         let cut = Cut { campaign: row.id, settings: &row.settings, variants, starts_at };
         let slices = launch::slices(&audience, &cut);
         for part in slices.chunks(SLICES_PER_CHANGE) {
-            store.change_campaign(CampaignChange::AddSlices(row.id, part.to_vec())).await?;
+            let added = CampaignChange::AddSlices(row.id, part.to_vec());
+            if store.change_campaign(added).await? < part.len() as i64 {
+                // It took so long that another node began anew, or somebody cancelled it.
+                return Ok(());
+            }
         }
         let (id, at) = (row.id, self.0.clock.now());
         let (audience, slices) = (audience.len() as u64, slices.len() as u64);
         let begin = CampaignChange::Begin { id, audience, slices, at };
-        store.change_campaign(begin).await?;
-        tracing::info!(campaign = %id, audience, "a campaign is launched");
+        if store.change_campaign(begin).await? > 0 {
+            tracing::info!(campaign = %id, audience, "a campaign is launched");
+            self.wake();
+        }
         Ok(())
     }
 

@@ -12,7 +12,7 @@ const LABEL_BYTES_MAX: usize = 200;
 const CHOICE_BYTES_MAX: usize = 100;
 
 /// What stands for something else in segments, templates and imports.
-const RESERVED: [&str; 30] = [
+const RESERVED: [&str; 31] = [
     "id",
     "email",
     "domain",
@@ -35,6 +35,7 @@ const RESERVED: [&str; 30] = [
     "tags",
     "fields",
     "contact",
+    "data",
     "campaign",
     "and",
     "or",

@@ -107,6 +107,12 @@ pub enum CampaignChange {
         variant: Option<u64>,
         trouble: Option<String>,
     },
+    /// This node alone makes the snapshot, until that moment; nobody else is at it.
+    Prepare {
+        id: CampaignId,
+        at: Timestamp,
+        until: Timestamp,
+    },
     /// An earlier attempt at a snapshot goes.
     ClearSlices(CampaignId),
     AddSlices(CampaignId, Vec<SliceRow>),
@@ -180,23 +186,30 @@ pub static TELL_STATE: Statement = Statement::new(
 pub static SET_WINNER: Statement = Statement::new(
     "UPDATE campaigns SET winner = $2, trouble = $3 WHERE id = $1 AND winner IS NULL",
 );
+pub static PREPARE_CAMPAIGN: Statement = Statement::new(
+    "UPDATE campaigns SET preparer = $2, prepared_until = $4 WHERE id = $1 \
+     AND state = 'preparing' AND (preparer IS NULL OR preparer = $2 OR prepared_until < $3)",
+);
 pub static CLEAR_SLICES: Statement = Statement::new(
     "DELETE FROM campaign_slices WHERE campaign = $1 \
-     AND EXISTS (SELECT 1 FROM campaigns WHERE id = $1 AND state = 'preparing')",
+     AND EXISTS (SELECT 1 FROM campaigns WHERE id = $1 AND state = 'preparing' \
+       AND preparer = $2)",
 );
 const SLICE_COLUMNS: &[Column] =
     &[int("slice"), int("variant"), int("not_before"), text("contacts"), int("count")];
 pub static INSERT_SLICES: Statement = Statement::with_rows(
     SLICE_COLUMNS,
     "INSERT INTO campaign_slices (campaign, slice, variant, not_before, contacts, count) \
-     SELECT $2, slice, variant, not_before, contacts, count FROM {rows} AS r",
+     SELECT $2, slice, variant, not_before, contacts, count FROM {rows} AS r \
+     WHERE EXISTS (SELECT 1 FROM campaigns AS c WHERE c.id = $2 AND c.state = 'preparing' \
+       AND c.preparer = $3)",
 );
 pub static PASS_OVER: Statement = Statement::new(
     "INSERT INTO campaign_fed (campaign, slice, variant, count) VALUES ($1, $2, $3, $4)",
 );
 pub static BEGIN_CAMPAIGN: Statement = Statement::new(
     "UPDATE campaigns SET state = 'sending', audience = $2, slices = $3, launched_at = $4, \
-     trouble = NULL WHERE id = $1 AND state = 'preparing'",
+     trouble = NULL, preparer = NULL WHERE id = $1 AND state = 'preparing' AND preparer = $5",
 );
 /// $3: whether those that wait for a winner may go.
 pub static NEXT_SLICE: Statement = Statement::new(
@@ -266,6 +279,7 @@ pub static ALL: &[&Statement] = &[
     &STEP_CAMPAIGN,
     &TELL_STATE,
     &SET_WINNER,
+    &PREPARE_CAMPAIGN,
     &CLEAR_SLICES,
     &INSERT_SLICES,
     &PASS_OVER,
@@ -525,9 +539,14 @@ fn signed(value: u64) -> Value {
 pub async fn write(
     connection: &mut Connection,
     change: &CampaignChange,
+    node: i64,
     events: &mut Events,
 ) -> Result<i64> {
     match change {
+        CampaignChange::Prepare { id, at, until } => {
+            let values = vec![id.0.into(), node.into(), at.0.into(), until.0.into()];
+            rows(connection.execute(&PREPARE_CAMPAIGN, values).await?)
+        }
         CampaignChange::Add(row) => add(connection, row).await,
         CampaignChange::Edit { .. } => edit(connection, change).await,
         CampaignChange::Remove { organization, id } => {
@@ -537,7 +556,7 @@ pub async fn write(
             rows(gone)
         }
         CampaignChange::Step { .. } | CampaignChange::Begin { .. } => {
-            step(connection, change, events).await
+            step(connection, change, node, events).await
         }
         CampaignChange::Winner { id, variant, trouble } => {
             let variant = variant.map(|variant| i64::try_from(variant).unwrap_or(0));
@@ -545,7 +564,7 @@ pub async fn write(
             rows(connection.execute(&SET_WINNER, values).await?)
         }
         CampaignChange::ClearSlices(id) => {
-            rows(connection.execute(&CLEAR_SLICES, vec![id.0.into()]).await?)
+            rows(connection.execute(&CLEAR_SLICES, vec![id.0.into(), node.into()]).await?)
         }
         CampaignChange::AddSlices(id, slices) => {
             let mut json = Rows::new(connection.dialect(), SLICE_COLUMNS);
@@ -555,7 +574,7 @@ pub async fn write(
                 json.text(&json_ids(slice.contacts.iter().map(|id| id.0)));
                 json.unsigned(slice.contacts.len() as u64);
             }
-            let values = vec![json.finish().into(), id.0.into()];
+            let values = vec![json.finish().into(), id.0.into(), node.into()];
             rows(connection.execute(&INSERT_SLICES, values).await?)
         }
         CampaignChange::PassOver(slice) => {
@@ -574,6 +593,7 @@ pub async fn write(
 async fn step(
     connection: &mut Connection,
     change: &CampaignChange,
+    node: i64,
     events: &mut Events,
 ) -> Result<i64> {
     match change {
@@ -592,7 +612,8 @@ async fn step(
             rows(moved)
         }
         CampaignChange::Begin { id, audience, slices, at } => {
-            let values = vec![id.0.into(), signed(*audience), signed(*slices), at.0.into()];
+            let (audience, slices) = (signed(*audience), signed(*slices));
+            let values = vec![id.0.into(), audience, slices, at.0.into(), node.into()];
             let begun = connection.execute(&BEGIN_CAMPAIGN, values).await?;
             if begun > 0 {
                 let states = (CampaignState::Preparing, CampaignState::Sending);

@@ -265,7 +265,7 @@ async fn write(
         Change::Import(change) => imports::write(connection, change, own.0).await,
         Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
-        Change::Campaign(change) => campaigns::write(connection, change, events).await,
+        Change::Campaign(change) => campaigns::write(connection, change, own.0, events).await,
         Change::Automation(change) => automations::write(connection, change).await,
         Change::Runs(change) => automation_runs::write(connection, change, events).await,
         Change::Tracked(tracked) => tallies::write_tracked(connection, tracked, events).await,

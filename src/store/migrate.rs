@@ -49,6 +49,7 @@ migrations! {
     (31, "0031_readers"),
     (35, "0035_automations"),
     (36, "0036_engagement"),
+    (37, "0037_preparing"),
     (40, "0040_postal"),
     (41, "0041_capture"),
     (42, "0042_domains"),

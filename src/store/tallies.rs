@@ -197,6 +197,24 @@ pub static RECIPIENTS: Statement = Statement::new(
      ON r.campaign = d.campaign AND r.delivery = d.id \
      WHERE d.campaign = $1 AND d.state = $2 AND d.id > $3 ORDER BY d.id LIMIT $4",
 );
+/// Owed by a campaign, by who runs the host; those not yet routed count to the tail.
+pub static CAMPAIGN_WAITING: Statement = Statement::new(
+    "SELECT COALESCE(s.operator, 1), COUNT(*) FROM deliveries AS d \
+     LEFT JOIN sites AS s ON s.id = d.site \
+     WHERE d.campaign = $1 AND d.state IN ('waiting', 'leased', 'held') \
+     GROUP BY COALESCE(s.operator, 1)",
+);
+/// Ten slices of those not yet fed, from here and there.
+pub static UNFED_SAMPLE: Statement = Statement::new(
+    "SELECT s.contacts FROM campaign_slices AS s WHERE s.campaign = $1 AND NOT EXISTS (SELECT 1 \
+     FROM campaign_fed AS f WHERE f.campaign = s.campaign AND f.slice = s.slice) \
+     ORDER BY s.slice * 37 % 101, s.slice LIMIT 10",
+);
+pub static CONTACT_OPERATORS: Statement = Statement::new(
+    "SELECT f.operator, c.email FROM {ids:2} AS w \
+     JOIN contacts AS c ON c.id = w.id AND c.organization = $1 \
+     JOIN contact_facts AS f ON f.organization = c.organization AND f.contact = c.id",
+);
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[
     &COUNTED,
@@ -213,6 +231,9 @@ pub static ALL: &[&Statement] = &[
     &READERS,
     &DEFERRED_NOW,
     &RECIPIENTS,
+    &CAMPAIGN_WAITING,
+    &UNFED_SAMPLE,
+    &CONTACT_OPERATORS,
 ];
 
 /// A row of a campaign's report, before names are put to numbers.
@@ -331,6 +352,37 @@ impl Store {
                 count: row.unsigned(2)?,
                 due_at: Timestamp(row.int(3)?),
             })
+        })
+    }
+
+    /// What a campaign owes, by operator.
+    pub async fn campaign_waiting(&self, campaign: CampaignId) -> Result<Vec<(OperatorId, u64)>> {
+        collect(self.read(&CAMPAIGN_WAITING, vec![campaign.0.into()]).await?, |row| {
+            Ok((OperatorId(row.int(0)?), row.unsigned(1)?))
+        })
+    }
+
+    /// Some of those that are still planned.
+    pub async fn unfed_sample(&self, campaign: CampaignId) -> Result<Vec<ContactId>> {
+        let mut sample = Vec::new();
+        for row in self.read(&UNFED_SAMPLE, vec![campaign.0.into()]).await? {
+            let ids: Vec<i64> =
+                serde_json::from_str(&row.text(0)?).map_err(StoreError::broken_row)?;
+            sample.extend(ids.into_iter().map(ContactId));
+        }
+        Ok(sample)
+    }
+
+    /// Who runs the hosts of these contacts, as far as earlier mail has shown, and their addresses.
+    pub async fn contact_operators(
+        &self,
+        organization: OrganizationId,
+        contacts: &[ContactId],
+    ) -> Result<Vec<(Option<OperatorId>, String)>> {
+        let ids = super::dialect::json_ids(contacts.iter().map(|id| id.0));
+        let values = vec![organization.0.into(), ids.into()];
+        collect(self.read(&CONTACT_OPERATORS, values).await?, |row| {
+            Ok((row.maybe_int(0)?.map(OperatorId), row.text(1)?))
         })
     }
 
