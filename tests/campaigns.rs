@@ -442,7 +442,8 @@ async fn an_application_sends_a_template_with_its_own_values() {
         let desk = Desk::on(&database, Manners::default()).await;
         desk.contact("ann@a.test", json!({"name": "Ann", "fields": {"city": "Bonn"}})).await;
         let template = json!({"name": "Code", "kind": "html", "subject": "Code {{ data.code }}",
-            "body": "<p>{{ name }} of {{ city }}: {% for one in data.parts %}{{ one }}-{% endfor %}</p>"});
+            "body": "<p>{{ name }} of {{ city }}: \
+                {% for one in data.parts %}{{ one }}-{% endfor %}</p>"});
         let template = desk.done("POST", "/v1/templates", template).await["id"].clone();
         let send = async |to: &str, data: Value| {
             let mail = json!({"template": template, "data": data,
