@@ -120,3 +120,28 @@ async fn a_robots_click_warms_nobody_and_who_sleeps_is_left_out() {
         assert_eq!(checks["audience"], audience, "{settings}");
     }
 }
+
+#[tokio::test]
+async fn an_erased_person_is_named_nowhere_and_every_count_stays() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        desk.mx.refuse("ann@c.test", "550 5.1.1 <ann@c.test> no such user here");
+        let ann = desk.contact("ann@c.test", json!({"name": "Ann"})).await;
+        desk.contact("bob@b.test", json!({"name": "Bob"})).await;
+        let id = desk.campaign("<p>{{ name }}</p>", json!({})).await;
+        desk.step(id, "launch").await;
+        let before = desk.until(id, "sent").await["sums"].clone();
+        let path = format!("/v1/contacts/{ann}/erase");
+        assert_eq!(desk.done("POST", &path, Value::Null).await["mails"], 1);
+        assert_eq!(desk.show(id).await["sums"], before);
+        let (status, _) = desk.ask("GET", &format!("/v1/contacts/{ann}"), Value::Null).await;
+        assert_eq!(status, 404);
+        let erased = desk.relay.delivery_to("erased@c.test").await;
+        assert_eq!(erased.text, "");
+        let path = format!("/v1/messages/{}", erased.message);
+        let told = desk.done("GET", &path, Value::Null).await.to_string();
+        assert!(!told.contains("ann@c.test"), "{told}");
+        assert!(told.contains("mailbox_invalid") && told.contains("bob@b.test"), "{told}");
+        desk.relay.adds_up().await;
+    }
+}

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ApiState;
 use super::access::{Call, needs};
 use super::contacts::one;
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use crate::contacts::Contact;
 use crate::model::*;
-use crate::store::{ConsentRow, EventRow, RunRow, Search};
+use crate::store::{
+    ConsentRow, ContactChange, Erasure, EventRow, LogRow, RunRow, Search, SteerAction,
+};
 
 const DAYS_USUAL: u32 = 90;
 const DAYS_MAX: u32 = 366;
@@ -20,6 +23,8 @@ const DAYS_MAX: u32 = 366;
 const MAILS_MAX: u32 = 50;
 const EVENTS_MAX: u32 = 1000;
 const RUNS_MAX: u32 = 50;
+/// Pages of mails that one erasure goes through; it may be asked for again.
+const ERASURES_MAX: usize = 200;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +66,44 @@ pub struct PersonStory {
     runs: Vec<RunRow>,
 }
 
+type Found = (Vec<LogRow>, Option<DeliveryId>, HashMap<DeliveryId, Vec<EventRow>>);
+
+/// A page of mails to an address, newest first, and the events of each.
+async fn mails(
+    api: &ApiState,
+    (organization, email): (OrganizationId, &str),
+    days: u32,
+    before: Option<DeliveryId>,
+) -> Result<Found, Problem> {
+    let until = api.clock.now();
+    let search = Search {
+        scope: Scope::of(organization),
+        from: until - Duration::from_secs(u64::from(days) * 86_400),
+        until,
+        recipient: Address::parse(email).ok(),
+        sender: None,
+        message_id: None,
+        tag: None,
+        state: None,
+        subject: None,
+        operator: None,
+        class: None,
+        source: None,
+        before,
+        limit: MAILS_MAX,
+    };
+    let found = api.store.search(&search).await?;
+    let messages: Vec<MessageId> = found.rows.iter().map(|row| row.message).collect();
+    let deliveries: Vec<DeliveryId> = found.rows.iter().map(|row| row.delivery).collect();
+    let mut events: HashMap<DeliveryId, Vec<EventRow>> = HashMap::new();
+    for event in api.store.events_of_deliveries(&messages, &deliveries, EVENTS_MAX).await? {
+        if let Some(delivery) = event.delivery {
+            events.entry(delivery).or_default().push(event);
+        }
+    }
+    Ok((found.rows, found.next, events))
+}
+
 /// Tell a person's whole story: consents, each mail with every answer of a server, what was opened
 /// and clicked, automations.
 #[utoipa::path(get, path = "/v1/contacts/{id}/story", tag = "contacts",
@@ -77,33 +120,9 @@ pub(super) async fn show(
     }
     let organization = call.organization();
     let contact = one(&call, organization, id).await?;
-    let until = call.clock.now();
-    let search = Search {
-        scope: Scope::of(organization),
-        from: until - Duration::from_secs(u64::from(days) * 86_400),
-        until,
-        recipient: Address::parse(&contact.email).ok(),
-        sender: None,
-        message_id: None,
-        tag: None,
-        state: None,
-        subject: None,
-        operator: None,
-        class: None,
-        source: None,
-        before: asked.cursor,
-        limit: MAILS_MAX,
-    };
-    let found = call.store.search(&search).await?;
-    let messages: Vec<MessageId> = found.rows.iter().map(|row| row.message).collect();
-    let deliveries: Vec<DeliveryId> = found.rows.iter().map(|row| row.delivery).collect();
-    let mut events: HashMap<DeliveryId, Vec<EventRow>> = HashMap::new();
-    for event in call.store.events_of_deliveries(&messages, &deliveries, EVENTS_MAX).await? {
-        if let Some(delivery) = event.delivery {
-            events.entry(delivery).or_default().push(event);
-        }
-    }
-    let mail = |row: crate::store::LogRow| StoryMail {
+    let (rows, next, mut events) =
+        mails(&call, (organization, &contact.email), days, asked.cursor).await?;
+    let mail = |row: LogRow| StoryMail {
         delivery: row.delivery,
         message: row.message,
         sender: row.sender,
@@ -116,9 +135,59 @@ pub(super) async fn show(
     };
     Ok(axum::Json(PersonStory {
         consents: call.store.consents(organization, id).await?,
-        next: found.next,
-        mails: found.rows.into_iter().map(mail).collect(),
+        next,
+        mails: rows.into_iter().map(mail).collect(),
         runs: call.store.runs_of_contact(id, RUNS_MAX).await?,
         contact,
     }))
+}
+
+/// How much was erased.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PersonErased {
+    /// Mails that name nobody now.
+    pub mails: u64,
+}
+
+/// Erase a person: contact, values, memberships and consents go, and mails of the last year name
+/// nobody any more, while every count stays as it is. What was still owed is cancelled. Bodies end
+/// with their retention; suppressions of the address stay, so that nobody writes to it again.
+#[utoipa::path(post, path = "/v1/contacts/{id}/erase", tag = "contacts",
+    params(("id" = ContactId, Path)),
+    responses((status = 200, body = PersonErased)), security(("key" = ["contacts_write"])))]
+pub(super) async fn erase(
+    call: Call<needs::ContactsWrite>,
+    Path(id): Path<ContactId>,
+) -> Result<axum::Json<PersonErased>, Problem> {
+    let organization = call.organization();
+    let contact = one(&call, organization, id).await?;
+    let target = id.to_string();
+    let action = ("contact.erased", target.as_str());
+    let store = call.audited::<(), ()>(Some(organization), action, None, None)?;
+    // Nothing more is made for a contact that is gone.
+    let change = ContactChange::RemoveContacts { organization, ids: vec![id] };
+    store.change_contacts(change).await?;
+    let (mut erased, mut before) = (0, None);
+    for _ in 0..ERASURES_MAX {
+        let (rows, next, events) =
+            mails(&call, (organization, &contact.email), DAYS_MAX, before).await?;
+        let deliveries: Vec<DeliveryId> = rows.iter().map(|row| row.delivery).collect();
+        let owed: Vec<DeliveryId> =
+            rows.iter().filter(|row| !row.state.is_final()).map(|row| row.delivery).collect();
+        if !owed.is_empty() {
+            let reason = "the person was erased";
+            let at = call.clock.now();
+            call.store.steer_these(owed, SteerAction::Cancel, reason, at).await?;
+        }
+        let messages = rows.iter().map(|row| row.message).collect();
+        let events = events.into_values().flatten().collect();
+        let erasure = Erasure { organization, deliveries, messages, events };
+        erased += call.store.erase_mails(erasure).await?.unsigned_abs();
+        before = next;
+        if before.is_none() {
+            break;
+        }
+    }
+    (call.nudge)();
+    Ok(axum::Json(PersonErased { mails: erased }))
 }

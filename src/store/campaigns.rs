@@ -446,7 +446,8 @@ impl Store {
         }
     }
 
-    async fn steer_these(
+    /// Each is looked at again; returns how many were changed.
+    pub async fn steer_these(
         &self,
         deliveries: Vec<DeliveryId>,
         action: SteerAction,

@@ -18,6 +18,7 @@ use super::compaction::{self, BodyMove};
 use super::contact_definitions::{self, ContactChange};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
+use super::erasure::{self, Erasure};
 use super::error::{Result, StoreError};
 use super::ids;
 use super::imports::{self, ImportChange};
@@ -91,6 +92,7 @@ pub enum Change {
     Campaign(CampaignChange),
     Automation(Box<AutomationChange>),
     Runs(Box<RunChange>),
+    Erase(Box<Erasure>),
     Tracked(Vec<Tracked>),
     /// What was counted up to which event, and what is to be counted as well.
     Tally(i64, Box<Tally>),
@@ -268,6 +270,7 @@ async fn write(
         Change::Campaign(change) => campaigns::write(connection, change, own.0, events).await,
         Change::Automation(change) => automations::write(connection, change).await,
         Change::Runs(change) => automation_runs::write(connection, change, events).await,
+        Change::Erase(erasure) => erasure::write(connection, erasure).await,
         Change::Tracked(tracked) => tallies::write_tracked(connection, tracked, events).await,
         Change::Tally(from, tally) => tallies::write_tally(connection, *from, tally).await,
         Change::Rows(writes) => row_writes(connection, writes).await,

@@ -23,6 +23,7 @@ mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
 mod domain_checks; // what checks of sending domains have found
 mod engagement; // how warm contacts are, how mail to them fared
+mod erasure; // what tells of a person goes, counts stay
 mod error;
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
@@ -69,6 +70,7 @@ pub use contact_facts::Slots;
 pub use contacts::{ConsentRow, ContactRow, Fared, MembershipRow};
 pub use directory::lock;
 pub use engagement::FaredOf;
+pub use erasure::Erasure;
 pub use error::{Result, StoreError};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
@@ -392,6 +394,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(imports::ALL);
     all.extend(domain_checks::ALL);
     all.extend(engagement::ALL);
+    all.extend(erasure::ALL);
     all.extend(tallies::ALL);
     all.extend(templates::ALL);
     all.extend(compaction::ALL);
