@@ -205,7 +205,7 @@ fn with_campaigns<N>(
     old: Option<&AutomationDefinition>,
 ) -> NewVersion {
     let of = |definition: &AutomationDefinition| {
-        (definition.list, definition.stream, definition.tracking)
+        (definition.list, definition.stream, definition.tracking.clone())
     };
     let mut kept: Vec<(CampaignId, CampaignContent)> = Vec::new();
     for step in old.filter(|old| of(old) == of(&new)).into_iter().flat_map(|old| &old.steps) {
@@ -216,7 +216,7 @@ fn with_campaigns<N>(
     let mut campaigns = Vec::new();
     let settings = CampaignSettings {
         audience: Audience { lists: new.list.into_iter().collect(), ..Audience::default() },
-        tracking: new.tracking,
+        tracking: new.tracking.clone(),
         ..CampaignSettings::default()
     };
     for (place, step) in new.steps.iter_mut().enumerate() {

@@ -62,6 +62,7 @@ pub fn check_settings(
     {
         return Err(Unlawful::of("settings.deadline", "lies before the start"));
     }
+    check_tracking(&settings.tracking)?;
     if settings.sunset_days.is_some_and(|days| !(30..=3650).contains(&days)) {
         return Err(Unlawful::of("settings.sunset_days", "is 30 to 3650"));
     }
@@ -97,6 +98,17 @@ pub fn check_settings(
             Err(Unlawful::of("settings.test.otherwise", "there is no such variant"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Parameters stand in every link.
+pub fn check_tracking(tracking: &CampaignTracking) -> Result<(), Unlawful> {
+    let Some(utm) = &tracking.utm else { return Ok(()) };
+    let all = [Some(&utm.source), utm.medium.as_ref(), utm.campaign.as_ref()];
+    let is_lawful = |text: &&String| (1..=100).contains(&text.len());
+    match all.iter().flatten().all(is_lawful) {
+        true => Ok(()),
+        false => Err(Unlawful::of("tracking.utm", "each is 1 to 100 octets")),
     }
 }
 

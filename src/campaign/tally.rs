@@ -70,6 +70,7 @@ pub fn tally(events: &[CountedEvent], behind: &[CountedEvent]) -> Tally {
         let reader = reader_of(event, of, &bursts);
         *counts.entry(key(event, of, reader)).or_default() += 1;
         if reader == Some(Reader::Person) {
+            *counts.entry(device_key(event, of)).or_default() += 1;
             note(event, of, &mut clicks, &mut readings);
         }
     }
@@ -153,6 +154,17 @@ fn key(event: &CountedEvent, of: &CountedOf, reader: Option<Reader>) -> TallyKey
         detail,
         operator: of.operator,
         source: text(event, "source").to_owned(),
+    }
+}
+
+/// Requests of people, by what they read with.
+fn device_key(event: &CountedEvent, of: &CountedOf) -> TallyKey {
+    let kind = if is_click(event) { "clicked_by" } else { "opened_by" };
+    TallyKey {
+        kind: kind.to_owned(),
+        detail: reader::device(text(event, "agent")).word().to_owned(),
+        source: String::new(),
+        ..key(event, of, None)
     }
 }
 
@@ -265,7 +277,8 @@ mod tests {
         assert_eq!((of("delivered", ""), of("deferred", "greylisted")), (1, 1));
         assert_eq!((of("opened", "person"), of("clicked", "person")), (1, 1));
         assert_eq!(of("clicked", "robot"), 2);
-        assert_eq!(tally.counts.len(), 5);
+        assert_eq!((of("opened_by", "desktop"), of("clicked_by", "desktop")), (1, 1));
+        assert_eq!(tally.counts.len(), 7);
         assert_eq!(tally.clicks, [(CampaignId(7), 0, 0, "https://shop.test/0".to_owned(), 1)]);
         assert_eq!(tally.readings.len(), 1);
         assert_eq!(tally.readings[0].contact, Some(ContactId(1)));

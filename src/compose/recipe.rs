@@ -96,7 +96,7 @@ impl Composer {
         if let Some(links) = links {
             let claim = Claim { message: delivery.message.id, delivery: delivery.id };
             let html = std::mem::take(&mut rendered.html);
-            rendered.html = links.tracked(html, claim, recipe.settings.tracking);
+            rendered.html = links.tracked(html, claim, &recipe.settings.tracking);
         }
         let bytes = assembled(&ready, &rendered, &recipe, &pin, delivery, links);
         let mail = self.signed(&delivery.message, bytes).await?;

@@ -168,16 +168,29 @@ pub struct Throttle {
     pub seconds: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CampaignTracking {
     pub opens: bool,
     pub clicks: bool,
+    /// What links say to the site that they lead to.
+    pub utm: Option<Utm>,
+}
+
+/// Parameters that are put to each link which has no `utm_source` of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Utm {
+    pub source: String,
+    #[serde(default)]
+    pub medium: Option<String>,
+    #[serde(default)]
+    pub campaign: Option<String>,
 }
 
 impl Default for CampaignTracking {
     fn default() -> CampaignTracking {
-        CampaignTracking { opens: true, clicks: true }
+        CampaignTracking { opens: true, clicks: true, utm: None }
     }
 }
 

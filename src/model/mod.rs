@@ -40,7 +40,7 @@ pub use automation::{
 };
 pub use campaign::{
     AbTest, Audience, CampaignContent, CampaignSettings, CampaignState, CampaignStep,
-    CampaignTracking, CampaignVariant, Pin, SendingWindow, Throttle,
+    CampaignTracking, CampaignVariant, Pin, SendingWindow, Throttle, Utm,
 };
 pub use class::{
     Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::campaign::{Schema, Unlawful, segment};
+use crate::campaign::{Schema, Unlawful, plan, segment};
 use crate::model::contact::days_of;
 use crate::model::*;
 use crate::store::filter::{Compare, Filter, Place, Test};
@@ -19,6 +19,7 @@ pub fn check(
     now: Timestamp,
 ) -> Result<(), Unlawful> {
     check_entry(&definition.entry, schema)?;
+    plan::check_tracking(&definition.tracking)?;
     if let Some(list) = definition.list
         && schema.list(list).is_none()
     {
