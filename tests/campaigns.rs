@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::PATIENCE;
 use crate::support::mx::FakeMx;
 use crate::support::operator;
-use crate::support::relay::{Database, TestRelay};
+use crate::support::relay::{self, Database, TestRelay};
 
 /// A daemon with public links, its operator's socket, and one list.
 pub struct Desk {
@@ -374,6 +374,7 @@ async fn draft(store: &postroad::store::Store, clock: &postroad::clock::Clock) -
         from_name: String::new(),
         reply_to: None,
         variants: Vec::new(),
+        attachments: Vec::new(),
     };
     let row = postroad::store::CampaignRow {
         id: CampaignId(0),
@@ -466,4 +467,58 @@ async fn an_application_sends_a_template_with_its_own_values() {
         let (status, body) = desk.ask("POST", "/v1/messages/template", many).await;
         assert_eq!((status, &body["field"]), (422, &json!("message.to")));
     }
+}
+
+#[tokio::test]
+async fn a_mail_carries_its_files_and_shows_its_images() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    desk.contact("ann@a.test", json!({})).await;
+    let upload = async |name: &str, octets: &[u8]| {
+        let key = &format!("{}:{}", relay::CREDENTIAL, relay::SECRET);
+        let head = format!(
+            "POST /v1/media?name={name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             authorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n",
+            octets.len()
+        );
+        fetch(&desk, &[head.as_bytes(), octets].concat()).await
+    };
+    let (status, made) = upload("logo.png", b"\x89PNG\r\n\x1a\n-pixels-").await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&made));
+    let image: Value = serde_json::from_slice(&made).expect("JSON");
+    let url = image["url"].as_str().expect("an address").to_owned();
+    let path = url.strip_prefix("https://post.sender.test").expect("ours");
+    let shown = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let (status, octets) = fetch(&desk, shown.as_bytes()).await;
+    assert_eq!((status, octets.as_slice()), (200, b"\x89PNG\r\n\x1a\n-pixels-".as_slice()));
+    let (_, made) = upload("plan.pdf", b"%PDF-1.7 the plan").await;
+    let plan: Value = serde_json::from_slice(&made).expect("JSON");
+    assert_eq!(plan["url"], Value::Null, "what is no image is shown to nobody");
+    let mut input = desk.input(&format!("<img src=\"{url}\" alt=\"\">"), json!({}));
+    input["attachments"] = json!([plan["id"]]);
+    let id = desk.done("POST", "/v1/campaigns", input).await["id"].as_i64().expect("an id");
+    let path = format!("/v1/media/{}", plan["id"]);
+    let (status, _) = desk.ask("DELETE", &path, Value::Null).await;
+    assert_eq!(status, 409, "a campaign needs it");
+    desk.step(id, "launch").await;
+    desk.until(id, "sent").await;
+    let mail = desk.mx.mail_to("ann@a.test");
+    let mail = mail_parser::MessageParser::default().parse(&mail.body).expect("a mail");
+    assert_eq!(mail.attachment_count(), 1);
+    let attached = mail.attachment(0).expect("one");
+    assert_eq!(attached.contents(), b"%PDF-1.7 the plan");
+    assert!(mail.body_html(0).is_some_and(|html| html.contains(&url)));
+    desk.done("DELETE", &path, Value::Null).await;
+}
+
+/// Over the port for people; the status and the octets of the answer.
+async fn fetch(desk: &Desk, request: &[u8]) -> (u16, Vec<u8>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(desk.relay.http()).await.expect("connected");
+    stream.write_all(request).await.expect("sent");
+    let mut answer = Vec::new();
+    let reading = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
+    reading.await.expect("in time").expect("read");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer");
+    let status = String::from_utf8_lossy(&answer[9..12]).parse().expect("a status");
+    (status, answer[end + 4..].to_vec())
 }

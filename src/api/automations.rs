@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Page;
 use super::access::{Call, needs};
 use super::body::Json;
-use super::campaigns::{VariantInput, own_domains, written};
+use super::campaigns::{VariantInput, attachable, own_domains, written};
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use crate::campaign::automation::define;
@@ -125,6 +125,8 @@ pub(super) enum StepInput {
         #[serde(default)]
         reply_to: Option<String>,
         mail: VariantInput,
+        #[serde(default)]
+        attachments: Vec<MediaId>,
     },
     /// Whoever is not in this segment passes over so many steps; without `skip` he is let go.
     Condition {
@@ -155,9 +157,10 @@ async fn steps<N>(
                 AutomationStep::Condition { expression, skip }
             }
             StepInput::Exit => AutomationStep::Exit,
-            StepInput::Send { from, from_name, reply_to, mail } => {
+            StepInput::Send { from, from_name, reply_to, mail, attachments } => {
                 let variants = vec![written(call, mail, fields).await?];
-                let content = CampaignContent { from, from_name, reply_to, variants };
+                let attachments = attachable(call, attachments).await?;
+                let content = CampaignContent { from, from_name, reply_to, variants, attachments };
                 plan::check_content(&content, &domains)?;
                 AutomationStep::Send { campaign: CampaignId(0), content: Box::new(content) }
             }

@@ -14,6 +14,8 @@ use crate::model::*;
 use crate::store::{CampaignChange, CampaignRow, TemplateRow};
 
 const LIST_MAX: u32 = 50;
+const ATTACHMENTS_MAX: usize = 10;
+const ATTACHMENT_BYTES_MAX: u64 = 10 << 20;
 
 /// A campaign, and where everybody of its audience is.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -108,6 +110,9 @@ pub(super) struct CampaignInput {
     reply_to: Option<String>,
     /// One, or those of an A/B test.
     variants: Vec<VariantInput>,
+    /// Files that each mail carries; at most ten, of 10 MiB in all.
+    #[serde(default)]
+    attachments: Vec<MediaId>,
     #[serde(default)]
     settings: CampaignSettings,
 }
@@ -132,6 +137,7 @@ async fn checked<N>(call: &Call<N>, input: CampaignInput) -> Result<CampaignRow,
         from_name: input.from_name,
         reply_to: input.reply_to,
         variants,
+        attachments: attachable(call, input.attachments).await?,
     };
     let domains = own_domains(call, organization).await?;
     plan::check_content(&content, &domains)?;
@@ -167,6 +173,24 @@ pub(super) async fn own_domains(
     let mut domains = api.store.domains().await?;
     domains.retain(|row| row.organization == organization);
     Ok(domains)
+}
+
+/// Files that there are, and that a mail can carry.
+pub(super) async fn attachable<N>(
+    call: &Call<N>,
+    ids: Vec<MediaId>,
+) -> Result<Vec<MediaId>, Problem> {
+    if ids.len() > ATTACHMENTS_MAX {
+        return Err(Problem::of_field("attachments", format!("at most {ATTACHMENTS_MAX} files")));
+    }
+    let rows = call.store.media_by_ids(call.organization(), &ids).await?;
+    if let Some(id) = ids.iter().find(|id| rows.iter().all(|row| row.id != **id)) {
+        return Err(Problem::of_field("attachments", format!("there is no file {id}")));
+    }
+    if rows.iter().map(|row| row.bytes).sum::<u64>() > ATTACHMENT_BYTES_MAX {
+        return Err(Problem::of_field("attachments", "they have more than 10 MiB in all"));
+    }
+    Ok(ids)
 }
 
 /// With its template and layout copied into it, and made ready once to see that it can be.

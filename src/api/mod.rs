@@ -34,6 +34,7 @@ mod inbound;
 mod limits;
 mod lists;
 mod log;
+mod media;
 mod messages;
 mod openapi;
 mod organizations;
@@ -243,7 +244,16 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .layer(DefaultBodyLimit::max(send::SEND_BYTES_MAX))
         .layer(from_fn(move |request, next| within_room(room.clone(), request, next)))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
-    quick.merge(slow).merge(sending)
+    quick.merge(slow).merge(sending).merge(media_routes())
+}
+
+/// Files are larger than other requests.
+fn media_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(media::list, media::upload))
+        .routes(routes!(media::remove))
+        .layer(DefaultBodyLimit::max(media::FILE_BYTES_MAX))
+        .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)))
 }
 
 /// The names of all operations, as the document has them.
@@ -336,6 +346,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(postal_routes())
         .merge(public::routes())
         .merge(public_archive::routes())
+        .merge(media::routes())
         .merge(public_lists::routes())
         .fallback(|| async { nothing_here() })
         .method_not_allowed_fallback(|| async {

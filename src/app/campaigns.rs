@@ -11,7 +11,7 @@ use crate::campaign::feeder::Feeder;
 use crate::campaign::import::Imports;
 use crate::campaign::tally;
 use crate::clock::Clock;
-use crate::compose::{Composer, Links};
+use crate::compose::{Composer, Links, Shelf};
 use crate::config::Settings;
 use crate::queue::Queue;
 use crate::store::Store;
@@ -31,8 +31,10 @@ pub fn start(
     Ok((imports, running))
 }
 
-/// Tells the composer where links in mails lead, if anywhere.
+/// Tells the composer where files lie, and where links in mails lead, if anywhere.
 pub fn link(settings: &Settings, composer: &Composer, clock: &Clock) -> Result<(), AppError> {
+    let shelf = Shelf::open(&settings.node.data_dir);
+    composer.keep_in(shelf.map_err(|why| AppError::Io { what: "the media".to_owned(), why })?);
     let Some(base) = &settings.http.public_url else { return Ok(()) };
     let keys = Keys::open(&settings.node.data_dir.join("token-keys"), clock.now())?;
     composer.link_to(Links::new(base, Arc::new(keys)));

@@ -424,6 +424,7 @@ mod tests {
                 ..CampaignSettings::default()
             },
             content: CampaignContent {
+                attachments: Vec::new(),
                 from: "news@shop.example".to_owned(),
                 from_name: String::new(),
                 reply_to: None,

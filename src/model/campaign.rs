@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::contact::TemplateKind;
-use super::ids::{ListId, SavedSegmentId};
+use super::ids::{ListId, MediaId, SavedSegmentId};
 use super::state::words;
 use super::time::Timestamp;
 
@@ -82,6 +82,9 @@ pub struct CampaignContent {
     pub reply_to: Option<String>,
     /// One, or those of an A/B test.
     pub variants: Vec<CampaignVariant>,
+    /// Files that each mail carries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<MediaId>,
 }
 
 /// A whole mail: layouts and templates are copied into it, so that changing them does not change

@@ -76,6 +76,8 @@ ids! {
     SavedSegmentId
     /// A file of contacts on its way in.
     ImportId
+    /// A file: an image that mails show, an attachment.
+    MediaId
     /// What mails are made of.
     TemplateId
     /// What stands around the bodies of templates.

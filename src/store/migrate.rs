@@ -50,6 +50,7 @@ migrations! {
     (35, "0035_automations"),
     (36, "0036_engagement"),
     (37, "0037_preparing"),
+    (38, "0038_media"),
     (40, "0040_postal"),
     (41, "0041_capture"),
     (42, "0042_domains"),

@@ -33,6 +33,7 @@ mod jobs;
 mod ledger; // the statements of a batch
 mod limits; // limits and budgets
 mod lists; // lists, counts, bulk changes
+mod media; // files of organizations
 mod messages; // messages and their events
 mod migrate;
 mod operators; // operators, and which site is whose
@@ -75,6 +76,7 @@ pub use error::{Result, StoreError};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
+pub use media::MediaRow;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
 pub use returns::{
@@ -400,6 +402,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
+    all.extend(media::ALL);
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
