@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::PATIENCE;
 use crate::support::mx::FakeMx;
 use crate::support::operator;
-use crate::support::relay::{self, Database, TestRelay};
+use crate::support::relay::{Database, TestRelay};
 
 /// A daemon with public links, its operator's socket, and one list.
 pub struct Desk {
@@ -474,13 +474,14 @@ async fn a_mail_carries_its_files_and_shows_its_images() {
     let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
     desk.contact("ann@a.test", json!({})).await;
     let upload = async |name: &str, octets: &[u8]| {
-        let key = &format!("{}:{}", relay::CREDENTIAL, relay::SECRET);
         let head = format!(
             "POST /v1/media?name={name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
-             authorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n",
+             content-length: {}\r\n\r\n",
             octets.len()
         );
-        fetch(&desk, &[head.as_bytes(), octets].concat()).await
+        let socket = desk.relay.settings().control_socket();
+        let stream = tokio::net::UnixStream::connect(socket).await.expect("connected");
+        fetch(stream, &[head.as_bytes(), octets].concat()).await
     };
     let (status, made) = upload("logo.png", b"\x89PNG\r\n\x1a\n-pixels-").await;
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&made));
@@ -488,7 +489,8 @@ async fn a_mail_carries_its_files_and_shows_its_images() {
     let url = image["url"].as_str().expect("an address").to_owned();
     let path = url.strip_prefix("https://post.sender.test").expect("ours");
     let shown = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    let (status, octets) = fetch(&desk, shown.as_bytes()).await;
+    let stream = tokio::net::TcpStream::connect(desk.relay.http()).await.expect("connected");
+    let (status, octets) = fetch(stream, shown.as_bytes()).await;
     assert_eq!((status, octets.as_slice()), (200, b"\x89PNG\r\n\x1a\n-pixels-".as_slice()));
     let (_, made) = upload("plan.pdf", b"%PDF-1.7 the plan").await;
     let plan: Value = serde_json::from_slice(&made).expect("JSON");
@@ -510,10 +512,12 @@ async fn a_mail_carries_its_files_and_shows_its_images() {
     desk.done("DELETE", &path, Value::Null).await;
 }
 
-/// Over the port for people; the status and the octets of the answer.
-async fn fetch(desk: &Desk, request: &[u8]) -> (u16, Vec<u8>) {
+/// The status and the octets of the answer.
+async fn fetch<S>(mut stream: S, request: &[u8]) -> (u16, Vec<u8>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(desk.relay.http()).await.expect("connected");
     stream.write_all(request).await.expect("sent");
     let mut answer = Vec::new();
     let reading = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));

@@ -131,6 +131,9 @@ async fn an_erased_person_is_named_nowhere_and_every_count_stays() {
         let id = desk.campaign("<p>{{ name }}</p>", json!({})).await;
         desk.step(id, "launch").await;
         let before = desk.until(id, "sent").await["sums"].clone();
+        let exported = desk.done("GET", &format!("/v1/contacts/{ann}/export"), Value::Null).await;
+        assert_eq!(exported["contact"]["name"], "Ann");
+        assert_eq!(exported["mails"].as_array().map(Vec::len), Some(1), "{exported}");
         let path = format!("/v1/contacts/{ann}/erase");
         assert_eq!(desk.done("POST", &path, Value::Null).await["mails"], 1);
         assert_eq!(desk.show(id).await["sums"], before);

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 
 use super::ApiState;
@@ -75,12 +77,14 @@ async fn mails(
     days: u32,
     before: Option<DeliveryId>,
 ) -> Result<Found, Problem> {
+    // Without an address everybody's mail would be found.
+    let Ok(recipient) = Address::parse(email) else { return Ok(Default::default()) };
     let until = api.clock.now();
     let search = Search {
         scope: Scope::of(organization),
         from: until - Duration::from_secs(u64::from(days) * 86_400),
         until,
-        recipient: Address::parse(email).ok(),
+        recipient: Some(recipient),
         sender: None,
         message_id: None,
         tag: None,
@@ -122,7 +126,17 @@ pub(super) async fn show(
     let contact = one(&call, organization, id).await?;
     let (rows, next, mut events) =
         mails(&call, (organization, &contact.email), days, asked.cursor).await?;
-    let mail = |row: LogRow| StoryMail {
+    Ok(axum::Json(PersonStory {
+        consents: call.store.consents(organization, id).await?,
+        next,
+        mails: rows.into_iter().map(|row| story_mail(row, &mut events)).collect(),
+        runs: call.store.runs_of_contact(id, RUNS_MAX).await?,
+        contact,
+    }))
+}
+
+fn story_mail(row: LogRow, events: &mut HashMap<DeliveryId, Vec<EventRow>>) -> StoryMail {
+    StoryMail {
         delivery: row.delivery,
         message: row.message,
         sender: row.sender,
@@ -132,14 +146,49 @@ pub(super) async fn show(
         accepted_at: row.accepted_at,
         text: row.text,
         events: events.remove(&row.delivery).unwrap_or_default(),
-    };
-    Ok(axum::Json(PersonStory {
+    }
+}
+
+/// All that is kept about a person, for the person.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct PersonExport {
+    exported_at: Timestamp,
+    contact: Contact,
+    consents: Vec<ConsentRow>,
+    /// Of the last year, newest first; at most ten thousand.
+    mails: Vec<StoryMail>,
+    runs: Vec<RunRow>,
+}
+
+/// Export all that is kept about a person, as one JSON document to hand over.
+#[utoipa::path(get, path = "/v1/contacts/{id}/export", tag = "contacts",
+    params(("id" = ContactId, Path)),
+    responses((status = 200, body = PersonExport)), security(("key" = ["contacts_read"])))]
+pub(super) async fn export(
+    call: Call<needs::ContactsRead>,
+    Path(id): Path<ContactId>,
+) -> Result<impl IntoResponse, Problem> {
+    let organization = call.organization();
+    let contact = one(&call, organization, id).await?;
+    let (mut all, mut before) = (Vec::new(), None);
+    for _ in 0..ERASURES_MAX {
+        let (rows, next, mut events) =
+            mails(&call, (organization, &contact.email), DAYS_MAX, before).await?;
+        all.extend(rows.into_iter().map(|row| story_mail(row, &mut events)));
+        before = next;
+        if before.is_none() {
+            break;
+        }
+    }
+    let export = PersonExport {
+        exported_at: call.clock.now(),
         consents: call.store.consents(organization, id).await?,
-        next,
-        mails: rows.into_iter().map(mail).collect(),
+        mails: all,
         runs: call.store.runs_of_contact(id, RUNS_MAX).await?,
         contact,
-    }))
+    };
+    let disposition = HeaderValue::from_static("attachment; filename=\"person.json\"");
+    Ok(([(header::CONTENT_DISPOSITION, disposition)], axum::Json(export)))
 }
 
 /// How much was erased.

@@ -278,6 +278,7 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(segments::count))
         .routes(routes!(segments::ready))
         .routes(routes!(contact_story::show))
+        .routes(routes!(contact_story::export))
         .routes(routes!(contact_story::erase))
         .routes(routes!(imports::list))
         .routes(routes!(imports::show, imports::remove))
