@@ -148,3 +148,37 @@ async fn an_erased_person_is_named_nowhere_and_every_count_stays() {
         desk.relay.adds_up().await;
     }
 }
+
+#[tokio::test]
+async fn an_anonymous_campaign_counts_clicks_and_keeps_nobody() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        desk.contact("ann@a.test", json!({})).await;
+        let body = "<p><a href=\"https://a.test/\">read</a></p>";
+        let id = desk.campaign(body, json!({"tracking": {"anonymous": true}})).await;
+        desk.step(id, "launch").await;
+        desk.until(id, "sent").await;
+        desk.relay.clock().advance(Duration::from_secs(60));
+        click(&desk, "ann@a.test", CHROME).await;
+        let path = format!("/v1/campaigns/{id}/report");
+        let started = Instant::now();
+        let report = loop {
+            let report = desk.done("GET", &path, Value::Null).await;
+            if report["links"][0]["clicks"] == 1 {
+                break report;
+            }
+            assert!(started.elapsed() < PATIENCE, "{report}");
+            desk.relay.clock().advance(Duration::from_secs(2));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(report["devices"][0]["device"], "desktop", "{report}");
+        assert_eq!(report["variants"][0]["clicked"], 0, "nobody is known to have clicked");
+        assert_eq!(count(&desk, "clicked is not empty").await, 0);
+        let delivery = desk.relay.delivery_to("ann@a.test").await;
+        let path = format!("/v1/messages/{}", delivery.message);
+        let told = desk.done("GET", &path, Value::Null).await;
+        let kinds: Vec<&Value> =
+            told["events"].as_array().expect("events").iter().map(|event| &event["kind"]).collect();
+        assert!(!kinds.contains(&&json!("clicked")), "{kinds:?}");
+    }
+}

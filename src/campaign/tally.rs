@@ -127,6 +127,10 @@ impl Bursts {
 
     /// Other links of the same mail that were followed at about the same time.
     fn beside(&self, event: &CountedEvent, of: &CountedOf) -> usize {
+        // Of whom nothing is kept, nothing else is known.
+        if of.delivery.0 == 0 {
+            return 0;
+        }
         let own = place(event);
         let Some(clicks) = self.0.get(&of.delivery) else { return 0 };
         let near = |at: Timestamp| {
@@ -201,6 +205,10 @@ fn note(
     clicks: &mut BTreeMap<(CampaignId, i64, i64, String), u64>,
     readings: &mut BTreeMap<(CampaignId, DeliveryId), Reading>,
 ) {
+    if of.delivery.0 == 0 {
+        note_click(event, of, clicks);
+        return;
+    }
     let reading = readings.entry((of.campaign, of.delivery)).or_insert(Reading {
         campaign: of.campaign,
         delivery: of.delivery,
@@ -215,6 +223,17 @@ fn note(
         return;
     }
     reading.clicked_at.get_or_insert(event.at);
+    note_click(event, of, clicks);
+}
+
+fn note_click(
+    event: &CountedEvent,
+    of: &CountedOf,
+    clicks: &mut BTreeMap<(CampaignId, i64, i64, String), u64>,
+) {
+    if !is_click(event) {
+        return;
+    }
     let target = text(event, "link").split(['?', '#']).next().unwrap_or_default();
     let target = target[..target.floor_char_boundary(TARGET_BYTES_MAX)].to_owned();
     *clicks.entry((of.campaign, of.variant, place(event), target)).or_default() += 1;

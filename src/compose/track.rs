@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn tracked(opens: bool, clicks: bool) -> String {
-        let wanted = CampaignTracking { opens, clicks, utm: None };
+        let wanted = CampaignTracking { opens, clicks, anonymous: false, utm: None };
         links().tracked(HTML.to_owned(), CLAIM, &wanted)
     }
 
@@ -165,7 +165,8 @@ mod tests {
             assert_eq!(tagged(link.to_owned(), Some(&utm)), expected);
             assert_eq!(tagged(link.to_owned(), None), link);
         }
-        let wanted = CampaignTracking { opens: false, clicks: false, utm: Some(utm) };
+        let wanted =
+            CampaignTracking { opens: false, clicks: false, anonymous: false, utm: Some(utm) };
         let html = links().tracked(HTML.to_owned(), CLAIM, &wanted);
         assert!(html.contains("?a=1&amp;b=2&amp;utm_source=news%20letter"), "{html}");
         assert!(html.contains("https://post.test/u/token\""), "ours stay as they are: {html}");

@@ -176,6 +176,8 @@ pub struct Throttle {
 pub struct CampaignTracking {
     pub opens: bool,
     pub clicks: bool,
+    /// Opens and clicks are counted and belong to nobody: who has read is not kept.
+    pub anonymous: bool,
     /// What links say to the site that they lead to.
     pub utm: Option<Utm>,
 }
@@ -193,7 +195,7 @@ pub struct Utm {
 
 impl Default for CampaignTracking {
     fn default() -> CampaignTracking {
-        CampaignTracking { opens: true, clicks: true, utm: None }
+        CampaignTracking { opens: true, clicks: true, anonymous: false, utm: None }
     }
 }
 

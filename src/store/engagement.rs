@@ -28,8 +28,8 @@ const READ_COLUMNS: &[Column] = &[int("campaign"), int("delivery")];
 /// What was known of these mails' readers before.
 pub static READ_BEFORE: Statement = Statement::with_rows(
     READ_COLUMNS,
-    "SELECT c.delivery, CASE WHEN c.first_open_at IS NULL THEN 0 ELSE 1 END, \
-     CASE WHEN c.first_click_at IS NULL THEN 0 ELSE 1 END FROM {rows} AS r \
+    "SELECT c.delivery, CAST(CASE WHEN c.first_open_at IS NULL THEN 0 ELSE 1 END AS BIGINT), \
+     CAST(CASE WHEN c.first_click_at IS NULL THEN 0 ELSE 1 END AS BIGINT) FROM {rows} AS r \
      JOIN campaign_readers AS c ON c.campaign = r.campaign AND c.delivery = r.delivery",
 );
 pub static HEATS: Statement = Statement::new(

@@ -116,6 +116,17 @@ pub static INSERT_TRACKED: Statement = Statement::new(
      SELECT $1, $2, $3, organization, message, id, $4 FROM deliveries \
      WHERE id = $5 AND message = $6",
 );
+/// Of a campaign that keeps no readers: what counts is told with the event, which names nobody.
+pub static ANONYMOUS_OF: Statement = Statement::new(
+    "SELECT d.organization, d.campaign, COALESCE(f.variant, 0), COALESCE(s.operator, 0), \
+     d.delivered_at FROM deliveries AS d JOIN campaigns AS c ON c.id = d.campaign \
+     LEFT JOIN campaign_fed AS f ON f.message = d.message LEFT JOIN sites AS s ON s.id = d.site \
+     WHERE d.id = $1 AND d.message = $2 AND c.settings LIKE '%\"anonymous\":true%'",
+);
+pub static ANONYMOUS_TO_COUNT: Statement = Statement::new(
+    "SELECT id, at, kind, fields, organization FROM events WHERE id > $1 AND id <= $2 \
+     AND message IS NULL AND kind IN ('opened', 'clicked') ORDER BY id",
+);
 pub static SET_COUNTED: Statement =
     Statement::new("UPDATE campaign_counted SET event = $2 WHERE id = 1 AND event = $1");
 const TALLY_COLUMNS: &[Column] = &[
@@ -221,6 +232,8 @@ pub static ALL: &[&Statement] = &[
     &SPAN,
     &EVENTS_TO_COUNT,
     &INSERT_TRACKED,
+    &ANONYMOUS_OF,
+    &ANONYMOUS_TO_COUNT,
     &SET_COUNTED,
     &ADD_TALLIES,
     &ADD_LINKS,
@@ -299,7 +312,10 @@ impl Store {
         let span = self.database().fetch_one(&SPAN, values).await?;
         let (upto, count) = (span.int(0)?, span.unsigned(1)?);
         let values = vec![from.into(), upto.into()];
-        let events = collect(self.read(&EVENTS_TO_COUNT, values).await?, event)?;
+        let mut events = collect(self.read(&EVENTS_TO_COUNT, values.clone()).await?, event)?;
+        let anonymous = self.read(&ANONYMOUS_TO_COUNT, values).await?;
+        events.extend(collect(anonymous, anonymous_event)?);
+        events.sort_by_key(|event| event.id);
         Ok(Uncounted { from, upto, count, events })
     }
 
@@ -428,6 +444,65 @@ fn event(row: &Row) -> Result<CountedEvent> {
     })
 }
 
+/// It says itself what it is counted by.
+fn anonymous_event(row: &Row) -> Result<CountedEvent> {
+    let fields: serde_json::Value =
+        serde_json::from_str(&row.text(3)?).map_err(StoreError::broken_row)?;
+    let number = |name: &str| fields[name].as_i64();
+    let at = Timestamp(row.int(1)?);
+    let since = number("since_delivery").map(|since| since.unsigned_abs());
+    Ok(CountedEvent {
+        id: EventId(row.int(0)?),
+        at,
+        kind: row.text(2)?,
+        of: CountedOf {
+            delivery: DeliveryId(0),
+            organization: OrganizationId(row.int(4)?),
+            campaign: CampaignId(number("campaign").unwrap_or(0)),
+            contact: None,
+            variant: number("variant").unwrap_or(0),
+            operator: number("operator").unwrap_or(0),
+            delivered_at: since.map(|since| at - std::time::Duration::from_micros(since)),
+        },
+        fields,
+    })
+}
+
+/// True: it is of a campaign that keeps no readers, and was written as such.
+async fn write_anonymous(connection: &mut Connection, one: &Tracked, id: i64) -> Result<bool> {
+    if !matches!(one.kind, EventKind::Opened | EventKind::Clicked) {
+        return Ok(false);
+    }
+    let values = vec![one.delivery.0.into(), one.message.0.into()];
+    let found = connection.fetch(&ANONYMOUS_OF, values).await?;
+    let Some(row) = found.first() else { return Ok(false) };
+    let mut fields = one.fields.clone();
+    if let Some(fields) = fields.as_object_mut() {
+        fields.remove("address");
+        // A query may name its reader.
+        let link = fields.get("link").and_then(|link| link.as_str()).unwrap_or_default();
+        let link = link.split(['?', '#']).next().unwrap_or_default().to_owned();
+        if fields.contains_key("link") {
+            fields.insert("link".to_owned(), link.into());
+        }
+        fields.insert("campaign".to_owned(), row.int(1)?.into());
+        fields.insert("variant".to_owned(), row.int(2)?.into());
+        fields.insert("operator".to_owned(), row.int(3)?.into());
+        if let Some(delivered_at) = row.maybe_int(4)? {
+            fields.insert("since_delivery".to_owned(), (one.at.0 - delivered_at).into());
+        }
+    }
+    let values = vec![
+        id.into(),
+        one.at.0.into(),
+        one.kind.word().into(),
+        row.int(0)?.into(),
+        fields.to_string().into(),
+    ];
+    connection.execute(&super::changes::INSERT_EVENT, values).await?;
+    Ok(true)
+}
+
 pub async fn write_tracked(
     connection: &mut Connection,
     tracked: &[Tracked],
@@ -436,6 +511,10 @@ pub async fn write_tracked(
     let first = events.take(connection, tracked.len()).await?;
     let mut written = 0;
     for (one, id) in tracked.iter().zip(first..) {
+        if write_anonymous(connection, one, id).await? {
+            written += 1;
+            continue;
+        }
         let values = vec![
             id.into(),
             one.at.0.into(),
