@@ -182,3 +182,34 @@ async fn an_anonymous_campaign_counts_clicks_and_keeps_nobody() {
         assert!(!kinds.contains(&&json!("clicked")), "{kinds:?}");
     }
 }
+
+#[tokio::test]
+async fn who_clicked_is_forgotten_after_the_days_that_were_said_and_counts_stay() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        desk.contact("ann@a.test", json!({})).await;
+        let body = "<p><a href=\"https://a.test/\">read</a></p>";
+        let id = desk.campaign(body, json!({})).await;
+        desk.step(id, "launch").await;
+        desk.until(id, "sent").await;
+        desk.relay.clock().advance(Duration::from_secs(60));
+        click(&desk, "ann@a.test", CHROME).await;
+        until_count(&desk, "clicked is not empty", 1).await;
+        desk.done("PUT", "/v1/tracking", json!({"keep_days": 30})).await;
+        let message = desk.relay.delivery_to("ann@a.test").await.message;
+        let path = format!("/v1/messages/{message}");
+        let started = Instant::now();
+        loop {
+            desk.relay.clock().advance(Duration::from_secs(11 * 86_400));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let told = desk.done("GET", &path, Value::Null).await.to_string();
+            if !told.contains("\"clicked\"") {
+                break;
+            }
+            assert!(started.elapsed() < PATIENCE, "{told}");
+        }
+        let path = format!("/v1/campaigns/{id}/report");
+        let report = desk.done("GET", &path, Value::Null).await;
+        assert_eq!(report["variants"][0]["clicked"], 1, "{report}");
+    }
+}

@@ -55,6 +55,7 @@ mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod tenants;
+mod tracking;
 pub mod users;
 pub mod warmups;
 pub mod webhooks;
@@ -337,6 +338,7 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(automations::runs))
         .routes(routes!(automations::stop_run))
         .routes(routes!(automations::tell))
+        .routes(routes!(tracking::show, tracking::change))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 

@@ -9,7 +9,7 @@ use super::{AppError, Live, Watched};
 use crate::campaign::automation::Automations;
 use crate::campaign::feeder::Feeder;
 use crate::campaign::import::Imports;
-use crate::campaign::tally;
+use crate::campaign::{forget, tally};
 use crate::clock::Clock;
 use crate::compose::{Composer, Links, Shelf};
 use crate::config::Settings;
@@ -62,17 +62,19 @@ pub(super) fn feed(
     queue: &Queue,
     clock: &Clock,
     stop: &watch::Receiver<bool>,
-) -> (Movers, [Watched; 3]) {
+) -> (Movers, [Watched; 4]) {
     let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
     let automations = Automations::new(store.clone(), queue.clone(), auth.clone(), clock.clone());
     let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
     let feeding = tokio::spawn(feeder.clone().run(stop.clone()));
     let counting = tokio::spawn(tally::run(store.clone(), clock.clone(), stop.clone()));
+    let forgetting = tokio::spawn(forget::run(store.clone(), clock.clone(), stop.clone()));
     let moving = tokio::spawn(automations.clone().run(stop.clone()));
     let tasks = [
         ("the feeder of campaigns", feeding),
         ("the count of campaigns' events", counting),
         ("the automations", moving),
+        ("the end of old readers", forgetting),
     ];
     (Movers { feeder, automations }, tasks)
 }

@@ -9,6 +9,7 @@ pub mod edit; // what is said about a contact
 pub mod export; // contacts as CSV
 pub mod feeder; // audiences become deliveries, slice by slice
 pub mod fields; // making fields, giving them columns
+pub mod forget; // who opened and clicked, after a while
 pub mod import; // files of contacts
 pub mod launch; // who is written to, in which order
 pub mod leave; // whoever wants no more

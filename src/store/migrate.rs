@@ -51,6 +51,7 @@ migrations! {
     (36, "0036_engagement"),
     (37, "0037_preparing"),
     (38, "0038_media"),
+    (39, "0039_tracking"),
     (40, "0040_postal"),
     (41, "0041_capture"),
     (42, "0042_domains"),

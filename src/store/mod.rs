@@ -50,6 +50,7 @@ mod suppressions; // addresses that are not written to
 mod tallies; // what became of campaigns
 mod templates; // templates and layouts
 mod tenants; // changes to organizations, streams, credentials
+mod tracking; // who opened and clicked is forgotten
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
 mod warmups; // warm-ups, what was answered, what was decided
@@ -398,6 +399,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(engagement::ALL);
     all.extend(erasure::ALL);
     all.extend(tallies::ALL);
+    all.extend(tracking::ALL);
     all.extend(templates::ALL);
     all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
