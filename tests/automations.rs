@@ -86,7 +86,8 @@ async fn everybody_goes_through_the_steps_once_though_the_daemon_stops_in_the_mi
         let mut desk = Desk::on(&database, Manners::default()).await;
         desk.contact("before@a.test", json!({"name": "Before"})).await;
         let condition = json!({"kind": "condition", "expression": "city = \"Bonn\""});
-        let steps = vec![mail("welcome"), wait(DAY), condition, mail("second"), wait(DAY)];
+        let exit = json!({"kind": "exit"});
+        let steps = vec![mail("welcome"), wait(DAY), condition, mail("second"), wait(DAY), exit];
         let entry = json!({"kind": "subscription", "list": desk.list});
         let id = made(&desk, entry, json!({}), steps).await;
         desk.contact("ann@a.test", json!({"name": "Ann", "fields": {"city": "Bonn"}})).await;
@@ -114,7 +115,7 @@ async fn everybody_goes_through_the_steps_once_though_the_daemon_stops_in_the_mi
         assert!(got(&desk, "before@a.test").is_empty(), "he was there before");
         let reasons: Vec<Value> =
             runs(&desk, id).await.iter().map(|run| run["reason"].clone()).collect();
-        assert_eq!(reasons, ["left", "condition", "finished"], "newest first");
+        assert_eq!(reasons, ["left", "condition", "exited"], "newest first");
         let shown = desk.done("GET", &format!("/v1/automations/{id}"), Value::Null).await;
         assert_eq!(shown["standing"], json!([]));
         assert_eq!(shown["done"][0], json!({"version": 1, "step": 0, "did": "sent", "count": 3}));
@@ -177,8 +178,7 @@ async fn whoever_is_in_it_ends_in_the_version_that_he_began_in() {
 async fn a_paused_automation_moves_nobody_and_an_ended_one_lets_everybody_go() {
     let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
     let entry = json!({"kind": "subscription", "list": desk.list});
-    let id =
-        made(&desk, entry, json!({}), vec![wait(HOUR), mail("a"), wait(HOUR), mail("b")]).await;
+    let id = made(&desk, entry, json!({}), vec![wait(HOUR), mail("a"), wait(DAY), mail("b")]).await;
     desk.contact("ann@a.test", json!({})).await;
     until_runs(&desk, id, "waiting", 1).await;
     step(&desk, id, "pause").await;

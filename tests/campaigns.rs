@@ -424,6 +424,10 @@ async fn campaigns_are_set_side_by_side_and_tell_when_they_will_be_done() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(compared["items"][0]["id"], second);
+    let copied = desk.done("POST", &format!("/v1/campaigns/{second}/copy"), Value::Null).await;
+    assert_eq!((&copied["state"], &copied["name"]), (&json!("draft"), &json!("C (copy)")));
+    assert_eq!(copied["settings"]["throttle"]["seconds"], 3600);
+    assert_eq!(copied["audience"], Value::Null, "it was never launched");
     let outlook = desk.done("GET", &format!("/v1/campaigns/{second}/outlook"), Value::Null).await;
     assert!(
         outlook["remaining"].as_u64().is_some_and(|left| (20..30).contains(&left)),

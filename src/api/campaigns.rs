@@ -309,6 +309,24 @@ pub(super) async fn change(
     Ok(axum::Json(view(&call, found(&call, id).await?).await?))
 }
 
+/// Make a draft that says what another campaign says, to the same audience, without its times.
+#[utoipa::path(post, path = "/v1/campaigns/{id}/copy", tag = "campaigns",
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignView)), security(("key" = ["campaigns_write"])))]
+pub(super) async fn copy(
+    call: Call<needs::CampaignsWrite>,
+    Path(id): Path<CampaignId>,
+) -> Result<axum::Json<CampaignView>, Problem> {
+    let old = found(&call, id).await?;
+    let name = format!("{} (copy)", old.name);
+    let name = name[..name.floor_char_boundary(plan::NAME_BYTES_MAX)].to_owned();
+    let settings = CampaignSettings { starts_at: None, deadline: None, ..old.settings };
+    let at = call.clock.now();
+    let row = CampaignRow { name, settings, created_at: at, updated_at: at, ..old };
+    let id = call.store.change_campaign(CampaignChange::Add(Box::new(row))).await?;
+    Ok(axum::Json(view(&call, found(&call, CampaignId(id)).await?).await?))
+}
+
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = CampaignRemoved)]
 pub(super) struct Removed {

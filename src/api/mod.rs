@@ -324,6 +324,7 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaigns::show, campaigns::change, campaigns::remove))
         .routes(routes!(campaigns::step))
         .routes(routes!(campaigns::winner))
+        .routes(routes!(campaigns::copy))
         .routes(routes!(campaign_looks::preview))
         .routes(routes!(campaign_looks::look))
         .routes(routes!(campaign_looks::test))

@@ -12,7 +12,7 @@ use crate::compose::template::{Check, Weight};
 use crate::model::*;
 use crate::store::{CampaignRow, DkimKeyRow, DomainRow, SavedSegmentRow};
 
-const NAME_BYTES_MAX: usize = 200;
+pub const NAME_BYTES_MAX: usize = 200;
 pub const VARIANTS_MAX: usize = 10;
 
 pub fn lawful_name(name: &str) -> Result<String, Unlawful> {

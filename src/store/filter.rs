@@ -101,11 +101,25 @@ pub enum Test {
     Warmest {
         percent: i64,
     },
+    /// What became of a campaign's mail to the contact.
+    Campaign {
+        campaign: CampaignId,
+        fate: CampaignFate,
+    },
     Tag(TagId),
     Member {
         list: ListId,
         status: MembershipStatus,
     },
+}
+
+/// Of a mail of a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CampaignFate {
+    In(State),
+    /// By a person, as far as can be told; who clicked has opened.
+    Opened,
+    Clicked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +206,7 @@ impl Text {
                      AND m.contact = f.contact AND m.status = {status})"
                 ));
             }
+            Test::Campaign { campaign, fate } => self.fate(*campaign, *fate),
             Test::Warmest { percent } => {
                 let percent = self.bind(*percent);
                 // Whoever has done nothing is not among them, however few have.
@@ -212,6 +227,32 @@ impl Text {
             | Test::TextIn { place, .. }
             | Test::Empty { place } => self.at(*place, test),
         }
+    }
+
+    /// All of the campaign's are found at once: it is small beside the contacts, or as large.
+    fn fate(&mut self, campaign: CampaignId, fate: CampaignFate) {
+        let campaign = self.bind(campaign.0);
+        let of = match fate {
+            CampaignFate::In(state) => {
+                let state = self.bind(state.word());
+                format!(
+                    "SELECT d.contact FROM deliveries AS d WHERE d.campaign = {campaign} \
+                     AND d.state = {state} AND d.organization = $1 AND d.contact IS NOT NULL"
+                )
+            }
+            CampaignFate::Opened | CampaignFate::Clicked => {
+                let only = match fate {
+                    CampaignFate::Clicked => "AND r.first_click_at IS NOT NULL ",
+                    _ => "",
+                };
+                format!(
+                    "SELECT r.contact FROM campaign_readers AS r WHERE r.campaign = {campaign} \
+                     {only}AND r.contact IS NOT NULL AND EXISTS (SELECT 1 FROM campaigns AS k \
+                     WHERE k.id = {campaign} AND k.organization = $1)"
+                )
+            }
+        };
+        self.push(&format!("f.contact IN ({of})"));
     }
 
     /// What stands beside is looked up by the contact's id.
@@ -294,7 +335,7 @@ impl Text {
                 self.push(&format!("{lower} IN ({list})"));
             }
             Test::Empty { .. } => self.push(&format!("{column} IS NULL")),
-            Test::Tag(_) | Test::Member { .. } | Test::Warmest { .. } => {}
+            Test::Tag(_) | Test::Member { .. } | Test::Campaign { .. } | Test::Warmest { .. } => {}
         }
     }
 

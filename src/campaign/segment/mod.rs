@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! city = "Berlin" and (opened within last 90 days or tag "vip") and not list "News"
+//! campaign 7 is delivered and not campaign 7 is opened
 //! score top 10      score >= 40      delivered within last 30 days and operator = google
 //! bounce_class = mailbox_invalid      bounced after 2026-01-01      deferred is not empty
 //! birthday anniversary within next 7 days      size in (S, M)      company is empty

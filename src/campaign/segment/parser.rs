@@ -110,6 +110,12 @@ impl Parser {
             let values = vec![self.literal()?];
             return Ok(asked(spot, "tag", Operator::Equals, values));
         }
+        if name.eq_ignore_ascii_case("campaign") {
+            let campaign = self.literal()?;
+            self.demand_word("is")?;
+            let values = vec![campaign, self.literal()?];
+            return Ok(asked(spot, "campaign", Operator::Equals, values));
+        }
         if name.eq_ignore_ascii_case("list") {
             let mut values = vec![self.literal()?];
             if self.word("is") {

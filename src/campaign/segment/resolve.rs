@@ -6,7 +6,7 @@ use super::expression::{Expression, Fault, Literal, Operator, Question};
 use crate::campaign::Schema;
 use crate::model::contact::date;
 use crate::model::*;
-use crate::store::filter::{Compare, Filter, Place, Test, TextCompare};
+use crate::store::filter::{CampaignFate, Compare, Filter, Place, Test, TextCompare};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const DAYS_MAX: i64 = 36_600;
@@ -49,6 +49,7 @@ impl Resolver<'_> {
         match question.name.to_ascii_lowercase().as_str() {
             "tag" => self.tag(question),
             "list" => self.list(question),
+            "campaign" => campaign(question),
             name => match self.subject(name, question)? {
                 Subject::Text(place) => text(question, place),
                 Subject::Moment(place) => self.moment(question, place),
@@ -234,6 +235,24 @@ impl Resolver<'_> {
             _ => unfit(question, "a moment"),
         }
     }
+}
+
+/// What became of a campaign's mail: a state of deliveries, `opened` or `clicked`.
+fn campaign(question: &Question) -> Resolved {
+    let asked = first(question)?;
+    let wrong = |_| Fault::at(&asked.spot, "must be the number of a campaign");
+    let campaign = CampaignId(asked.text.parse().map_err(wrong)?);
+    let missing = || Fault::at(&question.spot, "what became of it?");
+    let word = question.values.get(1).ok_or_else(missing)?;
+    let fate = match word.text.to_ascii_lowercase().as_str() {
+        "opened" => CampaignFate::Opened,
+        "clicked" => CampaignFate::Clicked,
+        state => {
+            let why = |why: String| Fault::at(&word.spot, format!("{why}, opened, clicked"));
+            CampaignFate::In(state.parse().map_err(why)?)
+        }
+    };
+    Ok(Filter::Test(Test::Campaign { campaign, fate }))
 }
 
 fn first(question: &Question) -> Result<&Literal, Fault> {
