@@ -217,3 +217,25 @@ async fn who_clicked_is_forgotten_after_the_days_that_were_said_and_counts_stay(
         assert_eq!(report["variants"][0]["clicked"], 1, "{report}");
     }
 }
+
+#[tokio::test]
+async fn everybody_of_a_segment_is_changed_at_once() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        for number in 0..7 {
+            let city = if number < 4 { "Bonn" } else { "Ulm" };
+            let contact = json!({"fields": {"city": city}});
+            desk.contact(&format!("p{number}@a.test"), contact).await;
+        }
+        let bulk = json!({"segment": "city = Bonn", "change": {"tags": ["rhine"]}});
+        let done = desk.done("POST", "/v1/contacts/bulk", bulk).await;
+        assert_eq!(done, json!({"changed": 4, "next": null}));
+        assert_eq!(count(&desk, "tag rhine").await, 4);
+        let bulk = json!({"segment": "tag rhine", "remove": true});
+        desk.done("POST", "/v1/contacts/bulk", bulk).await;
+        assert_eq!(count(&desk, "city is not empty").await, 3);
+        let neither = json!({"segment": "city = Ulm"});
+        let (status, _) = desk.ask("POST", "/v1/contacts/bulk", neither).await;
+        assert_eq!(status, 422);
+    }
+}

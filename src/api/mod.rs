@@ -14,6 +14,7 @@ mod campaign_outlook;
 mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
+mod contact_bulk;
 mod contact_fields;
 mod contact_story;
 mod contacts;
@@ -267,6 +268,7 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(contacts::list, contacts::add))
         .routes(routes!(contacts::count))
+        .routes(routes!(contact_bulk::change))
         .routes(routes!(contacts::export))
         .routes(routes!(contacts::show, contacts::change, contacts::remove))
         .routes(routes!(contact_fields::list, contact_fields::add))
