@@ -167,7 +167,9 @@ async fn whoever_is_in_it_ends_in_the_version_that_he_began_in() {
     until_runs(&desk, id, "waiting", 2).await;
     desk.relay.clock().advance(Duration::from_secs(HOUR));
     until_runs(&desk, id, "ended", 2).await;
-    until(&desk, "both", 1, |desk| !got(desk, "bob@b.test").is_empty()).await;
+    let both =
+        |desk: &Desk| !got(desk, "ann@a.test").is_empty() && !got(desk, "bob@b.test").is_empty();
+    until(&desk, "both", 1, both).await;
     assert_eq!(got(&desk, "ann@a.test"), ["old"]);
     assert_eq!(got(&desk, "bob@b.test"), ["new"]);
     let campaigns = desk.done("GET", "/v1/campaigns", Value::Null).await;

@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use postroad::model::{DeliveryId, MessageId};
+use postroad::model::{DeliveryId, MessageId, OrganizationId};
 use postroad::store::Tracked;
+use postroad::store::filter::Filter;
 use postroad::world::manners::Manners;
 use serde_json::{Value, json};
 
@@ -86,11 +87,8 @@ async fn who_clicks_is_warm_goes_first_and_his_story_tells_every_answer() {
         desk.step(again, "launch").await;
         desk.until(again, "sent").await;
         let store = desk.relay.store();
-        let audience = store.audience(
-            postroad::model::OrganizationId::FIRST,
-            &postroad::store::filter::Filter::EVERYBODY,
-        );
-        let order = audience.await.expect("read");
+        let (first, everybody) = (OrganizationId::FIRST, Filter::EVERYBODY);
+        let order = store.audience(first, &everybody).await.expect("read");
         assert_eq!(order[0].0.0, ids[0]);
     }
 }

@@ -60,7 +60,7 @@ pub struct CampaignOutlook {
 #[utoipa::path(get, path = "/v1/campaigns/{id}/outlook", tag = "campaigns",
     params(("id" = CampaignId, Path)),
     responses((status = 200, body = CampaignOutlook)), security(("key" = ["campaigns_read"])))]
-pub(super) async fn show(
+pub(super) async fn outlook(
     call: Call<needs::CampaignsRead>,
     Path(id): Path<CampaignId>,
 ) -> Result<axum::Json<CampaignOutlook>, Problem> {

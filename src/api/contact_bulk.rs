@@ -43,7 +43,7 @@ pub struct BulkDone {
 /// Change or remove all contacts of a segment: at most 5,000 in one call, by id.
 #[utoipa::path(post, path = "/v1/contacts/bulk", tag = "contacts",
     responses((status = 200, body = BulkDone)), security(("key" = ["contacts_write"])))]
-pub(super) async fn change(
+pub(super) async fn bulk(
     call: Call<needs::ContactsWrite>,
     Json(bulk): Json<Bulk>,
 ) -> Result<axum::Json<BulkDone>, Problem> {

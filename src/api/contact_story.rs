@@ -113,7 +113,7 @@ async fn mails(
 #[utoipa::path(get, path = "/v1/contacts/{id}/story", tag = "contacts",
     params(("id" = ContactId, Path), Asked),
     responses((status = 200, body = PersonStory)), security(("key" = ["contacts_read"])))]
-pub(super) async fn show(
+pub(super) async fn story(
     call: Call<needs::ContactsRead>,
     Path(id): Path<ContactId>,
     Query(asked): Query<Asked>,
@@ -164,7 +164,7 @@ pub struct PersonExport {
 #[utoipa::path(get, path = "/v1/contacts/{id}/export", tag = "contacts",
     params(("id" = ContactId, Path)),
     responses((status = 200, body = PersonExport)), security(("key" = ["contacts_read"])))]
-pub(super) async fn export(
+pub(super) async fn hand_over(
     call: Call<needs::ContactsRead>,
     Path(id): Path<ContactId>,
 ) -> Result<impl IntoResponse, Problem> {

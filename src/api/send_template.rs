@@ -36,7 +36,7 @@ pub(super) struct TemplateMail {
 /// contact are there, if there is one.
 #[utoipa::path(post, path = "/v1/messages/template", tag = "messages",
     responses((status = 202, body = Accepted)), security(("key" = ["send"])))]
-pub(super) async fn send(
+pub(super) async fn send_template(
     call: Call<needs::Send>,
     Json(input): Json<TemplateMail>,
 ) -> Answer<Accepted> {

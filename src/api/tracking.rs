@@ -17,7 +17,7 @@ pub struct TrackingRetention {
 }
 
 /// Show for how long it is known who opened and clicked what.
-#[utoipa::path(get, path = "/v1/tracking", tag = "campaigns",
+#[utoipa::path(get, path = "/v1/tracking", tag = "tracking",
     responses((status = 200, body = TrackingRetention)),
     security(("key" = ["campaigns_read"])))]
 pub(super) async fn show(
@@ -28,7 +28,7 @@ pub(super) async fn show(
 }
 
 /// Say for how long it is known who opened and clicked what. After it counts stay, without names.
-#[utoipa::path(put, path = "/v1/tracking", tag = "campaigns",
+#[utoipa::path(put, path = "/v1/tracking", tag = "tracking",
     responses((status = 200, body = TrackingRetention)),
     security(("key" = ["campaigns_write"])))]
 pub(super) async fn change(

@@ -177,25 +177,25 @@ fn note_fared(event: &CountedEvent, fared: &mut BTreeMap<ContactId, FaredOf>) {
     let of = &event.of;
     let Some(contact) = of.contact else { return };
     let Ok(kind) = event.kind.parse::<EventKind>() else { return };
-    let (organization, none) = (of.organization, Fared::default());
-    let mut entry = || {
-        let new = FaredOf { organization, contact, fared: none.clone() };
-        let entry = fared.entry(contact).or_insert(new);
-        if of.operator != 0 {
-            entry.fared.operator = Some(OperatorId(of.operator));
-        }
-        &mut entry.fared
-    };
+    if !matches!(
+        kind,
+        EventKind::Delivered | EventKind::Deferred | EventKind::Failed | EventKind::Bounced
+    ) {
+        return;
+    }
+    let new = FaredOf { organization: of.organization, contact, fared: Fared::default() };
+    let fared = &mut fared.entry(contact).or_insert(new).fared;
+    if of.operator != 0 {
+        fared.operator = Some(OperatorId(of.operator));
+    }
     match kind {
-        EventKind::Delivered => entry().delivered_at = Some(event.at),
-        EventKind::Deferred => entry().deferred_at = Some(event.at),
-        EventKind::Failed | EventKind::Bounced => {
+        EventKind::Delivered => fared.delivered_at = Some(event.at),
+        EventKind::Deferred => fared.deferred_at = Some(event.at),
+        _ => {
             let class = text(event, "class");
-            let entry = entry();
-            entry.bounced_at = Some(event.at);
-            entry.bounce_class = (!class.is_empty()).then(|| class.to_owned());
+            fared.bounced_at = Some(event.at);
+            fared.bounce_class = (!class.is_empty()).then(|| class.to_owned());
         }
-        _ => {}
     }
 }
 

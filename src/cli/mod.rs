@@ -270,7 +270,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 95] = [
+    const VERBS: [(&str, &[&str]); 103] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -323,6 +323,14 @@ mod tests {
         ("campaign resume", &["campaigns_step"]),
         ("campaign cancel", &["campaigns_step"]),
         ("campaign report", &["campaigns_report"]),
+        ("automation list", &["automations_list"]),
+        ("automation show", &["automations_show"]),
+        ("automation activate", &["automations_step"]),
+        ("automation pause", &["automations_step"]),
+        ("automation end", &["automations_step"]),
+        ("automation runs", &["automations_runs"]),
+        ("automation stop", &["automations_stop_run"]),
+        ("automation tell", &["automations_tell"]),
         ("warmup plans", &["warmups_plans"]),
         ("warmup start", &["warmups_start"]),
         ("warmup list", &["warmups_list"]),

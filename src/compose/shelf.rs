@@ -43,7 +43,7 @@ impl Shelf {
         let place = self.place(key)?;
         let part = self.0.join(format!("{key}.part"));
         let mut options = tokio::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = file.open(&part).await?;
         file.write_all(octets).await?;
         file.sync_all().await?;

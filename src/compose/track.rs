@@ -58,7 +58,8 @@ impl Links {
             let place = next.replace(next.get() + 1);
             let led = match wanted.clicks {
                 true => format!("{own}c/{}", self.keys().link(Use::Click, claim, place, &target)),
-                false => target,
+                // Within an attribute.
+                false => target.replace('&', "&amp;"),
             };
             element.set_attribute("href", &led)?;
             Ok(())

@@ -34,8 +34,9 @@ pub fn heated(heat: Option<i64>, at: Timestamp, weight: f64) -> i64 {
 /// 0 for nobody that has done anything, towards 100 the more was done and the less long ago.
 pub fn score(heat: Option<i64>, now: Timestamp) -> i64 {
     let Some(heat) = heat else { return 0 };
-    let deeds = (heat as f64 / STEPS - half_lives(now)).exp2();
-    (100.0 * deeds / (deeds + HALF_SCORE)).floor() as i64
+    // What was rounded when it was written must not take a point away.
+    let deeds = ((heat as f64 + 0.5) / STEPS - half_lives(now)).exp2();
+    (100.0 * deeds / (deeds + HALF_SCORE) + 1e-6).floor() as i64
 }
 
 /// The least heat whose score is at least this. Nobody's is below 0, nobody's is 100.
@@ -46,7 +47,7 @@ pub fn least_heat(score: i64, now: Timestamp) -> i64 {
         score => {
             let score = score as f64;
             let deeds = HALF_SCORE * score / (100.0 - score);
-            ((deeds.log2() + half_lives(now)) * STEPS).ceil() as i64
+            ((deeds.log2() + half_lives(now)) * STEPS - 0.5).ceil() as i64
         }
     }
 }
