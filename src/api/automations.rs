@@ -366,7 +366,7 @@ pub(super) async fn step(
     let schema = Schema::read(&call.store, call.organization()).await?;
     if to == AutomationState::Active {
         define::check(&row.definition, &schema, call.clock.now())?;
-        if !call.composer.as_ref().is_some_and(|composer| composer.links().is_some()) {
+        if call.composer.as_ref().is_none_or(|composer| composer.links().is_none()) {
             let why = "http.public_url is not set, or no daemon runs: nobody could unsubscribe";
             return Err(Problem::conflict(why));
         }

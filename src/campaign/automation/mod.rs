@@ -8,6 +8,7 @@
 pub mod define; // what is lawful
 mod rule; // which step does what
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,8 +128,8 @@ impl Automations {
         let mut runs = Vec::new();
         for arrival in &arrivals {
             let id = arrival.automation;
-            if !known.contains_key(&id) {
-                known.insert(id, self.0.store.automation_of_anybody(id).await?);
+            if let Entry::Vacant(place) = known.entry(id) {
+                place.insert(self.0.store.automation_of_anybody(id).await?);
             }
             if let Some(Some(row)) = known.get(&id) {
                 runs.push(new_run(row, arrival.clone(), self.0.clock.now()));
