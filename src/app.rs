@@ -190,8 +190,8 @@ impl App {
         });
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let (feeder, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
-        let used = (queue, Audit::new(store.clone(), spool.clone()), webhooks, feeder);
+        let (movers, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
+        let used = (queue, Audit::new(store.clone(), spool.clone()), webhooks, movers);
         let state = desk::api_state(&live, &store, used, &clock, reread);
         let mut watched = vec![
             ("the feed of webhooks", webhooks_task),

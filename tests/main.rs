@@ -2,6 +2,7 @@
 
 mod accept;
 mod api;
+mod automations;
 mod benches;
 mod campaigns;
 mod classify;
@@ -19,6 +20,7 @@ mod dkim;
 mod dns;
 mod dsn;
 mod egress;
+mod engagement;
 mod faults;
 mod fetch;
 mod fuzz;
