@@ -248,10 +248,7 @@ async fn write(
             ];
             insert_with_id(connection, "credential", &INSERT_CREDENTIAL, values).await
         }
-        Change::RevokeCredential { name, at } => {
-            let values = vec![name.as_str().into(), at.0.into()];
-            rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
-        }
+        Change::RevokeCredential { name, at } => revoke_credential(connection, name, *at).await,
         Change::AddDkimKey(key) => add_dkim_key(connection, key).await,
         Change::Site { key, .. } => {
             Err(StoreError::Refused(format!("no site could be made: {key}")))
@@ -284,6 +281,11 @@ async fn write(
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
+}
+
+async fn revoke_credential(connection: &mut Connection, name: &str, at: Timestamp) -> Result<i64> {
+    let values = vec![name.into(), at.0.into()];
+    rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
 }
 
 async fn remove_segment(connection: &mut Connection, node: i64, id: SegmentId) -> Result<i64> {

@@ -22,6 +22,9 @@ fn contact(lists: &[(i64, MembershipStatus)]) -> Contact {
         updated_at: since,
         last_open_at: None,
         last_click_at: None,
+        fared: Default::default(),
+        heat: None,
+        score: None,
         lists: own.collect(),
         tags: Vec::new(),
     }
