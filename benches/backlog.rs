@@ -114,8 +114,8 @@ async fn mail(store: &Store, clock: &Clock, body: BodyRef, site: SiteId, rank: u
         rank: rank as i64,
     };
     let recipient = Recipient::new(format!("r{delivery}@bulk.test").parse().expect("lawful"));
-    let deliveries =
-        vec![NewDelivery { id: delivery, recipient, site, claimed: false, contact: None }];
+    let (claimed, contact, score) = (false, None, 0);
+    let deliveries = vec![NewDelivery { id: delivery, recipient, site, claimed, contact, score }];
     Enqueue { message, deliveries, slice: None }
 }
 

@@ -17,9 +17,11 @@ use super::{Schema, Unlawful};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::model::*;
-use crate::queue::{NewRecipes, Queue, QueueError};
+use crate::queue::{Addressee, NewRecipes, Queue, QueueError};
 use crate::schedule::Schedule;
-use crate::store::{CampaignChange, CampaignRow, LimitRow, SliceRef, SliceRow, Store, StoreError};
+use crate::store::{
+    CampaignChange, CampaignRow, LimitRow, ReachedRow, SliceRef, SliceRow, Store, StoreError,
+};
 
 /// Deliveries of one campaign that wait in the ledger; the rest of its audience is a count.
 const OPEN_MAX: u64 = 20_000;
@@ -249,14 +251,8 @@ impl Feeder {
             .map_err(|_| FeedError::Content("its From address is not lawful".to_owned()))?;
         let domain = sender.0.as_ref().map(|address| address.domain().clone());
         let domain = domain.and_then(|name| self.0.auth.sending_domain(row.organization, &name));
-        let found = self.0.store.emails(row.organization, &slice.contacts).await?;
-        let mut found: std::collections::HashMap<ContactId, String> = found.into_iter().collect();
-        // In the order of the slice. Who is gone is counted as removed.
-        let recipients: Vec<(ContactId, Address)> = slice
-            .contacts
-            .iter()
-            .filter_map(|id| Some((*id, Address::parse(&found.remove(id)?).ok()?)))
-            .collect();
+        let found = self.0.store.reached(row.organization, &slice.contacts).await?;
+        let recipients = addressees(found, &slice.contacts, self.0.clock.now());
         let slice = SliceRef {
             campaign: row.id,
             slice: slice.slice,
@@ -300,6 +296,26 @@ impl Feeder {
         }
         Ok(())
     }
+}
+
+/// In the order of the slice. Who is gone is counted as removed.
+fn addressees(found: Vec<ReachedRow>, order: &[ContactId], now: Timestamp) -> Vec<Addressee> {
+    let mut found: std::collections::HashMap<ContactId, ReachedRow> =
+        found.into_iter().map(|row| (row.contact, row)).collect();
+    let addressee = |id: &ContactId| {
+        let row = found.remove(id)?;
+        let address = Address::parse(&row.email).ok()?;
+        let score = engagement(row.last_click_at, row.last_open_at, now);
+        Some(Addressee { contact: *id, address, score })
+    };
+    order.iter().filter_map(addressee).collect()
+}
+
+/// Of a hundred: a click counts from 100 down by the day, an open from 50; with neither it is 0.
+fn engagement(click: Option<Timestamp>, open: Option<Timestamp>, now: Timestamp) -> i64 {
+    let days = |at: Timestamp| i64::try_from(now.since(at).as_secs() / 86_400).unwrap_or(i64::MAX);
+    let worth = |at: Option<Timestamp>, most: i64| at.map_or(0, |at| most.saturating_sub(days(at)));
+    worth(click, 100).max(worth(open, 50)).max(0)
 }
 
 /// When a scheduled campaign must be prepared: by local time some get it long before.
@@ -392,6 +408,22 @@ fn limit_of(campaign: CampaignId, (value, seconds, reason, expires_at): Wanted) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_clicked_lately_scores_most_and_whose_habits_are_not_known_nothing() {
+        let now = Timestamp::from_seconds(1000 * 86_400);
+        let ago = |days: u32| Some(now - Duration::from_secs(86_400) * days);
+        for (click, open, score) in [
+            (None, None, 0),
+            (ago(0), None, 100),
+            (ago(30), ago(2), 70),
+            (ago(90), ago(2), 48),
+            (None, ago(49), 1),
+            (ago(400), ago(300), 0),
+        ] {
+            assert_eq!(engagement(click, open, now), score, "{click:?} {open:?}");
+        }
+    }
 
     fn campaign(id: i64, state: CampaignState) -> CampaignRow {
         CampaignRow {

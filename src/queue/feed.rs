@@ -23,7 +23,16 @@ pub struct NewRecipes {
     pub rank: i64,
     pub slice: SliceRef,
     pub not_after: Option<Timestamp>,
-    pub recipients: Vec<(ContactId, Address)>,
+    pub recipients: Vec<Addressee>,
+}
+
+/// One of an audience.
+#[derive(Clone, Debug)]
+pub struct Addressee {
+    pub contact: ContactId,
+    pub address: Address,
+    /// How engaged, of a hundred; 0 where that is not known.
+    pub score: i64,
 }
 
 impl Queue {
@@ -57,17 +66,19 @@ impl Queue {
         let now = self.0.clock.now();
         let is_captured = self.0.apart.is_captured(new.organization, None);
         let last = now + if is_captured { CAPTURED_FOR } else { self.0.options.expire_after };
-        let deliveries = new.recipients.iter().zip(first.0..).map(|((contact, address), id)| {
-            let recipient = Recipient { notify: Notify::NEVER, ..Recipient::new(address.clone()) };
+        let deliveries = new.recipients.iter().zip(first.0..).map(|(to, id)| {
+            let recipient = Recipient::new(to.address.clone());
+            let recipient = Recipient { notify: Notify::NEVER, ..recipient };
             NewDelivery {
                 id: DeliveryId(id),
                 site: match is_captured {
                     true => SiteId::CAPTURED,
-                    false => self.site_of(address.domain()),
+                    false => self.site_of(to.address.domain()),
                 },
                 recipient,
                 claimed: false,
-                contact: Some(*contact),
+                contact: Some(to.contact),
+                score: to.score,
             }
         });
         let deliveries = deliveries.collect();

@@ -31,7 +31,7 @@ use crate::store::{
     ClaimedDelivery, Enqueue, MessageRow, NewDelivery, SettleGroup, Settled, Store, StoreError,
 };
 use dialogue_log::{Dialogue, DialogueLog, DialogueRef};
-pub use feed::NewRecipes;
+pub use feed::{Addressee, NewRecipes};
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
@@ -262,7 +262,8 @@ impl Queue {
                 false => (self.site_of(recipient.address.domain()), recipient.notify),
             };
             let recipient = Recipient { notify, ..recipient };
-            NewDelivery { id: DeliveryId(id), site, recipient, claimed: false, contact: None }
+            let (claimed, contact, score) = (false, None, 0);
+            NewDelivery { id: DeliveryId(id), site, recipient, claimed, contact, score }
         });
         let deliveries = deliveries.collect();
         let message = MessageRow {
@@ -468,6 +469,7 @@ impl<'a> Places<'a> {
                 site: SiteId::UNROUTED,
                 tries: 0,
                 due_at: message.due_at,
+                score: 0,
                 delay_reported: false,
                 last_text: String::new(),
                 message: message.clone(),

@@ -58,6 +58,15 @@ pub struct SliceRow {
     pub contacts: Vec<ContactId>,
 }
 
+/// One of an audience, as his mail is about to be owed.
+#[derive(Clone, Debug)]
+pub struct ReachedRow {
+    pub contact: ContactId,
+    pub email: String,
+    pub last_click_at: Option<Timestamp>,
+    pub last_open_at: Option<Timestamp>,
+}
+
 /// What a mail is made of, as it stands just before it is sent.
 #[derive(Clone, Debug)]
 pub struct RecipeRow {
@@ -221,8 +230,9 @@ pub static CAMPAIGN_DUE_LATER: Statement = Statement::new(
      AND tries = 0 ORDER BY id LIMIT $3",
 );
 pub static EMAILS: Statement = Statement::new(
-    "SELECT w.id, c.email FROM {ids:2} AS w JOIN contacts AS c ON c.id = w.id \
-     AND c.organization = $1",
+    "SELECT w.id, c.email, f.last_click_at, f.last_open_at FROM {ids:2} AS w \
+     JOIN contacts AS c ON c.id = w.id AND c.organization = $1 \
+     LEFT JOIN contact_facts AS f ON f.organization = $1 AND f.contact = w.id",
 );
 pub static RECIPE: Statement = Statement::new(concat!(
     "SELECT ",
@@ -429,15 +439,20 @@ impl Store {
         self.ask(&self.writer()?.controls, |reply| Control::Steer(rows, reply)).await
     }
 
-    /// The addresses of those that there still are, in no order.
-    pub async fn emails(
+    /// Those of them that there still are, in no order.
+    pub async fn reached(
         &self,
         organization: OrganizationId,
         contacts: &[ContactId],
-    ) -> Result<Vec<(ContactId, String)>> {
+    ) -> Result<Vec<ReachedRow>> {
         let ids = json_ids(contacts.iter().map(|id| id.0));
         collect(self.read(&EMAILS, vec![organization.0.into(), ids.into()]).await?, |row| {
-            Ok((ContactId(row.int(0)?), row.text(1)?))
+            Ok(ReachedRow {
+                contact: ContactId(row.int(0)?),
+                email: row.text(1)?,
+                last_click_at: row.maybe_int(2)?.map(Timestamp),
+                last_open_at: row.maybe_int(3)?.map(Timestamp),
+            })
         })
     }
 

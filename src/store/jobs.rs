@@ -36,6 +36,8 @@ pub struct NewDelivery {
     pub claimed: bool,
     /// Whom the mail is made for, of a campaign.
     pub contact: Option<ContactId>,
+    /// How engaged the recipient is, of a hundred; 0 where that is not known.
+    pub score: i64,
 }
 
 /// What lists say of a delivery that was captured.

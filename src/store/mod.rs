@@ -26,6 +26,7 @@ mod handle; // the callers' side of the writer
 mod ids; // blocks of ids
 mod imports; // how far imports have come
 mod jobs;
+mod late_signals; // what was said of mail after it was taken
 mod ledger; // the statements of a batch
 mod limits; // limits and budgets
 mod lists; // lists, counts, bulk changes
@@ -52,7 +53,7 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use audit::AuditEntry;
-pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
+pub use campaigns::{CampaignChange, CampaignRow, ReachedRow, RecipeRow, SliceRow};
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
@@ -64,6 +65,7 @@ pub use directory::lock;
 pub use error::{Result, StoreError};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
+pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
@@ -83,7 +85,7 @@ pub use tallies::{
 };
 pub use templates::{LayoutRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
-pub use warmups::{Complaint, DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
+pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
@@ -394,6 +396,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(search::ALL);
     all.extend(sites::ALL);
     all.extend(sources::ALL);
+    all.extend(late_signals::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);
