@@ -87,7 +87,7 @@ async fn checked(
     Ok((row, template))
 }
 
-async fn made(api: &ApiState, row: &TemplateRow) -> Result<Template, Problem> {
+pub(super) async fn made(api: &ApiState, row: &TemplateRow) -> Result<Template, Problem> {
     let fields = api.store.fields(row.organization).await?;
     let layout = match row.layout {
         None => None,

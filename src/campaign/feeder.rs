@@ -6,6 +6,7 @@
 //!             nothing else; a campaign that cannot go on says why and holds up no other.
 //! Knows not:  what a mail looks like, who delivers it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,17 +18,17 @@ use super::{Schema, Unlawful};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::model::*;
-use crate::queue::{Addressee, NewRecipes, Queue, QueueError};
+use crate::queue::{NewRecipes, Queue, QueueError, RecipeFor};
 use crate::schedule::Schedule;
-use crate::store::{
-    CampaignChange, CampaignRow, LimitRow, ReachedRow, SliceRef, SliceRow, Store, StoreError,
-};
+use crate::store::{CampaignChange, CampaignRow, LimitRow, SliceRef, SliceRow, Store, StoreError};
 
 /// Deliveries of one campaign that wait in the ledger; the rest of its audience is a count.
 const OPEN_MAX: u64 = 20_000;
 /// Slices of one transaction.
 const SLICES_PER_CHANGE: usize = 8;
 const TICK: Duration = Duration::from_secs(1);
+/// A snapshot that takes longer is another node's to make.
+const PREPARE_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
@@ -39,13 +40,17 @@ pub enum FeedError {
     Unlawful(#[from] Unlawful),
     #[error("{0}")]
     Content(String),
+    /// A task of our own has ended before it was done.
+    #[error("{0}")]
+    Broken(String),
 }
 
 impl FeedError {
-    fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             FeedError::Store(error) => error.is_transient(),
             FeedError::Queue(error) => error.is_transient(),
+            FeedError::Broken(_) => true,
             FeedError::Unlawful(_) | FeedError::Content(_) => false,
         }
     }
@@ -127,11 +132,8 @@ impl Feeder {
                 self.step(row, CampaignStep::Launch).await?;
                 self.wake();
             }
-            CampaignState::Preparing => {
-                self.prepare(row, now).await?;
-                self.wake();
-            }
-            CampaignState::Sending => {
+            CampaignState::Preparing => self.prepare(row, now).await?,
+            CampaignState::Sending if row.automation.is_none() => {
                 let decided = self.decide(row, now).await?;
                 self.feed(row, decided, now).await?;
             }
@@ -154,13 +156,18 @@ impl Feeder {
         Ok(moved)
     }
 
-    /// The snapshot. One that was cut off is made again from the beginning: nothing of it was fed.
+    /// The snapshot, by one node. One that was cut off is made again from the beginning: nothing
+    /// of it was fed.
     async fn prepare(&self, row: &CampaignRow, now: Timestamp) -> Result<(), FeedError> {
         let store = &self.0.store;
+        let (id, until) = (row.id, now + PREPARE_MAX);
+        if store.change_campaign(CampaignChange::Prepare { id, at: now, until }).await? == 0 {
+            return Ok(());
+        }
         store.change_campaign(CampaignChange::ClearSlices(row.id)).await?;
         let schema = Schema::read(store, row.organization).await?;
         let saved = store.saved_segments(row.organization).await?;
-        let filter = launch::filter(&row.settings.audience, &schema, &saved, now)?;
+        let filter = launch::filter(&row.settings, &schema, &saved, now)?;
         let audience = store.audience(row.organization, &filter).await?;
         if audience.is_empty() {
             return Err(FeedError::Content("its audience is empty".to_owned()));
@@ -170,13 +177,19 @@ impl Feeder {
         let cut = Cut { campaign: row.id, settings: &row.settings, variants, starts_at };
         let slices = launch::slices(&audience, &cut);
         for part in slices.chunks(SLICES_PER_CHANGE) {
-            store.change_campaign(CampaignChange::AddSlices(row.id, part.to_vec())).await?;
+            let added = CampaignChange::AddSlices(row.id, part.to_vec());
+            if store.change_campaign(added).await? < part.len() as i64 {
+                // It took so long that another node began anew, or somebody cancelled it.
+                return Ok(());
+            }
         }
         let (id, at) = (row.id, self.0.clock.now());
         let (audience, slices) = (audience.len() as u64, slices.len() as u64);
         let begin = CampaignChange::Begin { id, audience, slices, at };
-        store.change_campaign(begin).await?;
-        tracing::info!(campaign = %id, audience, "a campaign is launched");
+        if store.change_campaign(begin).await? > 0 {
+            tracing::info!(campaign = %id, audience, "a campaign is launched");
+            self.wake();
+        }
         Ok(())
     }
 
@@ -251,8 +264,17 @@ impl Feeder {
             .map_err(|_| FeedError::Content("its From address is not lawful".to_owned()))?;
         let domain = sender.0.as_ref().map(|address| address.domain().clone());
         let domain = domain.and_then(|name| self.0.auth.sending_domain(row.organization, &name));
-        let found = self.0.store.reached(row.organization, &slice.contacts).await?;
-        let recipients = addressees(found, &slice.contacts, self.0.clock.now());
+        let found = self.0.store.emails(row.organization, &slice.contacts).await?;
+        let mut found: HashMap<ContactId, (String, Option<i64>)> =
+            found.into_iter().map(|(id, email, heat)| (id, (email, heat))).collect();
+        let now = self.0.clock.now();
+        // In the order of the slice. Who is gone is counted as removed.
+        let recipient = |contact: &ContactId| {
+            let (email, heat) = found.remove(contact)?;
+            let (address, score) = (Address::parse(&email).ok()?, engagement::score(heat, now));
+            Some(RecipeFor { contact: *contact, address, score })
+        };
+        let recipients: Vec<RecipeFor> = slice.contacts.iter().filter_map(recipient).collect();
         let slice = SliceRef {
             campaign: row.id,
             slice: slice.slice,
@@ -296,26 +318,6 @@ impl Feeder {
         }
         Ok(())
     }
-}
-
-/// In the order of the slice. Who is gone is counted as removed.
-fn addressees(found: Vec<ReachedRow>, order: &[ContactId], now: Timestamp) -> Vec<Addressee> {
-    let mut found: std::collections::HashMap<ContactId, ReachedRow> =
-        found.into_iter().map(|row| (row.contact, row)).collect();
-    let addressee = |id: &ContactId| {
-        let row = found.remove(id)?;
-        let address = Address::parse(&row.email).ok()?;
-        let score = engagement(row.last_click_at, row.last_open_at, now);
-        Some(Addressee { contact: *id, address, score })
-    };
-    order.iter().filter_map(addressee).collect()
-}
-
-/// Of a hundred: a click counts from 100 down by the day, an open from 50; with neither it is 0.
-fn engagement(click: Option<Timestamp>, open: Option<Timestamp>, now: Timestamp) -> i64 {
-    let days = |at: Timestamp| i64::try_from(now.since(at).as_secs() / 86_400).unwrap_or(i64::MAX);
-    let worth = |at: Option<Timestamp>, most: i64| at.map_or(0, |at| most.saturating_sub(days(at)));
-    worth(click, 100).max(worth(open, 50)).max(0)
 }
 
 /// When a scheduled campaign must be prepared: by local time some get it long before.
@@ -409,22 +411,6 @@ fn limit_of(campaign: CampaignId, (value, seconds, reason, expires_at): Wanted) 
 mod tests {
     use super::*;
 
-    #[test]
-    fn who_clicked_lately_scores_most_and_whose_habits_are_not_known_nothing() {
-        let now = Timestamp::from_seconds(1000 * 86_400);
-        let ago = |days: u32| Some(now - Duration::from_secs(86_400) * days);
-        for (click, open, score) in [
-            (None, None, 0),
-            (ago(0), None, 100),
-            (ago(30), ago(2), 70),
-            (ago(90), ago(2), 48),
-            (None, ago(49), 1),
-            (ago(400), ago(300), 0),
-        ] {
-            assert_eq!(engagement(click, open, now), score, "{click:?} {open:?}");
-        }
-    }
-
     fn campaign(id: i64, state: CampaignState) -> CampaignRow {
         CampaignRow {
             id: CampaignId(id),
@@ -438,6 +424,7 @@ mod tests {
                 ..CampaignSettings::default()
             },
             content: CampaignContent {
+                attachments: Vec::new(),
                 from: "news@shop.example".to_owned(),
                 from_name: String::new(),
                 reply_to: None,
@@ -451,6 +438,7 @@ mod tests {
             updated_at: Timestamp(0),
             launched_at: None,
             ended_at: None,
+            automation: None,
         }
     }
 

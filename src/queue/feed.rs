@@ -11,6 +11,15 @@ use super::{CAPTURED_FOR, Queue, QueueError};
 use crate::model::*;
 use crate::store::{Enqueue, MessageRow, NewDelivery, SliceRef, StoreError};
 
+/// One of an audience.
+#[derive(Clone, Debug)]
+pub struct RecipeFor {
+    pub contact: ContactId,
+    pub address: Address,
+    /// From 0 to 100.
+    pub score: i64,
+}
+
 /// A part of an audience.
 #[derive(Clone, Debug)]
 pub struct NewRecipes {
@@ -23,16 +32,7 @@ pub struct NewRecipes {
     pub rank: i64,
     pub slice: SliceRef,
     pub not_after: Option<Timestamp>,
-    pub recipients: Vec<Addressee>,
-}
-
-/// One of an audience.
-#[derive(Clone, Debug)]
-pub struct Addressee {
-    pub contact: ContactId,
-    pub address: Address,
-    /// How engaged, of a hundred; 0 where that is not known.
-    pub score: i64,
+    pub recipients: Vec<RecipeFor>,
 }
 
 impl Queue {
@@ -66,19 +66,19 @@ impl Queue {
         let now = self.0.clock.now();
         let is_captured = self.0.apart.is_captured(new.organization, None);
         let last = now + if is_captured { CAPTURED_FOR } else { self.0.options.expire_after };
-        let deliveries = new.recipients.iter().zip(first.0..).map(|(to, id)| {
-            let recipient = Recipient::new(to.address.clone());
-            let recipient = Recipient { notify: Notify::NEVER, ..recipient };
+        let deliveries = new.recipients.iter().zip(first.0..).map(|(new, id)| {
+            let address = &new.address;
+            let recipient = Recipient { notify: Notify::NEVER, ..Recipient::new(address.clone()) };
             NewDelivery {
                 id: DeliveryId(id),
                 site: match is_captured {
                     true => SiteId::CAPTURED,
-                    false => self.site_of(to.address.domain()),
+                    false => self.site_of(address.domain()),
                 },
                 recipient,
                 claimed: false,
-                contact: Some(to.contact),
-                score: to.score,
+                contact: Some(new.contact),
+                score: new.score,
             }
         });
         let deliveries = deliveries.collect();

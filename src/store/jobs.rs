@@ -36,7 +36,7 @@ pub struct NewDelivery {
     pub claimed: bool,
     /// Whom the mail is made for, of a campaign.
     pub contact: Option<ContactId>,
-    /// How engaged the recipient is, of a hundred; 0 where that is not known.
+    /// How warm that contact is, from 0 to 100.
     pub score: i64,
 }
 
@@ -44,6 +44,11 @@ pub struct NewDelivery {
 const CAPTURED: &str = "captured: kept here for a while, and sent nowhere";
 
 impl NewDelivery {
+    /// Of a mail that was made for nobody in particular.
+    pub fn of(id: DeliveryId, recipient: Recipient, site: SiteId) -> NewDelivery {
+        NewDelivery { id, recipient, site, claimed: false, contact: None, score: 0 }
+    }
+
     /// Its first state, and the text beside it.
     pub fn begins(&self, is_leased: bool) -> (State, &'static str) {
         match (is_leased, self.site == SiteId::CAPTURED) {

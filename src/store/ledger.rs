@@ -81,8 +81,7 @@ pub static INSERT_DELIVERIES: Statement = Statement::with_rows(
      text, lease_node, lease_epoch, lease_until, hour, campaign, contact, score) \
      SELECT id, message, organization, stream, domain, rank, site, state, \
      due_at, expires_at, body_node, recipient, recipient_domain, notify, original_recipient, \
-     text, lease_node, lease_epoch, lease_until, hour, campaign, contact, score \
-     FROM {rows} AS r",
+     text, lease_node, lease_epoch, lease_until, hour, campaign, contact, score FROM {rows} AS r",
 );
 
 pub const MOVE_COLUMNS: &[Column] = &[
