@@ -392,14 +392,15 @@ on_both! {
         let taken = [expected[1], expected[3]];
         let due = ledger.store.next_due(SiteId(7), &expected, &|_| false).await.expect("a time");
         assert_eq!(due, Some(future.message.due_at));
-        let claimed = ledger.store.claim(SiteId(7), TakeOrder::Due, (now, 2), &taken, &|_| false).await;
+        let due = TakeOrder::Due;
+        let claimed = ledger.store.claim(SiteId(7), due, (now, 2), &taken, &|_| false).await;
         let claimed = claimed.expect("a claim").deliveries;
         let claimed: Vec<DeliveryId> = claimed.iter().map(|d| d.id).collect();
         assert_eq!(claimed, [expected[0], expected[2]]);
         let backlogs = ledger.store.backlogs().await.expect("backlogs");
         assert_eq!(backlogs.len(), 1);
         assert_eq!(backlogs[0].site, SiteId(7));
-        let nowhere = ledger.store.claim(SiteId(8), TakeOrder::Due, (now, 9), &[], &|_| false).await;
+        let nowhere = ledger.store.claim(SiteId(8), due, (now, 9), &[], &|_| false).await;
         let nowhere = nowhere.expect("a claim").deliveries;
         assert!(nowhere.is_empty());
         assert_eq!(ledger.store.next_due(SiteId(8), &[], &|_| false).await.expect("none"), None);
@@ -474,7 +475,8 @@ on_both! {
         let settled = ledger.store.settle(group).await.expect("settled");
         assert_eq!(settled, [Settled::Moved(State::Waiting), Settled::Moved(State::Waiting)]);
         let claim = async |site| {
-            let claimed = ledger.store.claim(site, TakeOrder::Due, (ledger.clock.now(), 9), &[], &|_| false).await;
+            let (due, wanted) = (TakeOrder::Due, (ledger.clock.now(), 9));
+            let claimed = ledger.store.claim(site, due, wanted, &[], &|_| false).await;
             claimed.expect("a claim").deliveries.iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
         };
         assert_eq!(claim(SiteId(9)).await, [first, third]);

@@ -271,8 +271,7 @@ impl Site {
         unused
     }
 
-    /// The next transaction for a lane that has parked some itself; empty when there is none or
-    /// the site is blocked.
+    /// The next transaction for a lane that has parked some itself; a blocked site has none.
     pub fn next(
         &self,
         order: TakeOrder,
