@@ -101,16 +101,19 @@ pub(super) async fn show(
     answer(&call, (waiting.into_iter().collect(), BTreeMap::new()), None, &rows).await
 }
 
+/// Those of a pool that may send, or all.
+pub(super) fn able<N>(call: &Call<N>, pool: Option<PoolId>) -> Vec<PoolMember> {
+    let able = |schedule: &Schedule| schedule.sources().able(pool);
+    call.schedule.as_ref().map(able).unwrap_or_default()
+}
+
 async fn answer<N>(
     call: &Call<N>,
     (audience, waits): (BTreeMap<OperatorId, u64>, BTreeMap<OperatorId, u64>),
     pool: Option<PoolId>,
     rows: &[OperatorRow],
 ) -> Result<axum::Json<ForecastView>, Problem> {
-    let controller = controller(call)?;
-    let able = |schedule: &Schedule| schedule.sources().able(pool);
-    let pool = call.schedule.as_ref().map(able).unwrap_or_default();
-    let told = controller.forecast(audience, waits, pool).await?;
+    let told = controller(call)?.forecast(audience, waits, able(call, pool)).await?;
     let Some((forecast, one_more)) = told else {
         return Err(Problem::conflict("there is no source that could send"));
     };
