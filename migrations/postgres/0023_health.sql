@@ -37,6 +37,3 @@ CREATE TABLE health_heard (
 );
 
 INSERT INTO health_heard (id, event) SELECT 1, COALESCE(MAX(id), 0) FROM events;
-
--- Few among all events, and looked for every second, as complaints are.
-CREATE INDEX events_bounced ON events (kind, id) WHERE kind = 'bounced';

@@ -53,7 +53,7 @@ pub use contact::{
 pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
-pub use flow::Flow;
+pub use flow::{Flow, TakeOrder};
 pub use health::{Share, WindowCounts, WindowKind, WindowRate, WindowStanding, WindowSubject};
 pub use ids::*;
 pub use inbound::{InboundCallState, InboundFate, ReturnStanding, RouteAction, RouteFormat};

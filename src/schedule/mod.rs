@@ -42,6 +42,7 @@ mod settler;
 mod site;
 mod small;
 pub mod sources;
+mod status; // for lists and metrics
 mod suppressed;
 mod tasks; // those that serve everybody
 mod unknown;
@@ -80,6 +81,7 @@ use route::Router;
 use settler::Settlement;
 use site::Site;
 use sources::Sources;
+pub use status::SiteStatus;
 pub use tasks::Tasks;
 use unknown::Unknown;
 use windows::Windows;
@@ -124,6 +126,8 @@ pub struct Shared {
     sites: DashMap<SiteId, Arc<Site>>,
     alarm: Alarm,
     connections: Arc<Semaphore>,
+    /// Reads of the ledger into memory at the same time.
+    loads: Semaphore,
     /// Lanes that wait for one of `connections`: who idles gives up his.
     wanting: AtomicUsize,
     wanted: Notify,
@@ -140,6 +144,8 @@ pub struct Shared {
     unknown: Unknown,
     controller: Controller,
     windows: Windows,
+    /// Complaints and bounces that the controller was told of.
+    heard: tokio::sync::Mutex<Option<lessons::Heard>>,
 }
 
 /// What the schedule is built from.
@@ -186,6 +192,7 @@ impl Schedule {
             sites: DashMap::new(),
             alarm: Alarm::default(),
             connections: Arc::new(Semaphore::new(options.connections_max)),
+            loads: Semaphore::new(load::LOADS_MAX),
             wanting: AtomicUsize::new(0),
             wanted: Notify::new(),
             crowded: Notify::new(),
@@ -199,6 +206,7 @@ impl Schedule {
             unknown: Unknown::default(),
             controller,
             windows,
+            heard: tokio::sync::Mutex::default(),
         });
         shared.controller.set_sources(shared.sources.senders());
         shared.queue.store().free_own_leases().await?;
@@ -280,54 +288,6 @@ impl Schedule {
             settler.abort();
         }
     }
-
-    /// Lanes, ready mail and mail held of every site in memory, and why one is blocked.
-    pub fn sites(&self) -> Vec<SiteStatus> {
-        let status = |site: &Arc<Site>| {
-            let (lanes, ready, held) = site.counts();
-            let block = site.block();
-            let mut limits: Vec<LimitId> =
-                site.parks().iter().filter_map(|park| park.limit).collect();
-            limits.sort_unstable();
-            limits.dedup();
-            SiteStatus {
-                site: site.id,
-                operator: self.0.router.known_operator(site.id),
-                sources: site.sources().into_iter().map(|(id, n)| (self.name_of(id), n)).collect(),
-                limits,
-                lanes,
-                ready,
-                held,
-                blocked_until: block.as_ref().map(|block| block.until),
-                reason: block.map(|block| block.reason),
-            }
-        };
-        self.0.sites.iter().map(|entry| status(&entry)).collect()
-    }
-
-    fn name_of(&self, source: SourceId) -> String {
-        self.0.sources.name_of(source)
-    }
-
-    /// Nothing is in memory and nothing under way.
-    pub fn is_idle(&self) -> bool {
-        self.0.held.load(Ordering::Relaxed) == 0 && self.0.sites.iter().all(|site| !site.is_busy())
-    }
-}
-
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct SiteStatus {
-    pub site: SiteId,
-    pub operator: Option<OperatorId>,
-    /// Open connections, by the names of sources.
-    pub sources: Vec<(String, usize)>,
-    /// Limits that stop some of its mail.
-    pub limits: Vec<LimitId>,
-    pub lanes: usize,
-    pub ready: usize,
-    pub held: usize,
-    pub blocked_until: Option<Timestamp>,
-    pub reason: Option<String>,
 }
 
 async fn run_alarm(shared: Arc<Shared>) {

@@ -11,6 +11,7 @@ use super::changes::{Change, INSERT_EVENT};
 use super::database::{Connection, Row};
 use super::dialect::{Column, Rows, Statement, int, json_ids, text};
 use super::error::{Result, StoreError};
+use super::late_signals::TAKEN;
 use super::transaction::Events;
 use super::{Store, collect};
 
@@ -207,12 +208,6 @@ pub static CAME_BACK_AFTER: Statement = Statement::new(
      JOIN messages AS m ON m.id = d.message LEFT JOIN sites AS s ON s.id = d.site \
      ORDER BY c.id LIMIT 1000",
 );
-/// How a delivery was taken at last, by the events of its message.
-pub static TAKEN: Statement = Statement::new(
-    "SELECT fields FROM events WHERE message = $1 AND delivery = $2 AND kind = 'delivered' \
-     ORDER BY id DESC LIMIT 1",
-);
-
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[
     &ADD_HEALTH_HOURS,
@@ -226,7 +221,6 @@ pub static ALL: &[&Statement] = &[
     &END_STANDING,
     &STANDINGS,
     &CAME_BACK_AFTER,
-    &TAKEN,
 ];
 
 /// Which windows are asked for.

@@ -31,6 +31,7 @@ mod health; // health windows
 mod ids; // blocks of ids
 mod imports; // how far imports have come
 mod jobs;
+mod late_signals; // what was said of mail after it was taken
 mod ledger; // the statements of a batch
 mod limits; // limits and budgets
 mod lists; // lists, counts, bulk changes
@@ -82,6 +83,7 @@ pub use health::{
 };
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
+pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use media::MediaRow;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
@@ -427,6 +429,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(sites::ALL);
     all.extend(sources::ALL);
     all.extend(health::ALL);
+    all.extend(late_signals::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);

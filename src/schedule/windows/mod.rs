@@ -215,8 +215,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Bounces and complaints count for the hour in which their mail was taken, and for the gates
-    /// of warm-ups.
+    /// Bounces and complaints count for the hour in which their mail was taken.
     async fn hear_what_came_back(&self, state: &mut State) -> Result<(), StoreError> {
         let store = self.queue.store();
         let all = store.came_back_after(state.heard).await?;
@@ -241,21 +240,8 @@ impl Shared {
         state.touched.extend(sums.keys().map(|(subject, ..)| *subject));
         let hours = sums.into_iter().map(|(key, sum)| hour_row(key, sum)).collect();
         let is_first = store.change_health(HealthChange::Heard { from, upto, hours }).await? > 0;
+        // Another node may have heard it already.
         state.heard = if is_first { upto } else { store.health_heard().await? };
-        // Another node has heard it already.
-        if !is_first {
-            return Ok(());
-        }
-        for one in &all {
-            let source = self.whose(one).source;
-            match source {
-                Some(source) if one.is_complaint => {
-                    self.controller.complain(source, one.operator, 1);
-                }
-                Some(source) if one.is_hard => self.controller.bounce(source, one.operator, 1),
-                _ => {}
-            }
-        }
         Ok(())
     }
 
