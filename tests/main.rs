@@ -30,6 +30,7 @@ mod listener;
 mod peers;
 mod people;
 mod postal;
+mod progress;
 mod readers;
 mod report;
 mod sandbox;

@@ -9,6 +9,7 @@ pub mod access;
 mod body;
 mod caller;
 pub mod campaign_looks;
+mod campaign_progress;
 mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
@@ -257,6 +258,7 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(contact_fields::change))
         .routes(routes!(lists::list, lists::add))
         .routes(routes!(lists::change))
+        .routes(routes!(campaign_progress::growth))
         .routes(routes!(lists::tags))
         .routes(routes!(segments::list, segments::add))
         .routes(routes!(segments::change, segments::remove))
@@ -309,6 +311,8 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaign_looks::test))
         .routes(routes!(campaign_reports::report))
         .routes(routes!(campaign_reports::recipients))
+        .routes(routes!(campaign_progress::show))
+        .routes(routes!(campaign_progress::deliveries))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 

@@ -6,6 +6,7 @@
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
 mod audit; // who changed what
+mod campaign_progress; // how far campaigns are, how lists grow
 mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
@@ -52,6 +53,7 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use audit::AuditEntry;
+pub use campaign_progress::{CampaignRecipient, DAY, EndsRow, GrowthRow, OpenRow, Recipients};
 pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
@@ -372,6 +374,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(audit::ALL);
     all.extend(people::ALL);
     all.extend(tenants::ALL);
+    all.extend(campaign_progress::ALL);
     all.extend(campaigns::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);

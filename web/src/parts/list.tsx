@@ -143,7 +143,7 @@ function Foot({ shown, next, save }: { shown: number; next?: string; save: () =>
   );
 }
 
-function plain(cell: ReactNode): string {
+export function plain(cell: ReactNode): string {
   return typeof cell === "string" || typeof cell === "number" ? String(cell) : "";
 }
 

@@ -10,6 +10,7 @@ export interface Sample {
   campaign: number;
   webhook: number;
   warmup: number;
+  list: number;
 }
 
 const HTML = '<h1 style="color:#0b6b63">Hello</h1><p>Your order has left. <a href="https://shop.test/track">Track it</a>.</p>';
@@ -34,7 +35,7 @@ export async function fill(demo: Demo): Promise<Sample> {
     const page = await demo.call<{ items: { delivery: number; message: number }[] }>("GET", "/v1/messages?state=failed");
     return page.items[0];
   });
-  return { message: failed.message, delivery: failed.delivery, contact: contacts[0]?.id ?? 0, import: file.id, template: template.id, campaign: campaign.id, webhook: webhook.webhook.id, warmup: warmups.items[0]?.id ?? 0 };
+  return { message: failed.message, delivery: failed.delivery, contact: contacts[0]?.id ?? 0, import: file.id, template: template.id, campaign: campaign.id, webhook: webhook.webhook.id, warmup: warmups.items[0]?.id ?? 0, list: list.id };
 }
 
 async function upload(demo: Demo, text: string): Promise<{ id: number }> {
@@ -55,7 +56,8 @@ export async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
 
 /** The address of a page of the router's list, with what it is about filled in. */
 export function addressOf(path: string, sample: Sample): string {
-  const ids: Record<string, number | string> = { messages: sample.message, deliveries: sample.delivery, contacts: sample.contact, imports: sample.import, templates: sample.template, webhooks: sample.webhook, domains: "shop.test", campaigns: sample.campaign, warmups: sample.warmup };
+  const ids: Record<string, number | string> = { messages: sample.message, deliveries: sample.delivery, contacts: sample.contact, imports: sample.import, templates: sample.template, webhooks: sample.webhook, domains: "shop.test", campaigns: sample.campaign, warmups: sample.warmup, lists: sample.list };
+  if (path === "/campaigns/compare") return `${path}?ids=${sample.campaign}`;
   const kind = path.split("/")[1] ?? "";
   return path.replace(/\$(id|name)/, String(ids[kind] ?? ""));
 }

@@ -10,7 +10,6 @@ import { type Column, List } from "../../parts/list";
 import { FormDialog, Maker } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
 import { options } from "../../parts/words";
-import { quoted } from "../contacts/page";
 
 type Row = Schemas["ListView"];
 
@@ -49,7 +48,7 @@ function Lists() {
   const { may } = useSession();
   const [changing, setChanging] = useState<Row | null>(null);
   const columns: Column<Row>[] = [
-    { title: t("lists.name"), cell: (row) => <><Link to="/contacts" search={{ segment: `list ${quoted(row.name)}` }}>{row.name}</Link><div className="sub">{row.description}</div></>, text: (row) => row.name },
+    { title: t("lists.name"), cell: (row) => <><Link to="/lists/$id" params={{ id: String(row.id) }} search={{}}>{row.name}</Link><div className="sub">{row.description}</div></>, text: (row) => row.name },
     { title: t("lists.subscribed"), cell: (row) => row.subscribed.toLocaleString(), number: true },
     { title: t("lists.unconfirmed"), cell: (row) => row.unconfirmed.toLocaleString(), number: true },
     { title: t("lists.unsubscribed"), cell: (row) => row.unsubscribed.toLocaleString(), number: true },
