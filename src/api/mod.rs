@@ -41,6 +41,7 @@ mod problem;
 mod public;
 mod public_archive;
 mod public_lists;
+mod saved_blocks;
 mod segments;
 mod send;
 mod serve;
@@ -302,6 +303,8 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(templates::show, templates::change, templates::remove))
         .routes(routes!(templates::layouts, templates::add_layout))
         .routes(routes!(templates::change_layout, templates::remove_layout))
+        .routes(routes!(saved_blocks::list, saved_blocks::add))
+        .routes(routes!(saved_blocks::change, saved_blocks::remove))
         .routes(routes!(campaigns::list, campaigns::add))
         .routes(routes!(campaigns::show, campaigns::change, campaigns::remove))
         .routes(routes!(campaigns::step))

@@ -163,8 +163,10 @@ mod tests {
             row(1, MembershipStatus::Unsubscribed, 1),
         ];
         let days = grown(&rows, Timestamp(0), 2);
-        let seen: Vec<_> =
-            days.iter().map(|day| (day.begins_at.0, day.joined, day.left, day.subscribed)).collect();
+        let seen: Vec<_> = days
+            .iter()
+            .map(|day| (day.begins_at.0, day.joined, day.left, day.subscribed))
+            .collect();
         assert_eq!(seen, [(0, 0, 0, 10), (DAY, 3, 1, 13)]);
     }
 }

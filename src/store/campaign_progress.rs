@@ -161,11 +161,7 @@ impl Store {
     pub async fn list_growth(&self, list: ListId, from: Timestamp) -> Result<Vec<GrowthRow>> {
         let values = vec![list.0.into(), from.0.into(), DAY.into()];
         collect(self.read(&LIST_GROWTH, values).await?, |row| {
-            Ok(GrowthRow {
-                step: row.int(0)?,
-                status: row.parsed(1)?,
-                count: row.unsigned(2)?,
-            })
+            Ok(GrowthRow { step: row.int(0)?, status: row.parsed(1)?, count: row.unsigned(2)? })
         })
     }
 }

@@ -44,7 +44,7 @@ mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
 mod suppressions; // addresses that are not written to
 mod tallies; // what became of campaigns
-mod templates; // templates and layouts
+mod templates; // templates, layouts, saved blocks
 mod tenants; // changes to organizations, streams, credentials
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
@@ -83,7 +83,7 @@ pub use tallies::{
     CountedEvent, CountedOf, DeferredRow, LinkRow, ReaderCounts, Reading, RecipientRow, Tally,
     TallyKey, TallyRow, Tracked, Uncounted,
 };
-pub use templates::{LayoutRow, TemplateChange, TemplateRow};
+pub use templates::{LayoutRow, SavedBlockRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
 pub use warmups::{Complaint, DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
