@@ -48,6 +48,7 @@ export const PAGES: PageEntry[] = [
   { path: "/campaigns/$id/report", title: "report.title", icon: "megaphone", group: "audience", needs: "campaigns_read", part: true, load: () => import("./pages/campaigns/report") },
   { path: "/campaigns/$id/recipients", title: "recipients.title", icon: "megaphone", group: "audience", needs: "campaigns_read", part: true, load: () => import("./pages/campaigns/recipients") },
   { path: "/templates", title: "templates.title", icon: "page", group: "audience", needs: "campaigns_read", load: () => import("./pages/templates/page") },
+  { path: "/templates/visual", title: "templates.add_visual", icon: "page", group: "audience", needs: "campaigns_write", part: true, load: () => import("./pages/templates/visual") },
   { path: "/templates/$id", title: "template.title", icon: "page", group: "audience", needs: "campaigns_read", part: true, load: () => import("./pages/templates/one") },
   { path: "/domains", title: "domains.title", icon: "globe", group: "setup", needs: "domains_read", load: () => import("./pages/domains/page") },
   { path: "/domains/$name", title: "domain.title", icon: "globe", group: "setup", needs: "domains_read", part: true, load: () => import("./pages/domains/one") },
