@@ -57,6 +57,7 @@ export const PAGES: PageEntry[] = [
   { path: "/webhooks/$id", title: "webhook.title", icon: "hook", group: "setup", needs: "webhooks_read", part: true, load: () => import("./pages/webhooks/one") },
   { path: "/users", title: "users.title", icon: "user", group: "setup", needs: "people_read", load: () => import("./pages/users/page") },
   { path: "/organizations", title: "organizations.title", icon: "grid", group: "setup", needs: "installation", load: () => import("./pages/organizations/page") },
+  { path: "/organizations/$id", title: "organization.title", icon: "grid", group: "setup", needs: "settings_read", part: true, load: () => import("./pages/organizations/one") },
   { path: "/audit", title: "audit.title", icon: "log", group: "setup", needs: "audit_read", load: () => import("./pages/audit/page") },
   { path: "/settings", title: "settings.title", icon: "gear", group: "setup", load: () => import("./pages/settings/page") },
 ];

@@ -56,7 +56,7 @@ export async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
 
 /** The address of a page of the router's list, with what it is about filled in. */
 export function addressOf(path: string, sample: Sample): string {
-  const ids: Record<string, number | string> = { messages: sample.message, deliveries: sample.delivery, contacts: sample.contact, imports: sample.import, templates: sample.template, webhooks: sample.webhook, domains: "shop.test", campaigns: sample.campaign, warmups: sample.warmup, lists: sample.list };
+  const ids: Record<string, number | string> = { messages: sample.message, deliveries: sample.delivery, contacts: sample.contact, imports: sample.import, templates: sample.template, webhooks: sample.webhook, domains: "shop.test", campaigns: sample.campaign, warmups: sample.warmup, lists: sample.list, organizations: 1 };
   if (path === "/campaigns/compare") return `${path}?ids=${sample.campaign}`;
   const kind = path.split("/")[1] ?? "";
   return path.replace(/\$(id|name)/, String(ids[kind] ?? ""));

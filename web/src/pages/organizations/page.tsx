@@ -1,5 +1,6 @@
 // Tenants of the installation, and their streams.
 import { useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
@@ -37,7 +38,7 @@ function Organizations() {
   const [suspending, setSuspending] = useState<Row | null>(null);
   const queryClient = useQueryClient();
   const columns: Column<Row>[] = [
-    { title: t("organizations.name"), cell: (row) => <strong>{row.name}</strong>, text: (row) => row.name },
+    { title: t("organizations.name"), cell: (row) => <><Link to="/organizations/$id" params={{ id: String(row.id) }} search={{}}>{row.name}</Link>{row.capture && <> <Badge tone="warn">{t("organizations.captures")}</Badge></>}</>, text: (row) => row.name },
     { title: t("messages.state"), cell: (row) => row.suspended_at ? <><Badge tone="bad">{t("organizations.suspended")}</Badge><div className="sub">{row.suspended_reason}</div></> : <Badge tone="good">{t("organizations.active")}</Badge>, text: (row) => row.suspended_at ? "suspended" : "active" },
     { title: t("users.since"), cell: (row) => row.created_at === 0 ? "–" : <When at={row.created_at} />, text: (row) => new Date(row.created_at / 1000).toISOString() },
     { title: t("classification.act"), cell: (row) => row.id === organization ? <Badge tone="info">{t("organizations.chosen")}</Badge> : <Button small onClick={() => choose(row.id)}>{t("organizations.choose")}</Button>, text: () => "" },
