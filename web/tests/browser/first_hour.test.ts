@@ -1,4 +1,6 @@
 // What a new user does in the first hour: with a pointer, by keyboard alone, and on a phone.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Hand, handOf } from "./hands";
@@ -12,6 +14,28 @@ const WAYS = [
 ] as const;
 
 const PEOPLE = "email,name,city\nann@goodmail.test,Ann,Berlin\nbob@goodmail.test,Bob,Bonn\ngone@goodmail.test,Gone,Ulm\n";
+
+/** Where a recipient leaves, out of the mail as a simulated host has taken it. */
+function leaveLink(sink: string, recipient: string): string {
+  for (const name of readdirSync(sink).filter((name) => name.endsWith(".eml"))) {
+    const mail = readFileSync(join(sink, name), "utf8").replace(/=\r?\n/g, "");
+    const link = /http:\/\/[\d.:]+\/u\/[\w.~-]+/.exec(mail)?.[0];
+    if (link && mail.includes(recipient)) return link;
+  }
+  throw new Error(`no mail to ${recipient} leads out`);
+}
+
+/** Contacts whose host refuses every mail as unwanted; more than are tried before it is noticed. */
+async function filtered(context: BrowserContext): Promise<void> {
+  const ask = async (path: string, data: unknown) => {
+    const answer = await context.request.post(path, { data, headers: { "sec-fetch-site": "same-origin" } });
+    if (!answer.ok()) throw new Error(`${path}: ${answer.status()} ${await answer.text()}`);
+    return answer.json();
+  };
+  const list = await ask("/v1/lists", { name: "Filtered", opt_in: "single" });
+  const people = Array.from({ length: 60 }, (_, at) => ({ email: `p${at}@filtering.test`, contact: { subscribe: [list.id], consent: { source: "a form" } } }));
+  await Promise.all(people.map((one) => ask("/v1/contacts", one)));
+}
 
 let browser: Browser;
 
@@ -183,6 +207,57 @@ describe.each(WAYS)("the first hour $way", ({ kind, viewport }) => {
     await ask("Pause", /wait until you resume/, "paused");
     await ask("Resume", /goe?s? on/, "sending");
     await ask("Cancel for good", /cannot be undone/, "cancelled");
+  });
+
+  test("the report of the campaign says who got it, what was refused and why", async () => {
+    await hand.go("Campaigns");
+    await hand.press(page.getByRole("link", { name: "November" }));
+    await hand.press(page.getByRole("link", { name: "Report", exact: true }));
+    await page.getByRole("heading", { level: 1, name: "Report: November" }).waitFor();
+    await page.getByRole("cell", { name: "mailbox does not exist" }).first().waitFor({ timeout: 30_000 });
+    await hand.press(page.getByRole("link", { name: "Recipients", exact: true }));
+    await page.getByRole("heading", { level: 1, name: "Recipients: November" }).waitFor();
+    await hand.choose(field("State"), "failed");
+    await page.getByRole("cell", { name: "gone@goodmail.test" }).waitFor();
+    await page.getByRole("cell", { name: "ann@goodmail.test" }).waitFor({ state: "detached" });
+  });
+
+  test("a recipient unsubscribes by the link in the mail, and the panel knows", async () => {
+    const recipient = await context.newPage();
+    await recipient.goto(leaveLink(demo.ready.sink_dir, "ann@goodmail.test"));
+    await recipient.getByRole("button", { name: "Unsubscribe", exact: true }).first().click();
+    await recipient.close();
+    await hand.go("Contacts");
+    await hand.press(page.getByRole("link", { name: "ann@goodmail.test" }));
+    await page.getByText("unsubscribed").first().waitFor();
+  });
+
+  test("a campaign that hosts refuse for its content is stopped by itself, and a person lets it go on", async () => {
+    await filtered(context);
+    await hand.go("Campaigns");
+    await hand.press(page.getByRole("link", { name: "New campaign" }).first());
+    await hand.type(page.getByRole("textbox", { name: "Name", exact: true }), "Unwanted");
+    await hand.turn(page.getByRole("group", { name: "To lists" }).getByRole("checkbox", { name: "Filtered" }));
+    await hand.type(field(/^Mails an hour at most/), "3600");
+    await hand.press(button("Save"));
+    await page.getByRole("heading", { level: 1, name: "Unwanted" }).waitFor();
+    await hand.press(button("Launch"));
+    await hand.press(button("Launch", dialog()));
+    await page.getByText("sending", { exact: true }).first().waitFor();
+    await hand.go("Home");
+    await page.getByText(/Campaign \d+ is stopped at .* refused for their content/).waitFor({ timeout: 60_000 });
+    await hand.press(page.getByRole("link", { name: "See decisions" }).first());
+    await hand.press(button(/^Actions for/).first());
+    await hand.press(page.getByRole("menuitem", { name: "Undo" }));
+    await hand.press(button("Undo", dialog()));
+    await hand.go("Campaigns");
+    await hand.press(page.getByRole("link", { name: "Unwanted" }));
+    await hand.press(page.getByRole("link", { name: "Report", exact: true }));
+    await page.getByRole("cell", { name: "content looks like spam" }).first().waitFor({ timeout: 30_000 });
+    await hand.press(page.getByRole("link", { name: "Campaign", exact: true }));
+    await hand.press(button("Cancel for good"));
+    await hand.press(button("Cancel for good", dialog()));
+    await page.getByText("cancelled", { exact: true }).first().waitFor();
   });
 
   test("a source is warmed up by a plan whose calendar is shown first", async () => {
