@@ -569,6 +569,7 @@ export const de: Catalogue = {
   "list.chosen": "{n|gewählt|gewählt}",
   "list.chosen_label": "Gewählte Zeilen",
   "list.csv": "CSV",
+  "list.find": "Suchen",
   "list.first": "Erste Seite",
   "list.next": "Nächste Seite",
   "list.nothing_found": "Nichts gefunden",

@@ -567,6 +567,7 @@ export const en = {
   "list.chosen": "{n|chosen|chosen}",
   "list.chosen_label": "Chosen rows",
   "list.csv": "CSV",
+  "list.find": "Find",
   "list.first": "First page",
   "list.next": "Next page",
   "list.nothing_found": "Nothing found",

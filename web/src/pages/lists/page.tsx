@@ -60,7 +60,7 @@ function Lists() {
   };
   return (
     <>
-      <List name="lists" label={t("lists.title")} load={() => got(client.GET("/v1/lists"))} columns={columns} id={(row) => row.id} actions={may("contacts_write") ? (row) => [{ text: t("act.change"), act: () => setChanging(row) }] : undefined} empty={{ title: t("lists.empty"), text: t("lists.empty_text") }} />
+      <List whole name="lists" label={t("lists.title")} load={() => got(client.GET("/v1/lists"))} columns={columns} id={(row) => row.id} actions={may("contacts_write") ? (row) => [{ text: t("act.change"), act: () => setChanging(row) }] : undefined} empty={{ title: t("lists.empty"), text: t("lists.empty_text") }} />
       {changing && <FormDialog close={() => setChanging(null)} title={changing.name} fields={fields(changing)} button={t("act.save")} done={t("act.saved")} submit={change} />}
     </>
   );
@@ -86,7 +86,7 @@ function Fields() {
   return (
     <>
       {may("contacts_write") && <div className="row"><Maker label={t("fields.add")} title={t("fields.add")} fields={form} button={t("fields.add")} done={t("fields.added")} submit={add} /></div>}
-      <List name="fields" label={t("fields.title")} load={() => got(client.GET("/v1/contact-fields"))} columns={columns} id={(row) => row.id} empty={{ title: t("fields.empty"), text: t("fields.empty_text") }} />
+      <List whole name="fields" label={t("fields.title")} load={() => got(client.GET("/v1/contact-fields"))} columns={columns} id={(row) => row.id} empty={{ title: t("fields.empty"), text: t("fields.empty_text") }} />
     </>
   );
 }

@@ -54,7 +54,7 @@ function Organizations() {
   };
   return (
     <>
-      <List name="organizations" label={t("organizations.title")} load={() => got(client.GET("/v1/organizations"))} columns={columns} id={(row) => row.id} actions={(row) => [row.suspended_at ? { text: t("organizations.resume"), act: () => void resume(row) } : { text: t("organizations.suspend"), danger: true, act: () => setSuspending(row) }]} empty={{ title: t("organizations.empty") }} />
+      <List whole name="organizations" label={t("organizations.title")} load={() => got(client.GET("/v1/organizations"))} columns={columns} id={(row) => row.id} actions={(row) => [row.suspended_at ? { text: t("organizations.resume"), act: () => void resume(row) } : { text: t("organizations.suspend"), danger: true, act: () => setSuspending(row) }]} empty={{ title: t("organizations.empty") }} />
       {suspending && <FormDialog close={() => setSuspending(null)} title={t("organizations.suspend")} text={t("organizations.suspend_text", { name: suspending.name })} fields={[{ name: "reason", label: t("limits.reason"), required: true, hint: t("organizations.reason_hint") }]} button={t("organizations.suspend")} done={t("organizations.suspended_one")} submit={suspend} />}
     </>
   );
@@ -71,7 +71,7 @@ function Streams() {
   return (
     <>
       <div className="row"><Maker label={t("streams.add")} title={t("streams.add")} fields={[{ name: "name", label: t("streams.name"), required: true }, { name: "class", label: t("streams.class"), kind: "select", options: options("class_of", ["marketing", "transactional"]), hint: t("streams.class_hint") }]} button={t("streams.add")} done={t("streams.added")} submit={add} /></div>
-      <List name="streams" label={t("streams.title")} load={() => got(client.GET("/v1/streams"))} columns={columns} id={(row) => row.id} empty={{ title: t("streams.empty") }} />
+      <List whole name="streams" label={t("streams.title")} load={() => got(client.GET("/v1/streams"))} columns={columns} id={(row) => row.id} empty={{ title: t("streams.empty") }} />
     </>
   );
 }

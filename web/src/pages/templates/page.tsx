@@ -84,7 +84,7 @@ function Layouts() {
   return (
     <>
       {writes && <div className="row"><Button icon="plus" onClick={() => setOpen({})}>{t("layouts.add")}</Button></div>}
-      <List name="layouts" label={t("layouts.title")} load={() => got(client.GET("/v1/layouts"))} columns={columns} id={(row) => row.id} actions={writes ? (row) => [{ text: t("act.change"), act: () => setOpen(row) }, { text: t("layouts.remove"), danger: true, act: () => ask({ title: t("layouts.remove"), text: t("templates.remove_text", { name: row.name }), button: t("layouts.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("layouts.empty"), text: t("layouts.empty_text") }} />
+      <List whole name="layouts" label={t("layouts.title")} load={() => got(client.GET("/v1/layouts"))} columns={columns} id={(row) => row.id} actions={writes ? (row) => [{ text: t("act.change"), act: () => setOpen(row) }, { text: t("layouts.remove"), danger: true, act: () => ask({ title: t("layouts.remove"), text: t("templates.remove_text", { name: row.name }), button: t("layouts.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("layouts.empty"), text: t("layouts.empty_text") }} />
       {open && <FormDialog broad close={() => setOpen(null)} title={open.name ?? t("layouts.add")} fields={fields} button={t("act.save")} done={t("act.saved")} submit={save} />}
       {question}
     </>
@@ -116,7 +116,7 @@ function SavedBlocks() {
   ];
   return (
     <>
-      <List name="saved-blocks" label={t("saved.title")} load={() => got(client.GET("/v1/saved-blocks"))} columns={columns} id={(row) => row.id} actions={may("campaigns_write") ? actions : undefined} empty={{ title: t("saved.empty"), text: t("saved.empty_text") }} />
+      <List whole name="saved-blocks" label={t("saved.title")} load={() => got(client.GET("/v1/saved-blocks"))} columns={columns} id={(row) => row.id} actions={may("campaigns_write") ? actions : undefined} empty={{ title: t("saved.empty"), text: t("saved.empty_text") }} />
       {open && <FormDialog close={() => setOpen(null)} title={t("saved.rename")} fields={[{ name: "name", label: t("templates.name"), required: true, value: open.name }]} button={t("act.save")} done={t("act.saved")} submit={rename} />}
       {question}
     </>

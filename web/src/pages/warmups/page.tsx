@@ -48,7 +48,7 @@ function All() {
     { title: t("warmups.target"), cell: (row) => row.target.toLocaleString(), number: true },
     { title: t("warmups.plan"), cell: (row) => row.plan },
   ];
-  return <List name="warmups" label={t("warmups.title")} load={() => got(client.GET("/v1/warmups"))} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("warmups.empty"), text: t("warmups.empty_text") }} />;
+  return <List whole name="warmups" label={t("warmups.title")} load={() => got(client.GET("/v1/warmups"))} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("warmups.empty"), text: t("warmups.empty_text") }} />;
 }
 
 function Today({ warmup }: { warmup: Warmup }) {
