@@ -101,7 +101,7 @@ pub(super) async fn deliveries(
         if room == 0 {
             break;
         }
-        items.extend(call.store.recipients_of(id, which, after, room).await?);
+        items.extend(call.store.campaign_page(id, which, after, room).await?);
         after = DeliveryId(0);
     }
     let full = items.len() >= PAGE as usize;

@@ -119,7 +119,7 @@ pub struct GrowthRow {
 
 impl Store {
     /// By id, those behind `after`.
-    pub async fn recipients_of(
+    pub async fn campaign_page(
         &self,
         campaign: CampaignId,
         which: Recipients,
