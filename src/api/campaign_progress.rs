@@ -8,8 +8,8 @@ use super::campaigns::{found, sums};
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use crate::campaign::plan::Sums;
-use crate::campaign::progress::{self, GrowthDay, OperatorProgress};
-use crate::model::state::words;
+use crate::campaign::progress as counts;
+use crate::campaign::progress::{GrowthDay, OperatorProgress};
 use crate::model::*;
 use crate::store::{CampaignRecipient, Recipients};
 
@@ -29,22 +29,22 @@ pub struct CampaignProgress {
 #[utoipa::path(get, path = "/v1/campaigns/{id}/progress", tag = "campaigns",
     params(("id" = CampaignId, Path)),
     responses((status = 200, body = CampaignProgress)), security(("key" = ["campaigns_read"])))]
-pub(super) async fn show(
+pub(super) async fn progress(
     call: Call<needs::CampaignsRead>,
     Path(id): Path<CampaignId>,
 ) -> Result<axum::Json<CampaignProgress>, Problem> {
     let row = found(&call, id).await?;
-    let operators = progress::by_operator(&call.store, id).await?;
+    let operators = counts::by_operator(&call.store, id).await?;
     let sums = sums(&call, &row).await?;
     Ok(axum::Json(CampaignProgress { state: row.state, sums, operators }))
 }
 
-words! {
-    /// What a person has done with a mail.
-    CampaignReader {
-        Opened = "opened",
-        Clicked = "clicked",
-    }
+/// What a person has done with a mail.
+#[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CampaignReader {
+    Opened,
+    Clicked,
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -53,6 +53,7 @@ words! {
 pub(super) struct Asked {
     state: Option<State>,
     /// Only those who have; it stands for itself, without `state`.
+    #[param(inline)]
     reader: Option<CampaignReader>,
     /// `next` of the page before.
     cursor: Option<String>,
@@ -136,7 +137,7 @@ pub(super) async fn growth(
     if !lists.iter().any(|list| list.id == id) {
         return Err(Problem::not_found("there is no such list"));
     }
-    Ok(Page::whole(progress::growth(&call.store, id, days, call.clock.now()).await?))
+    Ok(Page::whole(counts::growth(&call.store, id, days, call.clock.now()).await?))
 }
 
 #[cfg(test)]

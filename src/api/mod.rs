@@ -314,7 +314,7 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaign_looks::test))
         .routes(routes!(campaign_reports::report))
         .routes(routes!(campaign_reports::recipients))
-        .routes(routes!(campaign_progress::show))
+        .routes(routes!(campaign_progress::progress))
         .routes(routes!(campaign_progress::deliveries))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }

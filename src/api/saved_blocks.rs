@@ -28,7 +28,7 @@ fn view(row: SavedBlockRow) -> Result<View, Problem> {
 }
 
 /// List the saved blocks.
-#[utoipa::path(get, path = "/v1/saved-blocks", tag = "templates",
+#[utoipa::path(get, path = "/v1/saved-blocks", tag = "saved_blocks",
     responses((status = 200, body = Page<View>)), security(("key" = ["campaigns_read"])))]
 pub(super) async fn list(
     call: Call<needs::CampaignsRead>,
@@ -66,7 +66,7 @@ async fn checked<N>(
 }
 
 /// Save blocks under a name.
-#[utoipa::path(post, path = "/v1/saved-blocks", tag = "templates",
+#[utoipa::path(post, path = "/v1/saved-blocks", tag = "saved_blocks",
     responses((status = 200, body = View)), security(("key" = ["campaigns_write"])))]
 pub(super) async fn add(
     call: Call<needs::CampaignsWrite>,
@@ -80,7 +80,7 @@ pub(super) async fn add(
 
 /// Change saved blocks: every template that names them has the new ones from now on, a campaign
 /// what it was saved with.
-#[utoipa::path(put, path = "/v1/saved-blocks/{id}", tag = "templates",
+#[utoipa::path(put, path = "/v1/saved-blocks/{id}", tag = "saved_blocks",
     params(("id" = SavedBlockId, Path)),
     responses((status = 200, body = View)), security(("key" = ["campaigns_write"])))]
 pub(super) async fn change(
@@ -103,7 +103,7 @@ pub(super) struct Removed {
 }
 
 /// Remove saved blocks that no template names.
-#[utoipa::path(delete, path = "/v1/saved-blocks/{id}", tag = "templates",
+#[utoipa::path(delete, path = "/v1/saved-blocks/{id}", tag = "saved_blocks",
     params(("id" = SavedBlockId, Path)),
     responses((status = 200, body = Removed)), security(("key" = ["campaigns_write"])))]
 pub(super) async fn remove(
