@@ -223,7 +223,8 @@ describe.each(WAYS)("the first hour $way", ({ kind, viewport }) => {
   });
 
   test("a recipient unsubscribes by the link in the mail, and the panel knows", async () => {
-    const recipient = await context.newPage();
+    // Somebody else, who has no session here.
+    const recipient = await browser.newPage();
     await recipient.goto(leaveLink(demo.ready.sink_dir, "ann@goodmail.test"));
     await recipient.getByRole("button", { name: "Unsubscribe", exact: true }).first().click();
     await recipient.close();
