@@ -193,6 +193,7 @@ async fn mail(store: &Store, clock: &Clock) -> Enqueue {
         site: SiteId(1 + delivery.0 % 1000),
         claimed: true,
         contact: None,
+        score: 0,
     };
     Enqueue { message, deliveries: vec![delivery], slice: None }
 }

@@ -191,8 +191,8 @@ impl App {
         let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let (feeder, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
-        let used = (queue, audit, webhooks, feeder);
+        let (movers, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
+        let used = (queue, audit, webhooks, movers);
         let state = desk::api_state(&live, &store, used, &clock, reread);
         let mut watched = vec![
             ("the feed of webhooks", webhooks_task),

@@ -2,6 +2,7 @@
 
 mod accept;
 mod api;
+mod automations;
 mod benches;
 mod campaigns;
 mod classify;
@@ -18,6 +19,7 @@ mod dkim;
 mod dns;
 mod dsn;
 mod egress;
+mod engagement;
 mod faults;
 mod fetch;
 mod fuzz;

@@ -95,6 +95,7 @@ impl Ledger {
             site: SiteId(7),
             claimed: false,
             contact: None,
+            score: 0,
         });
         Enqueue { message, deliveries: deliveries.collect(), slice: None }
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use moka::sync::Cache;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -22,7 +23,8 @@ use super::caller::{Caller, Peer, address_of, may_change};
 use super::problem::Problem;
 use crate::auth::people::Person;
 use crate::campaign::subscribe::Doorman;
-use crate::model::{OrganizationId, Permission, Scope, Timestamp};
+use crate::compose::template::Template;
+use crate::model::{OrganizationId, Permission, Scope, TemplateId, Timestamp};
 use crate::store::{AuditEntry, Store};
 
 /// Names the organization a call is about, for callers that belong to more than one.
@@ -39,11 +41,16 @@ pub struct Shared {
     /// Requests of readers that wait for the database.
     public_places: Arc<Semaphore>,
     doorman: Doorman,
+    made_templates: MadeTemplates,
     /// The first administrator is made once.
     setting_up: tokio::sync::Mutex<()>,
 }
 
+/// Templates made ready for mail of applications, by revision and by the moment of their layout.
+pub(super) type MadeTemplates = Cache<(TemplateId, u64, Timestamp), Template>;
+
 const STREAMS_MAX: usize = 100;
+const TEMPLATES_MAX: u64 = 200;
 const READERS_WAITING_MAX: usize = 4096;
 
 impl Shared {
@@ -57,6 +64,7 @@ impl Shared {
             stream_places,
             public_places,
             doorman: Doorman::default(),
+            made_templates: MadeTemplates::new(TEMPLATES_MAX),
             setting_up: tokio::sync::Mutex::default(),
         }
     }
@@ -253,6 +261,10 @@ impl<N> Call<N> {
 
     pub(super) fn counted_at(&self) -> &Mutex<Option<Timestamp>> {
         &self.shared.counted_at
+    }
+
+    pub(super) fn made_templates(&self) -> &MadeTemplates {
+        &self.shared.made_templates
     }
 
     pub(super) fn doorman(&self) -> &Doorman {

@@ -6,14 +6,18 @@
 //! Knows not:  SQL, SMTP, how anything is decided.
 
 pub mod access;
+pub mod automations;
 mod body;
 mod caller;
 pub mod campaign_looks;
+mod campaign_outlook;
 mod campaign_progress;
 mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
+mod contact_bulk;
 mod contact_fields;
+mod contact_story;
 mod contacts;
 pub mod credentials;
 mod daemon;
@@ -32,6 +36,7 @@ mod inbound;
 mod limits;
 mod lists;
 mod log;
+mod media;
 mod messages;
 mod openapi;
 mod organizations;
@@ -44,6 +49,7 @@ mod public_lists;
 mod saved_blocks;
 mod segments;
 mod send;
+mod send_template;
 mod serve;
 mod session;
 mod setup;
@@ -52,6 +58,7 @@ mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod tenants;
+mod tracking;
 pub mod users;
 pub mod warmups;
 pub mod webhooks;
@@ -237,10 +244,20 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(send::send, log::search))
         .routes(routes!(send::send_batch))
         .routes(routes!(send::send_raw))
+        .routes(routes!(send_template::send_template))
         .layer(DefaultBodyLimit::max(send::SEND_BYTES_MAX))
         .layer(from_fn(move |request, next| within_room(room.clone(), request, next)))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
-    quick.merge(slow).merge(sending)
+    quick.merge(slow).merge(sending).merge(media_routes())
+}
+
+/// Files are larger than other requests.
+fn media_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(media::list, media::upload))
+        .routes(routes!(media::remove))
+        .layer(DefaultBodyLimit::max(media::FILE_BYTES_MAX))
+        .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)))
 }
 
 /// The names of all operations, as the document has them.
@@ -253,6 +270,7 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(contacts::list, contacts::add))
         .routes(routes!(contacts::count))
+        .routes(routes!(contact_bulk::bulk))
         .routes(routes!(contacts::export))
         .routes(routes!(contacts::show, contacts::change, contacts::remove))
         .routes(routes!(contact_fields::list, contact_fields::add))
@@ -264,6 +282,10 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(segments::list, segments::add))
         .routes(routes!(segments::change, segments::remove))
         .routes(routes!(segments::count))
+        .routes(routes!(segments::ready))
+        .routes(routes!(contact_story::story))
+        .routes(routes!(contact_story::hand_over))
+        .routes(routes!(contact_story::erase))
         .routes(routes!(imports::list))
         .routes(routes!(imports::show, imports::remove))
         .routes(routes!(imports::start))
@@ -309,13 +331,24 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaigns::show, campaigns::change, campaigns::remove))
         .routes(routes!(campaigns::step))
         .routes(routes!(campaigns::winner))
+        .routes(routes!(campaigns::copy))
         .routes(routes!(campaign_looks::preview))
         .routes(routes!(campaign_looks::look))
         .routes(routes!(campaign_looks::test))
+        .routes(routes!(campaign_outlook::compare))
+        .routes(routes!(campaign_outlook::outlook))
+        .routes(routes!(campaign_outlook::go_on))
         .routes(routes!(campaign_reports::report))
         .routes(routes!(campaign_reports::recipients))
         .routes(routes!(campaign_progress::progress))
         .routes(routes!(campaign_progress::deliveries))
+        .routes(routes!(automations::list, automations::add))
+        .routes(routes!(automations::show, automations::change, automations::remove))
+        .routes(routes!(automations::step))
+        .routes(routes!(automations::runs))
+        .routes(routes!(automations::stop_run))
+        .routes(routes!(automations::tell))
+        .routes(routes!(tracking::show, tracking::change))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 
@@ -326,6 +359,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(postal_routes())
         .merge(public::routes())
         .merge(public_archive::routes())
+        .merge(media::routes())
         .merge(public_lists::routes())
         .fallback(|| async { nothing_here() })
         .method_not_allowed_fallback(|| async {

@@ -121,7 +121,7 @@ fn body(
     }
 }
 
-async fn made(api: &ApiState, row: &TemplateRow) -> Result<Template, Problem> {
+pub(super) async fn made(api: &ApiState, row: &TemplateRow) -> Result<Template, Problem> {
     let fields = api.store.fields(row.organization).await?;
     let layout = match row.layout {
         None => None,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::campaigns::Movers;
 use super::options::fetch_options;
 use super::{Known, Live, Reread, Watched};
 use crate::accept::Acceptance;
 use crate::api::domain_check::Looker;
 use crate::api::domain_upkeep::Upkeep;
 use crate::api::{self, ApiState};
-use crate::campaign::feeder::Feeder;
 use crate::clock::Clock;
 use crate::config::{Reload, Settings};
 use crate::dns::{DnsOptions, Resolver};
@@ -26,13 +26,13 @@ use crate::webhooks::{PostalKeys, Webhooks};
 pub(super) fn api_state(
     live: &Arc<Live>,
     store: &Store,
-    (queue, audit, webhooks, feeder): (Queue, Audit, Webhooks, Feeder),
+    (queue, audit, webhooks, movers): (Queue, Audit, Webhooks, Movers),
     clock: &Clock,
     reread: Option<Reread>,
 ) -> ApiState {
     let schedule = live.schedule.clone();
     let nudge = Arc::new(move || {
-        feeder.wake();
+        movers.wake();
         let schedule = schedule.clone();
         tokio::spawn(async move { schedule.reread().await });
     });

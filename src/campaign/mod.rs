@@ -4,10 +4,12 @@
 //! Promises:   what reaches the store is lawful for its field; each refusal names its field.
 //! Knows not:  HTTP, SMTP, SQL.
 
+pub mod automation; // steps that each person goes through
 pub mod edit; // what is said about a contact
 pub mod export; // contacts as CSV
 pub mod feeder; // audiences become deliveries, slice by slice
 pub mod fields; // making fields, giving them columns
+pub mod forget; // who opened and clicked, after a while
 pub mod import; // files of contacts
 pub mod launch; // who is written to, in which order
 pub mod leave; // whoever wants no more

@@ -9,7 +9,7 @@ use crate::compose::template::{Source, Template, TemplateError};
 use crate::compose::{self, Person};
 use crate::contacts::Contact;
 use crate::model::*;
-use crate::store::{LayoutRow, SavedBlockRow, TemplateRow};
+use crate::store::{Fared, LayoutRow, SavedBlockRow, TemplateRow};
 
 /// What stands in a preview where a mail has the person's own links.
 const PREVIEW_LINK: &str = "https://preview.invalid/";
@@ -74,6 +74,9 @@ pub fn nobody() -> Contact {
         updated_at: Timestamp(0),
         last_open_at: None,
         last_click_at: None,
+        fared: Fared::default(),
+        heat: None,
+        score: None,
         lists: Vec::new(),
         tags: Vec::new(),
     }

@@ -6,6 +6,7 @@
 //!             no terminal as it was; a command says what to do when the daemon is not there.
 //! Knows not:  rows, sockets of mail, how anything is decided.
 
+mod automation;
 mod campaign;
 mod check;
 mod classify;
@@ -79,6 +80,9 @@ enum Command {
     /// Mail to many, launched and steered.
     #[command(subcommand)]
     Campaign(campaign::Campaign),
+    /// Mail that a person gets by what has happened to him.
+    #[command(subcommand)]
+    Automation(automation::Automation),
     /// People who sign in.
     #[command(subcommand)]
     User(user::User),
@@ -205,6 +209,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Source(source) => source::run(source, load()?),
         Command::Pool(pool) => pool::run(pool, load()?),
+        Command::Automation(automation) => automation::run(automation, load()?),
         Command::Campaign(campaign) => campaign::run(campaign, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
@@ -265,7 +270,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 95] = [
+    const VERBS: [(&str, &[&str]); 103] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -318,6 +323,14 @@ mod tests {
         ("campaign resume", &["campaigns_step"]),
         ("campaign cancel", &["campaigns_step"]),
         ("campaign report", &["campaigns_report"]),
+        ("automation list", &["automations_list"]),
+        ("automation show", &["automations_show"]),
+        ("automation activate", &["automations_step"]),
+        ("automation pause", &["automations_step"]),
+        ("automation end", &["automations_step"]),
+        ("automation runs", &["automations_runs"]),
+        ("automation stop", &["automations_stop_run"]),
+        ("automation tell", &["automations_tell"]),
         ("warmup plans", &["warmups_plans"]),
         ("warmup start", &["warmups_start"]),
         ("warmup list", &["warmups_list"]),

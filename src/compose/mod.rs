@@ -11,6 +11,7 @@ mod links; // what leads from a mail back to us
 mod pool; // the threads that sign
 mod recipe; // a campaign's mail, made for one contact
 pub mod returns; // what it carries to be known again
+mod shelf; // files that mails show or carry
 pub mod template; // what a person wrote, rendered for one contact
 mod track; // links that tell of readers
 
@@ -35,6 +36,7 @@ pub use links::{Links, Person};
 use pool::{Job, SigningPool};
 pub use recipe::{RecipeError, source};
 use returns::Returns;
+pub use shelf::{Attached, Shelf};
 
 /// Signatures kept, at some 1.2 KiB each; the newest stay. A retry that comes later signs anew.
 const REMEMBERED_MAX: u64 = 4096;
@@ -67,6 +69,7 @@ struct Inner {
     signatures: Cache<MessageId, Arc<OnceCell<Bytes>>>,
     recipes: recipe::Recipes,
     links: OnceLock<Links>,
+    shelf: OnceLock<Shelf>,
     clock: Clock,
 }
 
@@ -94,8 +97,8 @@ impl Composer {
             .build();
         let ring = ArcSwap::from_pointee(ring);
         let (pool, recipes, links) = (SigningPool::start(), Default::default(), OnceLock::new());
-        let returns = OnceLock::new();
-        let inner = Inner { origin, ring, returns, pool, signatures, recipes, links, clock };
+        let (returns, shelf) = (OnceLock::new(), OnceLock::new());
+        let inner = Inner { origin, ring, returns, pool, signatures, recipes, links, shelf, clock };
         Composer(Arc::new(inner))
     }
 

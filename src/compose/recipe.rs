@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use super::letter::Letter;
 use super::links::{Links, Person};
 use super::template::{Rendered, Source, Template};
-use super::{ComposeError, Composer, values};
+use super::{Attached, ComposeError, Composer, values};
 use crate::contacts::{self, Contact};
 use crate::model::*;
 use crate::store::{ClaimedDelivery, RecipeRow, Store};
@@ -51,6 +51,7 @@ pub struct Ready {
     content: CampaignContent,
     template: Template,
     fields: Vec<Field>,
+    attached: Vec<Attached>,
 }
 
 type Key = (CampaignId, u64, usize);
@@ -96,7 +97,7 @@ impl Composer {
         if let Some(links) = links {
             let claim = Claim { message: delivery.message.id, delivery: delivery.id };
             let html = std::mem::take(&mut rendered.html);
-            rendered.html = links.tracked(html, claim, recipe.settings.tracking);
+            rendered.html = links.tracked(html, claim, &recipe.settings.tracking);
         }
         let bytes = assembled(&ready, &rendered, &recipe, &pin, delivery, links);
         let mail = self.signed(&delivery.message, bytes).await?;
@@ -143,7 +144,8 @@ impl Composer {
             let template = made
                 .map_err(|error| ComposeError::Unsigned(error.to_string()))?
                 .map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
-            Ok::<_, RecipeError>(Arc::new(Ready { content, template, fields }))
+            let attached = self.attached(store, organization, &content.attachments).await?;
+            Ok::<_, RecipeError>(Arc::new(Ready { content, template, fields, attached }))
         };
         Ok(cell.get_or_try_init(|| making).await?.clone())
     }
@@ -223,6 +225,7 @@ fn assembled(
         at: pin.at,
         id: &format!("{campaign}.{id}.{}", pin.at.seconds()),
         more: &more,
+        attached: &ready.attached,
     };
     letter.bytes()
 }

@@ -67,6 +67,12 @@ const BOUNCE: &[Field] = &[
     field("named", "string", "the recipient that the report names, if it is another"),
 ];
 
+const RUN: &[Field] = &[
+    field("automation", "integer", "the automation"),
+    field("run", "integer", "the contact's way through it"),
+    field("contact", "integer", "the contact"),
+];
+
 const SOURCE: &[Field] = &[
     field("source", "integer", "the source"),
     field("findings", "array", "what its checks have found"),
@@ -168,7 +174,27 @@ pub const EVENTS: &[Declared] = &[
         &[field("text", "string", "what happened, in a sentence")],
     ),
     will_be("limit_reached", "a limit stops mail"),
-    will_be("campaign_state", "a campaign began, paused, ended"),
+    is(
+        "campaign_state",
+        "a campaign was scheduled, began, paused, went on, or is over",
+        &[
+            field("campaign", "integer", "the campaign"),
+            field("from", "string", "the state it was in"),
+            field("state", "string", "the state it is in"),
+            field("trouble", "string", "why it does not go on, if so"),
+        ],
+    ),
+    is("automation_entered", "a contact came into an automation", RUN),
+    is(
+        "automation_ended",
+        "a contact is no longer in an automation",
+        &[
+            field("automation", "integer", "the automation"),
+            field("run", "integer", "the contact's way through it"),
+            field("contact", "integer", "the contact"),
+            field("reason", "string", "finished, exited, condition, left, gone or stopped"),
+        ],
+    ),
     is(
         "credential_used_first",
         "a credential was used for the first time",

@@ -35,5 +35,10 @@ words! {
         SourceRed = "source_red",
         /// A rule has acted in a way that a person should look at now.
         Alarm = "alarm",
+        /// A contact came into an automation, or is no longer in it.
+        AutomationEntered = "automation_entered",
+        AutomationEnded = "automation_ended",
+        /// A campaign was launched, paused, resumed, cancelled, or is done.
+        CampaignState = "campaign_state",
     }
 }

@@ -60,6 +60,10 @@ ids! {
     DecisionId
     /// Mail to many contacts, planned and reported together.
     CampaignId
+    /// Mail that a person gets by what has happened to him.
+    AutomationId
+    /// One contact in one automation.
+    RunId
     /// A person whom an organization writes to.
     ContactId
     /// A field that an organization gave its contacts.
@@ -72,6 +76,8 @@ ids! {
     SavedSegmentId
     /// A file of contacts on its way in.
     ImportId
+    /// A file: an image that mails show, an attachment.
+    MediaId
     /// What mails are made of.
     TemplateId
     /// What stands around the bodies of templates.

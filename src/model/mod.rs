@@ -6,10 +6,12 @@
 //! Knows not:  time sources, files, sockets, SQL.
 
 pub mod address;
+pub mod automation;
 pub mod campaign;
 pub mod class;
 pub mod contact;
 pub mod credential;
+pub mod engagement;
 pub mod envelope;
 pub mod event;
 pub mod flow;
@@ -32,9 +34,13 @@ pub mod warmup;
 pub mod webhook;
 
 pub use address::{Address, AddressError, Domain, ReversePath};
+pub use automation::{
+    AutomationDefinition, AutomationEntry, AutomationState, AutomationStep, AutomationStepping,
+    EntryKind, RunEnd, RunState, StepDone,
+};
 pub use campaign::{
     AbTest, Audience, CampaignContent, CampaignSettings, CampaignState, CampaignStep,
-    CampaignTracking, CampaignVariant, Pin, SendingWindow, Throttle,
+    CampaignTracking, CampaignVariant, Pin, SendingWindow, Throttle, Utm,
 };
 pub use class::{
     Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,

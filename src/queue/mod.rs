@@ -31,7 +31,7 @@ use crate::store::{
     ClaimedDelivery, Enqueue, MessageRow, NewDelivery, SettleGroup, Settled, Store, StoreError,
 };
 use dialogue_log::{Dialogue, DialogueLog, DialogueRef};
-pub use feed::NewRecipes;
+pub use feed::{NewRecipes, RecipeFor};
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
@@ -262,7 +262,7 @@ impl Queue {
                 false => (self.site_of(recipient.address.domain()), recipient.notify),
             };
             let recipient = Recipient { notify, ..recipient };
-            NewDelivery { id: DeliveryId(id), site, recipient, claimed: false, contact: None }
+            NewDelivery::of(DeliveryId(id), recipient, site)
         });
         let deliveries = deliveries.collect();
         let message = MessageRow {

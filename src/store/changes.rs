@@ -10,12 +10,15 @@ use std::sync::Arc;
 use crate::model::*;
 
 use super::audit::{AuditEntry, INSERT_AUDIT};
+use super::automation_runs::{self, RunChange};
+use super::automations::{self, AutomationChange};
 use super::campaigns::{self, CampaignChange};
 use super::classification::{self, ClassificationChange};
 use super::compaction::{self, BodyMove};
 use super::contact_definitions::{self, ContactChange};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
+use super::erasure::{self, Erasure};
 use super::error::{Result, StoreError};
 use super::ids;
 use super::imports::{self, ImportChange};
@@ -87,6 +90,9 @@ pub enum Change {
     },
     Webhook(Box<WebhookChange>),
     Campaign(CampaignChange),
+    Automation(Box<AutomationChange>),
+    Runs(Box<RunChange>),
+    Erase(Box<Erasure>),
     Tracked(Vec<Tracked>),
     /// What was counted up to which event, and what is to be counted as well.
     Tally(i64, Box<Tally>),
@@ -248,10 +254,7 @@ async fn write(
         }
         Change::Operators { names } => operators::make(connection, names).await,
         Change::MoveBodies(moves) => compaction::apply(connection, own.0, moves).await,
-        Change::RemoveSegment(segment) => {
-            let values = vec![own.0.into(), segment.0.into()];
-            rows(connection.execute(&DELETE_SEGMENT, values).await?)
-        }
+        Change::RemoveSegment(segment) => remove_segment(connection, own.0, *segment).await,
         Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Return(change) => returns::write(connection, change).await,
         Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
@@ -264,7 +267,10 @@ async fn write(
         Change::Import(change) => imports::write(connection, change, own.0).await,
         Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
-        Change::Campaign(change) => campaigns::write(connection, change).await,
+        Change::Campaign(change) => campaigns::write(connection, change, own.0, events).await,
+        Change::Automation(change) => automations::write(connection, change).await,
+        Change::Runs(change) => automation_runs::write(connection, change, events).await,
+        Change::Erase(erasure) => erasure::write(connection, erasure).await,
         Change::Tracked(tracked) => tallies::write_tracked(connection, tracked, events).await,
         Change::Tally(from, tally) => tallies::write_tally(connection, *from, tally).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
@@ -272,6 +278,10 @@ async fn write(
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
+}
+
+async fn remove_segment(connection: &mut Connection, node: i64, id: SegmentId) -> Result<i64> {
+    rows(connection.execute(&DELETE_SEGMENT, vec![node.into(), id.0.into()]).await?)
 }
 
 async fn free_own_leases(connection: &mut Connection, own: (i64, i64)) -> Result<i64> {

@@ -36,12 +36,19 @@ pub struct NewDelivery {
     pub claimed: bool,
     /// Whom the mail is made for, of a campaign.
     pub contact: Option<ContactId>,
+    /// How warm that contact is, from 0 to 100.
+    pub score: i64,
 }
 
 /// What lists say of a delivery that was captured.
 const CAPTURED: &str = "captured: kept here for a while, and sent nowhere";
 
 impl NewDelivery {
+    /// Of a mail that was made for nobody in particular.
+    pub fn of(id: DeliveryId, recipient: Recipient, site: SiteId) -> NewDelivery {
+        NewDelivery { id, recipient, site, claimed: false, contact: None, score: 0 }
+    }
+
     /// Its first state, and the text beside it.
     pub fn begins(&self, is_leased: bool) -> (State, &'static str) {
         match (is_leased, self.site == SiteId::CAPTURED) {

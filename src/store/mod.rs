@@ -6,6 +6,8 @@
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
 mod audit; // who changed what
+mod automation_runs; // who is in which automation
+mod automations; // automations and their versions
 mod campaign_progress; // how far campaigns are, how lists grow
 mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
@@ -21,6 +23,8 @@ mod database; // connections and rows of either database
 mod dialect; // one text of SQL for both
 mod directory; // the lock on the data directory
 mod domain_checks; // what checks of sending domains have found
+mod engagement; // how warm contacts are, how mail to them fared
+mod erasure; // what tells of a person goes, counts stay
 mod error;
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
@@ -30,6 +34,7 @@ mod jobs;
 mod ledger; // the statements of a batch
 mod limits; // limits and budgets
 mod lists; // lists, counts, bulk changes
+mod media; // files of organizations
 mod messages; // messages and their events
 mod migrate;
 mod operators; // operators, and which site is whose
@@ -46,6 +51,7 @@ mod suppressions; // addresses that are not written to
 mod tallies; // what became of campaigns
 mod templates; // templates, layouts, saved blocks
 mod tenants; // changes to organizations, streams, credentials
+mod tracking; // who opened and clicked is forgotten
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
 mod warmups; // warm-ups, what was answered, what was decided
@@ -53,6 +59,10 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use audit::AuditEntry;
+pub use automation_runs::{
+    Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
+};
+pub use automations::{AutomationChange, AutomationRow, NewVersion};
 pub use campaign_progress::{CampaignRecipient, DAY, EndsRow, GrowthRow, OpenRow, Recipients};
 pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
 pub use claims::{Claims, Skip};
@@ -61,12 +71,15 @@ pub use compaction::BodyMove;
 pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
 pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
 pub use contact_facts::Slots;
-pub use contacts::{ConsentRow, ContactRow, MembershipRow};
+pub use contacts::{ConsentRow, ContactRow, Fared, MembershipRow};
 pub use directory::lock;
+pub use engagement::FaredOf;
+pub use erasure::Erasure;
 pub use error::{Result, StoreError};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use limits::{BudgetRow, LimitChange, LimitRow};
+pub use media::MediaRow;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
 pub use returns::{
@@ -373,6 +386,8 @@ fn statements() -> Vec<&'static Statement> {
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
     all.extend(audit::ALL);
     all.extend(people::ALL);
+    all.extend(automations::ALL);
+    all.extend(automation_runs::ALL);
     all.extend(tenants::ALL);
     all.extend(campaign_progress::ALL);
     all.extend(campaigns::ALL);
@@ -384,11 +399,15 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
     all.extend(domain_checks::ALL);
+    all.extend(engagement::ALL);
+    all.extend(erasure::ALL);
     all.extend(tallies::ALL);
+    all.extend(tracking::ALL);
     all.extend(templates::ALL);
     all.extend(compaction::ALL);
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
+    all.extend(media::ALL);
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);

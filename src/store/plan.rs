@@ -363,7 +363,8 @@ impl Plan {
             .maybe_int(lease.map(|own| own.lease_until.0))
             .int(hour_of(message))
             .maybe_int(slice.map(|slice| slice.campaign.0))
-            .maybe_int(delivery.contact.map(|id| id.0));
+            .maybe_int(delivery.contact.map(|id| id.0))
+            .int(delivery.score);
     }
 
     fn record(

@@ -208,6 +208,7 @@ impl TestApi {
             site: SiteId::UNROUTED,
             claimed: false,
             contact: None,
+            score: 0,
         };
         let job = Enqueue { message, deliveries: vec![delivery], slice: None };
         self.store.enqueue(job).await.expect("accepted");

@@ -78,8 +78,17 @@ fn where_of(part: Part, line: usize, column: usize, path: &str) -> String {
 }
 
 /// Words that stand for something besides the organization's own fields.
-pub const NAMES: [&str; 7] =
-    ["email", "name", "language", "time_zone", "tags", "unsubscribe_url", "preferences_url"];
+pub const NAMES: [&str; 8] = [
+    "email",
+    "name",
+    "language",
+    "time_zone",
+    "tags",
+    "unsubscribe_url",
+    "preferences_url",
+    // What an application gives with a mail; nothing in campaigns.
+    "data",
+];
 
 /// A template that can be rendered. Cheap to clone.
 #[derive(Clone)]
