@@ -74,11 +74,11 @@ export function Series({ label, names, series }: { label: string; names: string[
           </span>
         ))}
       </figcaption>
-      <table className="unseen">
+      <div className="unseen">{/* A table would not keep to the size of what is hidden. */}<table>
         <caption>{label}</caption>
         <thead><tr><th>{t("series.when")}</th>{series.map((serie) => <th key={serie.name}>{serie.name}</th>)}</tr></thead>
         <tbody>{names.map((name, at) => <tr key={`${name}${at}`}><th>{name}</th>{series.map((serie) => <td key={serie.name}>{serie.values[at] ?? 0}</td>)}</tr>)}</tbody>
-      </table>
+      </table></div>
     </figure>
   );
 }

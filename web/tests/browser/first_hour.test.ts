@@ -25,18 +25,6 @@ function leaveLink(sink: string, recipient: string): string {
   throw new Error(`no mail to ${recipient} leads out`);
 }
 
-/** Contacts whose host refuses every mail as unwanted; more than are tried before it is noticed. */
-async function filtered(context: BrowserContext): Promise<void> {
-  const ask = async (path: string, data: unknown) => {
-    const answer = await context.request.post(path, { data, headers: { "sec-fetch-site": "same-origin" } });
-    if (!answer.ok()) throw new Error(`${path}: ${answer.status()} ${await answer.text()}`);
-    return answer.json();
-  };
-  const list = await ask("/v1/lists", { name: "Filtered", opt_in: "single" });
-  const people = Array.from({ length: 60 }, (_, at) => ({ email: `p${at}@filtering.test`, contact: { subscribe: [list.id], consent: { source: "a form" } } }));
-  await Promise.all(people.map((one) => ask("/v1/contacts", one)));
-}
-
 let browser: Browser;
 
 beforeAll(async () => {
@@ -231,34 +219,6 @@ describe.each(WAYS)("the first hour $way", ({ kind, viewport }) => {
     await hand.go("Contacts");
     await hand.press(page.getByRole("link", { name: "ann@goodmail.test" }));
     await page.getByText("unsubscribed").first().waitFor();
-  });
-
-  test("a campaign that hosts refuse for its content is stopped by itself, and a person lets it go on", async () => {
-    await filtered(context);
-    await hand.go("Campaigns");
-    await hand.press(page.getByRole("link", { name: "New campaign" }).first());
-    await hand.type(page.getByRole("textbox", { name: "Name", exact: true }), "Unwanted");
-    await hand.turn(page.getByRole("group", { name: "To lists" }).getByRole("checkbox", { name: "Filtered" }));
-    await hand.type(field(/^Mails an hour at most/), "3600");
-    await hand.press(button("Save"));
-    await page.getByRole("heading", { level: 1, name: "Unwanted" }).waitFor();
-    await hand.press(button("Launch"));
-    await hand.press(button("Launch", dialog()));
-    await page.getByText("sending", { exact: true }).first().waitFor();
-    await hand.go("Home");
-    await page.getByText(/Campaign \d+ is stopped at .* refused for their content/).waitFor({ timeout: 60_000 });
-    await hand.press(page.getByRole("link", { name: "See decisions" }).first());
-    await hand.press(button(/^Actions for/).first());
-    await hand.press(page.getByRole("menuitem", { name: "Undo" }));
-    await hand.press(button("Undo", dialog()));
-    await hand.go("Campaigns");
-    await hand.press(page.getByRole("link", { name: "Unwanted" }));
-    await hand.press(page.getByRole("link", { name: "Report", exact: true }));
-    await page.getByRole("cell", { name: "content looks like spam" }).first().waitFor({ timeout: 30_000 });
-    await hand.press(page.getByRole("link", { name: "Campaign", exact: true }));
-    await hand.press(button("Cancel for good"));
-    await hand.press(button("Cancel for good", dialog()));
-    await page.getByText("cancelled", { exact: true }).first().waitFor();
   });
 
   test("a source is warmed up by a plan whose calendar is shown first", async () => {

@@ -14,6 +14,7 @@ import { tell } from "../../parts/toast";
 import { Edit } from "./edit";
 import { Look } from "./look";
 import { CAMPAIGN_TONES, type Campaign } from "./page";
+import { Outlook } from "./outlook";
 import { Progress } from "./progress";
 import { Sums } from "./sums";
 
@@ -69,6 +70,7 @@ function Overview({ campaign }: { campaign: Campaign }) {
       {BEFORE.includes(campaign.state) ? <Checks id={campaign.id} /> : (
         <>
           <Card title={t("campaigns.progress")}><Sums sums={campaign.sums} /></Card>
+          <Outlook id={campaign.id} />
           <Progress id={campaign.id} state={campaign.state} />
         </>
       )}

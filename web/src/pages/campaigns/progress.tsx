@@ -6,6 +6,7 @@ import { When } from "../../parts/basic";
 import type { Column } from "../../parts/list";
 import { Empty, Shown } from "../../parts/state";
 import { Table } from "../../parts/table";
+import { operatorName } from "../../parts/words";
 
 type Row = Schemas["OperatorProgress"];
 
@@ -17,7 +18,7 @@ function Bar({ row }: { row: Row }) {
   const share = (part: number) => `${all === 0 ? 0 : (part / all) * 100}%`;
   const done = all === 0 ? 0 : Math.floor(((row.delivered + row.failed) / all) * 100);
   return (
-    <div className="bar" style={{ minWidth: "7rem" }} role="progressbar" aria-label={t("progress.of", { operator: row.operator ?? t("progress.others") })} aria-valuenow={done} aria-valuemin={0} aria-valuemax={100}>
+    <div className="bar" style={{ minWidth: "7rem" }} role="progressbar" aria-label={t("progress.of", { operator: operatorName(row.operator) })} aria-valuenow={done} aria-valuemin={0} aria-valuemax={100}>
       <i className="good" style={{ width: share(row.delivered) }} />
       <i className="bad" style={{ width: share(row.failed) }} />
       <i className="warn" style={{ width: share(row.held) }} />
@@ -29,7 +30,7 @@ export function Progress({ id, state }: { id: number; state: string }) {
   const progress = api.useQuery("get", "/v1/campaigns/{id}/progress", { params: { path: { id } } }, { refetchInterval: OVER.includes(state) ? false : EVERY_MS });
   const number = (title: string, of: (row: Row) => number): Column<Row> => ({ title, cell: (row) => of(row).toLocaleString(), text: (row) => String(of(row)), number: true });
   const columns: Column<Row>[] = [
-    { title: t("progress.operator"), cell: (row) => row.operator ?? t("progress.others") },
+    { title: t("progress.operator"), cell: (row) => operatorName(row.operator) },
     { title: t("campaigns.progress"), cell: (row) => <Bar row={row} />, text: (row) => `${row.delivered + row.failed}/${row.delivered + row.failed + row.waiting + row.held}` },
     number(word("sums", "delivered"), (row) => row.delivered),
     number(word("sums", "waiting"), (row) => row.waiting),

@@ -12,6 +12,7 @@ import type { Column } from "../../parts/list";
 import { Series } from "../../parts/series";
 import { Empty, Shown } from "../../parts/state";
 import { Table } from "../../parts/table";
+import { operatorName } from "../../parts/words";
 import { MailFrame } from "../../parts/frame";
 import { CAMPAIGN_TONES, type Campaign } from "./page";
 import { Figure, percent } from "./figure";
@@ -60,6 +61,7 @@ function Whole({ campaign, report }: { campaign: Campaign; report: Report }) {
       {report.variants.length > 1 && <Variants campaign={campaign} report={report} />}
       <Operators report={report} id={campaign.id} />
       <Links report={report} id={campaign.id} />
+      <Devices report={report} id={campaign.id} />
       <ClickMap campaign={campaign} report={report} />
       <Refused report={report} id={campaign.id} />
       <Notice>{t("report.machines", { proxies: report.machines.opens_by_proxies, robots: report.machines.opens_by_robots, clicks: report.machines.clicks_by_robots })}</Notice>
@@ -111,7 +113,7 @@ function Waiting({ campaign, report }: { campaign: Campaign; report: Report }) {
   type Row = Report["deferred_now"][number];
   const columns: Column<Row>[] = [
     { title: t("messages.answer"), cell: (row) => <span className="break">{row.text || t("report.no_answer")}</span>, text: (row) => row.text },
-    { title: t("progress.operator"), cell: (row) => row.operator ?? t("progress.others") },
+    { title: t("progress.operator"), cell: (row) => operatorName(row.operator) },
     { title: t("queue.count"), cell: (row) => row.count.toLocaleString(), text: (row) => String(row.count), number: true },
     { title: t("queue.due"), cell: (row) => <When at={row.due_at} />, text: (row) => toDate(row.due_at).toISOString() },
   ];
@@ -155,7 +157,7 @@ function Operators({ report, id }: { report: Report; id: number }) {
   const rows = byOperator(report);
   type Row = (typeof rows)[number];
   const columns: Column<Row>[] = [
-    { title: t("progress.operator"), cell: (row) => row.operator ?? t("progress.others") },
+    { title: t("progress.operator"), cell: (row) => operatorName(row.operator) },
     { title: t("lanes.source"), cell: (row) => row.source || "–" },
     { title: word("sums", "delivered"), cell: (row) => row.delivered.toLocaleString(), text: (row) => String(row.delivered), number: true },
     { title: t("report.refused"), cell: (row) => row.refused.toLocaleString(), text: (row) => String(row.refused), number: true },
@@ -184,6 +186,20 @@ function Links({ report, id }: { report: Report; id: number }) {
     { title: t("report.share"), cell: (row) => <Share part={row.clicks} of={all} />, text: (row) => percent(row.clicks, all) },
   ];
   return <Table name={`campaign-${id}-links`} title={t("report.by_link")} rows={report.links} columns={columns} id={(row) => `${row.variant}.${row.place}.${row.target}`} empty={<Empty title={t("report.no_clicks")} text={t("report.no_clicks_text")} />} />;
+}
+
+function Devices({ report, id }: { report: Report; id: number }) {
+  const devices = report.devices ?? [];
+  type Row = (typeof devices)[number];
+  if (devices.length === 0) return null;
+  const all = devices.reduce((sum, row) => sum + row.opens, 0);
+  const columns: Column<Row>[] = [
+    { title: t("report.device"), cell: (row) => word("device", row.device), text: (row) => row.device },
+    { title: t("report.opens"), cell: (row) => row.opens.toLocaleString(), text: (row) => String(row.opens), number: true },
+    { title: t("report.share"), cell: (row) => <Share part={row.opens} of={all} />, text: (row) => percent(row.opens, all) },
+    { title: t("report.clicks"), cell: (row) => row.clicks.toLocaleString(), text: (row) => String(row.clicks), number: true },
+  ];
+  return <Table name={`campaign-${id}-devices`} title={t("report.devices")} rows={devices} columns={columns} id={(row) => row.device} empty={null} />;
 }
 
 /** The mail itself, each link with what it was clicked. */
@@ -223,7 +239,7 @@ function Refused({ report, id }: { report: Report; id: number }) {
   const columns: Column<Row>[] = [
     { title: t("report.why"), cell: (row) => word("reply_class", row.class), text: (row) => row.class },
     { title: t("report.when_refused"), cell: (row) => <Badge tone="bad">{word("event_of", row.kind)}</Badge>, text: (row) => row.kind },
-    { title: t("progress.operator"), cell: (row) => row.operator ?? t("progress.others") },
+    { title: t("progress.operator"), cell: (row) => operatorName(row.operator) },
     { title: t("lanes.source"), cell: (row) => row.source || "–" },
     { title: t("queue.count"), cell: (row) => row.count.toLocaleString(), text: (row) => String(row.count), number: true },
   ];
