@@ -1,7 +1,7 @@
 //! Mail from outside: what comes back is known by its token, and nobody is relayed for.
 
 use postroad::config::Settings;
-use postroad::model::{EventId, State};
+use postroad::model::{Class, EventId, State};
 use serde_json::{Value, json};
 
 use crate::support::mx::FakeMx;
@@ -24,7 +24,7 @@ fn path_to(mx: &FakeMx, recipient: &str) -> String {
     mx.mail_to(recipient).envelope.sender.clone()
 }
 
-fn bounce(recipient: &str, status: &str, words: &str) -> String {
+pub fn bounce(recipient: &str, status: &str, words: &str) -> String {
     format!(
         "From: MAILER-DAEMON@far.test\nTo: x@y.test\nSubject: Undelivered Mail\n\
          MIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; \
@@ -79,6 +79,10 @@ async fn a_bounce_comes_back_to_its_delivery_and_a_second_one_changes_nothing() 
         }
         let story = relay.story_of("bob@example.test").await;
         assert_eq!(story, ["accepted", "delivered", "bounced"]);
+        let bounces = relay.store().bounces_after(EventId(0)).await.expect("read");
+        assert_eq!(bounces.len(), 1, "it counts once: {bounces:?}");
+        assert_eq!(bounces[0].source.as_deref(), Some("only"));
+        assert_eq!(bounces[0].told, Some(Class::MailboxInvalid));
         let entries = suppressed(&relay).await;
         assert_eq!(entries.len(), 1);
         assert_eq!(entries[0]["address"], "bob@example.test");

@@ -52,7 +52,7 @@ pub use contact::{
 pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
-pub use flow::Flow;
+pub use flow::{Flow, TakeOrder};
 pub use ids::*;
 pub use inbound::InboundFate;
 pub use limit::{

@@ -125,8 +125,7 @@ struct Inner {
     options: QueueOptions,
     budget: Budget,
     intake: OnceLock<Arc<dyn Intake>>,
-    /// Bodies on disk whose rows are not committed yet, by segment: a segment with one is not
-    /// swept although nothing in the ledger points at it.
+    /// Bodies on disk without rows yet, by segment: one that has any is not swept.
     uncommitted: Mutex<HashMap<SegmentId, usize>>,
     apart: Apart,
 }
@@ -460,21 +459,22 @@ impl<'a> Places<'a> {
         let Some(intake) = self.intake else { return };
         let body = if recipients.is_empty() { None } else { keep() };
         let sites: Vec<SiteId> = recipients.iter().map(|(site, ..)| *site).collect();
-        let claimed = recipients.into_iter().map(|(_, id, recipient)| {
+        let one = |(_, id, recipient)| {
             let delivery = ClaimedDelivery {
                 id,
                 recipient,
                 campaign: None,
                 site: SiteId::UNROUTED,
-                tries: 0,
                 due_at: message.due_at,
+                tries: 0,
+                score: 0,
                 delay_reported: false,
                 last_text: String::new(),
                 message: message.clone(),
             };
             Claimed { delivery, body: body.clone() }
-        });
-        let mut claimed: Vec<Claimed> = claimed.collect();
+        };
+        let mut claimed: Vec<Claimed> = recipients.into_iter().map(one).collect();
         for (site, _, reserved) in &self.sites {
             if !reserved {
                 intake.wake(*site, message.flow(), self.due);

@@ -42,6 +42,7 @@ mod settler;
 mod site;
 mod small;
 pub mod sources;
+mod status; // for lists and metrics
 mod suppressed;
 mod unknown;
 mod unrouted;
@@ -77,6 +78,7 @@ use route::Router;
 use settler::Settlement;
 use site::Site;
 use sources::Sources;
+pub use status::SiteStatus;
 use unknown::Unknown;
 
 #[derive(Clone, Debug)]
@@ -114,6 +116,8 @@ pub struct Shared {
     sites: DashMap<SiteId, Arc<Site>>,
     alarm: Alarm,
     connections: Arc<Semaphore>,
+    /// Reads of the ledger into memory at the same time.
+    loads: Semaphore,
     /// Lanes that wait for one of `connections`: who idles gives up his.
     wanting: AtomicUsize,
     wanted: Notify,
@@ -129,6 +133,8 @@ pub struct Shared {
     meters: Meters,
     unknown: Unknown,
     controller: Controller,
+    /// Complaints and bounces that the controller was told of.
+    heard: tokio::sync::Mutex<Option<lessons::Heard>>,
 }
 
 /// What the schedule is built from.
@@ -201,6 +207,7 @@ impl Schedule {
             sites: DashMap::new(),
             alarm: Alarm::default(),
             connections: Arc::new(Semaphore::new(options.connections_max)),
+            loads: Semaphore::new(load::LOADS_MAX),
             wanting: AtomicUsize::new(0),
             wanted: Notify::new(),
             crowded: Notify::new(),
@@ -213,6 +220,7 @@ impl Schedule {
             meters: Meters::new(),
             unknown: Unknown::default(),
             controller,
+            heard: tokio::sync::Mutex::default(),
         });
         shared.controller.set_sources(shared.sources.senders());
         shared.queue.store().free_own_leases().await?;
@@ -289,54 +297,6 @@ impl Schedule {
             settler.abort();
         }
     }
-
-    /// Lanes, ready mail and mail held of every site in memory, and why one is blocked.
-    pub fn sites(&self) -> Vec<SiteStatus> {
-        let status = |site: &Arc<Site>| {
-            let (lanes, ready, held) = site.counts();
-            let block = site.block();
-            let mut limits: Vec<LimitId> =
-                site.parks().iter().filter_map(|park| park.limit).collect();
-            limits.sort_unstable();
-            limits.dedup();
-            SiteStatus {
-                site: site.id,
-                operator: self.0.router.known_operator(site.id),
-                sources: site.sources().into_iter().map(|(id, n)| (self.name_of(id), n)).collect(),
-                limits,
-                lanes,
-                ready,
-                held,
-                blocked_until: block.as_ref().map(|block| block.until),
-                reason: block.map(|block| block.reason),
-            }
-        };
-        self.0.sites.iter().map(|entry| status(&entry)).collect()
-    }
-
-    fn name_of(&self, source: SourceId) -> String {
-        self.0.sources.name_of(source)
-    }
-
-    /// Nothing is in memory and nothing under way.
-    pub fn is_idle(&self) -> bool {
-        self.0.held.load(Ordering::Relaxed) == 0 && self.0.sites.iter().all(|site| !site.is_busy())
-    }
-}
-
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct SiteStatus {
-    pub site: SiteId,
-    pub operator: Option<OperatorId>,
-    /// Open connections, by the names of sources.
-    pub sources: Vec<(String, usize)>,
-    /// Limits that stop some of its mail.
-    pub limits: Vec<LimitId>,
-    pub lanes: usize,
-    pub ready: usize,
-    pub held: usize,
-    pub blocked_until: Option<Timestamp>,
-    pub reason: Option<String>,
 }
 
 async fn run_alarm(shared: Arc<Shared>) {

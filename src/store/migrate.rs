@@ -44,6 +44,7 @@ migrations! {
     (12, "0012_templates"),
     (13, "0013_pools"),
     (14, "0014_complaints"),
+    (15, "0015_bounces"),
     (20, "0020_returns"),
     (30, "0030_campaigns"),
     (31, "0031_readers"),

@@ -31,6 +31,7 @@ mod handle; // the callers' side of the writer
 mod ids; // blocks of ids
 mod imports; // how far imports have come
 mod jobs;
+mod late_signals; // what was said of mail after it was taken
 mod ledger; // the statements of a batch
 mod limits; // limits and budgets
 mod lists; // lists, counts, bulk changes
@@ -78,6 +79,7 @@ pub use erasure::Erasure;
 pub use error::{Result, StoreError};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
+pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use media::MediaRow;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
@@ -98,7 +100,7 @@ pub use tallies::{
 };
 pub use templates::{LayoutRow, SavedBlockRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
-pub use warmups::{Complaint, DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
+pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
@@ -416,6 +418,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(search::ALL);
     all.extend(sites::ALL);
     all.extend(sources::ALL);
+    all.extend(late_signals::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);

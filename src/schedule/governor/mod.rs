@@ -91,11 +91,6 @@ impl Governor {
         }
     }
 
-    /// Nothing leaves there before this pair's block has ended.
-    pub fn is_blocked(&self, source: SourceId, operator: OperatorId, now: Timestamp) -> bool {
-        self.controls.get(&(source, operator)).is_some_and(|control| control.is_blocked(now))
-    }
-
     /// Takes in what the book holds, and lets time pass. `bounds` are those of the day of `now`.
     pub fn think(
         &mut self,
