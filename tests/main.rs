@@ -34,6 +34,7 @@ mod listener;
 mod peers;
 mod people;
 mod postal;
+mod progress;
 mod readers;
 mod report;
 mod routes;

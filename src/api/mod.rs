@@ -11,6 +11,7 @@ mod body;
 mod caller;
 pub mod campaign_looks;
 mod campaign_outlook;
+mod campaign_progress;
 mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
@@ -49,6 +50,7 @@ mod public_archive;
 mod public_leaving;
 mod public_lists;
 mod relay_news;
+mod saved_blocks;
 mod segments;
 mod send;
 mod send_template;
@@ -304,6 +306,7 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(contact_fields::change))
         .routes(routes!(lists::list, lists::add))
         .routes(routes!(lists::change))
+        .routes(routes!(campaign_progress::growth))
         .routes(routes!(lists::tags))
         .routes(routes!(segments::list, segments::add))
         .routes(routes!(segments::change, segments::remove))
@@ -351,6 +354,8 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(templates::show, templates::change, templates::remove))
         .routes(routes!(templates::layouts, templates::add_layout))
         .routes(routes!(templates::change_layout, templates::remove_layout))
+        .routes(routes!(saved_blocks::list, saved_blocks::add))
+        .routes(routes!(saved_blocks::change, saved_blocks::remove))
         .routes(routes!(campaigns::list, campaigns::add))
         .routes(routes!(campaigns::show, campaigns::change, campaigns::remove))
         .routes(routes!(campaigns::step))
@@ -364,6 +369,8 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaign_outlook::go_on))
         .routes(routes!(campaign_reports::report))
         .routes(routes!(campaign_reports::recipients))
+        .routes(routes!(campaign_progress::progress))
+        .routes(routes!(campaign_progress::deliveries))
         .routes(routes!(automations::list, automations::add))
         .routes(routes!(automations::show, automations::change, automations::remove))
         .routes(routes!(automations::step))

@@ -13,6 +13,7 @@ pub mod forget; // who opened and clicked, after a while
 pub mod import; // files of contacts
 pub mod launch; // who is written to, in which order
 pub mod plan; // what is lawful, checks, sums
+pub mod progress; // how far it is, at whom; how lists grow
 pub mod reader; // people and machines
 pub mod report; // what became of a campaign
 pub mod segment; // an expression becomes a filter

@@ -82,6 +82,8 @@ ids! {
     TemplateId
     /// What stands around the bodies of templates.
     LayoutId
+    /// Blocks that may stand in many documents.
+    SavedBlockId
     /// A row of the record of who agreed to what.
     ConsentId
     /// A customer's endpoint that is told of events.

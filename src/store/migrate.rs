@@ -63,6 +63,7 @@ migrations! {
     (42, "0042_domains"),
     (43, "0043_streams"),
     (44, "0044_retention"),
+    (60, "0060_documents"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

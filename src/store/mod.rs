@@ -8,6 +8,7 @@
 mod audit; // who changed what
 mod automation_runs; // who is in which automation
 mod automations; // automations and their versions
+mod campaign_progress; // how far campaigns are, how lists grow
 mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
@@ -52,7 +53,7 @@ mod sources; // sources, pools and their rules
 mod stream_policies; // what streams do with suppressed addresses
 mod suppressions; // addresses that are not written to
 mod tallies; // what became of campaigns
-mod templates; // templates and layouts
+mod templates; // templates, layouts, saved blocks
 mod tenants; // changes to organizations, streams, credentials
 mod tracking; // who opened and clicked is forgotten
 mod transaction; // read, plan, write, commit
@@ -66,6 +67,7 @@ pub use automation_runs::{
     Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
 };
 pub use automations::{AutomationChange, AutomationRow, NewVersion};
+pub use campaign_progress::{CampaignRecipient, DAY, EndsRow, GrowthRow, OpenRow, Recipients};
 pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
@@ -104,7 +106,7 @@ pub use tallies::{
     CountedEvent, CountedOf, DeferredRow, LinkRow, ReaderCounts, Reading, RecipientRow, Tally,
     TallyKey, TallyRow, Tracked, Uncounted,
 };
-pub use templates::{LayoutRow, TemplateChange, TemplateRow};
+pub use templates::{LayoutRow, SavedBlockRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
 pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
@@ -400,6 +402,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(automations::ALL);
     all.extend(automation_runs::ALL);
     all.extend(tenants::ALL);
+    all.extend(campaign_progress::ALL);
     all.extend(campaigns::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
