@@ -35,6 +35,7 @@ pub use feed::{NewRecipes, RecipeFor};
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
+use suppression::Suppressions;
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -128,6 +129,7 @@ struct Inner {
     /// Bodies on disk without rows yet, by segment: one that has any is not swept.
     uncommitted: Mutex<HashMap<SegmentId, usize>>,
     apart: Apart,
+    suppressions: Arc<Suppressions>,
 }
 
 impl Queue {
@@ -143,6 +145,7 @@ impl Queue {
         let (outcomes, records) = OutcomeLog::open(&directory.join("outcomes"))?;
         let dialogues = DialogueLog::open(&directory.join("dialogues"))?;
         let budget = Budget::new(options.memory_bytes);
+        let suppressions = Arc::new(Suppressions::new(store.clone(), clock.clone()));
         let inner = Inner {
             store,
             spool,
@@ -154,6 +157,7 @@ impl Queue {
             intake: OnceLock::new(),
             uncommitted: Mutex::new(HashMap::new()),
             apart: Apart::default(),
+            suppressions,
         };
         Ok((Queue(Arc::new(inner)), records))
     }
@@ -165,15 +169,9 @@ impl Queue {
         }
     }
 
-    /// Fresh mail of suspended organizations and held streams is not handed over (what waits is
-    /// left by the claim), captured mail is held. To be called at start and after such a change.
-    pub async fn note_apart(&self) -> Result<(), QueueError> {
-        Ok(self.0.apart.reread(&self.0.store).await?)
-    }
-
-    /// Why a suspension or a held stream keeps it waiting.
-    pub fn held_by(&self, message: &MessageRow) -> Option<String> {
-        self.0.apart.holds(message.organization, message.stream)
+    /// Who is not written to.
+    pub fn suppressions(&self) -> &Arc<Suppressions> {
+        &self.0.suppressions
     }
 
     pub fn store(&self) -> &Store {
