@@ -25,12 +25,14 @@ pub mod decisions;
 pub mod deliveries;
 mod dkim;
 pub mod domain_check;
+pub mod domain_hosts;
 pub mod domain_upkeep;
 mod domains;
 mod events;
 mod extract;
 pub mod forecast;
 mod health;
+mod hold_rules;
 mod imports;
 mod inbound;
 mod limits;
@@ -40,6 +42,7 @@ mod media;
 mod messages;
 mod openapi;
 mod organizations;
+mod passwords;
 pub mod pools;
 mod postal;
 mod problem;
@@ -58,7 +61,10 @@ mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod tenants;
+mod timeline;
+mod traces;
 mod tracking;
+mod trail;
 pub mod users;
 pub mod warmups;
 pub mod webhooks;
@@ -91,6 +97,7 @@ use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
+use crate::notices::Notices;
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::schedule::Schedule;
@@ -134,6 +141,8 @@ pub struct ApiState {
     pub classifier: Option<LiveClassifier>,
     pub checker: Option<Checker>,
     pub webhooks: Option<Webhooks>,
+    /// Writes to people.
+    pub notices: Option<Notices>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -173,9 +182,12 @@ fn control() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(users::invites, users::invite))
         .routes(routes!(users::withdraw))
         .routes(routes!(users::accept))
+        .routes(routes!(passwords::ask_reset))
+        .routes(routes!(passwords::take_reset))
         .routes(routes!(organizations::list, organizations::add))
         .routes(routes!(tenants::show, tenants::change))
         .routes(routes!(tenants::set_send_limits))
+        .routes(routes!(tenants::set_pool))
         .routes(routes!(organizations::suspend))
         .routes(routes!(organizations::resume))
         .routes(routes!(organizations::streams, organizations::add_stream))
@@ -196,19 +208,13 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
         .routes(routes!(openapi::show))
-        .routes(routes!(deliveries::list))
-        .routes(routes!(deliveries::count))
-        .routes(routes!(deliveries::steer))
-        .routes(routes!(deliveries::show))
-        .routes(routes!(messages::show))
-        .routes(routes!(log::raw))
-        .routes(routes!(log::resend))
         .routes(routes!(credentials::list, credentials::add))
         .routes(routes!(credentials::revoke, credentials::change))
         .routes(routes!(credentials::rotate))
         .routes(routes!(credentials::finish_rotation))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(domain_check::check))
+        .routes(routes!(domains::remove))
         .routes(routes!(limits::list, limits::add))
         .routes(routes!(limits::remove))
         .routes(routes!(limits::pin))
@@ -232,6 +238,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(classification::try_out))
         .routes(routes!(classification::remove))
         .merge(control())
+        .merge(steering_routes())
         .merge(contact_routes())
         .merge(source_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
@@ -258,6 +265,23 @@ fn media_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(media::remove))
         .layer(DefaultBodyLimit::max(media::FILE_BYTES_MAX))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)))
+}
+
+/// What becomes of mail that waits, and its story.
+fn steering_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::count))
+        .routes(routes!(deliveries::steer))
+        .routes(routes!(deliveries::show))
+        .routes(routes!(messages::show))
+        .routes(routes!(timeline::timeline))
+        .routes(routes!(log::raw))
+        .routes(routes!(log::resend))
+        .routes(routes!(hold_rules::list, hold_rules::add))
+        .routes(routes!(hold_rules::remove))
+        .routes(routes!(traces::list, traces::add))
+        .routes(routes!(traces::remove))
 }
 
 /// The names of all operations, as the document has them.
@@ -354,8 +378,13 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
 
 pub fn router(state: ApiState) -> Router {
     let (router, document) = routes().split_for_parts();
-    let document = openapi::finish(document);
+    let operations = openapi::by_path(document.clone());
+    let shared = Arc::new(Shared::new(state, openapi::finish(document), operations));
+    let (inner, told) = (router.clone().with_state(shared.clone()), shared.clone());
     router
+        .layer(from_fn(move |request, next| {
+            trail::follow(told.clone(), inner.clone(), request, next)
+        }))
         .merge(postal_routes())
         .merge(public::routes())
         .merge(public_archive::routes())
@@ -367,7 +396,7 @@ pub fn router(state: ApiState) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(counted))
-        .with_state(Arc::new(Shared::new(state, document)))
+        .with_state(shared)
 }
 
 /// What is answered where neither the API nor anybody else has something.
