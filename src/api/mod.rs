@@ -32,9 +32,11 @@ mod events;
 mod extract;
 pub mod forecast;
 mod health;
+pub mod health_windows;
 mod hold_rules;
 mod imports;
 mod inbound;
+pub mod inbound_routes;
 mod limits;
 mod lists;
 mod log;
@@ -48,7 +50,9 @@ mod postal;
 mod problem;
 mod public;
 mod public_archive;
+mod public_leaving;
 mod public_lists;
+mod relay_news;
 mod saved_blocks;
 mod segments;
 mod send;
@@ -57,6 +61,7 @@ mod serve;
 mod session;
 mod setup;
 pub mod sources;
+mod stream_policies;
 mod streamed;
 pub mod suppressions;
 mod templates;
@@ -97,6 +102,9 @@ use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
+use crate::feedback::inbound::Inbound;
+use crate::feedback::return_domains::ReturnDomains;
+use crate::feedback::sns::Sns;
 use crate::notices::Notices;
 use crate::queue::Queue;
 use crate::queue::check::Audit;
@@ -136,6 +144,12 @@ pub struct ApiState {
     /// Looks at the records of sending domains.
     pub looker: Option<domain_check::Looker>,
     pub imports: Option<Imports>,
+    /// Whom mail from outside may be for.
+    pub inbound: Option<Inbound>,
+    /// Looks whether mail to return domains comes here.
+    pub return_domains: Option<ReturnDomains>,
+    /// What Amazon SES tells.
+    pub sns: Option<Sns>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
@@ -201,6 +215,23 @@ fn control() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(events::stream))
 }
 
+/// What comes back, and mail from outside.
+fn returning() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(inbound::domains, inbound::add_domain))
+        .routes(routes!(inbound::remove_domain))
+        .routes(routes!(inbound::check_domain))
+        .routes(routes!(inbound::mails))
+        .routes(routes!(health_windows::list))
+        .routes(routes!(relay_news::ses))
+        .routes(routes!(stream_policies::show, stream_policies::set))
+        .routes(routes!(inbound_routes::list, inbound_routes::add))
+        .routes(routes!(inbound_routes::remove))
+        .routes(routes!(inbound_routes::calls))
+        .routes(routes!(inbound_routes::one, inbound_routes::remove_call))
+        .routes(routes!(inbound_routes::release))
+}
+
 /// Every route there is; the document is made of the same rows.
 fn routes() -> OpenApiRouter<Arc<Shared>> {
     let quick = OpenApiRouter::with_openapi(openapi::head())
@@ -229,9 +260,6 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
-        .routes(routes!(inbound::domains, inbound::add_domain))
-        .routes(routes!(inbound::remove_domain))
-        .routes(routes!(inbound::mails))
         .routes(routes!(daemon::reload))
         .routes(routes!(classification::unclassified))
         .routes(routes!(classification::rules, classification::add))
@@ -239,6 +267,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(classification::remove))
         .merge(control())
         .merge(steering_routes())
+        .merge(returning())
         .merge(contact_routes())
         .merge(source_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
@@ -387,6 +416,7 @@ pub fn router(state: ApiState) -> Router {
         }))
         .merge(postal_routes())
         .merge(public::routes())
+        .merge(public_leaving::routes())
         .merge(public_archive::routes())
         .merge(media::routes())
         .merge(public_lists::routes())

@@ -102,6 +102,10 @@ ids! {
     UnclassifiedReplyId
     /// A domain that bounces of an organization come back to.
     ReturnDomainId
+    /// Where mail for an address of ours goes on to.
+    InboundRouteId
+    /// A mail that a route owes.
+    InboundCallId
     /// A mail that came in, for one recipient.
     InboundMailId
     /// A rule that keeps mail waiting.

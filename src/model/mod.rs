@@ -15,6 +15,7 @@ pub mod engagement;
 pub mod envelope;
 pub mod event;
 pub mod flow;
+pub mod health;
 pub mod ids;
 pub mod inbound;
 pub mod limit;
@@ -56,8 +57,9 @@ pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, MailSource, Notify, Recipient};
 pub use event::EventKind;
 pub use flow::{Flow, TakeOrder};
+pub use health::{Share, WindowCounts, WindowKind, WindowRate, WindowStanding, WindowSubject};
 pub use ids::*;
-pub use inbound::InboundFate;
+pub use inbound::{InboundCallState, InboundFate, ReturnStanding, RouteAction, RouteFormat};
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
     WhoScope,
@@ -73,7 +75,7 @@ pub use source::{
 };
 pub use state::{State, Step, next};
 pub use steering::{HoldMatch, HoldRule, Pattern, Trace};
-pub use suppression::{SuppressionReason, SuppressionScope};
+pub use suppression::{BouncePolicy, SuppressedPolicy, SuppressionReason, SuppressionScope};
 pub use text::clipped_to;
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};

@@ -10,8 +10,9 @@ use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
+use super::{Queue, QueueError};
 use crate::model::*;
-use crate::store::{MessageRow, Store, StoreError};
+use crate::store::{ClaimedDelivery, MessageRow, Store, StoreError};
 
 #[derive(Default)]
 pub struct Apart(Mutex<Sets>);
@@ -106,4 +107,24 @@ fn catches(
         && rule.credential.is_none_or(|id| Some(id) == message.credential)
         && rule.tag.as_ref().is_none_or(|tag| Some(tag) == message.tag.as_ref())
         && rule.sender.as_ref().is_none_or(is_from)
+}
+
+impl Queue {
+    /// Fresh mail that is held is not handed over (what waits is left by the claim), captured mail
+    /// is kept. To be called at start and after such a change.
+    pub async fn note_apart(&self) -> Result<(), QueueError> {
+        Ok(self.0.apart.reread(&self.0.store).await?)
+    }
+
+    /// Why a suspension, a held stream or a rule keeps it waiting.
+    pub fn held_by(&self, delivery: &ClaimedDelivery) -> Option<String> {
+        let to = (&delivery.recipient.address, delivery.campaign);
+        self.0.apart.holds(&delivery.message, Some(to))
+    }
+
+    /// What is said to its recipient is kept, whatever becomes of it.
+    pub fn is_traced(&self, delivery: &ClaimedDelivery) -> bool {
+        let to = &delivery.recipient.address;
+        self.0.apart.is_traced(delivery.message.organization, to, self.0.clock.now())
+    }
 }

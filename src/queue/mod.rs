@@ -36,6 +36,7 @@ pub use feed::{NewRecipes, RecipeFor};
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
+use suppression::Suppressions;
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -132,6 +133,7 @@ struct Inner {
     /// Bodies on disk without rows yet, by segment: one that has any is not swept.
     uncommitted: Mutex<HashMap<SegmentId, usize>>,
     apart: Apart,
+    suppressions: Arc<Suppressions>,
 }
 
 impl Queue {
@@ -147,6 +149,7 @@ impl Queue {
         let (outcomes, records) = OutcomeLog::open(&directory.join("outcomes"))?;
         let dialogues = DialogueLog::open(&directory.join("dialogues"), options.keep_dialogues)?;
         let budget = Budget::new(options.memory_bytes);
+        let suppressions = Arc::new(Suppressions::new(store.clone(), clock.clone()));
         let inner = Inner {
             store,
             spool,
@@ -158,6 +161,7 @@ impl Queue {
             intake: OnceLock::new(),
             uncommitted: Mutex::new(HashMap::new()),
             apart: Apart::default(),
+            suppressions,
         };
         Ok((Queue(Arc::new(inner)), records))
     }
@@ -169,22 +173,9 @@ impl Queue {
         }
     }
 
-    /// Fresh mail that is held is not handed over (what waits is left by the claim), captured mail
-    /// is kept. To be called at start and after such a change.
-    pub async fn note_apart(&self) -> Result<(), QueueError> {
-        Ok(self.0.apart.reread(&self.0.store).await?)
-    }
-
-    /// Why a suspension, a held stream or a rule keeps it waiting.
-    pub fn held_by(&self, delivery: &ClaimedDelivery) -> Option<String> {
-        let to = (&delivery.recipient.address, delivery.campaign);
-        self.0.apart.holds(&delivery.message, Some(to))
-    }
-
-    /// What is said to its recipient is kept, whatever becomes of it.
-    pub fn is_traced(&self, delivery: &ClaimedDelivery) -> bool {
-        let to = &delivery.recipient.address;
-        self.0.apart.is_traced(delivery.message.organization, to, self.0.clock.now())
+    /// Who is not written to.
+    pub fn suppressions(&self) -> &Arc<Suppressions> {
+        &self.0.suppressions
     }
 
     pub fn store(&self) -> &Store {

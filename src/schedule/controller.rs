@@ -18,7 +18,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::adaptive::Facts;
+use super::adaptive::{Facts, Stop};
 use super::governor::book::{Book, Lesson};
 use super::governor::{Governor, Numbers, Thoughts};
 use super::limits::Limits;
@@ -253,6 +253,16 @@ impl Controller {
         if state.looks % FORGET_EVERY == 1 {
             self.0.store.forget_source_hours(now - HOURS_KEPT).await?;
         }
+        self.carry_out(state, thoughts).await
+    }
+
+    /// A campaign or a sending domain whose health is too bad at an operator.
+    pub async fn stop_for_health(&self, stop: Stop) -> Result<(), StoreError> {
+        let mut state = self.0.state.lock().await;
+        let state = &mut *state;
+        state.numbers.fill(&self.0.store).await?;
+        let now = self.0.clock.now();
+        let thoughts = state.governor.stop_for_health(stop, now, &mut state.numbers);
         self.carry_out(state, thoughts).await
     }
 

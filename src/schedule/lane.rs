@@ -159,7 +159,9 @@ impl Lane {
             }
         };
         self.caps = shared.limits.caps(&attempt, now);
-        self.keep(&mut claimed, self.caps.recipients_per_message);
+        let is_personal = shared.composer.is_personal(&claimed[0].delivery.message);
+        let count_max = if is_personal { Some(1) } else { self.caps.recipients_per_message };
+        self.keep(&mut claimed, count_max);
         let wanted = u64::try_from(claimed.len()).unwrap_or(u64::MAX);
         match shared.limits.reserve(&attempt, wanted, now) {
             Ok(permit) => {

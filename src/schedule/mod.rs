@@ -47,11 +47,13 @@ mod small;
 pub mod sources;
 mod status; // for lists and metrics
 mod suppressed;
+mod tasks; // those that serve everybody
 mod unknown;
 mod unrouted;
 mod verdict;
 pub mod warmup; // plans and results write day limits
 pub mod why; // why mail is still here
+pub mod windows; // how much bounced, was put off, refused or complained of
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,6 +72,7 @@ use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
+use crate::store::SoftBounceRule;
 use alarm::Alarm;
 use controller::Controller;
 use hand::Hand;
@@ -82,7 +85,10 @@ use settler::Settlement;
 use site::Site;
 use sources::Sources;
 pub use status::SiteStatus;
+pub use tasks::Tasks;
 use unknown::Unknown;
+use windows::Windows;
+use windows::rule::Thresholds;
 
 #[derive(Clone, Debug)]
 pub struct ScheduleOptions {
@@ -96,6 +102,10 @@ pub struct ScheduleOptions {
     pub dialogues_sampled: u32,
     pub idle_wait: Duration,
     pub retries: RetryProfiles,
+    /// How often a mailbox may refuse mail before it is suppressed.
+    pub soft_bounces: SoftBounceRule,
+    /// Which rates are too high.
+    pub health: Thresholds,
 }
 
 /// How often the ledger is asked for waiting mail that no wake-up told of.
@@ -107,7 +117,7 @@ const PANICS_KEPT_MAX: usize = 10_000;
 /// Everything the tasks of the schedule share.
 pub struct Shared {
     queue: Queue,
-    suppressions: Suppressions,
+    suppressions: Arc<Suppressions>,
     router: Router,
     dialer: Dialer,
     composer: Composer,
@@ -137,6 +147,7 @@ pub struct Shared {
     meters: Meters,
     unknown: Unknown,
     controller: Controller,
+    windows: Windows,
     /// Complaints and bounces that the controller was told of.
     heard: tokio::sync::Mutex<Option<lessons::Heard>>,
 }
@@ -157,33 +168,6 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Schedule(Arc<Shared>);
 
-/// The tasks that serve everybody: when one ends before `stop`, the daemon must end too.
-pub struct Tasks {
-    pub alarm: tokio::task::JoinHandle<()>,
-    pub polls: tokio::task::JoinHandle<()>,
-    pub sweeps: tokio::task::JoinHandle<()>,
-    pub settler: tokio::task::JoinHandle<()>,
-    pub controller: tokio::task::JoinHandle<()>,
-    pub releases: tokio::task::JoinHandle<()>,
-    pub budgets: tokio::task::JoinHandle<()>,
-}
-
-impl Tasks {
-    /// Returns when one of them has ended, and says which.
-    pub async fn died(&mut self) -> &'static str {
-        let Tasks { alarm, polls, sweeps, settler, releases, budgets, controller } = self;
-        tokio::select! {
-            _ = alarm => "the alarm of the schedule",
-            _ = polls => "the poll of the ledger",
-            _ = sweeps => "the sweep of the spool",
-            _ = settler => "the writer of outcomes",
-            _ = releases => "the hand-over of connections",
-            _ = budgets => "the writer of budgets",
-            _ = controller => "the controller of limits and warm-ups",
-        }
-    }
-}
-
 impl Schedule {
     /// Settles what earlier lives left in the outcome log, then begins to send.
     pub async fn start(
@@ -196,7 +180,8 @@ impl Schedule {
         parts.limits.set_pools(parts.sources.pools());
         let (store, limits) = (parts.queue.store().clone(), parts.limits.clone());
         let controller = Controller::open(store, limits, clock.clone()).await?;
-        let suppressions = Suppressions::new(parts.queue.store().clone(), clock.clone());
+        let windows = Windows::open(parts.queue.store(), options.health).await?;
+        let suppressions = parts.queue.suppressions().clone();
         let shared = Arc::new(Shared {
             queue: parts.queue,
             suppressions,
@@ -224,6 +209,7 @@ impl Schedule {
             meters: Meters::new(),
             unknown: Unknown::default(),
             controller,
+            windows,
             heard: tokio::sync::Mutex::default(),
         });
         shared.controller.set_sources(shared.sources.senders());
@@ -239,6 +225,7 @@ impl Schedule {
             controller: tokio::spawn(lessons::run(shared.clone())),
             releases: tokio::spawn(run_releases(shared.clone())),
             budgets: tokio::spawn(flushes::run(shared.clone())),
+            windows: tokio::spawn(windows::run(shared.clone())),
         };
         Ok((Schedule(shared), tasks))
     }
@@ -271,6 +258,7 @@ impl Schedule {
         tasks.controller.abort();
         tasks.releases.abort();
         tasks.budgets.abort();
+        tasks.windows.abort();
         for site in shared.sites.iter() {
             site.work.notify_waiters();
         }
@@ -288,6 +276,9 @@ impl Schedule {
         }
         if let Err(error) = shared.budgets.close().await {
             tracing::warn!(%error, "budgets are not closed; their journal keeps them");
+        }
+        if let Err(error) = shared.windows.flush(shared.queue.store()).await {
+            tracing::warn!(%error, "the last answers are not in the health windows");
         }
         shared.settlements.lock().take();
         let settler = tasks.settler;

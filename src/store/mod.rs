@@ -28,6 +28,7 @@ mod erasure; // what tells of a person goes, counts stay
 mod error;
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
+mod health; // health windows
 mod ids; // blocks of ids
 mod imports; // how far imports have come
 mod jobs;
@@ -45,11 +46,13 @@ mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod retention; // mail that is over and old goes
 mod returns; // what came back, mail that came in
+mod routes; // where mail that comes in goes on to
 mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
 mod steering; // rules that hold mail, traced recipients
+mod stream_policies; // what streams do with suppressed addresses
 mod suppressions; // addresses that are not written to
 mod tallies; // what became of campaigns
 mod templates; // templates, layouts, saved blocks
@@ -80,6 +83,9 @@ pub use directory::lock;
 pub use engagement::FaredOf;
 pub use erasure::Erasure;
 pub use error::{Result, StoreError};
+pub use health::{
+    CameBack, HealthChange, HealthFilter, HealthHour, HealthNews, HealthStanding, HealthSum,
+};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use late_signals::{Complaint, LateBounce};
@@ -91,9 +97,11 @@ pub use retention::Aged;
 pub use returns::{
     InboundMailRow, ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
 };
+pub use routes::{InboundCallRow, InboundRouteRow, RouteChange};
 pub use rows::*;
 pub use search::{FoundPage, Search};
 pub use sources::{SourceChange, SourceGiven, SourceTables};
+pub use stream_policies::StreamPolicy;
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
@@ -111,7 +119,7 @@ pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow,
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -154,6 +162,8 @@ struct Inner {
     left_out: LeftOut,
     /// How often this process has made suppressions.
     suppressions: AtomicU64,
+    /// Some address has bounced softly.
+    has_soft_bounces: AtomicBool,
     lock: Mutex<Option<File>>,
 }
 
@@ -206,6 +216,7 @@ impl Store {
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
             suppressions: AtomicU64::new(0),
+            has_soft_bounces: AtomicBool::new(false),
             lock: Mutex::new(lock),
         };
         Store(Arc::new(inner), None)
@@ -427,9 +438,12 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(organizations::ALL);
     all.extend(retention::ALL);
     all.extend(returns::ALL);
+    all.extend(stream_policies::ALL);
+    all.extend(routes::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
     all.extend(sources::ALL);
+    all.extend(health::ALL);
     all.extend(late_signals::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);

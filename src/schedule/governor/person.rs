@@ -164,7 +164,8 @@ impl Governor {
 }
 
 const fn is_stop(rule: DecisionRule) -> bool {
-    matches!(rule, DecisionRule::CampaignContent | DecisionRule::SendingDomain)
+    use DecisionRule::{CampaignContent, Health, SendingDomain};
+    matches!(rule, CampaignContent | SendingDomain | Health)
 }
 
 const fn what_of(rule: DecisionRule) -> Option<What> {
