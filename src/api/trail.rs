@@ -153,7 +153,10 @@ async fn before(inner: &Router, asking: &Asking) -> Option<Value> {
     }
     let (list, name) = path.rsplit_once('/')?;
     let page = seen(inner, asking, list).await?;
-    let is_it = |item: &&Value| item["id"].to_string() == name || item["name"] == name;
+    let is_it = |item: &&Value| {
+        let id = item["id"].to_string();
+        id == name || item["name"] == name
+    };
     told(page["items"].as_array()?.iter().find(is_it)?.clone())
 }
 

@@ -44,11 +44,6 @@ const fn is(name: &'static str, when: &'static str, fields: &'static [Field]) ->
     Declared { name, version: 1, when, fields, exists: true }
 }
 
-/// Named already, so that nobody takes the name for something else.
-const fn will_be(name: &'static str, when: &'static str) -> Declared {
-    Declared { name, version: 1, when, fields: &[], exists: false }
-}
-
 const REASON: &[Field] = &[field("reason", "string", "why, in words")];
 
 const REPORT: &[Field] = &[
