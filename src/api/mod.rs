@@ -25,6 +25,7 @@ pub mod decisions;
 pub mod deliveries;
 mod dkim;
 pub mod domain_check;
+pub mod domain_hosts;
 pub mod domain_upkeep;
 mod domains;
 mod events;
@@ -32,6 +33,7 @@ mod extract;
 pub mod forecast;
 mod health;
 pub mod health_windows;
+mod hold_rules;
 mod imports;
 mod inbound;
 pub mod inbound_routes;
@@ -42,6 +44,7 @@ mod media;
 mod messages;
 mod openapi;
 mod organizations;
+mod passwords;
 pub mod pools;
 mod postal;
 mod problem;
@@ -63,7 +66,10 @@ mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod tenants;
+mod timeline;
+mod traces;
 mod tracking;
+mod trail;
 pub mod users;
 pub mod warmups;
 pub mod webhooks;
@@ -99,6 +105,7 @@ use crate::config::{Mistakes, Reload};
 use crate::feedback::inbound::Inbound;
 use crate::feedback::return_domains::ReturnDomains;
 use crate::feedback::sns::Sns;
+use crate::notices::Notices;
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::schedule::Schedule;
@@ -148,6 +155,8 @@ pub struct ApiState {
     pub classifier: Option<LiveClassifier>,
     pub checker: Option<Checker>,
     pub webhooks: Option<Webhooks>,
+    /// Writes to people.
+    pub notices: Option<Notices>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -187,9 +196,12 @@ fn control() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(users::invites, users::invite))
         .routes(routes!(users::withdraw))
         .routes(routes!(users::accept))
+        .routes(routes!(passwords::ask_reset))
+        .routes(routes!(passwords::take_reset))
         .routes(routes!(organizations::list, organizations::add))
         .routes(routes!(tenants::show, tenants::change))
         .routes(routes!(tenants::set_send_limits))
+        .routes(routes!(tenants::set_pool))
         .routes(routes!(organizations::suspend))
         .routes(routes!(organizations::resume))
         .routes(routes!(organizations::streams, organizations::add_stream))
@@ -227,19 +239,13 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
         .routes(routes!(openapi::show))
-        .routes(routes!(deliveries::list))
-        .routes(routes!(deliveries::count))
-        .routes(routes!(deliveries::steer))
-        .routes(routes!(deliveries::show))
-        .routes(routes!(messages::show))
-        .routes(routes!(log::raw))
-        .routes(routes!(log::resend))
         .routes(routes!(credentials::list, credentials::add))
         .routes(routes!(credentials::revoke, credentials::change))
         .routes(routes!(credentials::rotate))
         .routes(routes!(credentials::finish_rotation))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(domain_check::check))
+        .routes(routes!(domains::remove))
         .routes(routes!(limits::list, limits::add))
         .routes(routes!(limits::remove))
         .routes(routes!(limits::pin))
@@ -260,6 +266,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(classification::try_out))
         .routes(routes!(classification::remove))
         .merge(control())
+        .merge(steering_routes())
         .merge(returning())
         .merge(contact_routes())
         .merge(source_routes())
@@ -287,6 +294,23 @@ fn media_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(media::remove))
         .layer(DefaultBodyLimit::max(media::FILE_BYTES_MAX))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)))
+}
+
+/// What becomes of mail that waits, and its story.
+fn steering_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::count))
+        .routes(routes!(deliveries::steer))
+        .routes(routes!(deliveries::show))
+        .routes(routes!(messages::show))
+        .routes(routes!(timeline::timeline))
+        .routes(routes!(log::raw))
+        .routes(routes!(log::resend))
+        .routes(routes!(hold_rules::list, hold_rules::add))
+        .routes(routes!(hold_rules::remove))
+        .routes(routes!(traces::list, traces::add))
+        .routes(routes!(traces::remove))
 }
 
 /// The names of all operations, as the document has them.
@@ -383,8 +407,13 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
 
 pub fn router(state: ApiState) -> Router {
     let (router, document) = routes().split_for_parts();
-    let document = openapi::finish(document);
+    let operations = openapi::by_path(document.clone());
+    let shared = Arc::new(Shared::new(state, openapi::finish(document), operations));
+    let (inner, told) = (router.clone().with_state(shared.clone()), shared.clone());
     router
+        .layer(from_fn(move |request, next| {
+            trail::follow(told.clone(), inner.clone(), request, next)
+        }))
         .merge(postal_routes())
         .merge(public::routes())
         .merge(public_leaving::routes())
@@ -397,7 +426,7 @@ pub fn router(state: ApiState) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(counted))
-        .with_state(Arc::new(Shared::new(state, document)))
+        .with_state(shared)
 }
 
 /// What is answered where neither the API nor anybody else has something.

@@ -73,6 +73,7 @@ impl Desk {
             classifier: None,
             checker: None,
             webhooks: None,
+            notices: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),
             nudge: Arc::new(|| {}),

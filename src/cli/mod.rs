@@ -279,7 +279,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 113] = [
+    const VERBS: [(&str, &[&str]); 116] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -289,11 +289,13 @@ mod tests {
         ("queue release", &["deliveries_steer"]),
         ("queue retry", &["deliveries_steer"]),
         ("queue cancel", &["deliveries_steer"]),
+        ("queue reroute", &["deliveries_steer"]),
         ("credential add", &["credentials_add"]),
         ("credential list", &["credentials_list"]),
         ("credential revoke", &["credentials_revoke"]),
         ("domain add", &["domains_add"]),
         ("domain list", &["domains_list"]),
+        ("domain remove", &["domains_remove"]),
         ("user add", &["installation_add"]),
         ("user list", &["installation_everybody"]),
         ("user disable", &["installation_disable"]),
@@ -302,6 +304,7 @@ mod tests {
         ("organization show", &["organizations_show"]),
         ("organization limit", &["organizations_set_send_limits"]),
         ("organization keep", &["organizations_change"]),
+        ("organization pool", &["organizations_set_pool"]),
         ("organization capture", &["organizations_change"]),
         ("organization suspend", &["organizations_suspend"]),
         ("organization resume", &["organizations_resume"]),

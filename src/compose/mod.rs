@@ -70,6 +70,8 @@ struct Inner {
     signatures: Cache<(MessageId, Option<DeliveryId>), Arc<OnceCell<Bytes>>>,
     recipes: recipe::Recipes,
     links: OnceLock<Links>,
+    /// The stream of the daemon's own mail, and the domain that it is from.
+    own: OnceLock<(StreamId, Domain)>,
     shelf: OnceLock<Shelf>,
     clock: Clock,
 }
@@ -98,8 +100,9 @@ impl Composer {
             .build();
         let ring = ArcSwap::from_pointee(ring);
         let (pool, recipes, links) = (SigningPool::start(), Default::default(), OnceLock::new());
-        let (returns, shelf) = (OnceLock::new(), OnceLock::new());
-        let inner = Inner { origin, ring, returns, pool, signatures, recipes, links, shelf, clock };
+        let (returns, own, shelf) = Default::default();
+        let inner =
+            Inner { origin, ring, returns, pool, signatures, recipes, links, own, shelf, clock };
         Composer(Arc::new(inner))
     }
 
@@ -107,6 +110,13 @@ impl Composer {
     pub fn return_to(&self, returns: Returns) {
         if self.0.returns.set(returns).is_err() {
             tracing::warn!("mail has return paths already; the second are left out");
+        }
+    }
+
+    /// Mail of this stream that has no sender is signed for this domain; the first call wins.
+    pub fn own(&self, stream: StreamId, domain: Domain) {
+        if self.0.own.set((stream, domain)).is_err() {
+            tracing::warn!("the daemon's own stream is known already");
         }
     }
 
@@ -202,7 +212,7 @@ impl Composer {
 
     /// None where no key signs.
     fn job(&self, message: &MessageRow, body: &Bytes) -> Result<Option<Job>, ComposeError> {
-        let keys = match self.0.ring.load().keys_of(message) {
+        let keys = match self.0.ring.load().keys_of(message, self.0.own.get()) {
             Some(Keys::Ready(keys)) => keys,
             Some(Keys::Broken { domain, why }) => {
                 return Err(ComposeError::Key { domain: domain.to_string(), why });

@@ -74,12 +74,45 @@ impl Composer {
         &self,
         delivery: &ClaimedDelivery,
     ) -> Result<(Mail, String), RecipeError> {
+        let (store, recipe) = self.recipe_of(delivery).await?;
+        may_get(&recipe)?;
+        let (bytes, pin) = self.made(store, &recipe, delivery).await?;
+        let mail = self.signed(&delivery.message, bytes).await?;
+        let pin = serde_json::to_string(&pin);
+        Ok((mail, pin.map_err(|error| RecipeError::Unrenderable(error.to_string()))?))
+    }
+
+    /// The mail of a delivery of a campaign before it is signed, whoever may get it; true when it
+    /// is made of what was pinned, else it is made of the contact as it is now.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub async fn recipe_source(
+        &self,
+        delivery: &ClaimedDelivery,
+    ) -> Result<(Bytes, bool), RecipeError> {
+        let (store, recipe) = self.recipe_of(delivery).await?;
+        let (bytes, _) = self.made(store, &recipe, delivery).await?;
+        Ok((bytes, recipe.pin.is_some()))
+    }
+
+    async fn recipe_of(
+        &self,
+        delivery: &ClaimedDelivery,
+    ) -> Result<(&Store, RecipeRow), RecipeError> {
         let Some((store, _)) = &self.0.origin else {
             return Err(ComposeError::Unsigned("no store holds recipes here".into()).into());
         };
         let none = || ComposeError::Unsigned("there is no recipe for this delivery".into());
-        let recipe = store.recipe(delivery.id).await?.ok_or_else(none)?;
-        may_get(&recipe)?;
+        Ok((store, store.recipe(delivery.id).await?.ok_or_else(none)?))
+    }
+
+    async fn made(
+        &self,
+        store: &Store,
+        recipe: &RecipeRow,
+        delivery: &ClaimedDelivery,
+    ) -> Result<(Bytes, Pin), RecipeError> {
         let (revision, variant) = match &recipe.pin {
             Some(pin) => (pin.revision, pin.variant),
             None => (recipe.revision, usize::try_from(recipe.variant).unwrap_or(0)),
@@ -89,7 +122,7 @@ impl Composer {
         let links = self.0.links.get();
         let pin = match recipe.pin.clone() {
             Some(pin) => pin,
-            None => self.pinned(&recipe, &ready, (revision, variant), delivery, links),
+            None => self.pinned(recipe, &ready, (revision, variant), delivery, links),
         };
         let rendered = ready.template.render(&pin.values);
         let mut rendered =
@@ -100,10 +133,8 @@ impl Composer {
             rendered.html = links.tracked(html, claim, &recipe.settings.tracking);
         }
         let ways = self.ways(delivery, pin.at, domain_of(&ready.content.from));
-        let bytes = assembled(&ready, &rendered, &recipe, &pin, delivery, ways);
-        let mail = self.signed(&delivery.message, bytes).await?;
-        let pin = serde_json::to_string(&pin);
-        Ok((mail, pin.map_err(|error| RecipeError::Unrenderable(error.to_string()))?))
+        let bytes = assembled(&ready, &rendered, recipe, &pin, delivery, ways);
+        Ok((bytes, pin))
     }
 
     /// The fields that tell how to leave, and where complaints are brought.

@@ -44,11 +44,6 @@ const fn is(name: &'static str, when: &'static str, fields: &'static [Field]) ->
     Declared { name, version: 1, when, fields, exists: true }
 }
 
-/// Named already, so that nobody takes the name for something else.
-const fn will_be(name: &'static str, when: &'static str) -> Declared {
-    Declared { name, version: 1, when, fields: &[], exists: false }
-}
-
 const REASON: &[Field] = &[field("reason", "string", "why, in words")];
 
 const REPORT: &[Field] = &[
@@ -112,6 +107,14 @@ const SOURCE: &[Field] = &[
     field("findings", "array", "what its checks have found"),
 ];
 
+const LIMIT: &[Field] = &[
+    field("limit", "integer", "the limit"),
+    field("reason", "string", "what it is for, in words"),
+    field("value", "integer", "recipients that it allows"),
+    field("used", "integer", "of them used"),
+    field("seconds", "integer", "the span that it is for"),
+];
+
 /// What an attempt has taught.
 const ATTEMPT: &[Field] = &[
     field("source", "string", "the source it left from"),
@@ -128,7 +131,8 @@ const ATTEMPT: &[Field] = &[
     field("blame", "string", "whose trouble it is"),
     field("class", "string", "what the answer means, by the rules of classification"),
     field("operator", "string", "by whose rules the answer was read"),
-    field("dialogue", "string", "where the dialogue of an attempt that failed is kept"),
+    field("next", "integer", "when it is tried again, of a deferral"),
+    field("dialogue", "string", "where the dialogue is kept, if it is"),
 ];
 
 /// What a reader's program says of itself.
@@ -186,7 +190,11 @@ pub const EVENTS: &[Declared] = &[
             field("reason", "string", "in the recipient's words, if any"),
         ],
     ),
-    will_be("queued", "a delivery waits for its first attempt"),
+    is(
+        "queued",
+        "a message was taken whose first attempt waits for a moment that was asked for",
+        &[field("until", "integer", "the moment")],
+    ),
     is("opened", "the pixel of a mail was asked for, by whomever", READER),
     is("clicked", "a link of a mail was followed, by whomever", READER),
     is("inbound_received", "a mail came in for one of our addresses", INBOUND),
@@ -204,7 +212,8 @@ pub const EVENTS: &[Declared] = &[
     is("source_red", "the checks of a source say that it must not send", SOURCE),
     is("source_green", "the checks of a source let it send", SOURCE),
     is("alarm", "a rule has acted in a way that a person should look at now", ALARM),
-    will_be("limit_reached", "a limit stops mail"),
+    is("limit_approaching", "of a send limit nine tenths are used", LIMIT),
+    is("limit_reached", "a send limit is used up; what is over it waits", LIMIT),
     is(
         "campaign_state",
         "a campaign was scheduled, began, paused, went on, or is over",

@@ -169,6 +169,7 @@ impl Routing {
             eight_bit: !mail.is_ascii(),
             dsn_return: None,
             dsn_envelope_id: None,
+            recorded: false,
         };
         let answer = connection.send(&transaction, &Mail { chunks: vec![mail.into()] }).await;
         connection.quit().await;

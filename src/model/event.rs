@@ -16,6 +16,11 @@ words! {
         Released = "released",
         Cancelled = "cancelled",
         Suppressed = "suppressed",
+        /// A message was taken that is not to be sent yet.
+        Queued = "queued",
+        /// Of a send limit nine tenths are used.
+        LimitApproaching = "limit_approaching",
+        LimitReached = "limit_reached",
         /// A reader's program has asked for the pixel of a mail.
         Opened = "opened",
         /// Somebody or something has followed a link of a mail.

@@ -108,6 +108,10 @@ ids! {
     InboundCallId
     /// A mail that came in, for one recipient.
     InboundMailId
+    /// A rule that keeps mail waiting.
+    HoldRuleId
+    /// A recipient to whom everything that is said is kept.
+    TraceId
     /// One row of the event table.
     EventId
     /// One file of the body spool.

@@ -22,13 +22,16 @@ pub mod limit;
 pub mod limits;
 pub mod moment;
 pub mod outcome;
+pub mod own;
 pub mod permission;
 pub mod reply;
 pub mod report;
 pub mod scope;
 pub mod source;
 pub mod state;
+pub mod steering;
 pub mod suppression;
+pub mod text;
 pub mod time;
 pub mod transport;
 pub mod warmup;
@@ -51,7 +54,7 @@ pub use contact::{
     ListVisibility, MembershipStatus, OptIn, Slot, Stored, TemplateKind,
 };
 pub use credential::{CredentialRules, SenderRule};
-pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
+pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, MailSource, Notify, Recipient};
 pub use event::EventKind;
 pub use flow::{Flow, TakeOrder};
 pub use health::{Share, WindowCounts, WindowKind, WindowRate, WindowStanding, WindowSubject};
@@ -62,6 +65,7 @@ pub use limit::{
     WhoScope,
 };
 pub use outcome::{Blame, Outcome};
+pub use own::Own;
 pub use permission::{Permission, Role, Scope};
 pub use reply::{Enhanced, Reply};
 pub use report::{FeedbackType, ReportKind};
@@ -70,7 +74,9 @@ pub use source::{
     SourceKind, SourceOrigin, SourceRow, SourceState, Verdict,
 };
 pub use state::{State, Step, next};
+pub use steering::{HoldMatch, HoldRule, Pattern, Trace};
 pub use suppression::{BouncePolicy, SuppressedPolicy, SuppressionReason, SuppressionScope};
+pub use text::clipped_to;
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
 pub use warmup::{

@@ -14,6 +14,7 @@ mod kept;
 pub mod outcome_log;
 pub mod retention; // old mail goes
 pub mod suppression; // may this address be written to
+mod sweep; // segments in which nothing is owed go
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -111,6 +112,9 @@ pub struct QueueOptions {
     pub memory_bytes: u64,
     /// From acceptance to the end of trying.
     pub expire_after: Duration,
+    /// A source can be read for so long after nothing is owed of it, while there is room.
+    pub keep_bodies: Duration,
+    pub keep_dialogues: Duration,
 }
 
 /// A cheap handle; all clones share one outcome log.
@@ -143,7 +147,7 @@ impl Queue {
         clock: Clock,
     ) -> Result<(Queue, Vec<Record>), QueueError> {
         let (outcomes, records) = OutcomeLog::open(&directory.join("outcomes"))?;
-        let dialogues = DialogueLog::open(&directory.join("dialogues"))?;
+        let dialogues = DialogueLog::open(&directory.join("dialogues"), options.keep_dialogues)?;
         let budget = Budget::new(options.memory_bytes);
         let suppressions = Arc::new(Suppressions::new(store.clone(), clock.clone()));
         let inner = Inner {
@@ -205,7 +209,7 @@ impl Queue {
         let body = new.body.clone();
         let uncommitted = self.append(body.clone()).await?;
         let job = self.job(id, ids, uncommitted.body, new);
-        let is_apart = self.held_by(&job.message).is_some()
+        let is_apart = self.0.apart.holds(&job.message, None).is_some()
             || job.deliveries.iter().any(|delivery| delivery.site == SiteId::CAPTURED);
         let intake = self.0.intake.get().filter(|_| !is_apart);
         let places = Places::reserve(intake, &job, self.0.clock.now());
@@ -336,45 +340,27 @@ impl Queue {
         self.0.outcomes.settled(ticket);
     }
 
-    /// Keeps what was said in an attempt that did not succeed.
+    /// Keeps what was said in an attempt.
     pub fn keep_dialogue(
         &self,
         at: Timestamp,
         lines: &[String],
     ) -> Result<DialogueRef, QueueError> {
-        Ok(self.0.dialogues.append(at.0, lines)?)
+        Ok(self.0.dialogues.append(at, lines)?)
     }
 
     /// None when it was removed for its age.
     pub async fn dialogue(&self, place: DialogueRef) -> Result<Option<Dialogue>, QueueError> {
         let queue = self.clone();
-        let read = tokio::task::spawn_blocking(move || queue.0.dialogues.read(place)).await;
+        let read =
+            tokio::task::spawn_blocking(move || queue.0.dialogues.read(place, queue.0.clock.now()))
+                .await;
         Ok(read.map_err(std::io::Error::other)??)
     }
 
     /// The outcomes that `open` returned are in the ledger.
     pub fn replayed(&self) -> Result<(), QueueError> {
         Ok(self.0.outcomes.replayed()?)
-    }
-
-    /// Removes sealed segments in which nothing is owed. Returns how many went.
-    pub async fn sweep(&self) -> Result<usize, QueueError> {
-        let sealed = self.0.spool.sealed();
-        let live: HashMap<SegmentId, u64> =
-            self.0.store.segments().await?.iter().map(|row| (row.id, row.live_bodies)).collect();
-        let mut removed = 0;
-        for segment in sealed {
-            let owed = live.get(&segment).copied().unwrap_or(0) > 0;
-            if owed || self.0.uncommitted.lock().contains_key(&segment) {
-                continue;
-            }
-            // The ledger's row goes last: a crash between leaves a row without file, which holds
-            // nothing, and not a file that nobody would ever look at again.
-            self.0.spool.remove(segment).await?;
-            self.0.store.remove_segment(segment).await?;
-            removed += 1;
-        }
-        Ok(removed)
     }
 }
 
@@ -462,6 +448,7 @@ impl<'a> Places<'a> {
                 id,
                 recipient,
                 campaign: None,
+                pool: None,
                 site: SiteId::UNROUTED,
                 due_at: message.due_at,
                 tries: 0,

@@ -114,10 +114,17 @@ impl Shared {
         Box::pin(self.report(notices)).await
     }
 
-    /// The dialogue of an attempt that did not succeed, kept; its place.
+    /// What is said to these recipients is kept even if all goes well: one of them is traced, or
+    /// the mail is a sample.
+    pub(super) fn is_recorded(&self, claimed: &[Claimed]) -> bool {
+        let every = i64::from(self.options.dialogues_sampled);
+        let is_sample = |one: &Claimed| every > 0 && one.delivery.id.0 % every == 0;
+        claimed.iter().any(|one| is_sample(one) || self.queue.is_traced(&one.delivery))
+    }
+
+    /// The dialogue of an attempt, kept where there is one; its place.
     fn keep_dialogue(&self, answered: &Answered<'_>, at: Timestamp) -> Option<String> {
-        let succeeded = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. });
-        if answered.dialogue.is_empty() || answered.outcomes.iter().all(succeeded) {
+        if answered.dialogue.is_empty() {
             return None;
         }
         match self.queue.keep_dialogue(at, &answered.dialogue) {

@@ -320,7 +320,7 @@ impl Lane {
         };
         let mail = shared.composer.marked(mail, message, first.id);
         let sender = shared.composer.sender(message, first.id);
-        let transaction = transaction_of(claimed, sender);
+        let transaction = transaction_of(claimed, sender, shared.is_recorded(claimed));
         if let Err(error) = shared.budgets.offer(permit).await {
             return Box::pin(self.ourselves(claimed, &error.to_string())).await;
         }

@@ -8,12 +8,14 @@
 pub mod adaptive; // what a host says about the pace
 mod alarm;
 mod answered; // what an attempt brought
+mod asked; // what rules about pools ask
 pub mod checks;
 mod choose;
 mod composed; // a body or a recipe becomes a mail
 mod conclude;
 pub mod controller; // the governor at work
 mod custody;
+mod flushes; // what is written now and then
 pub mod forecast; // when will it be done?
 pub mod governor; // from what was answered to limits, with a decision for each change
 mod grant; // limits are asked
@@ -32,6 +34,7 @@ mod park; // what limits stop
 pub mod pick;
 pub mod presets;
 pub mod profiles;
+mod quotas; // send limits that come to their end
 mod ready;
 mod replay;
 mod report;
@@ -89,10 +92,14 @@ use windows::rule::Thresholds;
 
 #[derive(Clone, Debug)]
 pub struct ScheduleOptions {
-    /// Of reports: their Reporting-MTA and sender.
+    /// Of reports: their Reporting-MTA.
     pub host_name: String,
+    /// Whose mail reports are.
+    pub own: Own,
     pub connections_max: usize,
     pub recipients_per_transaction_max: usize,
+    /// Of deliveries that succeed, the dialogue of one in so many is kept; 0: of none.
+    pub dialogues_sampled: u32,
     pub idle_wait: Duration,
     pub retries: RetryProfiles,
     /// How often a mailbox may refuse mail before it is suppressed.
@@ -104,9 +111,6 @@ pub struct ScheduleOptions {
 /// How often the ledger is asked for waiting mail that no wake-up told of.
 const POLL_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
-/// Flushes of budgets from one tidying to the next.
-const TIDY_AFTER: u64 = 600;
 /// Messages whose faults are counted; beyond it the counts begin anew.
 const PANICS_KEPT_MAX: usize = 10_000;
 
@@ -220,7 +224,7 @@ impl Schedule {
             settler: tokio::spawn(settler::run(shared.clone(), receiver)),
             controller: tokio::spawn(lessons::run(shared.clone())),
             releases: tokio::spawn(run_releases(shared.clone())),
-            budgets: tokio::spawn(run_budgets(shared.clone())),
+            budgets: tokio::spawn(flushes::run(shared.clone())),
             windows: tokio::spawn(windows::run(shared.clone())),
         };
         Ok((Schedule(shared), tasks))
@@ -322,24 +326,6 @@ async fn run_releases(shared: Arc<Shared>) {
             let site = shared.site(id);
             site.release(shared.clock.now());
             Shared::look(&shared, &site);
-        }
-    }
-}
-
-/// The ledger hears of budgets within a second; old counts and rows that are over go.
-async fn run_budgets(shared: Arc<Shared>) {
-    let mut seconds: u64 = 0;
-    loop {
-        tokio::time::sleep(FLUSH_EVERY).await;
-        seconds += 1;
-        let mut done = shared.budgets.flush().await;
-        if seconds.is_multiple_of(TIDY_AFTER) {
-            let now = shared.clock.now();
-            shared.limits.sweep(now);
-            done = done.and(shared.budgets.forget_old(now).await);
-        }
-        if let Err(error) = done {
-            tracing::warn!(%error, "budgets are written again in a second");
         }
     }
 }

@@ -272,6 +272,7 @@ pub(super) mod tests {
             id: DeliveryId(0),
             recipient: Recipient::new(Address::parse(recipient).expect("lawful")),
             campaign: None,
+            pool: None,
             site: SiteId(1),
             tries: 0,
             due_at: Timestamp(0),

@@ -9,15 +9,18 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+pub use super::asked::Asked;
+use super::asked::matches;
 use super::pick::{Bar, Candidate, Counts};
 use crate::deliver::{Relay, RelayAuth, Source, SourceFault};
 use crate::model::*;
-use crate::store::{ClaimedDelivery, SourceTables};
+use crate::store::SourceTables;
 
 /// How long a source that could not connect is left alone.
 pub const SET_ASIDE: Duration = Duration::from_secs(60);
@@ -71,14 +74,9 @@ pub struct Sources {
     system: Arc<Source>,
     /// A source must be checked before it sends.
     is_checked: bool,
+    has_rerouted: AtomicBool,
     /// Secrets of sources that the settings declare, by name.
     secrets: HashMap<String, String>,
-}
-
-/// What a rule can ask of a mail.
-pub struct Asked<'a> {
-    pub delivery: &'a ClaimedDelivery,
-    pub operator: OperatorId,
 }
 
 impl Sources {
@@ -95,8 +93,8 @@ impl Sources {
             ..Source::default()
         });
         let known = ArcSwap::from_pointee(Known::of(tables, &secrets));
-        let (counts, reach, aside) = Default::default();
-        Sources { known, counts, reach, aside, system, is_checked, secrets }
+        let (counts, reach, aside, has_rerouted) = Default::default();
+        Sources { known, counts, reach, aside, system, is_checked, has_rerouted, secrets }
     }
 
     /// Takes what the ledger holds now.
@@ -142,9 +140,15 @@ impl Sources {
         rows
     }
 
-    /// Rules lead to other pools than the default one.
+    /// Mail goes by other pools than the default one.
     pub fn has_pools(&self) -> bool {
-        !self.known.load().tables.rules.is_empty()
+        let tables = &self.known.load().tables;
+        !tables.rules.is_empty() || !tables.own.is_empty() || self.is_rerouted()
+    }
+
+    /// Since the start mail was met that a person had sent to another pool.
+    fn is_rerouted(&self) -> bool {
+        self.has_rerouted.load(Ordering::Relaxed)
     }
 
     /// Mails of one flow may have different pools.
@@ -154,7 +158,7 @@ impl Sources {
             let PoolMatch { sender, recipient_domain, tag, credential, .. } = &rule.matches;
             sender.is_some() || recipient_domain.is_some() || tag.is_some() || credential.is_some()
         };
-        known.tables.rules.iter().any(divides)
+        self.is_rerouted() || known.tables.rules.iter().any(divides)
     }
 
     /// All that is declared, or what is used while nothing is.
@@ -191,8 +195,18 @@ impl Sources {
     /// The pool that carries the mail.
     pub fn pool_of(&self, asked: &Asked<'_>) -> PoolId {
         let known = self.known.load();
-        let rule = known.tables.rules.iter().find(|rule| matches(&rule.matches, asked));
-        rule.map_or(PoolId::DEFAULT, |rule| rule.pool)
+        let tables = &known.tables;
+        let named = |pool: PoolId| tables.pools.iter().find(|row| row.id == pool);
+        // A pool that was removed since leaves the mail to the rules.
+        let told = asked.delivery.pool.filter(|pool| named(*pool).is_some());
+        if told.is_some() {
+            self.has_rerouted.store(true, Ordering::Relaxed);
+        }
+        let ruled = || tables.rules.iter().find(|rule| matches(&rule.matches, asked));
+        let owner = asked.delivery.message.organization;
+        let own = || tables.own.iter().find(|(id, _)| *id == owner).map(|(_, pool)| *pool);
+        let pool = told.or_else(|| ruled().map(|rule| rule.pool)).or_else(own);
+        pool.unwrap_or(PoolId::DEFAULT)
     }
 
     pub fn pool_name(&self, pool: PoolId) -> String {
@@ -356,30 +370,6 @@ pub fn bad_findings(health: &SourceHealth) -> String {
     bad.map(|finding| finding.text.as_str()).collect::<Vec<_>>().join("; ")
 }
 
-/// A part that is missing matches all.
-fn matches(rule: &PoolMatch, asked: &Asked<'_>) -> bool {
-    let message = &asked.delivery.message;
-    let recipient = asked.delivery.recipient.address.domain();
-    rule.organization.is_none_or(|id| id == message.organization)
-        && rule.stream.is_none_or(|id| id == message.stream)
-        && rule.credential.is_none_or(|id| Some(id) == message.credential)
-        && rule.operator.is_none_or(|id| id == asked.operator)
-        && rule.tag.as_ref().is_none_or(|tag| Some(tag) == message.tag.as_ref())
-        && rule.recipient_domain.as_ref().is_none_or(|domain| domain == recipient)
-        && rule.sender.as_ref().is_none_or(|sender| is_from(&message.sender, sender))
-}
-
-/// By address or by domain; in any case, as people write them.
-fn is_from(sender: &ReversePath, wanted: &str) -> bool {
-    let Some(address) = &sender.0 else { return false };
-    let wanted = wanted.strip_prefix('@').unwrap_or(wanted);
-    if wanted.contains('@') {
-        address.to_string().eq_ignore_ascii_case(wanted)
-    } else {
-        address.domain().as_str().eq_ignore_ascii_case(wanted)
-    }
-}
-
 impl Known {
     fn of(tables: SourceTables, secrets: &HashMap<String, String>) -> Known {
         let health: HashMap<SourceId, SourceHealth> = tables.health.iter().cloned().collect();
@@ -526,6 +516,7 @@ mod tests {
             pools: vec![pool(1, "default"), pool(2, "marketing"), pool(3, "empty")],
             members: vec![member(1, 1), member(1, 2), member(1, 3), member(2, 3)],
             rules: Vec::new(),
+            own: Vec::new(),
         }
     }
 
@@ -629,8 +620,22 @@ mod tests {
         assert_eq!(pool(1, "a@x.example", 9), "marketing");
         assert_eq!(pool(1, "a@x.example", 8), "empty");
         assert_eq!(pool(0, "a@y.example", 9), "default");
-        let sender = ReversePath::parse("a@sender.example").expect("lawful");
-        assert!(is_from(&sender, "sender.example") && is_from(&sender, "A@Sender.Example"));
-        assert!(!is_from(&sender, "b@sender.example") && !is_from(&ReversePath::NULL, ""));
+    }
+
+    #[test]
+    fn a_persons_word_comes_before_rules_and_the_pool_of_an_organization_after_them() {
+        let own = vec![(OrganizationId(1), PoolId(2))];
+        let sources = sources(SourceTables { own, ..tables() }, false);
+        let mut mail = claimed(&message(1, 1, 0), "a@y.example");
+        let name = |mail: &crate::queue::Claimed| {
+            sources.pool_of(&Asked { delivery: &mail.delivery, operator: OperatorId(9) }).0
+        };
+        assert_eq!(name(&mail), 2);
+        mail.delivery.pool = Some(PoolId(3));
+        assert!(!sources.divides_flows());
+        assert_eq!(name(&mail), 3);
+        assert!(sources.divides_flows() && sources.has_pools());
+        mail.delivery.pool = Some(PoolId(77));
+        assert_eq!(name(&mail), 2, "a pool that is gone is no word");
     }
 }

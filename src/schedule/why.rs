@@ -214,7 +214,7 @@ impl Shared {
             return Ok(Vec::new());
         }
         let mut reasons = Vec::new();
-        if let Some(text) = self.queue.held_by(&delivery.message) {
+        if let Some(text) = self.queue.held_by(&delivery) {
             reasons.push(Reason::new(ReasonKind::Held, text, None));
         }
         if delivery.due_at > self.clock.now() {

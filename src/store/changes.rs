@@ -100,6 +100,7 @@ pub enum Change {
     Tracked(Vec<Tracked>),
     /// What was counted up to which event, and what is to be counted as well.
     Tally(i64, Box<Tally>),
+    Event(Box<NewEvent>),
     /// Statements that belong together.
     Rows(Vec<RowWrite>),
     /// With the event that tells of it, which is recorded when anything was changed.
@@ -274,6 +275,7 @@ async fn write(
         Change::Automation(change) => automations::write(connection, change).await,
         Change::Runs(change) => automation_runs::write(connection, change, events).await,
         Change::Erase(erasure) => erasure::write(connection, erasure).await,
+        Change::Event(event) => record(connection, event, events).await,
         Change::Tracked(tracked) => tallies::write_tracked(connection, tracked, events).await,
         Change::Tally(from, tally) => tallies::write_tally(connection, *from, tally).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
@@ -317,16 +319,25 @@ async fn told(
 ) -> Result<i64> {
     let changed = row_writes(connection, writes).await?;
     if changed > 0 {
-        let values = vec![
-            events.take(connection, 1).await?.into(),
-            event.at.0.into(),
-            event.kind.word().into(),
-            event.organization.0.into(),
-            event.fields.to_string().into(),
-        ];
-        connection.execute(&INSERT_EVENT, values).await?;
+        record(connection, event, events).await?;
     }
     Ok(changed)
+}
+
+/// Of what happened about no mail: in the transaction that is open.
+pub async fn record(
+    connection: &mut Connection,
+    event: &NewEvent,
+    events: &mut Events,
+) -> Result<i64> {
+    let values = vec![
+        events.take(connection, 1).await?.into(),
+        event.at.0.into(),
+        event.kind.word().into(),
+        event.organization.0.into(),
+        event.fields.to_string().into(),
+    ];
+    rows(connection.execute(&INSERT_EVENT, values).await?)
 }
 
 /// The answer is what the first changed; when that is nothing the others are left out.
@@ -357,7 +368,7 @@ async fn audit(
         at.0.into(),
         entry.organization.map(|id| id.0).into(),
         entry.actor.as_str().into(),
-        entry.action.into(),
+        entry.action.as_str().into(),
         target.into(),
         json(&entry.before).into(),
         json(&entry.after).into(),

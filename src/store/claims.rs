@@ -20,6 +20,7 @@ use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
 use super::messages::{self, MESSAGES_BY_ID};
 use super::rows::{Backlog, ClaimedDelivery, MessageRow};
+use super::steering::not_held;
 use super::unreadable::Unreadable;
 use super::{Store, collect};
 use turns::Candidates;
@@ -66,37 +67,50 @@ pub static BACKLOGS: Statement = Statement::new(
      GROUP BY site ORDER BY 1",
 );
 
-/// The first of one flow that are due.
-pub static DUE_IN_FLOW: Statement = Statement::pair(
-    "SELECT id, due_at FROM deliveries WHERE state = 'waiting' AND site = $1 \
-     AND organization = $2 AND stream = $3 AND rank = $4 AND due_at <= $5 \
-     AND id NOT IN (SELECT id FROM {ids:6} AS taken) ORDER BY due_at, id LIMIT $7",
-    "SELECT id, due_at FROM deliveries WHERE state = 'waiting' AND site = $1 \
-     AND organization = $2 AND stream = $3 AND rank = $4 AND due_at <= $5 \
-     AND id NOT IN (SELECT id FROM {ids:6} AS taken) ORDER BY due_at, id LIMIT $7 \
-     FOR UPDATE SKIP LOCKED",
-);
+/// The first of one flow that are due, but for what a rule holds; what is over ends nevertheless.
+macro_rules! due_in_flow {
+    ($end:literal) => {
+        concat!(
+            "SELECT id, due_at FROM deliveries WHERE state = 'waiting' AND site = $1 AND \
+             organization = $2 AND stream = $3 AND rank = $4 AND due_at <= $5 AND \
+             id NOT IN (SELECT id FROM {ids:6} AS taken) AND (expires_at <= $5 OR ",
+            not_held!(),
+            ") ORDER BY due_at, id LIMIT $7",
+            $end
+        )
+    };
+}
+pub static DUE_IN_FLOW: Statement =
+    Statement::pair(due_in_flow!(""), due_in_flow!(" FOR UPDATE SKIP LOCKED"));
 
 /// Of the first of one flow that are due, those with the highest score: so many are looked at,
 /// whatever waits behind them.
+macro_rules! engaged_first {
+    () => {
+        concat!(
+            "(SELECT id, due_at, score FROM deliveries WHERE state = 'waiting' AND site = $1 \
+             AND organization = $2 AND stream = $3 AND rank = $4 AND due_at <= $5 \
+             AND id NOT IN (SELECT id FROM {ids:6} AS taken) AND (expires_at <= $5 OR ",
+            not_held!(),
+            ") ORDER BY due_at, id LIMIT 1000) AS first ORDER BY score DESC, due_at, id LIMIT $7"
+        )
+    };
+}
 pub static ENGAGED_IN_FLOW: Statement = Statement::pair(
-    "SELECT id, due_at FROM (SELECT id, due_at, score FROM deliveries WHERE state = 'waiting' \
-       AND site = $1 AND organization = $2 AND stream = $3 AND rank = $4 AND due_at <= $5 \
-       AND id NOT IN (SELECT id FROM {ids:6} AS taken) ORDER BY due_at, id LIMIT 1000) AS first \
-     ORDER BY score DESC, due_at, id LIMIT $7",
-    "SELECT id, due_at FROM deliveries WHERE state = 'waiting' AND id IN (\
-       SELECT id FROM (SELECT id, due_at, score FROM deliveries WHERE state = 'waiting' \
-         AND site = $1 AND organization = $2 AND stream = $3 AND rank = $4 AND due_at <= $5 \
-         AND id NOT IN (SELECT id FROM {ids:6} AS taken) ORDER BY due_at, id LIMIT 1000) AS first \
-       ORDER BY score DESC, due_at, id LIMIT $7) \
-     ORDER BY score DESC, due_at, id FOR UPDATE SKIP LOCKED",
+    concat!("SELECT id, due_at FROM ", engaged_first!()),
+    concat!(
+        "SELECT id, due_at FROM deliveries WHERE state = 'waiting' AND id IN (SELECT id FROM ",
+        engaged_first!(),
+        ") ORDER BY score DESC, due_at, id FOR UPDATE SKIP LOCKED"
+    ),
 );
 
-pub static NEXT_IN_FLOW: Statement = Statement::new(
-    "SELECT due_at FROM deliveries WHERE state = 'waiting' AND site = $1 \
-     AND organization = $2 AND stream = $3 AND rank = $4 \
-     AND id NOT IN (SELECT id FROM {ids:5} AS taken) ORDER BY due_at, id LIMIT 1",
-);
+pub static NEXT_IN_FLOW: Statement = Statement::new(concat!(
+    "SELECT due_at FROM deliveries WHERE state = 'waiting' AND site = $1 AND organization = $2 \
+     AND stream = $3 AND rank = $4 AND id NOT IN (SELECT id FROM {ids:5} AS taken) AND ",
+    not_held!(),
+    " ORDER BY due_at, id LIMIT 1"
+));
 
 pub static NEXT_LEASE_END: Statement = Statement::new(
     "SELECT lease_until FROM deliveries WHERE state = 'leased' AND site = $1 \
@@ -131,7 +145,7 @@ pub static HELD_PAST: Statement = Statement::new(
 
 pub static DELIVERIES_BY_ID: Statement = Statement::new(
     "SELECT d.id, d.state, d.message, d.site, d.tries, d.due_at, d.recipient, d.notify, \
-     d.original_recipient, d.delay_reported, d.text, d.campaign, d.score \
+     d.original_recipient, d.delay_reported, d.text, d.campaign, d.pool, d.score \
      FROM {ids:1} AS wanted JOIN deliveries d ON d.id = wanted.id",
 );
 
@@ -458,10 +472,11 @@ fn delivery(
         id: DeliveryId(row.int(0)?),
         recipient,
         campaign: row.maybe_int(11)?.map(CampaignId),
+        pool: row.maybe_int(12)?.map(PoolId),
         site: SiteId(row.int(3)?),
         tries: u32::try_from(row.int(4)?).map_err(StoreError::broken_row)?,
         due_at: Timestamp(row.int(5)?),
-        score: row.int(12)?,
+        score: row.int(13)?,
         delay_reported: row.flag(9)?,
         last_text: row.text(10)?,
         message: Arc::clone(message),

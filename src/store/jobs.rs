@@ -60,14 +60,19 @@ impl NewDelivery {
 }
 
 impl Enqueue {
-    /// The fields of the event of its acceptance.
-    pub fn told(&self) -> serde_json::Value {
+    /// The events of its acceptance, with their fields.
+    pub fn told(&self) -> Vec<(EventKind, serde_json::Value)> {
         let (recipients, bytes) = (self.deliveries.len(), self.message.body.length);
         let mut fields = serde_json::json!({ "recipients": recipients, "bytes": bytes });
         if self.deliveries.iter().all(|delivery| delivery.site == SiteId::CAPTURED) {
             fields["captured"] = true.into();
         }
-        fields
+        let mut told = vec![(EventKind::Accepted, fields)];
+        if self.message.is_scheduled() {
+            let fields = serde_json::json!({ "until": self.message.due_at });
+            told.push((EventKind::Queued, fields));
+        }
+        told
     }
 }
 
@@ -134,6 +139,8 @@ pub enum SteerAction {
     /// Due now.
     Retry,
     Cancel,
+    /// By this pool from now on; None: as the rules say.
+    Reroute(Option<PoolId>),
 }
 
 /// Which deliveries: all conditions must hold; `None` does not limit.

@@ -41,6 +41,13 @@ pub static EVENTS_OF_MESSAGE: Statement = Statement::new(
      WHERE message = $1 ORDER BY id LIMIT $2",
 );
 
+/// Of one delivery and of all together, where $4 names one.
+pub static EVENTS_OF_MESSAGE_AFTER: Statement = Statement::new(
+    "SELECT id, at, kind, organization, message, delivery, fields FROM events \
+     WHERE message = $1 AND id > $2 AND (delivery IS NULL OR delivery = $4 OR $4 IS NULL) \
+     ORDER BY id LIMIT $3",
+);
+
 pub static EVENTS_OF_DELIVERIES: Statement = Statement::new(
     "SELECT e.id, e.at, e.kind, e.organization, e.message, e.delivery, e.fields \
      FROM {ids:1} AS w CROSS JOIN events AS e WHERE e.message = w.id \
@@ -65,6 +72,7 @@ pub static ALL: &[&Statement] = &[
     &BY_IDEMPOTENCY_KEY,
     &IS_THERE,
     &EVENTS_OF_MESSAGE,
+    &EVENTS_OF_MESSAGE_AFTER,
     &EVENTS_OF_DELIVERIES,
     &EVENTS_AFTER,
     &EVENTS_OF_ORGANIZATION,
@@ -119,6 +127,19 @@ impl Store {
     pub async fn events_of_message(&self, id: MessageId, limit: u32) -> Result<Vec<EventRow>> {
         let values = vec![id.0.into(), i64::from(limit).into()];
         collect(self.read(&EVENTS_OF_MESSAGE, values).await?, event)
+    }
+
+    /// Oldest first; of a delivery, those that are about all of the message, too.
+    pub async fn events_of_message_after(
+        &self,
+        id: MessageId,
+        delivery: Option<DeliveryId>,
+        after: EventId,
+        limit: u32,
+    ) -> Result<Vec<EventRow>> {
+        let delivery = delivery.map(|id| id.0).into();
+        let values = vec![id.0.into(), after.0.into(), i64::from(limit).into(), delivery];
+        collect(self.read(&EVENTS_OF_MESSAGE_AFTER, values).await?, event)
     }
 
     /// Of these deliveries alone, oldest first; a mail of many recipients has events of others.

@@ -63,6 +63,8 @@ migrations! {
     (42, "0042_domains"),
     (43, "0043_streams"),
     (44, "0044_retention"),
+    (45, "0045_own_mail"),
+    (46, "0046_steering"),
     (60, "0060_documents"),
 }
 

@@ -41,6 +41,7 @@ mod messages; // messages and their events
 mod migrate;
 mod operators; // operators, and which site is whose
 mod organizations; // organizations, streams, domains, keys, credentials
+mod own_mail; // whom the daemon itself writes to
 mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod retention; // mail that is over and old goes
@@ -50,6 +51,7 @@ mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
+mod steering; // rules that hold mail, traced recipients
 mod stream_policies; // what streams do with suppressed addresses
 mod suppressions; // addresses that are not written to
 mod tallies; // what became of campaigns
@@ -69,6 +71,7 @@ pub use automation_runs::{
 pub use automations::{AutomationChange, AutomationRow, NewVersion};
 pub use campaign_progress::{CampaignRecipient, DAY, EndsRow, GrowthRow, OpenRow, Recipients};
 pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
+pub use changes::NewEvent;
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
 pub use compaction::BodyMove;
@@ -90,6 +93,7 @@ pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use media::MediaRow;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
+pub use retention::Aged;
 pub use returns::{
     InboundMailRow, ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
 };
@@ -107,6 +111,7 @@ pub use tallies::{
     TallyKey, TallyRow, Tracked, Uncounted,
 };
 pub use templates::{LayoutRow, SavedBlockRow, TemplateChange, TemplateRow};
+pub use tenants::Keep;
 pub use unreadable::Unreadable;
 pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
@@ -299,6 +304,11 @@ impl Store {
         self.ask(&self.writer()?.settles, |reply| (group, reply)).await
     }
 
+    /// Something that happened, about no mail.
+    pub async fn record_event(&self, event: NewEvent) -> Result<()> {
+        self.change(Change::Event(Box::new(event))).await.map(drop)
+    }
+
     /// The answer is what the first statement changed.
     async fn write(&self, writes: Vec<RowWrite>) -> Result<i64> {
         self.change(Change::Rows(writes)).await
@@ -398,6 +408,8 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(ledger::BATCH);
     all.extend([&ledger::BEGIN, &ledger::COMMIT, &ledger::ROLLBACK]);
     all.extend(audit::ALL);
+    all.extend(own_mail::ALL);
+    all.extend(steering::ALL);
     all.extend(people::ALL);
     all.extend(automations::ALL);
     all.extend(automation_runs::ALL);

@@ -8,7 +8,7 @@
 
 use crate::model::*;
 
-use super::changes::Change;
+use super::changes::{Change, NewEvent, record};
 use super::database::{Connection, Row, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
@@ -24,6 +24,8 @@ pub struct SourceTables {
     pub members: Vec<PoolMember>,
     /// In the order in which they are asked.
     pub rules: Vec<PoolRule>,
+    /// Organizations with a pool of their own.
+    pub own: Vec<(OrganizationId, PoolId)>,
 }
 
 /// A source to be put in, or in the place of the one of its name.
@@ -125,11 +127,11 @@ pub static INSERT_RULE: Statement = Statement::new(
      recipient_domain, operator, tag, credential) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 );
+pub static OWN_POOLS: Statement =
+    Statement::new("SELECT id, pool FROM organizations WHERE pool IS NOT NULL ORDER BY id");
+pub static FORGET_OWN_POOL: Statement =
+    Statement::new("UPDATE organizations SET pool = NULL WHERE pool = $1");
 pub static DELETE_RULE: Statement = Statement::new("DELETE FROM pool_rules WHERE id = $1");
-
-pub static INSERT_SOURCE_EVENT: Statement = Statement::new(
-    "INSERT INTO events (id, at, kind, organization, fields) VALUES ($1, $2, $3, $4, $5)",
-);
 
 /// The last attempts of a delivery, by the events of its message.
 pub static LAST_ATTEMPT: Statement = Statement::new(
@@ -163,7 +165,8 @@ pub static ALL: &[&Statement] = &[
     &DELETE_RULE_AT,
     &INSERT_RULE,
     &DELETE_RULE,
-    &INSERT_SOURCE_EVENT,
+    &OWN_POOLS,
+    &FORGET_OWN_POOL,
     &LAST_ATTEMPT,
 ];
 
@@ -192,6 +195,9 @@ impl Store {
             })
         })?;
         tables.rules = collect(self.read(&RULES, vec![]).await?, rule)?;
+        tables.own = collect(self.read(&OWN_POOLS, vec![]).await?, |row| {
+            Ok((OrganizationId(row.int(0)?), PoolId(row.int(1)?)))
+        })?;
         Ok(tables)
     }
 
@@ -279,6 +285,7 @@ pub(super) async fn write(
             let scope = FromScope::Pool(*id).to_string();
             connection.execute(&DELETE_LIMITS_FROM, vec![scope.into()]).await?;
             connection.execute(&DELETE_MEMBERS_OF_POOL, vec![id.0.into()]).await?;
+            connection.execute(&FORGET_OWN_POOL, vec![id.0.into()]).await?;
             (&DELETE_POOL, vec![id.0.into()])
         }
         SourceChange::SetState(id, state) => {
@@ -355,16 +362,9 @@ async fn set_health(
     let json = serde_json::to_string(health).map_err(StoreError::broken_row)?;
     let changed = connection.execute(&SET_HEALTH, vec![source.0.into(), json.into()]).await?;
     if let Some(kind) = event.filter(|_| changed > 0) {
-        let id = events.take(connection, 1).await?;
         let fields = serde_json::json!({ "source": source, "findings": health.findings });
-        let values = vec![
-            id.into(),
-            health.checked_at.0.into(),
-            kind.word().into(),
-            OrganizationId::NOBODY.0.into(),
-            fields.to_string().into(),
-        ];
-        connection.execute(&INSERT_SOURCE_EVENT, values).await?;
+        let (at, organization) = (health.checked_at, OrganizationId::NOBODY);
+        record(connection, &NewEvent { at, kind, organization, fields }, events).await?;
     }
     Ok(i64::try_from(changed).unwrap_or(i64::MAX))
 }

@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::*;
 
-use super::changes::Change;
+use super::changes::{Change, NewEvent, record};
 use super::database::{Connection, Row};
 use super::dialect::{Column, Rows, Statement, int, text};
 use super::error::{Result, StoreError};
-use super::sources::INSERT_SOURCE_EVENT;
 use super::transaction::Events;
 use super::{Store, collect};
 
@@ -421,12 +420,9 @@ pub(super) async fn write(
         }
     }
     for alarm in &learnt.alarms {
-        let id = events.take(connection, 1).await?;
-        let fields = serde_json::json!({ "text": alarm }).to_string();
-        let nobody = OrganizationId::NOBODY.0;
-        let kind = EventKind::Alarm.word();
-        let values = vec![id.into(), at.0.into(), kind.into(), nobody.into(), fields.into()];
-        connection.execute(&INSERT_SOURCE_EVENT, values).await?;
+        let fields = serde_json::json!({ "text": alarm });
+        let (kind, organization) = (EventKind::Alarm, OrganizationId::NOBODY);
+        record(connection, &NewEvent { at, kind, organization, fields }, events).await?;
     }
     Ok(0)
 }

@@ -92,6 +92,7 @@ impl TestApi {
             checker: None,
             clock: clock.clone(),
             webhooks: None,
+            notices: None,
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
         };
