@@ -114,8 +114,14 @@ async fn mail(store: &Store, clock: &Clock, body: BodyRef, site: SiteId, rank: u
         rank: rank as i64,
     };
     let recipient = Recipient::new(format!("r{delivery}@bulk.test").parse().expect("lawful"));
-    let deliveries =
-        vec![NewDelivery { id: delivery, recipient, site, claimed: false, contact: None }];
+    let deliveries = vec![NewDelivery {
+        id: delivery,
+        recipient,
+        site,
+        claimed: false,
+        contact: None,
+        score: 0,
+    }];
     Enqueue { message, deliveries, slice: None }
 }
 

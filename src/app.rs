@@ -13,6 +13,8 @@ mod inbound;
 mod limits;
 mod memory;
 mod options;
+mod own_mail;
+mod owners;
 mod rules;
 mod signals;
 mod sources;
@@ -39,7 +41,6 @@ use crate::config::{self, Mistakes, Reload, Settings};
 use crate::deliver::Dialer;
 use crate::dns::{self, DnsFailure, Resolver};
 use crate::listener::{CertificateError, Certificates, Listener, ListenerError};
-use crate::queue::check::Audit;
 use crate::queue::{Queue, QueueError, QueueOptions};
 use crate::schedule::checks::Checker;
 use crate::schedule::limits::budgets::BudgetError;
@@ -50,7 +51,7 @@ use crate::schedule::{Schedule, Tasks};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::store::{self, Location, Store, StoreError};
 use crate::telemetry::{Logs, metrics};
-use options::{check_options, deliver_options, parts, resolver, schedule_options};
+use options::{Sandbox, check_options, deliver_options, parts, resolver, schedule_options};
 
 pub use signals::serve;
 
@@ -82,6 +83,8 @@ pub enum AppError {
     Budget(#[from] BudgetError),
     #[error("limits.day_zone '{0}' is no time zone: use a name such as Europe/Berlin")]
     Zone(String),
+    #[error("own_mail: there is no organization or domain of the name '{0}'")]
+    OwnMail(String),
     #[error(transparent)]
     Listener(#[from] ListenerError),
     #[error(transparent)]
@@ -116,7 +119,7 @@ struct Live {
     composer: Composer,
     certificates: Certificates,
     listener: Listener,
-    sandbox: SocketAddr,
+    sandbox: Sandbox,
     inbound: Option<Listener>,
     logs: Option<Logs>,
 }
@@ -163,17 +166,17 @@ impl App {
         let known = Known::open(&settings, &store, &clock).await?;
         let (stop_tasks, stopped) = watch::channel(false);
         let (webhooks, webhooks_task) = known.webhooks(&settings, &store, &clock, &stopped);
-        let limits = limits::open(&settings, &store, &clock).await?;
-        let (sandbox, sandbox_task) = options::start_sandbox(&settings, &stopped).await?;
+        let (own, limits) = limits::open(&settings, &store, &known.composer, &clock).await?;
+        let (sandbox, sandbox_task) = options::start_sandbox(&settings, &clock, &stopped).await?;
         campaigns::link(&settings, &known.composer, &clock)?;
-        let parts = parts(&settings, &kept, &known, limits, sandbox)?;
-        let options = schedule_options(&settings);
+        let parts = parts(&settings, &kept, &known, limits, sandbox.address)?;
+        let options = schedule_options(&settings, &own);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let listener = known.listener(&settings, &queue, &clock)?;
-        let inbound = inbound::listener(&settings, &queue, &known, &clock)?;
+        let mut outside = inbound::outside(&settings, &queue, &known, &clock).await?;
         let socket = OperatorSocket::bind(&settings.control_socket())?;
-        let mut addresses = inbound::addresses(&listener, inbound.as_ref());
+        let mut addresses = inbound::addresses(&listener, outside.listener.as_ref());
         let stop_wait = settings.node.stop_wait;
         let live = Arc::new(Live {
             settings: ArcSwap::from_pointee(settings),
@@ -185,25 +188,25 @@ impl App {
             certificates: known.certificates,
             listener,
             sandbox,
-            inbound,
+            inbound: outside.listener.take(),
             logs,
         });
-        let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let (feeder, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
-        let used = (queue, audit, webhooks, feeder);
+        let (movers, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
+        let notices = own_mail::notices(&live.settings.load(), &queue, own, &clock);
+        let used = (queue, webhooks, movers, notices);
         let state = desk::api_state(&live, &store, used, &clock, reread);
         let mut watched = vec![
             ("the feed of webhooks", webhooks_task),
             ("the imports", importing),
             ("the sandbox", sandbox_task),
             sources::watch(&live.checker, &stopped),
-            inbound::upkeep(&live, &store, &clock, &stopped),
         ];
-        watched.extend(campaigning);
-        watched.extend(desk::start_upkeep(&state, &stopped));
-        let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
+        watched.extend(campaigning.into_iter().chain(desk::start_upkeep(&state, &stopped)));
+        let state = ApiState { imports: Some(imports), ..outside.told(state) };
+        let router = web::with_panel(api::router(state));
+        watched.extend(inbound::upkeep(&live, &store, &clock, &stopped, outside));
         watched.extend(serve_http(&live, router, socket, http, &mut addresses, &stopped)?);
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
@@ -306,9 +309,13 @@ impl Kept {
             node: settings.node.id,
             memory_bytes: settings.spool.memory_bytes,
             expire_after: settings.retry.expire_after,
+            keep_bodies: settings.spool.keep_for,
+            keep_dialogues: settings.delivery.dialogues_kept,
         };
         let (queue, left_over) =
             Queue::open(store.clone(), spool.clone(), directory, options, clock.clone())?;
+        queue.suppressions().reload_policies().await?;
+        store.look_for_soft_bounces().await?;
         Ok(Kept { store, spool, queue, left_over, lock })
     }
 }
@@ -403,6 +410,9 @@ fn serve_http(
         tls: Some(live.certificates.server_config(&["http/1.1"])?),
         proxies: live.settings.load().http.proxies.clone(),
     };
+    let inbound = addresses.inbound.first().copied();
+    let house = owners::House { pages: router.clone(), inbound };
+    live.sandbox.house.store(Some(Arc::new(house)));
     let mut servers = vec![
         (
             "the operator's socket",
@@ -449,7 +459,7 @@ impl Live {
                 failed.push(setting.to_owned());
             }
         };
-        let routes = options::routes(&new, self.sandbox);
+        let routes = options::routes(&new, self.sandbox.address);
         note("route", routes.map(|routes| self.schedule.replace_routes(routes)).map_err(text));
         note("tls", self.certificates.replace(&new.tls).map_err(text));
         note(

@@ -31,6 +31,7 @@ pub mod queue; // what is owed, durable
 
 // Rank 5: in and out.
 pub mod accept; // the only door
+pub mod notices; // the daemon's own mail to people
 pub mod schedule; // sites, lanes, retries
 
 // Rank 6: who comes to the door.

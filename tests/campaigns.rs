@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use postroad::config::Settings;
+use postroad::model::{
+    CampaignContent, CampaignId, CampaignSettings, CampaignState, ContactId, OrganizationId,
+    StreamId,
+};
 use postroad::world::manners::{Deed, Manners, Phase};
 use serde_json::{Value, json};
 
@@ -19,8 +24,17 @@ pub struct Desk {
 
 impl Desk {
     pub async fn on(database: &Database, manners: Manners) -> Desk {
+        Desk::with(database, manners, |_| {}).await
+    }
+
+    pub async fn with(
+        database: &Database,
+        manners: Manners,
+        change: impl FnOnce(&mut Settings),
+    ) -> Desk {
         let mx = FakeMx::with(manners).await;
         let relay = TestRelay::with(&mx, |settings| {
+            change(settings);
             settings.http.public_url = Some("https://post.sender.test".to_owned());
             if let Database::Postgres(url) = database {
                 settings.store.url = Some(url.clone());
@@ -309,4 +323,220 @@ async fn the_rest_of_a_test_gets_the_variant_that_has_won() {
         desk.until(id, "sent").await;
         assert_eq!(subjects(sampled) as u64, rest, "the rest got the second");
     }
+}
+
+#[tokio::test]
+async fn one_node_makes_the_snapshot_and_another_takes_over_when_it_takes_too_long() {
+    use postroad::clock::Clock;
+    use postroad::store::{CampaignChange, Location, SliceRow, Store};
+
+    for database in Database::all().await {
+        let Database::Postgres(url) = database else { continue };
+        let location = Location::Postgres(url.clone());
+        let clock = Clock::standing(1);
+        let first = Store::open(&location, 1, clock.clone()).await.expect("opened");
+        let second = Store::open(&location, 2, clock.clone()).await.expect("opened");
+        let id = draft(&first, &clock).await;
+        let at = clock.now();
+        let step = |from, to| CampaignChange::Step { id, from, to, trouble: None, at };
+        let (draft, preparing) = (CampaignState::Draft, CampaignState::Preparing);
+        assert_eq!(first.change_campaign(step(draft, preparing)).await.expect("asked"), 1);
+        let until = at + Duration::from_secs(600);
+        let prepare = |at| CampaignChange::Prepare { id, at, until };
+        let slice = |slice| SliceRow {
+            slice,
+            variant: Some(0),
+            not_before: at,
+            contacts: vec![ContactId(slice)],
+        };
+        let add = |place| CampaignChange::AddSlices(id, vec![slice(place)]);
+        let begin = CampaignChange::Begin { id, audience: 1, slices: 1, at };
+        assert_eq!(first.change_campaign(prepare(at)).await.expect("asked"), 1);
+        assert_eq!(
+            second.change_campaign(prepare(at)).await.expect("asked"),
+            0,
+            "it is being made"
+        );
+        assert_eq!(second.change_campaign(add(1)).await.expect("asked"), 0);
+        assert_eq!(first.change_campaign(add(1)).await.expect("asked"), 1);
+        let later = until + Duration::from_secs(1);
+        assert_eq!(
+            second.change_campaign(prepare(later)).await.expect("asked"),
+            1,
+            "it takes too long"
+        );
+        assert_eq!(first.change_campaign(add(2)).await.expect("asked"), 0);
+        assert_eq!(first.change_campaign(begin.clone()).await.expect("asked"), 0);
+        assert_eq!(
+            second.change_campaign(CampaignChange::ClearSlices(id)).await.expect("asked"),
+            1
+        );
+        assert_eq!(second.change_campaign(add(1)).await.expect("asked"), 1);
+        assert_eq!(second.change_campaign(begin).await.expect("asked"), 1);
+        first.close().await;
+        second.close().await;
+    }
+}
+
+async fn draft(store: &postroad::store::Store, clock: &postroad::clock::Clock) -> CampaignId {
+    let content = CampaignContent {
+        from: "news@sender.test".to_owned(),
+        from_name: String::new(),
+        reply_to: None,
+        variants: Vec::new(),
+        attachments: Vec::new(),
+    };
+    let row = postroad::store::CampaignRow {
+        id: CampaignId(0),
+        organization: OrganizationId::FIRST,
+        name: "C".to_owned(),
+        state: CampaignState::Draft,
+        stream: StreamId(2),
+        revision: 1,
+        settings: CampaignSettings::default(),
+        content,
+        winner: None,
+        audience: None,
+        slices: None,
+        trouble: None,
+        created_at: clock.now(),
+        updated_at: clock.now(),
+        launched_at: None,
+        ended_at: None,
+        automation: None,
+    };
+    let add = postroad::store::CampaignChange::Add(Box::new(row));
+    CampaignId(store.change_campaign(add).await.expect("added"))
+}
+
+#[tokio::test]
+async fn campaigns_are_set_side_by_side_and_tell_when_they_will_be_done() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    for number in 0..30 {
+        desk.contact(&format!("p{number}@d{number}.test"), json!({})).await;
+    }
+    let first = desk.campaign("<p>x</p>", json!({})).await;
+    desk.step(first, "launch").await;
+    desk.until(first, "sent").await;
+    let slow = json!({"throttle": {"messages": 1, "seconds": 3600}});
+    let second = desk.campaign("<p>x</p>", slow).await;
+    desk.step(second, "launch").await;
+    desk.until_it(second, "begun", |shown| shown["sums"]["delivered"] != 0).await;
+    let started = Instant::now();
+    let compared = loop {
+        let path = format!("/v1/campaigns/compare?ids={second},{first}");
+        let compared = desk.done("GET", &path, Value::Null).await;
+        if compared["items"][1]["delivered"] == 30 {
+            break compared;
+        }
+        assert!(started.elapsed() < PATIENCE, "{compared}");
+        desk.relay.clock().advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(compared["items"][0]["id"], second);
+    let copied = desk.done("POST", &format!("/v1/campaigns/{second}/copy"), Value::Null).await;
+    assert_eq!((&copied["state"], &copied["name"]), (&json!("draft"), &json!("C (copy)")));
+    assert_eq!(copied["settings"]["throttle"]["seconds"], 3600);
+    assert_eq!(copied["audience"], Value::Null, "it was never launched");
+    let outlook = desk.done("GET", &format!("/v1/campaigns/{second}/outlook"), Value::Null).await;
+    assert!(
+        outlook["remaining"].as_u64().is_some_and(|left| (20..30).contains(&left)),
+        "{outlook}"
+    );
+    assert_eq!(outlook["stops"], json!([]));
+    let go_on = json!({"operator": "google"});
+    let (status, _) = desk.ask("POST", &format!("/v1/campaigns/{second}/go-on"), go_on).await;
+    assert_eq!(status, 422, "it was not stopped there");
+    let (status, body) = desk.ask("GET", "/v1/campaigns/compare?ids=1,x", Value::Null).await;
+    assert_eq!((status, &body["field"]), (422, &json!("ids")));
+}
+
+#[tokio::test]
+async fn an_application_sends_a_template_with_its_own_values() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        desk.contact("ann@a.test", json!({"name": "Ann", "fields": {"city": "Bonn"}})).await;
+        let template = json!({"name": "Code", "kind": "html", "subject": "Code {{ data.code }}",
+            "body": "<p>{{ name }} of {{ city }}: \
+                {% for one in data.parts %}{{ one }}-{% endfor %}</p>"});
+        let template = desk.done("POST", "/v1/templates", template).await["id"].clone();
+        let send = async |to: &str, data: Value| {
+            let mail = json!({"template": template, "data": data,
+                "message": {"from": "shop@sender.test", "to": [to], "tag": "code"}});
+            desk.ask("POST", "/v1/messages/template", mail).await
+        };
+        let (status, body) =
+            send("ann@a.test", json!({"code": "<17>", "parts": ["a", "<b>"]})).await;
+        assert_eq!(status, 202, "{body}");
+        let (status, _) = send("Bob <bob@b.test>", json!({"code": 4})).await;
+        assert_eq!(status, 202);
+        desk.relay.until_state("ann@a.test", postroad::model::State::Delivered).await;
+        desk.relay.until_state("bob@b.test", postroad::model::State::Delivered).await;
+        let ann = desk.text_to("ann@a.test");
+        assert!(ann.contains("Subject: Code <17>\r\n"), "{ann}");
+        assert!(ann.contains("Ann of Bonn: a-&lt;b&gt;-"), "{ann}");
+        assert!(desk.text_to("bob@b.test").contains("Bob of :"));
+        let many = json!({"template": template,
+            "message": {"from": "shop@sender.test", "to": ["a@a.test", "b@b.test"]}});
+        let (status, body) = desk.ask("POST", "/v1/messages/template", many).await;
+        assert_eq!((status, &body["field"]), (422, &json!("message.to")));
+    }
+}
+
+#[tokio::test]
+async fn a_mail_carries_its_files_and_shows_its_images() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    desk.contact("ann@a.test", json!({})).await;
+    let upload = async |name: &str, octets: &[u8]| {
+        let head = format!(
+            "POST /v1/media?name={name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n",
+            octets.len()
+        );
+        let socket = desk.relay.settings().control_socket();
+        let stream = tokio::net::UnixStream::connect(socket).await.expect("connected");
+        fetch(stream, &[head.as_bytes(), octets].concat()).await
+    };
+    let (status, made) = upload("logo.png", b"\x89PNG\r\n\x1a\n-pixels-").await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&made));
+    let image: Value = serde_json::from_slice(&made).expect("JSON");
+    let url = image["url"].as_str().expect("an address").to_owned();
+    let path = url.strip_prefix("https://post.sender.test").expect("ours");
+    let shown = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let stream = tokio::net::TcpStream::connect(desk.relay.http()).await.expect("connected");
+    let (status, octets) = fetch(stream, shown.as_bytes()).await;
+    assert_eq!((status, octets.as_slice()), (200, b"\x89PNG\r\n\x1a\n-pixels-".as_slice()));
+    let (_, made) = upload("plan.pdf", b"%PDF-1.7 the plan").await;
+    let plan: Value = serde_json::from_slice(&made).expect("JSON");
+    assert_eq!(plan["url"], Value::Null, "what is no image is shown to nobody");
+    let mut input = desk.input(&format!("<img src=\"{url}\" alt=\"\">"), json!({}));
+    input["attachments"] = json!([plan["id"]]);
+    let id = desk.done("POST", "/v1/campaigns", input).await["id"].as_i64().expect("an id");
+    let path = format!("/v1/media/{}", plan["id"]);
+    let (status, _) = desk.ask("DELETE", &path, Value::Null).await;
+    assert_eq!(status, 409, "a campaign needs it");
+    desk.step(id, "launch").await;
+    desk.until(id, "sent").await;
+    let mail = desk.mx.mail_to("ann@a.test");
+    let mail = mail_parser::MessageParser::default().parse(&mail.body).expect("a mail");
+    assert_eq!(mail.attachment_count(), 1);
+    let attached = mail.attachment(0).expect("one");
+    assert_eq!(attached.contents(), b"%PDF-1.7 the plan");
+    assert!(mail.body_html(0).is_some_and(|html| html.contains(&url)));
+    desk.done("DELETE", &path, Value::Null).await;
+}
+
+/// The status and the octets of the answer.
+async fn fetch<S>(mut stream: S, request: &[u8]) -> (u16, Vec<u8>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    stream.write_all(request).await.expect("sent");
+    let mut answer = Vec::new();
+    let reading = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
+    reading.await.expect("in time").expect("read");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer");
+    let status = String::from_utf8_lossy(&answer[9..12]).parse().expect("a status");
+    (status, answer[end + 4..].to_vec())
 }

@@ -64,6 +64,7 @@ fn to(recipients: &[&str]) -> Transaction {
         eight_bit: false,
         dsn_return: None,
         dsn_envelope_id: None,
+        recorded: false,
     }
 }
 

@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
 use crate::support::demo::Demo;
+use crate::support::operator;
 
 /// The rest has causes that a demo does not come to within seconds, or tests of their own.
-const SEEN: [&str; 10] = [
+const SEEN: [&str; 11] = [
     "accepted",
+    "queued",
     "delivered",
     "deferred",
     "failed",
@@ -96,6 +98,58 @@ fn the_demo_tells_of_everything_that_is_done_with_mail() {
         }
         assert!(started.elapsed() < PATIENCE * 2, "not told: {missing:?}");
         std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(demo.stop(), "SIGTERM ends the demo with success");
+}
+
+const SEEN_OF_CAMPAIGNS: [&str; 6] =
+    ["campaign_state", "opened", "clicked", "complained", "limit_reached", "source_green"];
+
+async fn done(socket: &std::path::Path, method: &str, path: &str, body: Value) -> Value {
+    let (status, answer) = operator::ask(socket, method, path, body).await;
+    assert_eq!(status, 200, "{method} {path}: {answer}");
+    answer
+}
+
+/// To mailboxes of the sandbox, whose owners open, follow and complain.
+async fn campaign(demo: &Demo, socket: &std::path::Path) {
+    let list = json!({"name": "owners", "opt_in": "single"});
+    let list = done(socket, "POST", "/v1/lists", list).await["id"].clone();
+    for local in ["open", "click", "complain"] {
+        let contact = json!({"email": format!("{local}@sandbox.mail.shop.test"),
+            "contact": {"subscribe": [list], "consent": {"source": "a test"}}});
+        done(socket, "POST", "/v1/contacts", contact).await;
+    }
+    let body = "<p><a href=\"https://shop.test/buy\">buy</a> \
+        <a href=\"{{ unsubscribe_url }}\">leave</a></p>";
+    let input = json!({"name": "owners", "from": demo.fact("from"),
+        "variants": [{"subject": "Hi", "kind": "html", "body": body}],
+        "settings": {"audience": {"lists": [list]}, "tracking": {"opens": true, "clicks": true}}});
+    let made = done(socket, "POST", "/v1/campaigns", input).await;
+    let path = format!("/v1/campaigns/{}/step", made["id"]);
+    done(socket, "POST", &path, json!({"step": "launch"})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_tells_of_campaigns_their_readers_and_limits() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let demo = Demo::start_in(directory.path(), &["--speed", "60"]);
+    let socket = std::path::PathBuf::from(demo.fact("data_dir")).join("control.sock");
+    campaign(&demo, &socket).await;
+    let started = Instant::now();
+    let mut wanted: BTreeSet<&str> = SEEN_OF_CAMPAIGNS.into();
+    let mut is_limited = false;
+    while !wanted.is_empty() {
+        let page = done(&socket, "GET", "/v1/events?limit=500", Value::Null).await;
+        for event in page["items"].as_array().expect("events") {
+            wanted.remove(event["kind"].as_str().expect("a kind"));
+        }
+        if wanted.len() == 1 && !is_limited {
+            is_limited = true;
+            done(&socket, "PUT", "/v1/organizations/1/send-limits", json!({"day": 1})).await;
+        }
+        assert!(started.elapsed() < PATIENCE * 2, "not told: {wanted:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(demo.stop(), "SIGTERM ends the demo with success");
 }

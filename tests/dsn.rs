@@ -34,6 +34,7 @@ fn read(fates: &[Fate], recipient: &str, wanted: DsnReturn) -> Value {
     let report = Report {
         id: MessageId(9),
         host_name: "mail.shop.example",
+        domain: "mail.shop.example",
         recipient: &recipient,
         made_at: Timestamp::from_seconds(200),
         message: MessageId(7),

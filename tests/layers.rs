@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use crate::sources::{Literal, Source, read_folder, report, words};
 
 /// A module uses only modules of a lower rank.
-const RANKS: [(&str, u8); 35] = [
+const RANKS: [(&str, u8); 36] = [
     ("model", 0),
     ("clock", 0),
     ("wire", 1),
@@ -30,6 +30,7 @@ const RANKS: [(&str, u8); 35] = [
     ("deliver", 4),
     ("fetch", 4),
     ("accept", 5),
+    ("notices", 5),
     ("schedule", 5),
     ("listener", 6),
     ("campaign", 6),
@@ -91,7 +92,7 @@ const ONLY: [(&[&str], &[&str], &str); 12] = [
         // time however fast a demo's clock runs. When mail is due is never asked here.
         &[
             "clock", "deliver", "listener", "dns", "store", "spool", "auth", "compose", "schedule",
-            "app", "api", "cli", "world", "fetch", "webhooks", "sandbox",
+            "app", "api", "cli", "world", "fetch", "webhooks", "feedback", "sandbox",
         ],
         "a wait of the product is the clock's; only deadlines of the machine are tokio's",
     ),

@@ -5,6 +5,7 @@
 //!             request is read, and rows outside the caller's scope are as if they were not.
 //! Knows not:  how a secret is checked (`auth`), what a handler does.
 
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
+use moka::sync::Cache;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -20,9 +22,11 @@ use tokio::sync::Semaphore;
 use super::ApiState;
 use super::caller::{Caller, Peer, address_of, may_change};
 use super::problem::Problem;
+use super::trail::Trail;
 use crate::auth::people::Person;
 use crate::campaign::subscribe::Doorman;
-use crate::model::{OrganizationId, Permission, Scope, Timestamp};
+use crate::compose::template::Template;
+use crate::model::{OrganizationId, Permission, Scope, TemplateId, Timestamp};
 use crate::store::{AuditEntry, Store};
 
 /// Names the organization a call is about, for callers that belong to more than one.
@@ -34,35 +38,58 @@ pub struct Shared {
     /// When the deliveries were last counted for the metrics.
     counted_at: Mutex<Option<Timestamp>>,
     document: String,
+    /// By method and path.
+    operations: HashMap<(String, String), String>,
     /// Streams of events that may be open at once.
     stream_places: Arc<Semaphore>,
     /// Requests of readers that wait for the database.
     public_places: Arc<Semaphore>,
     doorman: Doorman,
+    made_templates: MadeTemplates,
     /// The first administrator is made once.
     setting_up: tokio::sync::Mutex<()>,
 }
 
+/// Templates made ready for mail of applications, by revision and by the moment of their layout.
+pub(super) type MadeTemplates = Cache<(TemplateId, u64, Timestamp), Template>;
+
 const STREAMS_MAX: usize = 100;
+const TEMPLATES_MAX: u64 = 200;
 const READERS_WAITING_MAX: usize = 4096;
 
 impl Shared {
-    pub fn new(given: ApiState, document: String) -> Shared {
+    pub fn new(
+        given: ApiState,
+        document: String,
+        operations: HashMap<(String, String), String>,
+    ) -> Shared {
         let stream_places = Arc::new(Semaphore::new(STREAMS_MAX));
         let public_places = Arc::new(Semaphore::new(READERS_WAITING_MAX));
         Shared {
             given,
             counted_at: Mutex::default(),
             document,
+            operations,
             stream_places,
             public_places,
             doorman: Doorman::default(),
+            made_templates: MadeTemplates::new(TEMPLATES_MAX),
             setting_up: tokio::sync::Mutex::default(),
         }
     }
 
     pub(super) fn auth(&self) -> Option<&crate::auth::Auth> {
         self.given.auth.as_ref()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.given.store
+    }
+
+    /// The name of the operation at a path, as the document has it.
+    pub(super) fn operation(&self, method: &Method, path: &str) -> Option<&str> {
+        let key = (method.as_str().to_lowercase(), path.to_owned());
+        self.operations.get(&key).map(String::as_str)
     }
 
     pub(super) fn clock(&self) -> &crate::clock::Clock {
@@ -128,6 +155,7 @@ pub struct Call<N> {
     caller: Option<Caller>,
     scope: Scope,
     origin: Origin,
+    trail: Trail,
     need: PhantomData<fn() -> N>,
 }
 
@@ -235,11 +263,12 @@ impl<N> Call<N> {
         before: Option<&B>,
         after: Option<&A>,
     ) -> Result<AuditEntry, Problem> {
+        self.trail.is_told();
         let actor = self.caller.as_ref().map_or_else(|| "nobody".to_owned(), Caller::name);
         Ok(AuditEntry {
             organization,
             actor,
-            action,
+            action: action.to_owned(),
             target: target.to_owned(),
             before: before.map(serde_json::to_value).transpose().map_err(Problem::ours)?,
             after: after.map(serde_json::to_value).transpose().map_err(Problem::ours)?,
@@ -253,6 +282,10 @@ impl<N> Call<N> {
 
     pub(super) fn counted_at(&self) -> &Mutex<Option<Timestamp>> {
         &self.shared.counted_at
+    }
+
+    pub(super) fn made_templates(&self) -> &MadeTemplates {
+        &self.shared.made_templates
     }
 
     pub(super) fn doorman(&self) -> &Doorman {
@@ -299,7 +332,10 @@ impl<N: Needs> Call<N> {
             check(caller, permission, scope)?;
         }
         let origin = Origin::of(parts);
-        Ok(Call { shared: api.clone(), caller, scope, origin, need: PhantomData })
+        let trail = parts.extensions.get::<Trail>().cloned().unwrap_or_default();
+        let actor = caller.as_ref().map_or_else(|| "nobody".to_owned(), Caller::name);
+        trail.came(actor, scope.organization());
+        Ok(Call { shared: api.clone(), caller, scope, origin, trail, need: PhantomData })
     }
 }
 

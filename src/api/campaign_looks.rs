@@ -82,7 +82,7 @@ async fn launch_checks<N>(call: &Call<N>, row: &CampaignRow) -> Result<(u64, Vec
     let audience = match row.settings.audience.is_empty() {
         true => 0,
         false => {
-            let filter = launch::filter(&row.settings.audience, &schema, &saved, now)?;
+            let filter = launch::filter(&row.settings, &schema, &saved, now)?;
             call.store.count_contacts(organization, &filter).await?
         }
     };
@@ -197,6 +197,13 @@ async fn test_mail<N>(
     let domains = own_domains(call, row.organization).await?;
     let owned = domains.iter().filter(|one| from.is_some_and(|name| name.is_within(&one.name)));
     let domain = owned.max_by_key(|one| one.name.as_str().len()).map(|one| one.id);
+    let attached = match &call.composer {
+        Some(composer) => {
+            let ids = &row.content.attachments;
+            composer.attached(&call.store, row.organization, ids).await.map_err(Problem::ours)?
+        }
+        None => Vec::new(),
+    };
     let letter = Letter {
         content: &row.content,
         to_name: "",
@@ -205,6 +212,7 @@ async fn test_mail<N>(
         at: call.clock.wall(),
         id: &format!("test.{id}"),
         more: &[],
+        attached: &attached,
     };
     let smtputf8 = to.needs_smtputf8();
     let recipient = Recipient { notify: Notify::NEVER, ..Recipient::new(to.clone()) };

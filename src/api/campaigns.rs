@@ -8,12 +8,14 @@ use super::campaign_looks::all_checks;
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::{ApiState, Page};
-use crate::campaign::{Schema, plan};
+use crate::campaign::{Schema, plan, templates};
 use crate::compose::template::{Template, Weight};
 use crate::model::*;
 use crate::store::{CampaignChange, CampaignRow, TemplateRow};
 
 const LIST_MAX: u32 = 50;
+const ATTACHMENTS_MAX: usize = 10;
+const ATTACHMENT_BYTES_MAX: u64 = 10 << 20;
 
 /// A campaign, and where everybody of its audience is.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -36,6 +38,14 @@ fn none() -> Problem {
 
 pub(super) async fn found<N>(call: &Call<N>, id: CampaignId) -> Result<CampaignRow, Problem> {
     call.store.campaign(call.organization(), id).await?.ok_or_else(none)
+}
+
+/// A mail of an automation is changed and steered by its automation alone.
+fn is_its_own(row: &CampaignRow) -> Result<(), Problem> {
+    match row.automation {
+        None => Ok(()),
+        Some(id) => Err(Problem::conflict(format!("this is a mail of automation {id}"))),
+    }
 }
 
 pub(super) async fn sums(api: &ApiState, campaign: &CampaignRow) -> Result<plan::Sums, Problem> {
@@ -100,6 +110,9 @@ pub(super) struct CampaignInput {
     reply_to: Option<String>,
     /// One, or those of an A/B test.
     variants: Vec<VariantInput>,
+    /// Files that each mail carries; at most ten, of 10 MiB in all.
+    #[serde(default)]
+    attachments: Vec<MediaId>,
     #[serde(default)]
     settings: CampaignSettings,
 }
@@ -124,6 +137,7 @@ async fn checked<N>(call: &Call<N>, input: CampaignInput) -> Result<CampaignRow,
         from_name: input.from_name,
         reply_to: input.reply_to,
         variants,
+        attachments: attachable(call, input.attachments).await?,
     };
     let domains = own_domains(call, organization).await?;
     plan::check_content(&content, &domains)?;
@@ -148,6 +162,7 @@ async fn checked<N>(call: &Call<N>, input: CampaignInput) -> Result<CampaignRow,
         updated_at: now,
         launched_at: None,
         ended_at: None,
+        automation: None,
     })
 }
 
@@ -160,8 +175,26 @@ pub(super) async fn own_domains(
     Ok(domains)
 }
 
+/// Files that there are, and that a mail can carry.
+pub(super) async fn attachable<N>(
+    call: &Call<N>,
+    ids: Vec<MediaId>,
+) -> Result<Vec<MediaId>, Problem> {
+    if ids.len() > ATTACHMENTS_MAX {
+        return Err(Problem::of_field("attachments", format!("at most {ATTACHMENTS_MAX} files")));
+    }
+    let rows = call.store.media_by_ids(call.organization(), &ids).await?;
+    if let Some(id) = ids.iter().find(|id| rows.iter().all(|row| row.id != **id)) {
+        return Err(Problem::of_field("attachments", format!("there is no file {id}")));
+    }
+    if rows.iter().map(|row| row.bytes).sum::<u64>() > ATTACHMENT_BYTES_MAX {
+        return Err(Problem::of_field("attachments", "they have more than 10 MiB in all"));
+    }
+    Ok(ids)
+}
+
 /// With its template and layout copied into it, and made ready once to see that it can be.
-async fn written<N>(
+pub(super) async fn written<N>(
     call: &Call<N>,
     input: VariantInput,
     fields: &[Field],
@@ -186,13 +219,16 @@ async fn written<N>(
             Some(found.ok_or_else(no_layout)?.body)
         }
     };
+    let kind = input.kind.or(template.as_ref().map(|row| row.kind)).unwrap_or(TemplateKind::Html);
+    let body = input.body.or_else(|| of(|row| &row.body)).ok_or_else(|| missing("body"))?;
+    let saved = super::templates::saved_for(call, organization, kind).await?;
     let variant = CampaignVariant {
         subject: input
             .subject
             .or_else(|| of(|row| &row.subject))
             .ok_or_else(|| missing("subject"))?,
-        kind: input.kind.or(template.as_ref().map(|row| row.kind)).unwrap_or(TemplateKind::Html),
-        body: input.body.or_else(|| of(|row| &row.body)).ok_or_else(|| missing("body"))?,
+        kind,
+        body: templates::expanded(kind, &body, &saved)?,
         layout,
         text: input.text.or_else(|| template.as_ref().and_then(|row| row.text.clone())),
     };
@@ -245,14 +281,16 @@ pub(super) async fn change(
     Json(input): Json<CampaignInput>,
 ) -> Result<axum::Json<CampaignView>, Problem> {
     let old = found(&call, id).await?;
+    is_its_own(&old)?;
     let new = checked(&call, input).await?;
     if old.state.is_over() || old.state == CampaignState::Preparing {
         return Err(Problem::conflict(format!("a campaign that is {} stays as it is", old.state)));
     }
     if !old.state.is_before_launch() {
         let fixed = |settings: &CampaignSettings| {
-            let CampaignSettings { audience, starts_at, local_time, test, .. } = settings.clone();
-            (audience, starts_at, local_time, test)
+            let CampaignSettings { audience, starts_at, local_time, test, sunset_days, .. } =
+                settings.clone();
+            (audience, starts_at, local_time, test, sunset_days)
         };
         if fixed(&old.settings) != fixed(&new.settings) {
             let why = "audience, start, local time and test are fixed by the launch";
@@ -274,6 +312,24 @@ pub(super) async fn change(
     Ok(axum::Json(view(&call, found(&call, id).await?).await?))
 }
 
+/// Make a draft that says what another campaign says, to the same audience, without its times.
+#[utoipa::path(post, path = "/v1/campaigns/{id}/copy", tag = "campaigns",
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignView)), security(("key" = ["campaigns_write"])))]
+pub(super) async fn copy(
+    call: Call<needs::CampaignsWrite>,
+    Path(id): Path<CampaignId>,
+) -> Result<axum::Json<CampaignView>, Problem> {
+    let old = found(&call, id).await?;
+    let name = format!("{} (copy)", old.name);
+    let name = name[..name.floor_char_boundary(plan::NAME_BYTES_MAX)].to_owned();
+    let settings = CampaignSettings { starts_at: None, deadline: None, ..old.settings };
+    let at = call.clock.now();
+    let row = CampaignRow { name, settings, created_at: at, updated_at: at, ..old };
+    let id = call.store.change_campaign(CampaignChange::Add(Box::new(row))).await?;
+    Ok(axum::Json(view(&call, found(&call, CampaignId(id)).await?).await?))
+}
+
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = CampaignRemoved)]
 pub(super) struct Removed {
@@ -288,7 +344,7 @@ pub(super) async fn remove(
     call: Call<needs::CampaignsWrite>,
     Path(id): Path<CampaignId>,
 ) -> Result<axum::Json<Removed>, Problem> {
-    found(&call, id).await?;
+    is_its_own(&found(&call, id).await?)?;
     let organization = call.organization();
     match call.store.change_campaign(CampaignChange::Remove { organization, id }).await? {
         0 => Err(Problem::conflict("only a draft can be removed")),
@@ -343,6 +399,7 @@ pub(super) async fn step(
     Json(asked): Json<Move>,
 ) -> Result<axum::Json<CampaignView>, Problem> {
     let row = found(&call, id).await?;
+    is_its_own(&row)?;
     let step = asked.step.step();
     let Some(to) = row.state.next(step) else {
         return Err(Problem::conflict(format!("a campaign that is {} does not {step}", row.state)));

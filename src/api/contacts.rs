@@ -58,7 +58,9 @@ pub(super) async fn list(
     let filter = filter_of(&call, &schema, asked.segment.as_deref())?;
     let after = asked.cursor.unwrap_or(ContactId(0));
     let rows = call.store.contacts_after(organization, after, &filter, limit).await?;
-    let items = contacts::whole(&call.store, organization, &schema.fields, &rows).await?;
+    let found = contacts::whole(&call.store, organization, &schema.fields, &rows).await?;
+    let now = call.clock.now();
+    let items: Vec<Contact> = found.into_iter().map(|contact| contact.scored(now)).collect();
     let full = items.len() >= limit as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))
@@ -219,7 +221,7 @@ async fn put(
     Ok(written.first().copied().unwrap_or(Written::Skipped))
 }
 
-async fn one(
+pub(super) async fn one(
     api: &ApiState,
     organization: OrganizationId,
     id: ContactId,
@@ -227,7 +229,8 @@ async fn one(
     let row = row_of(api, organization, id).await?;
     let fields = api.store.fields(organization).await?;
     let whole = contacts::whole(&api.store, organization, &fields, &[row]).await?;
-    whole.into_iter().next().ok_or_else(none)
+    let contact = whole.into_iter().next().ok_or_else(none)?;
+    Ok(contact.scored(api.clock.now()))
 }
 
 async fn row_of(

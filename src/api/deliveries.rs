@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::{ApiState, Page};
 use crate::events;
 use crate::model::{
-    DeliveryId, Domain, MessageId, OrganizationId, Scope, State as DeliveryState, Timestamp,
+    DeliveryId, Domain, MessageId, OrganizationId, PoolId, Scope, State as DeliveryState, Timestamp,
 };
 use crate::queue::dialogue_log::Dialogue;
 use crate::store::{DeliveryFilter, DeliveryView, EventRow, Steer, SteerAction};
@@ -160,15 +160,18 @@ enum Action {
     Release,
     Retry,
     Cancel,
+    /// To another pool.
+    Reroute,
 }
 
 impl Action {
-    const fn for_store(self) -> SteerAction {
+    const fn for_store(self, pool: Option<PoolId>) -> SteerAction {
         match self {
             Action::Hold => SteerAction::Hold,
             Action::Release => SteerAction::Release,
             Action::Retry => SteerAction::Retry,
             Action::Cancel => SteerAction::Cancel,
+            Action::Reroute => SteerAction::Reroute(pool),
         }
     }
 
@@ -178,6 +181,7 @@ impl Action {
             Action::Release => "deliveries.released",
             Action::Retry => "deliveries.retried",
             Action::Cancel => "deliveries.cancelled",
+            Action::Reroute => "deliveries.rerouted",
         }
     }
 
@@ -186,7 +190,9 @@ impl Action {
         match self {
             Action::Hold | Action::Retry => &[DeliveryState::Waiting],
             Action::Release => &[DeliveryState::Held],
-            Action::Cancel => &[DeliveryState::Waiting, DeliveryState::Leased, DeliveryState::Held],
+            Action::Cancel | Action::Reroute => {
+                &[DeliveryState::Waiting, DeliveryState::Leased, DeliveryState::Held]
+            }
         }
     }
 }
@@ -212,6 +218,9 @@ pub struct SteerOrder {
     /// Of the next part of such a release: `continues_at` of the part before.
     #[serde(default)]
     from: Option<Timestamp>,
+    /// Of a reroute: the pool that carries the mail, by its name; without it the rules say it.
+    #[serde(default)]
+    pool: Option<String>,
 }
 
 #[derive(Serialize, Deserialize, Default, utoipa::ToSchema)]
@@ -275,7 +284,27 @@ fn filters(order: &SteerOrder) -> Result<Vec<DeliveryFilter>, Problem> {
     }
 }
 
-/// Hold, release, retry or cancel all deliveries of a filter; `preview` only counts and shows.
+/// The pool that a reroute names. Who is confined to an organization sends by its own pool.
+async fn pool_of(
+    call: &Call<needs::MessagesSteer>,
+    order: &SteerOrder,
+) -> Result<Option<PoolId>, Problem> {
+    let Some(name) = &order.pool else { return Ok(None) };
+    if order.action != Action::Reroute {
+        return Err(Problem::of_field("pool", "only a reroute names a pool"));
+    }
+    let none = || Problem::of_field("pool", "there is no such pool");
+    let tables = call.store.source_tables().await?;
+    let pool = tables.pools.iter().find(|row| row.name == *name).ok_or_else(none)?.id;
+    let is_open = match call.scope().organization() {
+        None => true,
+        Some(own) => pool == PoolId::DEFAULT || tables.own.contains(&(own, pool)),
+    };
+    is_open.then_some(Some(pool)).ok_or_else(none)
+}
+
+/// Hold, release, retry, cancel or reroute all deliveries of a filter; `preview` only counts and
+/// shows.
 #[utoipa::path(post, path = "/v1/deliveries/steer", tag = "deliveries",
     responses((status = 200, body = Steered)), security(("key" = ["messages_steer"])))]
 pub(super) async fn steer(
@@ -284,6 +313,7 @@ pub(super) async fn steer(
 ) -> Result<axum::Json<Steered>, Problem> {
     let confined = call.scope().organization();
     let share = Share::of(&order)?;
+    let pool = pool_of(&call, &order).await?;
     let mut steered = Steered::default();
     let mut due = order.from.map_or(call.clock.now(), |from| from.max(call.clock.now()));
     for mut filter in filters(&order)? {
@@ -294,7 +324,8 @@ pub(super) async fn steer(
             let sample = call.store.list_deliveries(&filter, SAMPLE).await?;
             steered.sample.extend(sample);
         } else if count > 0 {
-            let (changed, more) = apply(&call, &order, filter, (count, share, &mut due)).await?;
+            let (changed, more) =
+                apply(&call, (&order, pool), filter, (count, share, &mut due)).await?;
             steered.changed += changed;
             steered.more |= more;
         }
@@ -305,7 +336,7 @@ pub(super) async fn steer(
         tracing::info!(action = ?order.action, count = steered.changed, reason = %order.reason,
             "deliveries were steered");
         let after = serde_json::json!({"filter": order.filter, "reason": order.reason,
-            "count": steered.changed});
+            "pool": order.pool, "count": steered.changed});
         let action = (order.action.told(), "deliveries");
         call.told(confined.or(order.filter.organization), action, &after).await?;
         (call.nudge)();
@@ -316,14 +347,14 @@ pub(super) async fn steer(
 /// Statement after statement, until no row is left or the bound is reached.
 async fn apply(
     api: &ApiState,
-    order: &SteerOrder,
+    (order, pool): (&SteerOrder, Option<PoolId>),
     filter: DeliveryFilter,
     (count, share, due): (u64, Share, &mut Timestamp),
 ) -> Result<(u64, bool), Problem> {
     let rounds_needed = count / u64::from(share.rows) + 1;
     let mut job = Steer {
         filter,
-        action: order.action.for_store(),
+        action: order.action.for_store(pool),
         reason: order.reason.clone(),
         at: api.clock.now(),
         due: *due,

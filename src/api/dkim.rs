@@ -2,13 +2,13 @@
 
 use serde::Deserialize;
 
-use super::Page;
 use super::access::{Call, needs};
 use super::body::Json;
 use super::caller::Caller;
 use super::extract::Path;
 use super::problem::Problem;
-use crate::dkim::{keys, signer};
+use super::{ApiState, Page};
+use crate::dkim::{Algorithm, keys, signer};
 use crate::model::{Domain, Timestamp};
 use crate::store::{DkimKeyRow, DomainRow};
 
@@ -103,16 +103,25 @@ pub(super) async fn remove(
     if let Some(composer) = &call.composer {
         composer.reload().await.map_err(Problem::ours)?;
     }
-    let (directory, row) = (call.dkim_dir.clone(), key.clone());
-    let removing = tokio::task::spawn_blocking(move || {
-        let algorithm = row.algorithm.parse()?;
-        keys::remove(&directory, &row.domain, &row.selector, algorithm)
-    });
-    if let Err(error) = removing.await.map_err(Problem::ours)? {
-        tracing::warn!(%domain, selector, %error, "the file of a removed key is still there");
-    }
+    remove_file(&call, key.clone()).await?;
     tracing::info!(%domain, selector, "a DKIM key was removed");
     Ok(axum::Json(key.clone()))
+}
+
+/// Its private half.
+pub(super) async fn remove_file(api: &ApiState, key: DkimKeyRow) -> Result<(), Problem> {
+    let directory = api.dkim_dir.clone();
+    let removing = tokio::task::spawn_blocking(move || {
+        let removed = key
+            .algorithm
+            .parse::<Algorithm>()
+            .and_then(|algorithm| keys::remove(&directory, &key.domain, &key.selector, algorithm));
+        if let Err(error) = removed {
+            let (domain, selector) = (&key.domain, &key.selector);
+            tracing::warn!(%domain, selector, %error, "the file of a removed key is still there");
+        }
+    });
+    removing.await.map_err(Problem::ours)
 }
 
 /// Mail that it signed may be under way for as long as a signature is valid.

@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::access::{Call, needs};
+use super::domain_hosts::Hosts;
 use super::domain_upkeep::{Upkeep, record_name};
 use super::extract::Path;
 use super::problem::Problem;
@@ -36,7 +37,7 @@ words! {
 /// One record: what is expected, and what was found.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RecordCheck {
-    /// `verification`, `spf`, `dkim`, `dmarc`.
+    /// `verification`, `spf`, `dkim`, `dmarc`, `return_path`, `tracking`, `inbound`.
     pub purpose: String,
     pub name: String,
     #[serde(rename = "type")]
@@ -47,6 +48,9 @@ pub struct RecordCheck {
     pub state: RecordState,
     /// What to do about it.
     pub note: String,
+    /// The domain is ready without it.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// A look at all records of a domain, at its own name servers.
@@ -92,6 +96,8 @@ pub struct Looker {
     pub resolver: Resolver,
     /// What mail leaves from, and SPF must cover.
     pub sources: Arc<Sources>,
+    /// Where this installation is.
+    pub hosts: Hosts,
     /// Of name servers.
     pub port: u16,
 }
@@ -101,7 +107,7 @@ impl Looker {
     pub(super) async fn check(
         &self,
         row: &DomainRow,
-        keys: &[DkimKeyRow],
+        (keys, own): (&[DkimKeyRow], Option<&Domain>),
         at: Timestamp,
     ) -> DomainCheck {
         let domain = &row.name;
@@ -131,6 +137,7 @@ impl Looker {
         let name = format!("_dmarc.{domain}");
         let found = texts(authority.clone(), &name).await;
         check.records.push(dmarc(name, found));
+        check.records.extend(self.hosts.check(authority.clone(), domain, own).await);
         let name = format!("{VERIFICATION_LABEL}.{domain}");
         let found = match check.verified {
             // It has done its duty.
@@ -191,7 +198,7 @@ async fn texts(authority: Result<&Authority, String>, name: &str) -> Result<Vec<
     authority?.texts(name).await.map_err(|why| why.to_string())
 }
 
-fn record(purpose: &str, name: String, expected: String) -> RecordCheck {
+pub(super) fn record(purpose: &str, name: String, expected: String) -> RecordCheck {
     RecordCheck {
         purpose: purpose.to_owned(),
         name,
@@ -200,10 +207,11 @@ fn record(purpose: &str, name: String, expected: String) -> RecordCheck {
         found: Vec::new(),
         state: RecordState::Missing,
         note: String::new(),
+        optional: false,
     }
 }
 
-fn unknown(record: &mut RecordCheck, why: String) {
+pub(super) fn unknown(record: &mut RecordCheck, why: String) {
     record.state = RecordState::Unknown;
     record.note = why;
 }

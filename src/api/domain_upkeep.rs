@@ -84,7 +84,10 @@ impl Upkeep {
     pub async fn look(&self, row: &DomainRow) -> Result<DomainCheck, Problem> {
         let mut keys = self.store.dkim_keys().await?;
         keys.retain(|key| key.domain == row.name);
-        let mut check = self.looker.check(row, &keys, self.clock.now()).await;
+        let returns = self.store.return_domains().await?;
+        let own = returns.iter().find(|one| one.organization == row.organization);
+        let own = own.map(|one| &one.name);
+        let mut check = self.looker.check(row, (&keys, own), self.clock.now()).await;
         let is_shown = |record: &RecordCheck| {
             record.purpose == "verification" && record.state == RecordState::Right
         };
@@ -97,7 +100,8 @@ impl Upkeep {
             }
         }
         self.prove(&keys, &mut check).await?;
-        check.ready = check.records.iter().all(|record| record.state == RecordState::Right);
+        check.ready =
+            check.records.iter().all(|one| one.optional || one.state == RecordState::Right);
         self.note(row, &check).await?;
         Ok(check)
     }
@@ -143,7 +147,7 @@ impl Upkeep {
     /// What was not answered stays as it was; the first look is no news.
     async fn note(&self, row: &DomainRow, check: &DomainCheck) -> Result<(), Problem> {
         let mut found: BTreeMap<String, String> = BTreeMap::new();
-        for record in &check.records {
+        for record in check.records.iter().filter(|record| !record.optional) {
             let name = format!("{} {}", record.purpose, record.name);
             let state = match (record.state, row.checked.get(&name)) {
                 (RecordState::Unknown, Some(before)) => before.clone(),

@@ -5,8 +5,9 @@ use serde::Deserialize;
 use super::access::{Call, needs};
 use super::body::Json;
 use super::caller::Caller;
+use super::extract::Path;
 use super::problem::Problem;
-use super::{Page, credentials};
+use super::{Page, credentials, dkim};
 use crate::model::{Domain, OrganizationId};
 use crate::store::{DomainRow, StoreError};
 
@@ -28,6 +29,40 @@ pub struct NewDomain {
     /// The caller's own, when it is missing.
     #[serde(default)]
     organization: Option<OrganizationId>,
+}
+
+/// Let nobody send from a domain any more; its keys go with it.
+#[utoipa::path(delete, path = "/v1/domains/{name}", tag = "domains",
+    params(("name" = String, Path, description = "The domain")),
+    responses((status = 200, body = DomainRow)), security(("key" = ["domains_write"])))]
+pub(super) async fn remove(
+    call: Call<needs::DomainsWrite>,
+    Path(name): Path<Domain>,
+) -> Result<axum::Json<DomainRow>, Problem> {
+    let none = || Problem::not_found("there is no such domain");
+    let rows = call.store.domains().await?;
+    let own = |row: &DomainRow| row.name == name && call.scope().covers(row.organization);
+    let row = rows.into_iter().find(own).ok_or_else(none)?;
+    if call.store.domain_is_owed(row.id).await? {
+        let detail = "mail from it waits or is held: it would go without signatures";
+        return Err(Problem::conflict(detail));
+    }
+    let mut keys = call.store.dkim_keys().await?;
+    keys.retain(|key| key.domain == name);
+    let action = ("domain.removed", name.as_str());
+    let store = call.audited::<_, ()>(Some(row.organization), action, Some(&row), None)?;
+    if !store.remove_domain(&row).await? {
+        return Err(none());
+    }
+    credentials::reload(&call).await?;
+    if let Some(composer) = &call.composer {
+        composer.reload().await.map_err(Problem::ours)?;
+    }
+    for key in keys {
+        dkim::remove_file(&call, key).await?;
+    }
+    tracing::info!(domain = %row.name, "a sending domain was removed");
+    Ok(axum::Json(row))
 }
 
 /// Let an organization send from a domain and what lies below it, once it is verified.

@@ -1,6 +1,6 @@
 //! /v1/messages as the log of mail: searched by who, what and when; its source; sent once more.
 
-use axum::http::header;
+use axum::http::{HeaderName, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
@@ -129,28 +129,81 @@ async fn message<N>(call: &Call<N>, id: MessageId) -> Result<MessageRow, Problem
     own.ok_or_else(|| Problem::not_found("there is no such message"))
 }
 
+/// A campaign's mails have no source that lies anywhere; of what kind one is, its own answer says.
+pub(super) async fn source_state<N>(call: &Call<N>, row: &MessageRow) -> MailSource {
+    if row.body.is_recipe() {
+        return MailSource::RenderedAnew;
+    }
+    let Some(queue) = &call.queue else { return MailSource::Gone };
+    match queue.spool().size_of(row.body.segment).await {
+        Ok(size) if size > row.body.offset => MailSource::Kept,
+        _ => MailSource::Gone,
+    }
+}
+
 async fn body<N>(call: &Call<N>, row: &MessageRow) -> Result<bytes::Bytes, Problem> {
     let stopped = || Problem::conflict("no daemon is running");
     let queue = call.queue.as_ref().ok_or_else(stopped)?;
+    if row.body.is_recipe() {
+        let detail = "mail of a campaign has a source for each delivery";
+        return Err(Problem::of_field("delivery", detail));
+    }
     queue.spool().read(row.body).await.map_err(|error| {
-        // Its segment goes once nothing in it is owed.
+        // Its segment goes once nothing in it is owed and it is old enough.
         tracing::debug!(message = %row.id, reason = %error, "a source cannot be read");
-        Problem::not_found("the mail is over, and its source is no longer kept")
+        Problem::not_found("the mail is over, and its source is no longer kept (spool.keep_for)")
     })
 }
 
-/// The mail as it lies on disk, before it is signed; kept while a delivery of it is owed.
+/// The mail of one delivery of a campaign, made again.
+async fn rendered<N>(
+    call: &Call<N>,
+    row: &MessageRow,
+    delivery: Option<DeliveryId>,
+) -> Result<(bytes::Bytes, MailSource), Problem> {
+    let named = delivery.ok_or_else(|| {
+        Problem::of_field("delivery", "name one: mail of a campaign is made for each")
+    })?;
+    let found = call.store.deliveries_by_id(&[named]).await?.pop();
+    let (_, found) = found
+        .filter(|(_, found)| found.message.id == row.id)
+        .ok_or_else(|| Problem::of_field("delivery", "it is not of this message"))?;
+    let stopped = || Problem::conflict("no daemon is running");
+    let composer = call.composer.as_ref().ok_or_else(stopped)?;
+    let made = composer.recipe_source(&found).await;
+    let (mail, is_pinned) = made
+        .map_err(|error| Problem::not_found(format!("the mail cannot be made again: {error}")))?;
+    let state = if is_pinned { MailSource::RenderedFromPin } else { MailSource::RenderedAnew };
+    Ok((mail, state))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Of a campaign: whose mail.
+    delivery: Option<DeliveryId>,
+}
+
+/// The mail before it is signed: as it lies on disk, while a delivery of it is owed and as long as
+/// `spool.keep_for` says; mail of a campaign is made again. The header `Postroad-Source` says it.
 #[utoipa::path(get, path = "/v1/messages/{id}/raw", tag = "messages",
-    params(("id" = MessageId, Path, description = "The message")),
-    responses((status = 200, body = String, content_type = "message/rfc822")),
+    params(("id" = MessageId, Path, description = "The message"), Which),
+    responses((status = 200, body = String, content_type = "message/rfc822",
+        headers(("Postroad-Source" = String, description = "How it was had")))),
     security(("key" = ["messages_read"])))]
 pub(super) async fn raw(
     call: Call<needs::MessagesRead>,
     Path(id): Path<MessageId>,
+    Query(which): Query<Which>,
 ) -> Result<impl IntoResponse, Problem> {
     let row = message(&call, id).await?;
-    let body = body(&call, &row).await?;
+    let (body, state) = match row.body.is_recipe() {
+        true => rendered(&call, &row, which.delivery).await?,
+        false => (body(&call, &row).await?, MailSource::Kept),
+    };
     let headers = [
+        (HeaderName::from_static("postroad-source"), state.word()),
         (header::CONTENT_TYPE, "message/rfc822"),
         // What a stranger wrote is no page of ours.
         (header::CONTENT_DISPOSITION, "attachment; filename=\"message.eml\""),

@@ -6,13 +6,18 @@
 //! Knows not:  SQL, SMTP, how anything is decided.
 
 pub mod access;
+pub mod automations;
 mod body;
 mod caller;
 pub mod campaign_looks;
+mod campaign_outlook;
+mod campaign_progress;
 mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
+mod contact_bulk;
 mod contact_fields;
+mod contact_story;
 mod contacts;
 pub mod credentials;
 mod daemon;
@@ -20,36 +25,51 @@ pub mod decisions;
 pub mod deliveries;
 mod dkim;
 pub mod domain_check;
+pub mod domain_hosts;
 pub mod domain_upkeep;
 mod domains;
 mod events;
 mod extract;
 pub mod forecast;
 mod health;
+pub mod health_windows;
+mod hold_rules;
 mod imports;
 mod inbound;
+pub mod inbound_routes;
 mod limits;
 mod lists;
 mod log;
+mod media;
 mod messages;
 mod openapi;
 mod organizations;
+mod passwords;
 pub mod pools;
 mod postal;
 mod problem;
 mod public;
 mod public_archive;
+mod public_leaving;
 mod public_lists;
+mod relay_news;
+mod saved_blocks;
 mod segments;
 mod send;
+mod send_template;
 mod serve;
 mod session;
 mod setup;
 pub mod sources;
+mod stream_policies;
 mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod tenants;
+mod timeline;
+mod traces;
+mod tracking;
+mod trail;
 pub mod users;
 pub mod warmups;
 pub mod webhooks;
@@ -82,6 +102,10 @@ use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
+use crate::feedback::inbound::Inbound;
+use crate::feedback::return_domains::ReturnDomains;
+use crate::feedback::sns::Sns;
+use crate::notices::Notices;
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::schedule::Schedule;
@@ -120,11 +144,19 @@ pub struct ApiState {
     /// Looks at the records of sending domains.
     pub looker: Option<domain_check::Looker>,
     pub imports: Option<Imports>,
+    /// Whom mail from outside may be for.
+    pub inbound: Option<Inbound>,
+    /// Looks whether mail to return domains comes here.
+    pub return_domains: Option<ReturnDomains>,
+    /// What Amazon SES tells.
+    pub sns: Option<Sns>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
     pub checker: Option<Checker>,
     pub webhooks: Option<Webhooks>,
+    /// Writes to people.
+    pub notices: Option<Notices>,
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
@@ -164,9 +196,12 @@ fn control() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(users::invites, users::invite))
         .routes(routes!(users::withdraw))
         .routes(routes!(users::accept))
+        .routes(routes!(passwords::ask_reset))
+        .routes(routes!(passwords::take_reset))
         .routes(routes!(organizations::list, organizations::add))
         .routes(routes!(tenants::show, tenants::change))
         .routes(routes!(tenants::set_send_limits))
+        .routes(routes!(tenants::set_pool))
         .routes(routes!(organizations::suspend))
         .routes(routes!(organizations::resume))
         .routes(routes!(organizations::streams, organizations::add_stream))
@@ -180,6 +215,23 @@ fn control() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(events::stream))
 }
 
+/// What comes back, and mail from outside.
+fn returning() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(inbound::domains, inbound::add_domain))
+        .routes(routes!(inbound::remove_domain))
+        .routes(routes!(inbound::check_domain))
+        .routes(routes!(inbound::mails))
+        .routes(routes!(health_windows::list))
+        .routes(routes!(relay_news::ses))
+        .routes(routes!(stream_policies::show, stream_policies::set))
+        .routes(routes!(inbound_routes::list, inbound_routes::add))
+        .routes(routes!(inbound_routes::remove))
+        .routes(routes!(inbound_routes::calls))
+        .routes(routes!(inbound_routes::one, inbound_routes::remove_call))
+        .routes(routes!(inbound_routes::release))
+}
+
 /// Every route there is; the document is made of the same rows.
 fn routes() -> OpenApiRouter<Arc<Shared>> {
     let quick = OpenApiRouter::with_openapi(openapi::head())
@@ -187,19 +239,13 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
         .routes(routes!(openapi::show))
-        .routes(routes!(deliveries::list))
-        .routes(routes!(deliveries::count))
-        .routes(routes!(deliveries::steer))
-        .routes(routes!(deliveries::show))
-        .routes(routes!(messages::show))
-        .routes(routes!(log::raw))
-        .routes(routes!(log::resend))
         .routes(routes!(credentials::list, credentials::add))
         .routes(routes!(credentials::revoke, credentials::change))
         .routes(routes!(credentials::rotate))
         .routes(routes!(credentials::finish_rotation))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(domain_check::check))
+        .routes(routes!(domains::remove))
         .routes(routes!(limits::list, limits::add))
         .routes(routes!(limits::remove))
         .routes(routes!(limits::pin))
@@ -214,15 +260,14 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
-        .routes(routes!(inbound::domains, inbound::add_domain))
-        .routes(routes!(inbound::remove_domain))
-        .routes(routes!(inbound::mails))
         .routes(routes!(daemon::reload))
         .routes(routes!(classification::unclassified))
         .routes(routes!(classification::rules, classification::add))
         .routes(routes!(classification::try_out))
         .routes(routes!(classification::remove))
         .merge(control())
+        .merge(steering_routes())
+        .merge(returning())
         .merge(contact_routes())
         .merge(source_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
@@ -235,10 +280,37 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(send::send, log::search))
         .routes(routes!(send::send_batch))
         .routes(routes!(send::send_raw))
+        .routes(routes!(send_template::send_template))
         .layer(DefaultBodyLimit::max(send::SEND_BYTES_MAX))
         .layer(from_fn(move |request, next| within_room(room.clone(), request, next)))
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
-    quick.merge(slow).merge(sending)
+    quick.merge(slow).merge(sending).merge(media_routes())
+}
+
+/// Files are larger than other requests.
+fn media_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(media::list, media::upload))
+        .routes(routes!(media::remove))
+        .layer(DefaultBodyLimit::max(media::FILE_BYTES_MAX))
+        .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)))
+}
+
+/// What becomes of mail that waits, and its story.
+fn steering_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::count))
+        .routes(routes!(deliveries::steer))
+        .routes(routes!(deliveries::show))
+        .routes(routes!(messages::show))
+        .routes(routes!(timeline::timeline))
+        .routes(routes!(log::raw))
+        .routes(routes!(log::resend))
+        .routes(routes!(hold_rules::list, hold_rules::add))
+        .routes(routes!(hold_rules::remove))
+        .routes(routes!(traces::list, traces::add))
+        .routes(routes!(traces::remove))
 }
 
 /// The names of all operations, as the document has them.
@@ -251,16 +323,22 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(contacts::list, contacts::add))
         .routes(routes!(contacts::count))
+        .routes(routes!(contact_bulk::bulk))
         .routes(routes!(contacts::export))
         .routes(routes!(contacts::show, contacts::change, contacts::remove))
         .routes(routes!(contact_fields::list, contact_fields::add))
         .routes(routes!(contact_fields::change))
         .routes(routes!(lists::list, lists::add))
         .routes(routes!(lists::change))
+        .routes(routes!(campaign_progress::growth))
         .routes(routes!(lists::tags))
         .routes(routes!(segments::list, segments::add))
         .routes(routes!(segments::change, segments::remove))
         .routes(routes!(segments::count))
+        .routes(routes!(segments::ready))
+        .routes(routes!(contact_story::story))
+        .routes(routes!(contact_story::hand_over))
+        .routes(routes!(contact_story::erase))
         .routes(routes!(imports::list))
         .routes(routes!(imports::show, imports::remove))
         .routes(routes!(imports::start))
@@ -300,25 +378,47 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(templates::show, templates::change, templates::remove))
         .routes(routes!(templates::layouts, templates::add_layout))
         .routes(routes!(templates::change_layout, templates::remove_layout))
+        .routes(routes!(saved_blocks::list, saved_blocks::add))
+        .routes(routes!(saved_blocks::change, saved_blocks::remove))
         .routes(routes!(campaigns::list, campaigns::add))
         .routes(routes!(campaigns::show, campaigns::change, campaigns::remove))
         .routes(routes!(campaigns::step))
         .routes(routes!(campaigns::winner))
+        .routes(routes!(campaigns::copy))
         .routes(routes!(campaign_looks::preview))
         .routes(routes!(campaign_looks::look))
         .routes(routes!(campaign_looks::test))
+        .routes(routes!(campaign_outlook::compare))
+        .routes(routes!(campaign_outlook::outlook))
+        .routes(routes!(campaign_outlook::go_on))
         .routes(routes!(campaign_reports::report))
         .routes(routes!(campaign_reports::recipients))
+        .routes(routes!(campaign_progress::progress))
+        .routes(routes!(campaign_progress::deliveries))
+        .routes(routes!(automations::list, automations::add))
+        .routes(routes!(automations::show, automations::change, automations::remove))
+        .routes(routes!(automations::step))
+        .routes(routes!(automations::runs))
+        .routes(routes!(automations::stop_run))
+        .routes(routes!(automations::tell))
+        .routes(routes!(tracking::show, tracking::change))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 
 pub fn router(state: ApiState) -> Router {
     let (router, document) = routes().split_for_parts();
-    let document = openapi::finish(document);
+    let operations = openapi::by_path(document.clone());
+    let shared = Arc::new(Shared::new(state, openapi::finish(document), operations));
+    let (inner, told) = (router.clone().with_state(shared.clone()), shared.clone());
     router
+        .layer(from_fn(move |request, next| {
+            trail::follow(told.clone(), inner.clone(), request, next)
+        }))
         .merge(postal_routes())
         .merge(public::routes())
+        .merge(public_leaving::routes())
         .merge(public_archive::routes())
+        .merge(media::routes())
         .merge(public_lists::routes())
         .fallback(|| async { nothing_here() })
         .method_not_allowed_fallback(|| async {
@@ -326,7 +426,7 @@ pub fn router(state: ApiState) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(counted))
-        .with_state(Arc::new(Shared::new(state, document)))
+        .with_state(shared)
 }
 
 /// What is answered where neither the API nor anybody else has something.

@@ -4,7 +4,7 @@
 //! Promises:   what is routed is in the document, what is in the document is routed.
 //! Knows not:  what any operation does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -45,6 +45,21 @@ pub(super) fn head() -> OpenApi {
     responses((status = 200, body = serde_json::Value)))]
 pub(super) async fn show(call: Call<needs::Anybody>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], call.document())
+}
+
+/// The name of every operation, by method and path.
+pub(super) fn by_path(mut document: OpenApi) -> HashMap<(String, String), String> {
+    complete_all(&mut document);
+    let mut names = HashMap::new();
+    for (path, item) in &document.paths.paths {
+        let PathItem { get, put, post, delete, patch, .. } = item;
+        let methods = [("get", get), ("put", put), ("post", post), ("delete", delete)];
+        for (method, operation) in methods.into_iter().chain([("patch", patch)]) {
+            let name = operation.as_ref().and_then(|one| one.operation_id.clone());
+            names.extend(name.map(|name| ((method.to_owned(), path.clone()), name)));
+        }
+    }
+    names
 }
 
 /// Adds what every operation shares, and gives the text that is served.

@@ -103,6 +103,7 @@ async fn send(
     let ends = call.clock.now() + CONFIRM_WITHIN;
     let url = links.confirmation(organization, contact, list.id, ends);
     let content = CampaignContent {
+        attachments: Vec::new(),
         from: format!("no-reply@{}", domain.name),
         from_name: list.name.clone(),
         reply_to: None,
@@ -118,6 +119,7 @@ async fn send(
         at: call.clock.wall(),
         id: &format!("confirm.{id}"),
         more: &[("Auto-Submitted", "auto-generated".to_owned())],
+        attached: &[],
     };
     let to = Address::parse(email).map_err(Problem::ours)?;
     let smtputf8 = to.needs_smtputf8();

@@ -126,6 +126,24 @@ pub(super) async fn remove(
     done(id, call.store.change_contacts(change).await?)
 }
 
+/// A segment that everybody has.
+#[derive(Clone, Serialize, utoipa::ToSchema)]
+pub(super) struct ReadySegment {
+    name: &'static str,
+    expression: &'static str,
+}
+
+/// List the segments that are there without being made: the warmest, the engaged, the cold.
+#[utoipa::path(get, path = "/v1/segments/ready", tag = "segments",
+    responses((status = 200, body = Page<ReadySegment>)),
+    security(("key" = ["contacts_read"])))]
+pub(super) async fn ready(
+    _call: Call<needs::ContactsRead>,
+) -> Result<axum::Json<Page<ReadySegment>>, Problem> {
+    let ready = segment::READY.map(|(name, expression)| ReadySegment { name, expression });
+    Ok(Page::whole(ready.to_vec()))
+}
+
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {

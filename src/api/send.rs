@@ -59,7 +59,11 @@ impl Desk {
         Ok(Desk { door, auth, clock: call.clock.clone(), identity, arrival })
     }
 
-    async fn send(&self, letter: Letter) -> Result<Accepted, Problem> {
+    pub(super) fn organization(&self) -> OrganizationId {
+        self.identity.organization
+    }
+
+    pub(super) async fn send(&self, letter: Letter) -> Result<Accepted, Problem> {
         let built = self.build(letter).await?;
         self.submit(built).await
     }
@@ -144,7 +148,7 @@ impl Desk {
         }
     }
 
-    fn headers(&self) -> HeaderMap {
+    pub(super) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if let Some(left) = self.auth.allowance(&self.identity) {
             let mut put = |name: &'static str, number: u64| {
@@ -206,7 +210,7 @@ pub(super) fn refused(refusal: Refusal) -> Problem {
     }
 }
 
-type Answer<T> = Result<(StatusCode, HeaderMap, axum::Json<T>), Problem>;
+pub(super) type Answer<T> = Result<(StatusCode, HeaderMap, axum::Json<T>), Problem>;
 
 /// Send one mail; it is on disk when this answers.
 #[utoipa::path(post, path = "/v1/messages", tag = "messages",

@@ -10,12 +10,13 @@ use super::extract::Path;
 use super::organizations::{line, note};
 use super::problem::Problem;
 use super::users::taken;
-use super::{ApiState, credentials, limits};
+use super::{ApiState, credentials, limits, sources};
 use crate::model::*;
-use crate::store::{LimitRow, OrganizationRow};
+use crate::store::{Keep, LimitRow, OrganizationRow};
 
 const NAME_BYTES_MAX: usize = 100;
 const KEEP_DAYS_MAX: u32 = 3650;
+const KEEP_BYTES_MAX: u64 = 1 << 50;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -50,6 +51,10 @@ pub struct OrganizationView {
     pub capture: bool,
     /// Mail that is over is listed for so many days; null for good.
     pub keep_days: Option<u32>,
+    /// Octets of mail that are listed: beyond it the oldest that is over goes; null for any.
+    pub keep_bytes: Option<u64>,
+    /// The pool of its mail that no rule speaks of; null for the default one.
+    pub pool: Option<PoolId>,
     pub send_limits: SendLimits,
     /// Of each limit, what is used up.
     pub sent: SendLimits,
@@ -98,6 +103,8 @@ async fn view(api: &ApiState, row: OrganizationRow) -> Result<OrganizationView, 
         suspended_reason: row.suspended_reason,
         capture: row.capture,
         keep_days: row.keep_days,
+        keep_bytes: row.keep_bytes,
+        pool: row.pool,
     })
 }
 
@@ -123,6 +130,9 @@ pub(super) struct OrganizationPatch {
     /// Mail that is over goes after so many days: rows, events and all. 0 keeps it for good.
     #[schema(maximum = 3650)]
     keep_days: Option<u32>,
+    /// Beyond so many octets of mail the oldest that is over goes; 0 keeps it for good.
+    #[schema(maximum = 1_125_899_906_842_624_u64)]
+    keep_bytes: Option<u64>,
 }
 
 /// Change an organization's name, whether its mail is captured, how long it is kept.
@@ -147,10 +157,20 @@ pub(super) async fn change(
             return Err(Problem::of_field("keep_days", detail));
         }
     };
+    let keep_bytes = match patch.keep_bytes {
+        None => row.keep_bytes,
+        Some(0) => None,
+        Some(bytes @ 1..=KEEP_BYTES_MAX) => Some(bytes),
+        Some(_) => {
+            let detail = format!("must be at most {KEEP_BYTES_MAX} octets");
+            return Err(Problem::of_field("keep_bytes", detail));
+        }
+    };
+    let keep = Keep { days: keep_days, bytes: keep_bytes };
     let target = id.to_string();
     let action = ("organization.changed", target.as_str());
     let store = call.audited(Some(id), action, Some(&row), Some(&patch))?;
-    let changed = store.change_organization(id, &name, capture, keep_days).await;
+    let changed = store.change_organization(id, &name, capture, keep).await;
     changed.map_err(|error| taken(error, "name"))?;
     credentials::reload(&call).await?;
     note(&call).await?;
@@ -183,6 +203,41 @@ pub(super) async fn set_send_limits(
     let target = id.to_string();
     call.told(Some(id), ("organization.send_limits", target.as_str()), &wanted).await?;
     tracing::info!(organization = %id, limits = ?wanted, "send limits were set");
+    Ok(axum::Json(view(&call, row).await?))
+}
+
+/// A pool by its name; null is the default one.
+#[derive(Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OwnPool {
+    pool: Option<String>,
+}
+
+/// Give an organization a pool of its own: by it goes its mail of which no rule speaks.
+#[utoipa::path(put, path = "/v1/organizations/{id}/pool", tag = "organizations",
+    params(("id" = OrganizationId, Path, description = "The organization")),
+    responses((status = 200, body = OrganizationView)), security(("key" = ["installation"])))]
+pub(super) async fn set_pool(
+    call: Call<needs::Installation>,
+    Path(id): Path<OrganizationId>,
+    Json(wanted): Json<OwnPool>,
+) -> Result<axum::Json<OrganizationView>, Problem> {
+    let row = found(&call, id).await?;
+    let pool = match &wanted.pool {
+        None => None,
+        Some(name) => {
+            let tables = call.store.source_tables().await?;
+            let named = tables.pools.iter().find(|pool| pool.name == *name);
+            let none = || Problem::of_field("pool", "there is no such pool");
+            Some(named.ok_or_else(none)?.id)
+        }
+    };
+    let target = id.to_string();
+    let action = ("organization.pool", target.as_str());
+    let store = call.audited(Some(id), action, Some(&row.pool), Some(&pool))?;
+    store.set_organization_pool(id, pool).await?;
+    sources::taken_up(&call).await?;
+    let row = found(&call, id).await?;
     Ok(axum::Json(view(&call, row).await?))
 }
 

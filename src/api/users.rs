@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::session::auth_of;
 use crate::auth::hash_secret;
 use crate::auth::people::{lawful_email, lawful_password};
-use crate::model::{InviteId, OrganizationId, Role, UserId};
+use crate::model::{Address, InviteId, OrganizationId, Role, UserId};
 use crate::store::{InviteRow, MemberRow, StoreError, UserRow};
 
 const PAGE_ROWS: u32 = 100;
@@ -170,7 +170,7 @@ pub(super) fn taken(error: StoreError, field: &str) -> Problem {
 }
 
 /// Slow by intent, so it must not stand in the way of others.
-async fn hashed(password: String) -> Result<String, Problem> {
+pub(super) async fn hashed(password: String) -> Result<String, Problem> {
     tokio::task::spawn_blocking(move || hash_secret(&password)).await.map_err(Problem::ours)
 }
 
@@ -288,6 +288,8 @@ pub(super) struct NewInvite {
 pub struct Invited {
     invite: InviteRow,
     token: String,
+    /// The link was mailed to the address.
+    mailed: bool,
 }
 
 /// Ask somebody to join; the token is for who is asked.
@@ -305,7 +307,26 @@ pub(super) async fn invite(
     let store = call.audited::<(), _>(Some(organization), action, None, Some(&new))?;
     let made = auth.add_invite(&store, organization, &email, new.role).await;
     let (token, invite) = made.map_err(refusal)?;
-    Ok(axum::Json(Invited { invite, token }))
+    let mailed = mail_invite(&call, &email, &token).await;
+    Ok(axum::Json(Invited { invite, token, mailed }))
+}
+
+/// What cannot be mailed is told to who invites, and he passes the token on.
+async fn mail_invite(call: &Call<needs::PeopleWrite>, email: &str, token: &str) -> bool {
+    let Some(notices) = &call.notices else { return false };
+    let link = notices.link(&format!("/invite?token={token}"));
+    let (Some(link), Ok(to)) = (link, Address::parse(email)) else { return false };
+    let text = format!(
+        "You are invited to Postroad.\n\nJoin here within seven days:\n\n{link}\n\n\
+         If you do not know what this is about, do nothing.\n"
+    );
+    match notices.send(&to, "You are invited to Postroad", &text).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::warn!(%error, "an invite could not be mailed");
+            false
+        }
+    }
 }
 
 #[derive(Serialize, utoipa::ToSchema)]

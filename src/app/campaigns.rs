@@ -6,11 +6,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{AppError, Live, Watched};
+use crate::campaign::automation::Automations;
 use crate::campaign::feeder::Feeder;
 use crate::campaign::import::Imports;
-use crate::campaign::tally;
+use crate::campaign::{forget, tally};
 use crate::clock::Clock;
-use crate::compose::{Composer, Links};
+use crate::compose::{Composer, Links, Shelf};
 use crate::config::Settings;
 use crate::queue::Queue;
 use crate::store::Store;
@@ -30,12 +31,28 @@ pub fn start(
     Ok((imports, running))
 }
 
-/// Tells the composer where links in mails lead, if anywhere.
+/// Tells the composer where files lie, and where links in mails lead, if anywhere.
 pub fn link(settings: &Settings, composer: &Composer, clock: &Clock) -> Result<(), AppError> {
+    let shelf = Shelf::open(&settings.node.data_dir);
+    composer.keep_in(shelf.map_err(|why| AppError::Io { what: "the media".to_owned(), why })?);
     let Some(base) = &settings.http.public_url else { return Ok(()) };
     let keys = Keys::open(&settings.node.data_dir.join("token-keys"), clock.now())?;
     composer.link_to(Links::new(base, Arc::new(keys)));
     Ok(())
+}
+
+/// What moves campaigns and automations on.
+pub(super) struct Movers {
+    feeder: Feeder,
+    automations: Automations,
+}
+
+impl Movers {
+    /// A person changed something of them.
+    pub(super) fn wake(&self) {
+        self.feeder.wake();
+        self.automations.wake();
+    }
 }
 
 /// What moves campaigns on, and what counts their events.
@@ -45,12 +62,19 @@ pub(super) fn feed(
     queue: &Queue,
     clock: &Clock,
     stop: &watch::Receiver<bool>,
-) -> (Feeder, [Watched; 2]) {
+) -> (Movers, [Watched; 4]) {
     let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
+    let automations = Automations::new(store.clone(), queue.clone(), auth.clone(), clock.clone());
     let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
     let feeding = tokio::spawn(feeder.clone().run(stop.clone()));
     let counting = tokio::spawn(tally::run(store.clone(), clock.clone(), stop.clone()));
-    let tasks =
-        [("the feeder of campaigns", feeding), ("the count of campaigns' events", counting)];
-    (feeder, tasks)
+    let forgetting = tokio::spawn(forget::run(store.clone(), clock.clone(), stop.clone()));
+    let moving = tokio::spawn(automations.clone().run(stop.clone()));
+    let tasks = [
+        ("the feeder of campaigns", feeding),
+        ("the count of campaigns' events", counting),
+        ("the automations", moving),
+        ("the end of old readers", forgetting),
+    ];
+    (Movers { feeder, automations }, tasks)
 }

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::campaigns::Movers;
 use super::options::fetch_options;
 use super::{Known, Live, Reread, Watched};
 use crate::accept::Acceptance;
 use crate::api::domain_check::Looker;
+use crate::api::domain_hosts::Hosts;
 use crate::api::domain_upkeep::Upkeep;
 use crate::api::{self, ApiState};
-use crate::campaign::feeder::Feeder;
 use crate::clock::Clock;
 use crate::config::{Reload, Settings};
 use crate::dns::{DnsOptions, Resolver};
 use crate::fetch::Fetcher;
+use crate::model::Domain;
+use crate::notices::{Notices, tell_alarms};
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::queue::retention;
@@ -26,13 +29,13 @@ use crate::webhooks::{PostalKeys, Webhooks};
 pub(super) fn api_state(
     live: &Arc<Live>,
     store: &Store,
-    (queue, audit, webhooks, feeder): (Queue, Audit, Webhooks, Feeder),
+    (queue, webhooks, movers, notices): (Queue, Webhooks, Movers, Notices),
     clock: &Clock,
     reread: Option<Reread>,
 ) -> ApiState {
     let schedule = live.schedule.clone();
     let nudge = Arc::new(move || {
-        feeder.wake();
+        movers.wake();
         let schedule = schedule.clone();
         tokio::spawn(async move { schedule.reread().await });
     });
@@ -56,14 +59,18 @@ pub(super) fn api_state(
         store: store.clone(),
         auth: Some(live.auth.clone()),
         composer: Some(live.composer.clone()),
+        audit: Some(Audit::new(store.clone(), queue.spool().clone())),
         queue: Some(queue),
         door: Some(door),
-        audit: Some(audit),
         imports: None,
+        inbound: None,
+        return_domains: None,
+        sns: None,
         schedule: Some(live.schedule.clone()),
         looker: looker(&settings, live.schedule.sources(), clock),
         reload,
         webhooks: Some(webhooks),
+        notices: Some(notices),
         classifier: Some(live.schedule.classifier()),
         checker: Some(live.checker.clone()),
         clock: clock.clone(),
@@ -72,11 +79,15 @@ pub(super) fn api_state(
     }
 }
 
-/// The hourly look at sending domains, and the end of old mail.
+/// The hourly look at sending domains, the end of old mail, alarms by mail.
 pub(super) fn start_upkeep(state: &ApiState, stopped: &watch::Receiver<bool>) -> Vec<Watched> {
     let (store, clock) = (state.store.clone(), state.clock.clone());
     let forgetting = tokio::spawn(retention::run(store, clock, stopped.clone()));
     let mut tasks = vec![("the end of old mail", forgetting)];
+    if let Some(notices) = state.notices.clone() {
+        let telling = tokio::spawn(tell_alarms(notices, stopped.clone()));
+        tasks.push(("the alarms by mail", telling));
+    }
     if let Some(upkeep) = Upkeep::of(state) {
         tasks.push(("the checks of domains", tokio::spawn(upkeep.run(stopped.clone()))));
     }
@@ -94,8 +105,22 @@ fn looker(settings: &Settings, sources: &Arc<Sources>, clock: &Clock) -> Option<
     Some(Looker {
         resolver: Resolver::new(options, clock.clone()).ok()?,
         sources: sources.clone(),
+        hosts: hosts(settings),
         port: settings.dns.authority_port,
     })
+}
+
+/// What `config check` has looked at.
+fn hosts(settings: &Settings) -> Hosts {
+    let domain = |name: &str| Domain::parse(name).ok();
+    let url = settings.http.public_url.as_deref().and_then(|url| url.split_once("://"));
+    let host = url.map(|(_, rest)| rest.split(['/', ':']).next().unwrap_or_default());
+    Hosts {
+        host_name: settings.node.host_name.clone(),
+        return_domain: settings.inbound.return_domain.as_deref().and_then(domain),
+        link_host: host.and_then(domain),
+        takes_mail: !settings.inbound.listen.is_empty(),
+    }
 }
 
 impl Known {

@@ -1,6 +1,6 @@
 //! What limits start with: rows of the ledger, those that ship, those of the settings.
 //!
-//! Owns:       the order of it: operators, rows, counts.
+//! Owns:       the order of it: the daemon's own stream, operators, rows, counts.
 //! Promises:   a limit whose operator nobody knows, or a zone that does not exist, is an error at
 //!             start and not a limit that never acts.
 //! Knows not:  what a limit does.
@@ -9,8 +9,9 @@ use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 
-use super::AppError;
+use super::{AppError, own_mail};
 use crate::clock::Clock;
+use crate::compose::Composer;
 use crate::config::Settings;
 use crate::model::*;
 use crate::schedule::limits::Limits;
@@ -22,12 +23,15 @@ use crate::store::Store;
 pub async fn open(
     settings: &Settings,
     store: &Store,
+    composer: &Composer,
     clock: &Clock,
-) -> Result<(Limits, Budgets), AppError> {
+) -> Result<(Own, (Limits, Budgets)), AppError> {
+    let own = own_mail::open(settings, store, composer).await?;
     let now = clock.now();
     let operators: HashMap<String, OperatorId> =
         store.operators().await?.into_iter().map(|row| (row.name, row.id)).collect();
     let mut wanted = pack::of_settings(&defaults(settings));
+    wanted.push(own_mail::limit(settings, &own));
     wanted.extend(pack::shipped(&operators)?);
     let (put, gone) = pack::changes(&store.limits().await?, wanted, now);
     if !put.is_empty() || !gone.is_empty() {
@@ -39,7 +43,7 @@ pub async fn open(
     limits.replace(store.limits().await?.into_iter().map(|row| row.limit).collect());
     let directory = settings.node.data_dir.join("budgets");
     let budgets = Budgets::open(limits.clone(), store.clone(), &directory, now).await?;
-    Ok((limits, budgets))
+    Ok((own, (limits, budgets)))
 }
 
 fn defaults(settings: &Settings) -> Defaults {

@@ -5,17 +5,20 @@
 //! Knows not:  what is started when.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use tokio::sync::watch;
+use arc_swap::ArcSwapOption;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::owners::{self, House};
 use super::{AppError, Kept, Known};
 use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::deliver::DeliverOptions;
 use crate::dns::{DnsFailure, DnsOptions, Resolver};
 use crate::fetch::FetchOptions;
-use crate::model::TlsMode;
+use crate::model::{Own, TlsMode};
 use crate::sandbox;
 use crate::schedule::checks::CheckOptions;
 use crate::schedule::limits::Limits;
@@ -23,7 +26,9 @@ use crate::schedule::limits::budgets::Budgets;
 use crate::schedule::profiles::RetryProfiles;
 use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
 use crate::schedule::sources::Sources;
+use crate::schedule::windows::rule::{Threshold, Thresholds};
 use crate::schedule::{Parts, ScheduleOptions};
+use crate::store::SoftBounceRule;
 
 pub(super) fn resolver(
     settings: &Settings,
@@ -51,12 +56,31 @@ pub(super) fn fetch_options(settings: &Settings) -> FetchOptions {
     }
 }
 
+/// The receiving host within the daemon, and what its owners use.
+pub(super) struct Sandbox {
+    pub address: SocketAddr,
+    pub house: Arc<ArcSwapOption<House>>,
+}
+
 pub(super) async fn start_sandbox(
     settings: &Settings,
+    clock: &Clock,
     stopped: &watch::Receiver<bool>,
-) -> Result<(SocketAddr, JoinHandle<()>), AppError> {
-    let started = sandbox::start(&settings.node.host_name, stopped.clone()).await;
-    started.map_err(|why| AppError::Io { what: "the sandbox has no port".into(), why })
+) -> Result<(Sandbox, JoinHandle<()>), AppError> {
+    let (handing, handed) = mpsc::channel(owners::WAITING_MAX);
+    let started = sandbox::start(&settings.node.host_name, handing, stopped.clone()).await;
+    let (address, serving) =
+        started.map_err(|why| AppError::Io { what: "the sandbox has no port".into(), why })?;
+    let house = Arc::new(ArcSwapOption::empty());
+    let base = settings.http.public_url.clone().unwrap_or_default();
+    let owning = owners::run(handed, house.clone(), (base, clock.clone()), stopped.clone());
+    let both = tokio::spawn(async move {
+        tokio::select! {
+            _ = serving => {}
+            () = owning => {}
+        }
+    });
+    Ok((Sandbox { address, house }, both))
 }
 
 /// Those of the settings behind our own: mail for the sandbox stays here whatever they say.
@@ -118,13 +142,37 @@ pub(super) fn deliver_options(settings: &Settings) -> DeliverOptions {
     }
 }
 
-pub(super) fn schedule_options(settings: &Settings) -> ScheduleOptions {
+/// When a mailbox has bounced too often.
+pub(super) fn soft_bounces(settings: &Settings) -> SoftBounceRule {
+    let inbound = &settings.inbound;
+    SoftBounceRule { bounces: inbound.soft_bounces_max, span: inbound.soft_bounces_span }
+}
+
+/// Which rates are too high.
+fn thresholds(settings: &Settings) -> Thresholds {
+    let health = &settings.health;
+    let share = |per_mille: u32| f64::from(per_mille) / 1000.0;
+    let stop = |per_mille: u32| (per_mille < 1000).then_some(share(per_mille));
+    let threshold = |warn, stop| Threshold { warn: share(warn), stop };
+    Thresholds {
+        bounce: threshold(health.bounces_warn, stop(health.bounces_stop)),
+        complaint: threshold(health.complaints_warn, stop(health.complaints_stop)),
+        deferral: threshold(health.deferrals_warn, None),
+        block: threshold(health.blocks_warn, None),
+    }
+}
+
+pub(super) fn schedule_options(settings: &Settings, own: &Own) -> ScheduleOptions {
     let delivery = &settings.delivery;
     ScheduleOptions {
         host_name: settings.node.host_name.clone(),
+        own: own.clone(),
         connections_max: delivery.connections_max,
         recipients_per_transaction_max: delivery.recipients_per_transaction_max,
+        dialogues_sampled: delivery.dialogues_sampled,
         idle_wait: delivery.idle_wait,
         retries: RetryProfiles::of(settings),
+        soft_bounces: soft_bounces(settings),
+        health: thresholds(settings),
     }
 }

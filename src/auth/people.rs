@@ -24,6 +24,7 @@ pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 const SESSION_IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Its last use is written down no more often.
 const SEEN_EVERY: Duration = Duration::from_secs(5 * 60);
+const RESET_LIFE: Duration = Duration::from_secs(3600);
 const INVITE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 const TOTP_STEP_SECONDS: u64 = 30;
 /// As many as RFC 4226 §4 recommends.
@@ -274,6 +275,46 @@ impl Auth {
     /// The invite of this token, unless it is over.
     pub async fn invite(&self, token: &str) -> Result<Option<InviteRow>, SignInError> {
         Ok(self.people()?.invite_by_token(&hash_token(token)).await?)
+    }
+
+    /// Each ask counts as a wrong guess does: nobody fills another's mailbox.
+    pub fn take_reset_turn(&self, email: &str, peer: IpAddr) -> Result<(), AuthError> {
+        let patience = &self.0.patience;
+        let visitor = patience.visitor(&format!("reset {email}"), peer);
+        if patience.is_locked(visitor) {
+            return Err(AuthError::Locked);
+        }
+        patience.wrong(visitor);
+        Ok(())
+    }
+
+    /// A token by which the user of this address chooses another password; None without one.
+    pub async fn add_reset(&self, email: &str) -> Result<Option<String>, SignInError> {
+        let store = self.people()?;
+        let user = store.user_by_email(email).await?.filter(|user| user.disabled_at.is_none());
+        let Some(user) = user else { return Ok(None) };
+        let token = secrets::new_token();
+        let end = self.0.clock.now() + RESET_LIFE;
+        store.add_password_reset(user.id, &hash_token(&token), end).await?;
+        Ok(Some(token))
+    }
+
+    /// Whose password the token may change.
+    pub async fn reset(&self, token: &str) -> Result<Option<UserRow>, SignInError> {
+        let store = self.people()?;
+        let Some(owner) = store.password_reset(&hash_token(token)).await? else { return Ok(None) };
+        Ok(store.user(owner).await?.filter(|user| user.disabled_at.is_none()))
+    }
+
+    /// Through `store`, so that it stands in the audit log; false when it was taken meanwhile.
+    pub async fn take_reset(
+        &self,
+        store: &Store,
+        owner: UserId,
+        token: &str,
+        password_hash: &str,
+    ) -> Result<bool, SignInError> {
+        Ok(store.take_password_reset(owner, &hash_token(token), password_hash).await?)
     }
 
     /// Through `store`, so that it stands in the audit log. The token is known to nobody else.

@@ -6,6 +6,7 @@
 //!             nothing else; a campaign that cannot go on says why and holds up no other.
 //! Knows not:  what a mail looks like, who delivers it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::{Schema, Unlawful};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::model::*;
-use crate::queue::{NewRecipes, Queue, QueueError};
+use crate::queue::{NewRecipes, Queue, QueueError, RecipeFor};
 use crate::schedule::Schedule;
 use crate::store::{CampaignChange, CampaignRow, LimitRow, SliceRef, SliceRow, Store, StoreError};
 
@@ -26,6 +27,8 @@ const OPEN_MAX: u64 = 20_000;
 /// Slices of one transaction.
 const SLICES_PER_CHANGE: usize = 8;
 const TICK: Duration = Duration::from_secs(1);
+/// A snapshot that takes longer is another node's to make.
+const PREPARE_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
@@ -37,13 +40,17 @@ pub enum FeedError {
     Unlawful(#[from] Unlawful),
     #[error("{0}")]
     Content(String),
+    /// A task of our own has ended before it was done.
+    #[error("{0}")]
+    Broken(String),
 }
 
 impl FeedError {
-    fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             FeedError::Store(error) => error.is_transient(),
             FeedError::Queue(error) => error.is_transient(),
+            FeedError::Broken(_) => true,
             FeedError::Unlawful(_) | FeedError::Content(_) => false,
         }
     }
@@ -125,11 +132,8 @@ impl Feeder {
                 self.step(row, CampaignStep::Launch).await?;
                 self.wake();
             }
-            CampaignState::Preparing => {
-                self.prepare(row, now).await?;
-                self.wake();
-            }
-            CampaignState::Sending => {
+            CampaignState::Preparing => self.prepare(row, now).await?,
+            CampaignState::Sending if row.automation.is_none() => {
                 let decided = self.decide(row, now).await?;
                 self.feed(row, decided, now).await?;
             }
@@ -152,13 +156,18 @@ impl Feeder {
         Ok(moved)
     }
 
-    /// The snapshot. One that was cut off is made again from the beginning: nothing of it was fed.
+    /// The snapshot, by one node. One that was cut off is made again from the beginning: nothing
+    /// of it was fed.
     async fn prepare(&self, row: &CampaignRow, now: Timestamp) -> Result<(), FeedError> {
         let store = &self.0.store;
+        let (id, until) = (row.id, now + PREPARE_MAX);
+        if store.change_campaign(CampaignChange::Prepare { id, at: now, until }).await? == 0 {
+            return Ok(());
+        }
         store.change_campaign(CampaignChange::ClearSlices(row.id)).await?;
         let schema = Schema::read(store, row.organization).await?;
         let saved = store.saved_segments(row.organization).await?;
-        let filter = launch::filter(&row.settings.audience, &schema, &saved, now)?;
+        let filter = launch::filter(&row.settings, &schema, &saved, now)?;
         let audience = store.audience(row.organization, &filter).await?;
         if audience.is_empty() {
             return Err(FeedError::Content("its audience is empty".to_owned()));
@@ -168,13 +177,19 @@ impl Feeder {
         let cut = Cut { campaign: row.id, settings: &row.settings, variants, starts_at };
         let slices = launch::slices(&audience, &cut);
         for part in slices.chunks(SLICES_PER_CHANGE) {
-            store.change_campaign(CampaignChange::AddSlices(row.id, part.to_vec())).await?;
+            let added = CampaignChange::AddSlices(row.id, part.to_vec());
+            if store.change_campaign(added).await? < part.len() as i64 {
+                // It took so long that another node began anew, or somebody cancelled it.
+                return Ok(());
+            }
         }
         let (id, at) = (row.id, self.0.clock.now());
         let (audience, slices) = (audience.len() as u64, slices.len() as u64);
         let begin = CampaignChange::Begin { id, audience, slices, at };
-        store.change_campaign(begin).await?;
-        tracing::info!(campaign = %id, audience, "a campaign is launched");
+        if store.change_campaign(begin).await? > 0 {
+            tracing::info!(campaign = %id, audience, "a campaign is launched");
+            self.wake();
+        }
         Ok(())
     }
 
@@ -250,13 +265,16 @@ impl Feeder {
         let domain = sender.0.as_ref().map(|address| address.domain().clone());
         let domain = domain.and_then(|name| self.0.auth.sending_domain(row.organization, &name));
         let found = self.0.store.emails(row.organization, &slice.contacts).await?;
-        let mut found: std::collections::HashMap<ContactId, String> = found.into_iter().collect();
+        let mut found: HashMap<ContactId, (String, Option<i64>)> =
+            found.into_iter().map(|(id, email, heat)| (id, (email, heat))).collect();
+        let now = self.0.clock.now();
         // In the order of the slice. Who is gone is counted as removed.
-        let recipients: Vec<(ContactId, Address)> = slice
-            .contacts
-            .iter()
-            .filter_map(|id| Some((*id, Address::parse(&found.remove(id)?).ok()?)))
-            .collect();
+        let recipient = |contact: &ContactId| {
+            let (email, heat) = found.remove(contact)?;
+            let (address, score) = (Address::parse(&email).ok()?, engagement::score(heat, now));
+            Some(RecipeFor { contact: *contact, address, score })
+        };
+        let recipients: Vec<RecipeFor> = slice.contacts.iter().filter_map(recipient).collect();
         let slice = SliceRef {
             campaign: row.id,
             slice: slice.slice,
@@ -406,6 +424,7 @@ mod tests {
                 ..CampaignSettings::default()
             },
             content: CampaignContent {
+                attachments: Vec::new(),
                 from: "news@shop.example".to_owned(),
                 from_name: String::new(),
                 reply_to: None,
@@ -419,6 +438,7 @@ mod tests {
             updated_at: Timestamp(0),
             launched_at: None,
             ended_at: None,
+            automation: None,
         }
     }
 

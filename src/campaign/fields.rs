@@ -12,7 +12,7 @@ const LABEL_BYTES_MAX: usize = 200;
 const CHOICE_BYTES_MAX: usize = 100;
 
 /// What stands for something else in segments, templates and imports.
-const RESERVED: [&str; 24] = [
+const RESERVED: [&str; 31] = [
     "id",
     "email",
     "domain",
@@ -23,12 +23,19 @@ const RESERVED: [&str; 24] = [
     "created",
     "opened",
     "clicked",
+    "delivered",
+    "deferred",
+    "bounced",
+    "bounce_class",
+    "operator",
+    "score",
     "list",
     "lists",
     "tag",
     "tags",
     "fields",
     "contact",
+    "data",
     "campaign",
     "and",
     "or",

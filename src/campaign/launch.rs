@@ -5,25 +5,27 @@
 //! Knows not:  how slices are kept, when they are fed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
 
 use super::{Schema, Unlawful, segment};
 use crate::model::*;
-use crate::store::filter::{Filter, Place, Test, TextCompare};
+use crate::store::filter::{Compare, Filter, Place, Test, TextCompare};
 use crate::store::{SavedSegmentRow, SliceRow};
 
 /// Contacts of one slice: its deliveries are one transaction of some ten milliseconds.
 pub const SLICE_CONTACTS: usize = 500;
 
-/// Those who are written to: of the lists and segments, active, and not excluded.
+/// Those who are written to: of the lists and segments, active, not excluded, and not asleep.
 pub fn filter(
-    audience: &Audience,
+    settings: &CampaignSettings,
     schema: &Schema,
     saved: &[SavedSegmentRow],
     now: Timestamp,
 ) -> Result<Filter, Unlawful> {
+    let audience = &settings.audience;
     let known = Known { schema, saved, now };
     let included = known.any_of(
         ("audience.lists", &audience.lists),
@@ -44,7 +46,19 @@ pub fn filter(
     if !excluded.is_empty() {
         all.push(Filter::Not(Box::new(Filter::Any(excluded))));
     }
+    if let Some(days) = settings.sunset_days {
+        all.push(Filter::Not(Box::new(asleep(days, now))));
+    }
     Ok(Filter::All(all))
+}
+
+/// Was there all these days, and has neither opened nor clicked.
+fn asleep(days: u32, now: Timestamp) -> Filter {
+    let since = now - Duration::from_secs(u64::from(days) * 86_400);
+    let stirred = [Place::LastOpenAt, Place::LastClickAt, Place::CreatedAt].map(|place| {
+        Filter::Test(Test::Number { place, compare: Compare::GreaterOrEqual, value: since.0 })
+    });
+    Filter::Not(Box::new(Filter::Any(stirred.to_vec())))
 }
 
 struct Known<'a> {
@@ -155,7 +169,7 @@ fn local_start(cut: &Cut<'_>, zone: &str) -> Timestamp {
 }
 
 /// How far a clock may be ahead of another: the earliest contact of a campaign by local time.
-pub const ZONES_APART: std::time::Duration = std::time::Duration::from_secs(26 * 3600);
+pub const ZONES_APART: Duration = Duration::from_secs(26 * 3600);
 
 /// None while the window is open, else when it opens. A window of a zone that there is not, or of
 /// no day, is open: a launch refuses such.

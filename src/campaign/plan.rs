@@ -12,7 +12,7 @@ use crate::compose::template::{Check, Weight};
 use crate::model::*;
 use crate::store::{CampaignRow, DkimKeyRow, DomainRow, SavedSegmentRow};
 
-const NAME_BYTES_MAX: usize = 200;
+pub const NAME_BYTES_MAX: usize = 200;
 pub const VARIANTS_MAX: usize = 10;
 
 pub fn lawful_name(name: &str) -> Result<String, Unlawful> {
@@ -55,12 +55,16 @@ pub fn check_settings(
     now: Timestamp,
 ) -> Result<(), Unlawful> {
     if !settings.audience.is_empty() {
-        launch::filter(&settings.audience, schema, saved, now)?;
+        launch::filter(settings, schema, saved, now)?;
     }
     if let (Some(start), Some(end)) = (settings.starts_at, settings.deadline)
         && end <= start
     {
         return Err(Unlawful::of("settings.deadline", "lies before the start"));
+    }
+    check_tracking(&settings.tracking)?;
+    if settings.sunset_days.is_some_and(|days| !(30..=3650).contains(&days)) {
+        return Err(Unlawful::of("settings.sunset_days", "is 30 to 3650"));
     }
     let zone = |field: &str, name: &str| {
         let wrong = |_| Unlawful::of(field, "is no time zone such as Europe/Berlin");
@@ -94,6 +98,17 @@ pub fn check_settings(
             Err(Unlawful::of("settings.test.otherwise", "there is no such variant"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Parameters stand in every link.
+pub fn check_tracking(tracking: &CampaignTracking) -> Result<(), Unlawful> {
+    let Some(utm) = &tracking.utm else { return Ok(()) };
+    let all = [Some(&utm.source), utm.medium.as_ref(), utm.campaign.as_ref()];
+    let is_lawful = |text: &&String| (1..=100).contains(&text.len());
+    match all.iter().flatten().all(is_lawful) {
+        true => Ok(()),
+        false => Err(Unlawful::of("tracking.utm", "each is 1 to 100 octets")),
     }
 }
 

@@ -21,6 +21,36 @@ words! {
     }
 }
 
+words! {
+    /// What a person reads with.
+    Device {
+        Desktop = "desktop",
+        Phone = "phone",
+        Tablet = "tablet",
+        /// A mail service fetched the images for him, and tells nothing.
+        Unknown = "unknown",
+    }
+}
+
+/// By what the program says of itself.
+pub fn device(agent: &str) -> Device {
+    let agent = agent.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| agent.contains(word));
+    if says(&PEOPLES_PROXIES) {
+        Device::Unknown
+    } else if says(&["ipad", "tablet", "kindle", "silk/"])
+        || (says(&["android"]) && !says(&["mobile"]))
+    {
+        Device::Tablet
+    } else if says(&["iphone", "ipod", "android", "mobile", "windows phone"]) {
+        Device::Phone
+    } else if says(&["windows", "macintosh", "x11", "linux", "cros"]) {
+        Device::Desktop
+    } else {
+        Device::Unknown
+    }
+}
+
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -116,6 +146,24 @@ mod tests {
         like Gecko) Chrome/131.0.0.0 Safari/537.36";
     const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) \
         AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148";
+    #[test]
+    fn the_device_is_what_the_program_says() {
+        let ipad = "Mozilla/5.0 (iPad; CPU OS 18_1 like Mac OS X) AppleWebKit/605 Mobile/15E148";
+        let phone = "Mozilla/5.0 (Linux; Android 14; Pixel 8) Chrome/131.0 Mobile Safari/537.36";
+        let tablet = "Mozilla/5.0 (Linux; Android 13; SM-X710) Chrome/131.0 Safari/537.36";
+        for (agent, expected) in [
+            (CHROME, Device::Desktop),
+            (IPHONE, Device::Phone),
+            (phone, Device::Phone),
+            (ipad, Device::Tablet),
+            (tablet, Device::Tablet),
+            (GMAIL, Device::Unknown),
+            ("", Device::Unknown),
+        ] {
+            assert_eq!(device(agent), expected, "{agent}");
+        }
+    }
+
     const GMAIL: &str = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via \
         ggpht.com GoogleImageProxy)";
     const THUNDERBIRD: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 \

@@ -29,6 +29,9 @@ pub struct Report {
     /// Most clicked first.
     pub links: Vec<LinkRow>,
     pub machines: Machines,
+    /// What people read with.
+    #[serde(default)]
+    pub devices: Vec<DeviceReport>,
     pub hours: Vec<Hour>,
 }
 
@@ -68,6 +71,15 @@ pub struct DeliveredBy {
     pub operator: Option<String>,
     pub source: String,
     pub count: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DeviceReport {
+    /// `desktop`, `phone`, `tablet`, `unknown`.
+    pub device: String,
+    /// Requests of people.
+    pub opens: u64,
+    pub clicks: u64,
 }
 
 /// Requests that no person made.
@@ -131,6 +143,7 @@ fn report(sums: Sums, variants: u64, counted: Counted) -> Report {
         add_machine(&mut report.machines, row);
     }
     let hour = |(hour, counts)| Hour { begins_at: Timestamp(hour * HOUR), ..counts };
+    report.devices = devices(&tallies);
     report.hours = hours.into_iter().map(hour).collect();
     let refused = |row: &&TallyRow| matches!(row.kind.as_str(), "failed" | "bounced");
     let bounced = summed(tallies.iter().filter(refused)).into_iter();
@@ -150,6 +163,23 @@ fn report(sums: Sums, variants: u64, counted: Counted) -> Report {
     });
     report.delivered = delivered.collect();
     report
+}
+
+fn devices(tallies: &[TallyRow]) -> Vec<DeviceReport> {
+    let mut devices: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for row in tallies {
+        match row.kind.as_str() {
+            "opened_by" => devices.entry(&row.detail).or_default().0 += row.count,
+            "clicked_by" => devices.entry(&row.detail).or_default().1 += row.count,
+            _ => {}
+        }
+    }
+    let device = |(device, (opens, clicks)): (&str, _)| DeviceReport {
+        device: device.to_owned(),
+        opens,
+        clicks,
+    };
+    devices.into_iter().map(device).collect()
 }
 
 /// By kind, detail, operator and source.

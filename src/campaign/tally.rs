@@ -14,7 +14,7 @@ use super::reader::{self, Reader};
 use crate::clock::Clock;
 use crate::model::*;
 use crate::store::{
-    CountedEvent, CountedOf, Reading, Store, StoreError, Tally, TallyKey, Uncounted,
+    CountedEvent, CountedOf, Fared, FaredOf, Reading, Store, StoreError, Tally, TallyKey, Uncounted,
 };
 
 /// Of all mail, campaigns' or not.
@@ -63,11 +63,14 @@ pub fn tally(events: &[CountedEvent], behind: &[CountedEvent]) -> Tally {
     let mut counts: BTreeMap<TallyKey, u64> = BTreeMap::new();
     let mut clicks: BTreeMap<(CampaignId, i64, i64, String), u64> = BTreeMap::new();
     let mut readings: BTreeMap<(CampaignId, DeliveryId), Reading> = BTreeMap::new();
+    let mut fared: BTreeMap<ContactId, FaredOf> = BTreeMap::new();
     for event in events {
+        note_fared(event, &mut fared);
         let of = &event.of;
         let reader = reader_of(event, of, &bursts);
         *counts.entry(key(event, of, reader)).or_default() += 1;
         if reader == Some(Reader::Person) {
+            *counts.entry(device_key(event, of)).or_default() += 1;
             note(event, of, &mut clicks, &mut readings);
         }
     }
@@ -81,6 +84,7 @@ pub fn tally(events: &[CountedEvent], behind: &[CountedEvent]) -> Tally {
             })
             .collect(),
         readings: readings.into_values().collect(),
+        fared: fared.into_values().collect(),
     }
 }
 
@@ -123,6 +127,10 @@ impl Bursts {
 
     /// Other links of the same mail that were followed at about the same time.
     fn beside(&self, event: &CountedEvent, of: &CountedOf) -> usize {
+        // Of whom nothing is kept, nothing else is known.
+        if of.delivery.0 == 0 {
+            return 0;
+        }
         let own = place(event);
         let Some(clicks) = self.0.get(&of.delivery) else { return 0 };
         let near = |at: Timestamp| {
@@ -153,12 +161,54 @@ fn key(event: &CountedEvent, of: &CountedOf, reader: Option<Reader>) -> TallyKey
     }
 }
 
+/// Requests of people, by what they read with.
+fn device_key(event: &CountedEvent, of: &CountedOf) -> TallyKey {
+    let kind = if is_click(event) { "clicked_by" } else { "opened_by" };
+    TallyKey {
+        kind: kind.to_owned(),
+        detail: reader::device(text(event, "agent")).word().to_owned(),
+        source: String::new(),
+        ..key(event, of, None)
+    }
+}
+
+/// What the mail's end, or its delay, says of its contact.
+fn note_fared(event: &CountedEvent, fared: &mut BTreeMap<ContactId, FaredOf>) {
+    let of = &event.of;
+    let Some(contact) = of.contact else { return };
+    let Ok(kind) = event.kind.parse::<EventKind>() else { return };
+    if !matches!(
+        kind,
+        EventKind::Delivered | EventKind::Deferred | EventKind::Failed | EventKind::Bounced
+    ) {
+        return;
+    }
+    let new = FaredOf { organization: of.organization, contact, fared: Fared::default() };
+    let fared = &mut fared.entry(contact).or_insert(new).fared;
+    if of.operator != 0 {
+        fared.operator = Some(OperatorId(of.operator));
+    }
+    match kind {
+        EventKind::Delivered => fared.delivered_at = Some(event.at),
+        EventKind::Deferred => fared.deferred_at = Some(event.at),
+        _ => {
+            let class = text(event, "class");
+            fared.bounced_at = Some(event.at);
+            fared.bounce_class = (!class.is_empty()).then(|| class.to_owned());
+        }
+    }
+}
+
 fn note(
     event: &CountedEvent,
     of: &CountedOf,
     clicks: &mut BTreeMap<(CampaignId, i64, i64, String), u64>,
     readings: &mut BTreeMap<(CampaignId, DeliveryId), Reading>,
 ) {
+    if of.delivery.0 == 0 {
+        note_click(event, of, clicks);
+        return;
+    }
     let reading = readings.entry((of.campaign, of.delivery)).or_insert(Reading {
         campaign: of.campaign,
         delivery: of.delivery,
@@ -173,6 +223,17 @@ fn note(
         return;
     }
     reading.clicked_at.get_or_insert(event.at);
+    note_click(event, of, clicks);
+}
+
+fn note_click(
+    event: &CountedEvent,
+    of: &CountedOf,
+    clicks: &mut BTreeMap<(CampaignId, i64, i64, String), u64>,
+) {
+    if !is_click(event) {
+        return;
+    }
     let target = text(event, "link").split(['?', '#']).next().unwrap_or_default();
     let target = target[..target.floor_char_boundary(TARGET_BYTES_MAX)].to_owned();
     *clicks.entry((of.campaign, of.variant, place(event), target)).or_default() += 1;
@@ -235,10 +296,19 @@ mod tests {
         assert_eq!((of("delivered", ""), of("deferred", "greylisted")), (1, 1));
         assert_eq!((of("opened", "person"), of("clicked", "person")), (1, 1));
         assert_eq!(of("clicked", "robot"), 2);
-        assert_eq!(tally.counts.len(), 5);
+        assert_eq!((of("opened_by", "desktop"), of("clicked_by", "desktop")), (1, 1));
+        assert_eq!(tally.counts.len(), 7);
         assert_eq!(tally.clicks, [(CampaignId(7), 0, 0, "https://shop.test/0".to_owned(), 1)]);
         assert_eq!(tally.readings.len(), 1);
         assert_eq!(tally.readings[0].contact, Some(ContactId(1)));
         assert_eq!(tally.readings[0].clicked_at, Some(Timestamp::from_seconds(210)));
+        let fared: Vec<(i64, bool, bool)> = tally
+            .fared
+            .iter()
+            .map(|one| {
+                (one.contact.0, one.fared.delivered_at.is_some(), one.fared.deferred_at.is_some())
+            })
+            .collect();
+        assert_eq!(fared, [(1, true, false), (2, false, true)]);
     }
 }

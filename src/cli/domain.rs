@@ -1,4 +1,4 @@
-//! `postroad domain add | list | check`.
+//! `postroad domain add | list | check | remove`.
 
 use clap::Subcommand;
 use hyper::Method;
@@ -27,6 +27,8 @@ pub enum Domain {
         #[arg(long)]
         json: bool,
     },
+    /// Let nobody send from a domain any more; its keys go with it.
+    Remove { name: String },
     /// List the domains that may be sent from.
     List {
         #[arg(long)]
@@ -45,6 +47,11 @@ pub fn run(command: Domain, settings: Settings) -> Result<(), CliError> {
 
 async fn act(command: Domain, desk: &Desk) -> Result<(), CliError> {
     match command {
+        Domain::Remove { name } => {
+            let path = format!("/v1/domains/{}", percent_encode(&name));
+            let row: DomainRow = desk.ask(Method::DELETE, &path, None).await?;
+            screen::print(&screen::lines(&format!("{} was removed\n", row.name)))
+        }
         Domain::Add { name, organization, json } => {
             let order = json!({"name": name, "organization": organization});
             let row: DomainRow = desk.ask(Method::POST, "/v1/domains", Some(order)).await?;

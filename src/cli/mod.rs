@@ -6,6 +6,7 @@
 //!             no terminal as it was; a command says what to do when the daemon is not there.
 //! Knows not:  rows, sockets of mail, how anything is decided.
 
+mod automation;
 mod campaign;
 mod check;
 mod classify;
@@ -17,6 +18,8 @@ mod demo;
 mod dkim;
 mod domain;
 mod forecast;
+mod health;
+mod inbound;
 mod limit;
 mod migrate;
 mod organization;
@@ -79,6 +82,9 @@ enum Command {
     /// Mail to many, launched and steered.
     #[command(subcommand)]
     Campaign(campaign::Campaign),
+    /// Mail that a person gets by what has happened to him.
+    #[command(subcommand)]
+    Automation(automation::Automation),
     /// People who sign in.
     #[command(subcommand)]
     User(user::User),
@@ -107,6 +113,9 @@ enum Command {
     /// Addresses that are not written to.
     #[command(subcommand)]
     Suppression(suppression::Suppression),
+    /// Mail that comes in: what became of it, where it goes on to.
+    #[command(subcommand)]
+    Inbound(inbound::Inbound),
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
@@ -116,6 +125,8 @@ enum Command {
     /// What rules have changed by themselves.
     #[command(subcommand)]
     Decisions(decisions::Decisions),
+    /// How much bounced, was put off, refused or complained of.
+    Health(health::Health),
     /// Say when a mailing would be done.
     Forecast(forecast::Forecast),
     /// The settings file.
@@ -205,6 +216,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Domain(domain) => domain::run(domain, load()?),
         Command::Source(source) => source::run(source, load()?),
         Command::Pool(pool) => pool::run(pool, load()?),
+        Command::Automation(automation) => automation::run(automation, load()?),
         Command::Campaign(campaign) => campaign::run(campaign, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
@@ -214,9 +226,11 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
+        Command::Inbound(inbound) => inbound::run(inbound, load()?),
         Command::Report(report) => report::run(report),
         Command::Warmup(warmup) => warmup::run(warmup, load()?),
         Command::Decisions(decisions) => decisions::run(decisions, load()?),
+        Command::Health(health) => health::run(health, load()?),
         Command::Forecast(forecast) => forecast::run(forecast, load()?),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
@@ -265,7 +279,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 95] = [
+    const VERBS: [(&str, &[&str]); 116] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -275,11 +289,13 @@ mod tests {
         ("queue release", &["deliveries_steer"]),
         ("queue retry", &["deliveries_steer"]),
         ("queue cancel", &["deliveries_steer"]),
+        ("queue reroute", &["deliveries_steer"]),
         ("credential add", &["credentials_add"]),
         ("credential list", &["credentials_list"]),
         ("credential revoke", &["credentials_revoke"]),
         ("domain add", &["domains_add"]),
         ("domain list", &["domains_list"]),
+        ("domain remove", &["domains_remove"]),
         ("user add", &["installation_add"]),
         ("user list", &["installation_everybody"]),
         ("user disable", &["installation_disable"]),
@@ -288,6 +304,7 @@ mod tests {
         ("organization show", &["organizations_show"]),
         ("organization limit", &["organizations_set_send_limits"]),
         ("organization keep", &["organizations_change"]),
+        ("organization pool", &["organizations_set_pool"]),
         ("organization capture", &["organizations_change"]),
         ("organization suspend", &["organizations_suspend"]),
         ("organization resume", &["organizations_resume"]),
@@ -318,6 +335,14 @@ mod tests {
         ("campaign resume", &["campaigns_step"]),
         ("campaign cancel", &["campaigns_step"]),
         ("campaign report", &["campaigns_report"]),
+        ("automation list", &["automations_list"]),
+        ("automation show", &["automations_show"]),
+        ("automation activate", &["automations_step"]),
+        ("automation pause", &["automations_step"]),
+        ("automation end", &["automations_step"]),
+        ("automation runs", &["automations_runs"]),
+        ("automation stop", &["automations_stop_run"]),
+        ("automation tell", &["automations_tell"]),
         ("warmup plans", &["warmups_plans"]),
         ("warmup start", &["warmups_start"]),
         ("warmup list", &["warmups_list"]),
@@ -332,6 +357,16 @@ mod tests {
         ("decisions pin", &["decisions_pin"]),
         ("decisions release", &["decisions_pin"]),
         ("forecast", &["forecast_show", "forecast_ask"]),
+        ("health", &["health_list"]),
+        ("inbound list", &["inbound_mails"]),
+        ("inbound owed", &["inbound_calls"]),
+        ("inbound release", &["inbound_release"]),
+        ("inbound drop", &["inbound_remove_call"]),
+        ("inbound routes", &["inbound_list"]),
+        ("inbound route", &["inbound_add"]),
+        ("inbound unroute", &["inbound_remove"]),
+        ("inbound domains", &["inbound_domains"]),
+        ("inbound check", &["inbound_check_domain"]),
         ("dkim new", &["dkim_create"]),
         ("dkim list", &["dkim_list"]),
         ("config sample", &[]),

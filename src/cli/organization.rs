@@ -1,4 +1,4 @@
-//! `postroad organization add | list | show | limit | keep | capture | suspend | resume`.
+//! `postroad organization add | list | show | limit | keep | pool | capture | suspend | resume`.
 
 use clap::Subcommand;
 use hyper::Method;
@@ -8,7 +8,7 @@ use super::client::Desk;
 use super::{CliError, on_one_thread, screen};
 use crate::api::Page;
 use crate::api::tenants::OrganizationView;
-use crate::config::Settings;
+use crate::config::{Settings, show_size};
 use crate::store::OrganizationRow;
 
 #[derive(Subcommand)]
@@ -50,6 +50,15 @@ pub enum Organization {
         #[arg(value_name = "ID")]
         organization: u64,
         days: u32,
+        /// Beyond so many octets of mail forget the oldest; 0 keeps it.
+        #[arg(long, value_name = "OCTETS")]
+        bytes: Option<u64>,
+    },
+    /// Send its mail, of which no rule speaks, by a pool of its own; by the default one without.
+    Pool {
+        #[arg(value_name = "ID")]
+        organization: u64,
+        pool: Option<String>,
     },
     /// Keep all its new mail here for two weeks and send nothing, or (`off`) send again.
     Capture {
@@ -121,13 +130,14 @@ async fn act(command: Organization, desk: &Desk) -> Result<(), CliError> {
             }
         }
         Organization::Limit { organization, hour, day, month } => {
-            let path = format!("/v1/organizations/{organization}/send-limits");
             let order = json!({"hour": hour, "day": day, "month": month});
-            let view: OrganizationView = desk.ask(Method::PUT, &path, Some(order)).await?;
-            screen::print(&told(&view))
+            put(desk, organization, "send-limits", order).await
         }
-        Organization::Keep { organization, days } => {
-            change(desk, organization, json!({"keep_days": days})).await
+        Organization::Keep { organization, days, bytes } => {
+            change(desk, organization, json!({"keep_days": days, "keep_bytes": bytes})).await
+        }
+        Organization::Pool { organization, pool } => {
+            put(desk, organization, "pool", json!({"pool": pool})).await
         }
         Organization::Capture { organization, switch } => {
             change(desk, organization, json!({"capture": matches!(switch, Switch::On)})).await
@@ -146,6 +156,12 @@ async fn act(command: Organization, desk: &Desk) -> Result<(), CliError> {
     }
 }
 
+async fn put(desk: &Desk, organization: u64, what: &str, order: Value) -> Result<(), CliError> {
+    let path = format!("/v1/organizations/{organization}/{what}");
+    let view: OrganizationView = desk.ask(Method::PUT, &path, Some(order)).await?;
+    screen::print(&told(&view))
+}
+
 async fn change(desk: &Desk, organization: u64, order: Value) -> Result<(), CliError> {
     let path = format!("/v1/organizations/{organization}");
     let view: OrganizationView = desk.ask(Method::PATCH, &path, Some(order)).await?;
@@ -162,6 +178,12 @@ fn told(view: &OrganizationView) -> String {
     }
     if let Some(days) = view.keep_days {
         text += &format!("its mail is forgotten after {days} days\n");
+    }
+    if let Some(bytes) = view.keep_bytes {
+        text += &format!("of its mail {} are kept\n", show_size(bytes));
+    }
+    if let Some(pool) = view.pool {
+        text += &format!("its mail goes by pool {pool}\n");
     }
     let (limits, sent) = (view.send_limits, view.sent);
     let spans = [

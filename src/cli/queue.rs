@@ -1,4 +1,4 @@
-//! `postroad queue list | show | hold | release | retry | cancel`.
+//! `postroad queue list | show | hold | release | retry | cancel | reroute`.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -49,6 +49,14 @@ pub enum Queue {
     Retry(Order),
     /// Never deliver what is not delivered yet.
     Cancel(Order),
+    /// Send what is not delivered yet by another pool.
+    Reroute {
+        #[command(flatten)]
+        order: Order,
+        /// By its name; without it the rules say the pool again.
+        #[arg(long)]
+        pool: Option<String>,
+    },
 }
 
 /// All that is given must hold.
@@ -127,10 +135,11 @@ pub fn run(command: Queue, settings: Settings) -> Result<(), CliError> {
                 list(&desk, &filter, limit, cursor, json).await
             }
             Queue::Show { delivery, json } => show(&desk, &delivery, json).await,
-            Queue::Hold(order) => steer(&desk, "hold", order).await,
-            Queue::Release(order) => steer(&desk, "release", order).await,
-            Queue::Retry(order) => steer(&desk, "retry", order).await,
-            Queue::Cancel(order) => steer(&desk, "cancel", order).await,
+            Queue::Hold(order) => steer(&desk, ("hold", None), order).await,
+            Queue::Release(order) => steer(&desk, ("release", None), order).await,
+            Queue::Retry(order) => steer(&desk, ("retry", None), order).await,
+            Queue::Cancel(order) => steer(&desk, ("cancel", None), order).await,
+            Queue::Reroute { order, pool } => steer(&desk, ("reroute", pool), order).await,
         }
     })
 }
@@ -252,11 +261,16 @@ fn meaning(story: &Story) -> String {
     })
 }
 
-async fn steer(desk: &Desk, action: &str, order: Order) -> Result<(), CliError> {
+async fn steer(
+    desk: &Desk,
+    (action, pool): (&str, Option<String>),
+    order: Order,
+) -> Result<(), CliError> {
     let body = |preview: bool, from: Option<Timestamp>| {
         json!({
             "action": action, "filter": order.filter.fields(), "all": order.all,
             "reason": order.reason, "preview": preview, "per_hour": order.per_hour, "from": from,
+            "pool": pool,
         })
     };
     let ask =

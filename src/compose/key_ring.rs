@@ -58,12 +58,14 @@ impl KeyRing {
     }
 
     /// By the domain of From; of mail without one, such as the daemon's own, by that of the
-    /// envelope sender.
-    pub fn keys_of(&self, message: &MessageRow) -> Option<Keys> {
+    /// envelope sender; of the daemon's own, which has none, by what `own` says of its stream.
+    pub fn keys_of(&self, message: &MessageRow, own: Option<&(StreamId, Domain)>) -> Option<Keys> {
         if let Some(id) = message.domain {
             return self.by_id.get(&id).cloned();
         }
-        let mut name = message.sender.0.as_ref()?.domain().clone();
+        let sender = message.sender.0.as_ref().map(Address::domain);
+        let own = own.filter(|(stream, _)| *stream == message.stream).map(|(_, domain)| domain);
+        let mut name = sender.or(own)?.clone();
         loop {
             if let Some(keys) = self.by_name.get(&(message.organization, name.clone())) {
                 return Some(keys.clone());

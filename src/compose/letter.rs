@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::shelf::Attached;
 use super::template::Rendered;
 use crate::model::*;
 use crate::wire::{date, encode};
@@ -19,6 +20,7 @@ pub struct Letter<'a> {
     /// What stands before the `@` of its Message-ID; unique.
     pub id: &'a str,
     pub more: &'a [(&'static str, String)],
+    pub attached: &'a [Attached],
 }
 
 impl Letter<'_> {
@@ -48,7 +50,14 @@ impl Letter<'_> {
         }
         put("MIME-Version", "1.0");
         let boundary = format!("=_{}", self.id);
-        put("Content-Type", &format!("multipart/alternative;\r\n boundary=\"{boundary}\""));
+        let around = format!("=+{}", self.id);
+        let alternative = format!("multipart/alternative;\r\n boundary=\"{boundary}\"");
+        if self.attached.is_empty() {
+            put("Content-Type", &alternative);
+        } else {
+            put("Content-Type", &format!("multipart/mixed;\r\n boundary=\"{around}\""));
+            mail.push_str(&format!("\r\n--{around}\r\nContent-Type: {alternative}\r\n"));
+        }
         for (kind, text) in [("plain", &rendered.text), ("html", &rendered.html)] {
             mail.push_str(&format!(
                 "\r\n--{boundary}\r\nContent-Type: text/{kind}; charset=utf-8\r\n\
@@ -57,6 +66,18 @@ impl Letter<'_> {
             mail.push_str(&encode::quoted_printable(text));
         }
         mail.push_str(&format!("\r\n--{boundary}--\r\n"));
+        for one in self.attached {
+            let Attached { name, content_type, lines } = one;
+            let disposition = encode::file_name(name);
+            mail.push_str(&format!(
+                "\r\n--{around}\r\nContent-Type: {content_type}\r\n\
+                 Content-Transfer-Encoding: base64\r\n\
+                 Content-Disposition: attachment;{disposition}\r\n\r\n{lines}"
+            ));
+        }
+        if !self.attached.is_empty() {
+            mail.push_str(&format!("--{around}--\r\n"));
+        }
         Bytes::from(mail)
     }
 }

@@ -11,6 +11,7 @@ mod links; // what leads from a mail back to us
 mod pool; // the threads that sign
 mod recipe; // a campaign's mail, made for one contact
 pub mod returns; // what it carries to be known again
+mod shelf; // files that mails show or carry
 pub mod template; // what a person wrote, rendered for one contact
 mod track; // links that tell of readers
 
@@ -35,6 +36,7 @@ pub use links::{Links, Person};
 use pool::{Job, SigningPool};
 pub use recipe::{RecipeError, source};
 use returns::Returns;
+pub use shelf::{Attached, Shelf};
 
 /// Signatures kept, at some 1.2 KiB each; the newest stay. A retry that comes later signs anew.
 const REMEMBERED_MAX: u64 = 4096;
@@ -64,9 +66,13 @@ struct Inner {
     ring: ArcSwap<KeyRing>,
     returns: OnceLock<Returns>,
     pool: SigningPool,
-    signatures: Cache<MessageId, Arc<OnceCell<Bytes>>>,
+    /// Of a mail, or of one delivery's own.
+    signatures: Cache<(MessageId, Option<DeliveryId>), Arc<OnceCell<Bytes>>>,
     recipes: recipe::Recipes,
     links: OnceLock<Links>,
+    /// The stream of the daemon's own mail, and the domain that it is from.
+    own: OnceLock<(StreamId, Domain)>,
+    shelf: OnceLock<Shelf>,
     clock: Clock,
 }
 
@@ -94,8 +100,9 @@ impl Composer {
             .build();
         let ring = ArcSwap::from_pointee(ring);
         let (pool, recipes, links) = (SigningPool::start(), Default::default(), OnceLock::new());
-        let returns = OnceLock::new();
-        let inner = Inner { origin, ring, returns, pool, signatures, recipes, links, clock };
+        let (returns, own, shelf) = Default::default();
+        let inner =
+            Inner { origin, ring, returns, pool, signatures, recipes, links, own, shelf, clock };
         Composer(Arc::new(inner))
     }
 
@@ -103,6 +110,13 @@ impl Composer {
     pub fn return_to(&self, returns: Returns) {
         if self.0.returns.set(returns).is_err() {
             tracing::warn!("mail has return paths already; the second are left out");
+        }
+    }
+
+    /// Mail of this stream that has no sender is signed for this domain; the first call wins.
+    pub fn own(&self, stream: StreamId, domain: Domain) {
+        if self.0.own.set((stream, domain)).is_err() {
+            tracing::warn!("the daemon's own stream is known already");
         }
     }
 
@@ -143,14 +157,49 @@ impl Composer {
     ///
     /// # Errors
     /// Each of them is our own trouble: the delivery is deferred.
-    pub async fn compose(&self, message: &MessageRow, body: Bytes) -> Result<Mail, ComposeError> {
+    pub async fn compose(
+        &self,
+        message: &MessageRow,
+        first: DeliveryId,
+        body: Bytes,
+    ) -> Result<Mail, ComposeError> {
+        let (own, body) = self.with_ways(message, first, body);
         let Some(job) = self.job(message, &body)? else {
             return Ok(Mail { chunks: vec![body] });
         };
         // The first to come signs; others of the same message wait for the same cell.
-        let cell = self.0.signatures.get_with(message.id, Arc::default);
+        let cell = self.0.signatures.get_with((message.id, own), Arc::default);
         let signed = cell.get_or_try_init(|| self.sign(job)).await?;
         Ok(Mail { chunks: vec![signed.clone(), body] })
+    }
+
+    /// Whether each recipient of the mail needs one of his own: it tells him how to leave.
+    pub fn is_personal(&self, message: &MessageRow) -> bool {
+        let may_return = |returns: &Returns| returns.domain_of(message.organization).is_some();
+        let has_way = self.0.links.get().is_some() || self.0.returns.get().is_some_and(may_return);
+        message.rank > 0 && message.sender.0.is_some() && has_way
+    }
+
+    /// The body with fields that tell how to leave, and whose delivery it is then.
+    fn with_ways(
+        &self,
+        message: &MessageRow,
+        first: DeliveryId,
+        body: Bytes,
+    ) -> (Option<DeliveryId>, Bytes) {
+        let Some(returns) = self.0.returns.get().filter(|_| self.is_personal(message)) else {
+            return (None, body);
+        };
+        let claim = crate::token::Claim { message: message.id, delivery: first };
+        let person = self.0.links.get().map(|links| links.person(claim, message.accepted_at));
+        let link = person.as_ref().map(|person| person.unsubscribe_url.as_str());
+        match returns.list_fields(message, first, link, &body) {
+            Some(mut own) => {
+                own.extend_from_slice(&body);
+                (Some(first), own.into())
+            }
+            None => (None, body),
+        }
     }
 
     /// As `compose`, for a body that is one delivery's alone.
@@ -163,7 +212,7 @@ impl Composer {
 
     /// None where no key signs.
     fn job(&self, message: &MessageRow, body: &Bytes) -> Result<Option<Job>, ComposeError> {
-        let keys = match self.0.ring.load().keys_of(message) {
+        let keys = match self.0.ring.load().keys_of(message, self.0.own.get()) {
             Some(Keys::Ready(keys)) => keys,
             Some(Keys::Broken { domain, why }) => {
                 return Err(ComposeError::Key { domain: domain.to_string(), why });
@@ -284,7 +333,7 @@ mod tests {
     }
 
     async fn chunks(composer: &Composer, message: &MessageRow) -> Vec<Bytes> {
-        let mail = composer.compose(message, Bytes::from_static(MAIL)).await;
+        let mail = composer.compose(message, DeliveryId(1), Bytes::from_static(MAIL)).await;
         mail.expect("composed").chunks
     }
 
@@ -319,7 +368,9 @@ mod tests {
     #[tokio::test]
     async fn a_key_that_cannot_be_used_stops_its_mail_and_no_other() {
         let composer = composer();
-        let answer = composer.compose(&message(1, Some(2), ""), Bytes::from_static(MAIL)).await;
+        let answer = composer
+            .compose(&message(1, Some(2), ""), DeliveryId(1), Bytes::from_static(MAIL))
+            .await;
         assert!(
             matches!(answer, Err(ComposeError::Key { domain, .. }) if domain == "broken.example")
         );

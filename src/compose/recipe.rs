@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use super::letter::Letter;
 use super::links::{Links, Person};
 use super::template::{Rendered, Source, Template};
-use super::{ComposeError, Composer, values};
+use super::{Attached, ComposeError, Composer, values};
 use crate::contacts::{self, Contact};
 use crate::model::*;
 use crate::store::{ClaimedDelivery, RecipeRow, Store};
@@ -51,6 +51,7 @@ pub struct Ready {
     content: CampaignContent,
     template: Template,
     fields: Vec<Field>,
+    attached: Vec<Attached>,
 }
 
 type Key = (CampaignId, u64, usize);
@@ -73,12 +74,45 @@ impl Composer {
         &self,
         delivery: &ClaimedDelivery,
     ) -> Result<(Mail, String), RecipeError> {
+        let (store, recipe) = self.recipe_of(delivery).await?;
+        may_get(&recipe)?;
+        let (bytes, pin) = self.made(store, &recipe, delivery).await?;
+        let mail = self.signed(&delivery.message, bytes).await?;
+        let pin = serde_json::to_string(&pin);
+        Ok((mail, pin.map_err(|error| RecipeError::Unrenderable(error.to_string()))?))
+    }
+
+    /// The mail of a delivery of a campaign before it is signed, whoever may get it; true when it
+    /// is made of what was pinned, else it is made of the contact as it is now.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub async fn recipe_source(
+        &self,
+        delivery: &ClaimedDelivery,
+    ) -> Result<(Bytes, bool), RecipeError> {
+        let (store, recipe) = self.recipe_of(delivery).await?;
+        let (bytes, _) = self.made(store, &recipe, delivery).await?;
+        Ok((bytes, recipe.pin.is_some()))
+    }
+
+    async fn recipe_of(
+        &self,
+        delivery: &ClaimedDelivery,
+    ) -> Result<(&Store, RecipeRow), RecipeError> {
         let Some((store, _)) = &self.0.origin else {
             return Err(ComposeError::Unsigned("no store holds recipes here".into()).into());
         };
         let none = || ComposeError::Unsigned("there is no recipe for this delivery".into());
-        let recipe = store.recipe(delivery.id).await?.ok_or_else(none)?;
-        may_get(&recipe)?;
+        Ok((store, store.recipe(delivery.id).await?.ok_or_else(none)?))
+    }
+
+    async fn made(
+        &self,
+        store: &Store,
+        recipe: &RecipeRow,
+        delivery: &ClaimedDelivery,
+    ) -> Result<(Bytes, Pin), RecipeError> {
         let (revision, variant) = match &recipe.pin {
             Some(pin) => (pin.revision, pin.variant),
             None => (recipe.revision, usize::try_from(recipe.variant).unwrap_or(0)),
@@ -88,7 +122,7 @@ impl Composer {
         let links = self.0.links.get();
         let pin = match recipe.pin.clone() {
             Some(pin) => pin,
-            None => self.pinned(&recipe, &ready, (revision, variant), delivery, links),
+            None => self.pinned(recipe, &ready, (revision, variant), delivery, links),
         };
         let rendered = ready.template.render(&pin.values);
         let mut rendered =
@@ -96,12 +130,35 @@ impl Composer {
         if let Some(links) = links {
             let claim = Claim { message: delivery.message.id, delivery: delivery.id };
             let html = std::mem::take(&mut rendered.html);
-            rendered.html = links.tracked(html, claim, recipe.settings.tracking);
+            rendered.html = links.tracked(html, claim, &recipe.settings.tracking);
         }
-        let bytes = assembled(&ready, &rendered, &recipe, &pin, delivery, links);
-        let mail = self.signed(&delivery.message, bytes).await?;
-        let pin = serde_json::to_string(&pin);
-        Ok((mail, pin.map_err(|error| RecipeError::Unrenderable(error.to_string()))?))
+        let ways = self.ways(delivery, pin.at, domain_of(&ready.content.from));
+        let bytes = assembled(&ready, &rendered, recipe, &pin, delivery, ways);
+        Ok((bytes, pin))
+    }
+
+    /// The fields that tell how to leave, and where complaints are brought.
+    fn ways(
+        &self,
+        delivery: &ClaimedDelivery,
+        at: Timestamp,
+        from: &str,
+    ) -> Vec<(&'static str, String)> {
+        let claim = crate::token::Claim { message: delivery.message.id, delivery: delivery.id };
+        let person = self.0.links.get().map(|links| links.person(claim, at));
+        let link = person.as_ref().map(|person| person.unsubscribe_url.as_str());
+        let ways = match self.0.returns.get() {
+            Some(returns) => returns.ways(&delivery.message, delivery.id, link),
+            None => link.map(|link| format!("<{link}>")),
+        };
+        let mut fields: Vec<_> = ways.map(|ways| ("List-Unsubscribe", ways)).into_iter().collect();
+        if link.is_some() {
+            fields.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+        }
+        if let Some(returns) = self.0.returns.get() {
+            fields.extend(returns.complaint_fields(&delivery.message, delivery.id, from));
+        }
+        fields
     }
 
     fn pinned(
@@ -143,7 +200,8 @@ impl Composer {
             let template = made
                 .map_err(|error| ComposeError::Unsigned(error.to_string()))?
                 .map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
-            Ok::<_, RecipeError>(Arc::new(Ready { content, template, fields }))
+            let attached = self.attached(store, organization, &content.attachments).await?;
+            Ok::<_, RecipeError>(Arc::new(Ready { content, template, fields, attached }))
         };
         Ok(cell.get_or_try_init(|| making).await?.clone())
     }
@@ -190,6 +248,10 @@ fn may_get(recipe: &RecipeRow) -> Result<(), RecipeError> {
     Ok(())
 }
 
+fn domain_of(from: &str) -> &str {
+    from.rsplit('@').next().unwrap_or_default()
+}
+
 /// Nothing in it depends on the moment but by way of the pin.
 fn assembled(
     ready: &Ready,
@@ -197,11 +259,11 @@ fn assembled(
     recipe: &RecipeRow,
     pin: &Pin,
     delivery: &ClaimedDelivery,
-    links: Option<&Links>,
+    ways: Vec<(&'static str, String)>,
 ) -> Bytes {
     let (content, id, campaign) = (&ready.content, delivery.id, recipe.campaign);
     let organization = delivery.message.organization;
-    let from_domain = content.from.rsplit('@').next().unwrap_or_default();
+    let from_domain = domain_of(&content.from);
     let name = pin.values.get("name").and_then(|name| name.as_str()).unwrap_or_default();
     let list = recipe.settings.audience.lists.first();
     let list = list.map_or_else(|| format!("c{campaign}"), |list| format!("l{list}"));
@@ -209,12 +271,7 @@ fn assembled(
         ("List-ID", format!("<{list}.o{organization}.{from_domain}>")),
         ("Feedback-ID", format!("c{campaign}:o{organization}:campaign:{from_domain}")),
     ];
-    if let Some(links) = links {
-        let claim = Claim { message: delivery.message.id, delivery: id };
-        let person = links.person(claim, pin.at);
-        more.push(("List-Unsubscribe", format!("<{}>", person.unsubscribe_url)));
-        more.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
-    }
+    more.extend(ways);
     let letter = Letter {
         content,
         to_name: name,
@@ -223,6 +280,7 @@ fn assembled(
         at: pin.at,
         id: &format!("{campaign}.{id}.{}", pin.at.seconds()),
         more: &more,
+        attached: &ready.attached,
     };
     letter.bytes()
 }

@@ -22,9 +22,9 @@ const TARGET_BYTES_MAX: usize = 1500;
 impl Links {
     /// The HTML with its links led through us, and with the pixel, as far as it is wanted. What
     /// cannot be read stays as it is.
-    pub fn tracked(&self, html: String, claim: Claim, wanted: CampaignTracking) -> String {
-        let html = match wanted.clicks {
-            true => self.with_clicks(&html, claim).unwrap_or(html),
+    pub fn tracked(&self, html: String, claim: Claim, wanted: &CampaignTracking) -> String {
+        let html = match wanted.clicks || wanted.utm.is_some() {
+            true => self.with_links(&html, claim, wanted).unwrap_or(html),
             false => html,
         };
         if !wanted.opens {
@@ -42,7 +42,7 @@ impl Links {
         html
     }
 
-    fn with_clicks(&self, html: &str, claim: Claim) -> Option<String> {
+    fn with_links(&self, html: &str, claim: Claim, wanted: &CampaignTracking) -> Option<String> {
         let next = Rc::new(Cell::new(0u8));
         let own = format!("{}/", self.base());
         let handler = element!("a[href], area[href]", |element| {
@@ -54,9 +54,14 @@ impl Links {
             if !is_web || is_ours || target.len() > TARGET_BYTES_MAX || next.get() >= LINKS_MAX {
                 return Ok(());
             }
-            let token = self.keys().link(Use::Click, claim, next.get(), &target);
-            next.set(next.get() + 1);
-            element.set_attribute("href", &format!("{own}c/{token}"))?;
+            let target = tagged(target, wanted.utm.as_ref());
+            let place = next.replace(next.get() + 1);
+            let led = match wanted.clicks {
+                true => format!("{own}c/{}", self.keys().link(Use::Click, claim, place, &target)),
+                // Within an attribute.
+                false => target.replace('&', "&amp;"),
+            };
+            element.set_attribute("href", &led)?;
             Ok(())
         });
         let mut output = Vec::with_capacity(html.len() * 2);
@@ -67,6 +72,36 @@ impl Links {
         rewriter.end().ok()?;
         String::from_utf8(output).ok()
     }
+}
+
+/// With the parameters, unless the link has such of its own. What stands behind `#` stays there.
+fn tagged(target: String, utm: Option<&Utm>) -> String {
+    let Some(utm) = utm.filter(|_| !target.contains("utm_source=")) else { return target };
+    let (link, rest) = match target.split_once('#') {
+        Some((link, rest)) => (link, format!("#{rest}")),
+        None => (target.as_str(), String::new()),
+    };
+    let mut link = link.to_owned();
+    for (name, value) in [
+        ("utm_source", Some(&utm.source)),
+        ("utm_medium", utm.medium.as_ref()),
+        ("utm_campaign", utm.campaign.as_ref()),
+    ] {
+        let Some(value) = value else { continue };
+        let mark = if link.contains('?') { '&' } else { '?' };
+        link.push(mark);
+        link.push_str(name);
+        link.push('=');
+        for octet in value.bytes() {
+            match octet {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    link.push(char::from(octet));
+                }
+                _ => link.push_str(&format!("%{octet:02X}")),
+            }
+        }
+    }
+    link + &rest
 }
 
 /// What stands in an attribute is escaped: `&amp;` between the parts of a query.
@@ -96,7 +131,8 @@ mod tests {
     }
 
     fn tracked(opens: bool, clicks: bool) -> String {
-        links().tracked(HTML.to_owned(), CLAIM, CampaignTracking { opens, clicks })
+        let wanted = CampaignTracking { opens, clicks, anonymous: false, utm: None };
+        links().tracked(HTML.to_owned(), CLAIM, &wanted)
     }
 
     #[test]
@@ -110,6 +146,31 @@ mod tests {
         for kept in ["mailto:a@b.test", "#top", "https://post.test/u/token"] {
             assert!(html.contains(&format!("href=\"{kept}\"")), "{html}");
         }
+    }
+
+    #[test]
+    fn links_say_where_their_reader_comes_from() {
+        let utm = Utm {
+            source: "news letter".to_owned(),
+            medium: Some("email".to_owned()),
+            campaign: None,
+        };
+        for (link, expected) in [
+            ("https://a.test/x", "https://a.test/x?utm_source=news%20letter&utm_medium=email"),
+            (
+                "https://a.test/?b=1#top",
+                "https://a.test/?b=1&utm_source=news%20letter&utm_medium=email#top",
+            ),
+            ("https://a.test/?utm_source=own", "https://a.test/?utm_source=own"),
+        ] {
+            assert_eq!(tagged(link.to_owned(), Some(&utm)), expected);
+            assert_eq!(tagged(link.to_owned(), None), link);
+        }
+        let wanted =
+            CampaignTracking { opens: false, clicks: false, anonymous: false, utm: Some(utm) };
+        let html = links().tracked(HTML.to_owned(), CLAIM, &wanted);
+        assert!(html.contains("?a=1&amp;b=2&amp;utm_source=news%20letter"), "{html}");
+        assert!(html.contains("https://post.test/u/token\""), "ours stay as they are: {html}");
     }
 
     #[test]

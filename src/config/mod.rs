@@ -75,10 +75,14 @@ settings! {
         fetch: Fetch = Fetch::default(), Table, Restart;
         /// `[delivery]`
         delivery: Delivery = Delivery::default(), Table, Restart;
+        /// `[own_mail]`
+        own_mail: OwnMail = OwnMail::default(), Table, Restart;
         /// `[retry]`
         retry: Retry = Retry::default(), Table, Restart;
         /// `[limits]`
         limits: LimitSettings = LimitSettings::default(), Table, Restart;
+        /// `[health]`
+        health: Health = Health::default(), Table, Restart;
         /// `[dns]`
         dns: Dns = Dns::default(), Table, Restart;
         /// `[log]`
@@ -123,6 +127,8 @@ settings! {
         segment_bytes: u64 = 64 * MIB, Bytes, Restart, MIB..=(16 << 30);
         /// Mail is refused while less is free on the spool's disk.
         free_bytes_min: u64 = 256 * MIB, Bytes, Restart, 0..=(1 << 50);
+        /// How long a source can be read after nothing is owed of it; shorter while disk is scarce.
+        keep_for: Duration = Duration::ZERO, Time, Restart, Duration::ZERO..=(DAY * 3650);
         /// Bodies just accepted that are kept in memory for their first attempt.
         memory_bytes: u64 = 64 * MIB, Bytes, Restart, 0..=(1 << 40);
     }
@@ -183,6 +189,8 @@ settings! {
         soft_bounces_max: u32 = 5, Count, Restart, 2..=1000;
         /// From the first of them to the last, at least.
         soft_bounces_span: Duration = DAY * 10, Time, Restart, HOUR..=(DAY * 365);
+        /// Topics of Amazon SNS whose news of SES are believed, by their ARN.
+        sns_topics: Vec<String> = Vec::new(), Text, Restart;
         /// How long the list of what came in reaches back.
         list_kept: Duration = DAY * 30, Time, Restart, DAY..=(DAY * 3650);
     }
@@ -248,8 +256,24 @@ settings! {
         data_end_wait: Duration = minutes(10), Time, Restart, SECOND..=minutes(15);
         /// IPv4 or IPv6, alone or first: ipv4_only, ipv6_only, ipv4_first, ipv6_first.
         preference: IpPreference = IpPreference::Ipv6First, Word, Restart;
+        /// How long it is kept what was said in attempts that did not succeed.
+        dialogues_kept: Duration = DAY * 14, Time, Restart, HOUR..=(DAY * 365);
+        /// Of deliveries that succeed, what was said is kept of one in so many; 0: of none.
+        dialogues_sampled: u32 = 0, Count, Restart, 0..=1_000_000_000;
         /// Private and loopback addresses found in DNS that may be delivered to nevertheless.
         allowed_networks: Vec<Network> = Vec::new(), Network, Restart;
+    }
+
+    /// Mail that the daemon itself writes: reports to senders, invites, new passwords, alarms.
+    OwnMail {
+        /// The organization that it belongs to, by its name; empty: the first one.
+        organization: Option<String> = None, Text, Restart;
+        /// The stream that it leaves by; made at the start when there is none of this name.
+        stream: String = "own mail".into(), Text, Restart;
+        /// What it is from, signed by this domain's key where there is one; empty: the host name.
+        domain: Option<String> = None, Name, Restart;
+        /// Mails in any hour; what is over waits.
+        per_hour_max: u64 = 10_000, Count, Restart, 1..=1_000_000_000;
     }
 
     /// When a deferred delivery is tried again.
@@ -282,6 +306,22 @@ settings! {
         day_zone: String = "UTC".into(), Name, Restart;
         /// How long after midnight it begins.
         day_begins: Duration = Duration::ZERO, Time, Restart, Duration::ZERO..=(HOUR * 23);
+    }
+
+    /// Which rates of the last day (complaints: of the last week) are too high, in thousandths.
+    Health {
+        /// Lost addresses, of mail that was taken or refused for good: from here on a warning.
+        bounces_warn: u32 = 20, Count, Restart, 1..=1000;
+        /// From here on a campaign or domain stops; 1000: never.
+        bounces_stop: u32 = 100, Count, Restart, 1..=1000;
+        /// Complaints, of mail that was taken: from here on a warning.
+        complaints_warn: u32 = 1, Count, Restart, 1..=1000;
+        /// From here on a campaign or domain stops; 1000: never.
+        complaints_stop: u32 = 3, Count, Restart, 1..=1000;
+        /// Put off, of all answers: from here on a warning.
+        deferrals_warn: u32 = 300, Count, Restart, 1..=1000;
+        /// Put off or refused for reputation, of all answers: from here on a warning.
+        blocks_warn: u32 = 20, Count, Restart, 1..=1000;
     }
 
     /// Where names are looked up.

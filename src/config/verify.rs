@@ -16,6 +16,7 @@ use crate::model::{Address, Domain};
 const DOMAINS_FILE_BYTES_MAX: u64 = 256 << 20;
 /// Of one file; the rest is likely of the same kind.
 const LINE_MISTAKES_MAX: usize = 20;
+const STREAM_BYTES_MAX: usize = 100;
 
 pub(super) fn verify(settings: &Settings, reader: &mut Reader<'_>) {
     numbers(settings, reader);
@@ -27,6 +28,18 @@ pub(super) fn verify(settings: &Settings, reader: &mut Reader<'_>) {
     routes(settings, reader);
     retry_profiles(settings, reader);
     inbound(settings, reader);
+    own_mail(settings, reader);
+}
+
+fn own_mail(settings: &Settings, reader: &mut Reader<'_>) {
+    let own = &settings.own_mail;
+    if let Some(name) = &own.domain {
+        domain("own_mail.domain", name, reader);
+    }
+    if own.stream.trim().is_empty() || own.stream.len() > STREAM_BYTES_MAX {
+        let text = format!("must be a name of 1 to {STREAM_BYTES_MAX} octets");
+        reader.wrong_at("own_mail.stream", text);
+    }
 }
 
 fn inbound(settings: &Settings, reader: &mut Reader<'_>) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::*;
-use crate::store::{ContactRow, Result, Store};
+use crate::store::{ContactRow, Fared, Result, Store};
 
 /// A contact, with its values by the names of their fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -26,10 +26,27 @@ pub struct Contact {
     pub updated_at: Timestamp,
     pub last_open_at: Option<Timestamp>,
     pub last_click_at: Option<Timestamp>,
+    /// How mail of campaigns to it fared last.
+    #[serde(default)]
+    pub fared: Fared,
+    /// What the score is made of.
+    #[serde(skip)]
+    pub heat: Option<i64>,
+    /// How warm it is, from 0 to 100: opens and clicks of the person, which lose half of their
+    /// weight in thirty days.
+    #[serde(default)]
+    pub score: Option<i64>,
     #[serde(default)]
     pub lists: Vec<Membership>,
     #[serde(default)]
     pub tags: Vec<String>,
+}
+
+impl Contact {
+    /// With its score at this moment.
+    pub fn scored(self, now: Timestamp) -> Contact {
+        Contact { score: Some(engagement::score(self.heat, now)), ..self }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -67,6 +84,9 @@ pub fn named(row: &ContactRow, fields: &[Field]) -> Contact {
         updated_at: row.updated_at,
         last_open_at: row.last_open_at,
         last_click_at: row.last_click_at,
+        fared: row.fared.clone(),
+        heat: row.heat,
+        score: None,
         lists: Vec::new(),
         tags: Vec::new(),
     }

@@ -54,6 +54,7 @@ struct Tally {
     outcomes: Vec<Option<Outcome>>,
     exchange: Option<Exchange>,
     dialogue: Dialogue,
+    recorded: bool,
     untouched: bool,
 }
 
@@ -93,6 +94,7 @@ impl Connection {
             outcomes: transaction.recipients.iter().map(|_| None).collect(),
             exchange: None,
             dialogue: Dialogue::default(),
+            recorded: transaction.recorded,
             untouched: false,
         };
         let sending = self.send_all(transaction, mail, &mut tally);
@@ -325,7 +327,7 @@ impl Connection {
             tally.outcomes[*at] = Some(outcome::judge(heard, number, broken));
         }
         self.flawless = heard.is_flawless();
-        if self.flawless && broken.is_none() {
+        if self.flawless && broken.is_none() && !tally.recorded {
             return;
         }
         let lost_early =
@@ -338,7 +340,7 @@ impl Connection {
         self.record(&exchange, broken, &mut tally.dialogue);
     }
 
-    /// Rebuilt from flight and replies, only when something was not as it should be.
+    /// Rebuilt from flight and replies, when something was not as it should be or it is wanted.
     fn record(&self, exchange: &Exchange, broken: Option<&Broken>, dialogue: &mut Dialogue) {
         if dialogue.lines.is_empty() {
             dialogue.lines.clone_from(&self.opening.lines);

@@ -1,4 +1,4 @@
-//! What was said, for the log of attempts that did not succeed.
+//! What was said, for the log of attempts that did not succeed, and of those that are traced.
 //!
 //! Owns:       the form of the record: `>` ours, `<` theirs, `!` what happened between.
 //! Promises:   bounded; no secret and no body; costs nothing for a transaction that succeeds.

@@ -177,6 +177,7 @@ mod tests {
             eight_bit: true,
             dsn_return: Some(DsnReturn::Headers),
             dsn_envelope_id: Some("id+2B".into()),
+            recorded: false,
         }
     }
 

@@ -92,9 +92,11 @@ pub struct Transaction {
     pub eight_bit: bool,
     pub dsn_return: Option<DsnReturn>,
     pub dsn_envelope_id: Option<String>,
+    /// What is said is wanted even if all goes well.
+    pub recorded: bool,
 }
 
-/// What was said, for the log of attempts that did not succeed: AUTH masked, body left out,
+/// What was said, for the log of dialogues: AUTH masked, body left out,
 /// bounded.
 #[derive(Clone, Debug, Default)]
 pub struct Dialogue {
@@ -119,7 +121,7 @@ pub struct Answer {
     pub outcomes: Vec<Outcome>,
     /// The host took on the duty of DSN (it announced DSN and was given the parameters).
     pub dsn_passed_on: bool,
-    /// Empty when all went well.
+    /// Empty when all went well, unless the transaction asked for it.
     pub dialogue: Dialogue,
     /// The host ended a connection that had been used before, and took no note of this transaction:
     /// nothing was learned of the mail or the host, so a new connection may try at once.

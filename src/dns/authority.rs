@@ -25,6 +25,18 @@ impl Authority {
     pub async fn texts(&self, name: &str) -> Result<Vec<String>, DnsFailure> {
         Ok(records(self.asker.texts(name).await?))
     }
+
+    /// The MX records of a name.
+    pub async fn mail_hosts(&self, name: &str) -> Result<Vec<(u16, String)>, DnsFailure> {
+        Ok(records(self.asker.mx(name).await?))
+    }
+
+    /// The addresses of a name, as far as these servers follow it.
+    pub async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, DnsFailure> {
+        let mut addresses = records(self.asker.v4(name).await?);
+        addresses.extend(records(self.asker.v6(name).await?));
+        Ok(addresses)
+    }
 }
 
 fn records<T>(answer: Answer<T>) -> Vec<T> {

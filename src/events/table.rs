@@ -13,7 +13,7 @@ use crate::model::EventKind;
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Field {
     pub name: &'static str,
-    /// `string`, `integer`, `boolean`, `object`, `array`.
+    /// `string`, `integer`, `number`, `boolean`, `object`, `array`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub meaning: &'static str,
@@ -44,11 +44,6 @@ const fn is(name: &'static str, when: &'static str, fields: &'static [Field]) ->
     Declared { name, version: 1, when, fields, exists: true }
 }
 
-/// Named already, so that nobody takes the name for something else.
-const fn will_be(name: &'static str, when: &'static str) -> Declared {
-    Declared { name, version: 1, when, fields: &[], exists: false }
-}
-
 const REASON: &[Field] = &[field("reason", "string", "why, in words")];
 
 const REPORT: &[Field] = &[
@@ -67,9 +62,57 @@ const BOUNCE: &[Field] = &[
     field("named", "string", "the recipient that the report names, if it is another"),
 ];
 
+const ALARM: &[Field] = &[
+    field("text", "string", "what happened, in a sentence"),
+    field(
+        "kind",
+        "string",
+        "of a health window: source, domain, organization, campaign, credential",
+    ),
+    field("id", "integer", "of the source, domain …"),
+    field("operator", "string", "where, if not at all of them"),
+    field("rate", "string", "bounce, complaint, deferral or block"),
+    field("standing", "string", "warn or stop; of a return domain: missing or different"),
+    field("domain", "string", "the return domain that does not lead here"),
+    field("count", "integer", "how many"),
+    field("of", "integer", "of how many"),
+    field("share", "number", "the one by the other"),
+    field("low", "number", "the share lies above it with 95 % confidence"),
+    field("high", "number", "and below it"),
+];
+
+const INBOUND: &[Field] = &[
+    field("inbound", "integer", "its id in /v1/inbound"),
+    field("sender", "string", "of the envelope"),
+    field("recipient", "string", "of the envelope"),
+    field("subject", "string", "its subject, shortened"),
+    field("bytes", "integer", "size of the mail"),
+    field("kind", "string", "bounce, delay, auto_reply, delivered, complaint or not_bounce"),
+    field("fate", "string", "what became of it"),
+    field("spf", "string", "what SPF says"),
+    field("dkim", "string", "what DKIM says"),
+    field("dmarc", "string", "what DMARC says"),
+    field("message", "integer", "the message that it is about, if it is about one of ours"),
+    field("delivery", "integer", "and the delivery"),
+];
+
+const RUN: &[Field] = &[
+    field("automation", "integer", "the automation"),
+    field("run", "integer", "the contact's way through it"),
+    field("contact", "integer", "the contact"),
+];
+
 const SOURCE: &[Field] = &[
     field("source", "integer", "the source"),
     field("findings", "array", "what its checks have found"),
+];
+
+const LIMIT: &[Field] = &[
+    field("limit", "integer", "the limit"),
+    field("reason", "string", "what it is for, in words"),
+    field("value", "integer", "recipients that it allows"),
+    field("used", "integer", "of them used"),
+    field("seconds", "integer", "the span that it is for"),
 ];
 
 /// What an attempt has taught.
@@ -88,7 +131,8 @@ const ATTEMPT: &[Field] = &[
     field("blame", "string", "whose trouble it is"),
     field("class", "string", "what the answer means, by the rules of classification"),
     field("operator", "string", "by whose rules the answer was read"),
-    field("dialogue", "string", "where the dialogue of an attempt that failed is kept"),
+    field("next", "integer", "when it is tried again, of a deferral"),
+    field("dialogue", "string", "where the dialogue is kept, if it is"),
 ];
 
 /// What a reader's program says of itself.
@@ -127,6 +171,7 @@ pub const EVENTS: &[Declared] = &[
     is("suppressed", "the recipient is no longer written to", REASON),
     is("bounced", "a report came back for a mail that a host had taken", BOUNCE),
     is("delayed", "a report came back: the host goes on trying", BOUNCE),
+    is("confirmed", "a receipt or a relay tells that the mail has arrived", REPORT),
     is("auto_replied", "a machine of the recipient answered", REPORT),
     is(
         "complained",
@@ -145,10 +190,14 @@ pub const EVENTS: &[Declared] = &[
             field("reason", "string", "in the recipient's words, if any"),
         ],
     ),
-    will_be("queued", "a delivery waits for its first attempt"),
+    is(
+        "queued",
+        "a message was taken whose first attempt waits for a moment that was asked for",
+        &[field("until", "integer", "the moment")],
+    ),
     is("opened", "the pixel of a mail was asked for, by whomever", READER),
     is("clicked", "a link of a mail was followed, by whomever", READER),
-    will_be("inbound_received", "a mail came in for one of our domains"),
+    is("inbound_received", "a mail came in for one of our addresses", INBOUND),
     is(
         "domain_checked",
         "a look at a sending domain's records found something else than the one before",
@@ -162,13 +211,30 @@ pub const EVENTS: &[Declared] = &[
     ),
     is("source_red", "the checks of a source say that it must not send", SOURCE),
     is("source_green", "the checks of a source let it send", SOURCE),
+    is("alarm", "a rule has acted in a way that a person should look at now", ALARM),
+    is("limit_approaching", "of a send limit nine tenths are used", LIMIT),
+    is("limit_reached", "a send limit is used up; what is over it waits", LIMIT),
     is(
-        "alarm",
-        "a rule has acted in a way that a person should look at now",
-        &[field("text", "string", "what happened, in a sentence")],
+        "campaign_state",
+        "a campaign was scheduled, began, paused, went on, or is over",
+        &[
+            field("campaign", "integer", "the campaign"),
+            field("from", "string", "the state it was in"),
+            field("state", "string", "the state it is in"),
+            field("trouble", "string", "why it does not go on, if so"),
+        ],
     ),
-    will_be("limit_reached", "a limit stops mail"),
-    will_be("campaign_state", "a campaign began, paused, ended"),
+    is("automation_entered", "a contact came into an automation", RUN),
+    is(
+        "automation_ended",
+        "a contact is no longer in an automation",
+        &[
+            field("automation", "integer", "the automation"),
+            field("run", "integer", "the contact's way through it"),
+            field("contact", "integer", "the contact"),
+            field("reason", "string", "finished, exited, condition, left, gone or stopped"),
+        ],
+    ),
     is(
         "credential_used_first",
         "a credential was used for the first time",

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::contact::TemplateKind;
-use super::ids::{ListId, SavedSegmentId};
+use super::ids::{ListId, MediaId, SavedSegmentId};
 use super::state::words;
 use super::time::Timestamp;
 
@@ -82,6 +82,9 @@ pub struct CampaignContent {
     pub reply_to: Option<String>,
     /// One, or those of an A/B test.
     pub variants: Vec<CampaignVariant>,
+    /// Files that each mail carries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<MediaId>,
 }
 
 /// A whole mail: layouts and templates are copied into it, so that changing them does not change
@@ -118,6 +121,9 @@ pub struct CampaignSettings {
     /// Anybody may read it on the public pages, once it is launched.
     pub archive: bool,
     pub test: Option<AbTest>,
+    /// Who was there for so many days and has neither opened nor clicked in them is left out.
+    #[schema(minimum = 30, maximum = 3650)]
+    pub sunset_days: Option<u32>,
 }
 
 /// Contacts of any of these lists and segments, but for those excluded.
@@ -165,16 +171,31 @@ pub struct Throttle {
     pub seconds: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CampaignTracking {
     pub opens: bool,
     pub clicks: bool,
+    /// Opens and clicks are counted and belong to nobody: who has read is not kept.
+    pub anonymous: bool,
+    /// What links say to the site that they lead to.
+    pub utm: Option<Utm>,
+}
+
+/// Parameters that are put to each link which has no `utm_source` of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Utm {
+    pub source: String,
+    #[serde(default)]
+    pub medium: Option<String>,
+    #[serde(default)]
+    pub campaign: Option<String>,
 }
 
 impl Default for CampaignTracking {
     fn default() -> CampaignTracking {
-        CampaignTracking { opens: true, clicks: true }
+        CampaignTracking { opens: true, clicks: true, anonymous: false, utm: None }
     }
 }
 

@@ -11,6 +11,20 @@ words! {
     DsnReturn { Full = "full", Headers = "headers", }
 }
 
+words! {
+    /// What there is of a message's source.
+    MailSource {
+        /// As it was taken.
+        Kept = "kept",
+        /// Of a campaign: made again of what was pinned when a host first saw it.
+        RenderedFromPin = "rendered_from_pin",
+        /// Of a campaign: made of the template that was sent and the contact as it is now.
+        RenderedAnew = "rendered_anew",
+        /// The mail is over, and its source is no longer kept.
+        Gone = "gone",
+    }
+}
+
 /// RFC 3461 §4.1. The default asks for a report on failure alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {

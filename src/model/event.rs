@@ -16,6 +16,11 @@ words! {
         Released = "released",
         Cancelled = "cancelled",
         Suppressed = "suppressed",
+        /// A message was taken that is not to be sent yet.
+        Queued = "queued",
+        /// Of a send limit nine tenths are used.
+        LimitApproaching = "limit_approaching",
+        LimitReached = "limit_reached",
         /// A reader's program has asked for the pixel of a mail.
         Opened = "opened",
         /// Somebody or something has followed a link of a mail.
@@ -28,12 +33,21 @@ words! {
         /// A host tells that it goes on trying.
         Delayed = "delayed",
         AutoReplied = "auto_replied",
+        /// A receipt came back, or a relay tells that the recipient's host has the mail.
+        Confirmed = "confirmed",
         Complained = "complained",
         Unsubscribed = "unsubscribed",
+        /// A mail came in for one of our addresses.
+        InboundReceived = "inbound_received",
         /// The checks of a source let it send, or say that it must not.
         SourceGreen = "source_green",
         SourceRed = "source_red",
         /// A rule has acted in a way that a person should look at now.
         Alarm = "alarm",
+        /// A contact came into an automation, or is no longer in it.
+        AutomationEntered = "automation_entered",
+        AutomationEnded = "automation_ended",
+        /// A campaign was launched, paused, resumed, cancelled, or is done.
+        CampaignState = "campaign_state",
     }
 }

@@ -60,6 +60,10 @@ ids! {
     DecisionId
     /// Mail to many contacts, planned and reported together.
     CampaignId
+    /// Mail that a person gets by what has happened to him.
+    AutomationId
+    /// One contact in one automation.
+    RunId
     /// A person whom an organization writes to.
     ContactId
     /// A field that an organization gave its contacts.
@@ -72,10 +76,14 @@ ids! {
     SavedSegmentId
     /// A file of contacts on its way in.
     ImportId
+    /// A file: an image that mails show, an attachment.
+    MediaId
     /// What mails are made of.
     TemplateId
     /// What stands around the bodies of templates.
     LayoutId
+    /// Blocks that may stand in many documents.
+    SavedBlockId
     /// A row of the record of who agreed to what.
     ConsentId
     /// A customer's endpoint that is told of events.
@@ -94,8 +102,16 @@ ids! {
     UnclassifiedReplyId
     /// A domain that bounces of an organization come back to.
     ReturnDomainId
+    /// Where mail for an address of ours goes on to.
+    InboundRouteId
+    /// A mail that a route owes.
+    InboundCallId
     /// A mail that came in, for one recipient.
     InboundMailId
+    /// A rule that keeps mail waiting.
+    HoldRuleId
+    /// A recipient to whom everything that is said is kept.
+    TraceId
     /// One row of the event table.
     EventId
     /// One file of the body spool.

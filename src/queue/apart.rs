@@ -1,5 +1,6 @@
 //! Whose mail does not go the usual way: of organizations that are suspended, of streams that are
-//! held, of organizations and credentials whose mail is captured.
+//! held, mail that a rule holds, of organizations and credentials whose mail is captured; and whose
+//! dialogues are kept.
 //!
 //! Owns:       the picture of them in memory.
 //! Promises:   a lookup costs no read of the store.
@@ -9,8 +10,9 @@ use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
+use super::{Queue, QueueError};
 use crate::model::*;
-use crate::store::{Store, StoreError};
+use crate::store::{ClaimedDelivery, MessageRow, Store, StoreError};
 
 #[derive(Default)]
 pub struct Apart(Mutex<Sets>);
@@ -22,6 +24,8 @@ struct Sets {
     held: HashMap<StreamId, String>,
     captured: HashSet<OrganizationId>,
     capturing: HashSet<CredentialId>,
+    rules: Vec<HoldRule>,
+    traces: Vec<Trace>,
 }
 
 impl Apart {
@@ -41,17 +45,37 @@ impl Apart {
         let credentials = store.credentials().await?;
         let capturing = credentials.iter().filter(|row| row.rules.capture);
         sets.capturing = capturing.map(|row| row.id).collect();
+        sets.rules = store.hold_rules().await?;
+        sets.traces = store.traces().await?;
         *self.0.lock() = sets;
         Ok(())
     }
 
-    /// Why the mail of a stream waits, if somebody holds it.
-    pub fn holds(&self, organization: OrganizationId, stream: StreamId) -> Option<String> {
+    /// Why a mail waits, if somebody holds it. Without a recipient: whether it may be that the mail
+    /// of one of them does.
+    pub fn holds(
+        &self,
+        message: &MessageRow,
+        to: Option<(&Address, Option<CampaignId>)>,
+    ) -> Option<String> {
         let sets = self.0.lock();
-        if let Some(reason) = sets.suspended.get(&organization) {
+        if let Some(reason) = sets.suspended.get(&message.organization) {
             return Some(format!("the organization is suspended: {reason}"));
         }
-        sets.held.get(&stream).map(|reason| format!("the stream is held: {reason}"))
+        if let Some(reason) = sets.held.get(&message.stream) {
+            return Some(format!("the stream is held: {reason}"));
+        }
+        let rule = sets.rules.iter().find(|rule| catches(&rule.matches, message, to))?;
+        Some(format!("held by rule {}: {}", rule.id, rule.reason))
+    }
+
+    /// What is said to this recipient is kept.
+    pub fn is_traced(&self, owner: OrganizationId, to: &Address, now: Timestamp) -> bool {
+        let sets = self.0.lock();
+        let is_own = |one: &Trace| {
+            one.organization == owner && one.expires_at > now && one.recipient.matches(to)
+        };
+        sets.traces.iter().any(is_own)
     }
 
     pub fn is_captured(
@@ -62,5 +86,45 @@ impl Apart {
         let sets = self.0.lock();
         sets.captured.contains(&organization)
             || credential.is_some_and(|id| sets.capturing.contains(&id))
+    }
+}
+
+/// As `not_held` of the store has it.
+fn catches(
+    rule: &HoldMatch,
+    message: &MessageRow,
+    to: Option<(&Address, Option<CampaignId>)>,
+) -> bool {
+    let of_recipient = to.is_none_or(|(address, campaign)| {
+        rule.campaign.is_none_or(|id| Some(id) == campaign)
+            && rule.recipient_domain.as_ref().is_none_or(|domain| domain == address.domain())
+    });
+    let sender = message.sender.0.as_ref();
+    let is_from = |pattern: &Pattern| sender.is_some_and(|sender| pattern.matches(sender));
+    of_recipient
+        && rule.organization.is_none_or(|id| id == message.organization)
+        && rule.stream.is_none_or(|id| id == message.stream)
+        && rule.credential.is_none_or(|id| Some(id) == message.credential)
+        && rule.tag.as_ref().is_none_or(|tag| Some(tag) == message.tag.as_ref())
+        && rule.sender.as_ref().is_none_or(is_from)
+}
+
+impl Queue {
+    /// Fresh mail that is held is not handed over (what waits is left by the claim), captured mail
+    /// is kept. To be called at start and after such a change.
+    pub async fn note_apart(&self) -> Result<(), QueueError> {
+        Ok(self.0.apart.reread(&self.0.store).await?)
+    }
+
+    /// Why a suspension, a held stream or a rule keeps it waiting.
+    pub fn held_by(&self, delivery: &ClaimedDelivery) -> Option<String> {
+        let to = (&delivery.recipient.address, delivery.campaign);
+        self.0.apart.holds(&delivery.message, Some(to))
+    }
+
+    /// What is said to its recipient is kept, whatever becomes of it.
+    pub fn is_traced(&self, delivery: &ClaimedDelivery) -> bool {
+        let to = &delivery.recipient.address;
+        self.0.apart.is_traced(delivery.message.organization, to, self.0.clock.now())
     }
 }

@@ -31,7 +31,8 @@ impl Queue {
             if room == 0 || bytes_left == 0 {
                 break;
             }
-            let old = self.0.clock.now() - OLD_AFTER;
+            // A segment that stays for its sources need not be emptied.
+            let old = self.0.clock.now() - OLD_AFTER.max(self.0.options.keep_bodies);
             let bodies = self.0.store.old_bodies(segment, old, room).await?;
             moved += self.move_bodies(bodies, &mut bytes_left).await?;
         }

@@ -11,6 +11,15 @@ use super::{CAPTURED_FOR, Queue, QueueError};
 use crate::model::*;
 use crate::store::{Enqueue, MessageRow, NewDelivery, SliceRef, StoreError};
 
+/// One of an audience.
+#[derive(Clone, Debug)]
+pub struct RecipeFor {
+    pub contact: ContactId,
+    pub address: Address,
+    /// From 0 to 100.
+    pub score: i64,
+}
+
 /// A part of an audience.
 #[derive(Clone, Debug)]
 pub struct NewRecipes {
@@ -23,7 +32,7 @@ pub struct NewRecipes {
     pub rank: i64,
     pub slice: SliceRef,
     pub not_after: Option<Timestamp>,
-    pub recipients: Vec<(ContactId, Address)>,
+    pub recipients: Vec<RecipeFor>,
 }
 
 impl Queue {
@@ -57,7 +66,8 @@ impl Queue {
         let now = self.0.clock.now();
         let is_captured = self.0.apart.is_captured(new.organization, None);
         let last = now + if is_captured { CAPTURED_FOR } else { self.0.options.expire_after };
-        let deliveries = new.recipients.iter().zip(first.0..).map(|((contact, address), id)| {
+        let deliveries = new.recipients.iter().zip(first.0..).map(|(new, id)| {
+            let address = &new.address;
             let recipient = Recipient { notify: Notify::NEVER, ..Recipient::new(address.clone()) };
             NewDelivery {
                 id: DeliveryId(id),
@@ -67,7 +77,8 @@ impl Queue {
                 },
                 recipient,
                 claimed: false,
-                contact: Some(*contact),
+                contact: Some(new.contact),
+                score: new.score,
             }
         });
         let deliveries = deliveries.collect();

@@ -14,6 +14,7 @@ mod kept;
 pub mod outcome_log;
 pub mod retention; // old mail goes
 pub mod suppression; // may this address be written to
+mod sweep; // segments in which nothing is owed go
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -31,10 +32,11 @@ use crate::store::{
     ClaimedDelivery, Enqueue, MessageRow, NewDelivery, SettleGroup, Settled, Store, StoreError,
 };
 use dialogue_log::{Dialogue, DialogueLog, DialogueRef};
-pub use feed::NewRecipes;
+pub use feed::{NewRecipes, RecipeFor};
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
+use suppression::Suppressions;
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -110,6 +112,9 @@ pub struct QueueOptions {
     pub memory_bytes: u64,
     /// From acceptance to the end of trying.
     pub expire_after: Duration,
+    /// A source can be read for so long after nothing is owed of it, while there is room.
+    pub keep_bodies: Duration,
+    pub keep_dialogues: Duration,
 }
 
 /// A cheap handle; all clones share one outcome log.
@@ -125,10 +130,10 @@ struct Inner {
     options: QueueOptions,
     budget: Budget,
     intake: OnceLock<Arc<dyn Intake>>,
-    /// Bodies on disk whose rows are not committed yet, by segment: a segment with one is not
-    /// swept although nothing in the ledger points at it.
+    /// Bodies on disk without rows yet, by segment: one that has any is not swept.
     uncommitted: Mutex<HashMap<SegmentId, usize>>,
     apart: Apart,
+    suppressions: Arc<Suppressions>,
 }
 
 impl Queue {
@@ -142,8 +147,9 @@ impl Queue {
         clock: Clock,
     ) -> Result<(Queue, Vec<Record>), QueueError> {
         let (outcomes, records) = OutcomeLog::open(&directory.join("outcomes"))?;
-        let dialogues = DialogueLog::open(&directory.join("dialogues"))?;
+        let dialogues = DialogueLog::open(&directory.join("dialogues"), options.keep_dialogues)?;
         let budget = Budget::new(options.memory_bytes);
+        let suppressions = Arc::new(Suppressions::new(store.clone(), clock.clone()));
         let inner = Inner {
             store,
             spool,
@@ -155,6 +161,7 @@ impl Queue {
             intake: OnceLock::new(),
             uncommitted: Mutex::new(HashMap::new()),
             apart: Apart::default(),
+            suppressions,
         };
         Ok((Queue(Arc::new(inner)), records))
     }
@@ -166,15 +173,9 @@ impl Queue {
         }
     }
 
-    /// Fresh mail of suspended organizations and held streams is not handed over (what waits is
-    /// left by the claim), captured mail is held. To be called at start and after such a change.
-    pub async fn note_apart(&self) -> Result<(), QueueError> {
-        Ok(self.0.apart.reread(&self.0.store).await?)
-    }
-
-    /// Why a suspension or a held stream keeps it waiting.
-    pub fn held_by(&self, message: &MessageRow) -> Option<String> {
-        self.0.apart.holds(message.organization, message.stream)
+    /// Who is not written to.
+    pub fn suppressions(&self) -> &Arc<Suppressions> {
+        &self.0.suppressions
     }
 
     pub fn store(&self) -> &Store {
@@ -208,7 +209,7 @@ impl Queue {
         let body = new.body.clone();
         let uncommitted = self.append(body.clone()).await?;
         let job = self.job(id, ids, uncommitted.body, new);
-        let is_apart = self.held_by(&job.message).is_some()
+        let is_apart = self.0.apart.holds(&job.message, None).is_some()
             || job.deliveries.iter().any(|delivery| delivery.site == SiteId::CAPTURED);
         let intake = self.0.intake.get().filter(|_| !is_apart);
         let places = Places::reserve(intake, &job, self.0.clock.now());
@@ -262,7 +263,7 @@ impl Queue {
                 false => (self.site_of(recipient.address.domain()), recipient.notify),
             };
             let recipient = Recipient { notify, ..recipient };
-            NewDelivery { id: DeliveryId(id), site, recipient, claimed: false, contact: None }
+            NewDelivery::of(DeliveryId(id), recipient, site)
         });
         let deliveries = deliveries.collect();
         let message = MessageRow {
@@ -339,45 +340,27 @@ impl Queue {
         self.0.outcomes.settled(ticket);
     }
 
-    /// Keeps what was said in an attempt that did not succeed.
+    /// Keeps what was said in an attempt.
     pub fn keep_dialogue(
         &self,
         at: Timestamp,
         lines: &[String],
     ) -> Result<DialogueRef, QueueError> {
-        Ok(self.0.dialogues.append(at.0, lines)?)
+        Ok(self.0.dialogues.append(at, lines)?)
     }
 
     /// None when it was removed for its age.
     pub async fn dialogue(&self, place: DialogueRef) -> Result<Option<Dialogue>, QueueError> {
         let queue = self.clone();
-        let read = tokio::task::spawn_blocking(move || queue.0.dialogues.read(place)).await;
+        let read =
+            tokio::task::spawn_blocking(move || queue.0.dialogues.read(place, queue.0.clock.now()))
+                .await;
         Ok(read.map_err(std::io::Error::other)??)
     }
 
     /// The outcomes that `open` returned are in the ledger.
     pub fn replayed(&self) -> Result<(), QueueError> {
         Ok(self.0.outcomes.replayed()?)
-    }
-
-    /// Removes sealed segments in which nothing is owed. Returns how many went.
-    pub async fn sweep(&self) -> Result<usize, QueueError> {
-        let sealed = self.0.spool.sealed();
-        let live: HashMap<SegmentId, u64> =
-            self.0.store.segments().await?.iter().map(|row| (row.id, row.live_bodies)).collect();
-        let mut removed = 0;
-        for segment in sealed {
-            let owed = live.get(&segment).copied().unwrap_or(0) > 0;
-            if owed || self.0.uncommitted.lock().contains_key(&segment) {
-                continue;
-            }
-            // The ledger's row goes last: a crash between leaves a row without file, which holds
-            // nothing, and not a file that nobody would ever look at again.
-            self.0.spool.remove(segment).await?;
-            self.0.store.remove_segment(segment).await?;
-            removed += 1;
-        }
-        Ok(removed)
     }
 }
 
@@ -460,21 +443,23 @@ impl<'a> Places<'a> {
         let Some(intake) = self.intake else { return };
         let body = if recipients.is_empty() { None } else { keep() };
         let sites: Vec<SiteId> = recipients.iter().map(|(site, ..)| *site).collect();
-        let claimed = recipients.into_iter().map(|(_, id, recipient)| {
+        let one = |(_, id, recipient)| {
             let delivery = ClaimedDelivery {
                 id,
                 recipient,
                 campaign: None,
+                pool: None,
                 site: SiteId::UNROUTED,
-                tries: 0,
                 due_at: message.due_at,
+                tries: 0,
+                score: 0,
                 delay_reported: false,
                 last_text: String::new(),
                 message: message.clone(),
             };
             Claimed { delivery, body: body.clone() }
-        });
-        let mut claimed: Vec<Claimed> = claimed.collect();
+        };
+        let mut claimed: Vec<Claimed> = recipients.into_iter().map(one).collect();
         for (site, _, reserved) in &self.sites {
             if !reserved {
                 intake.wake(*site, message.flow(), self.due);

@@ -39,7 +39,7 @@ impl Shared {
     ) -> Result<(Mail, Option<String>), NotComposed> {
         let message = &claimed.delivery.message;
         if !message.body.is_recipe() {
-            let mail = self.composer.compose(message, body).await;
+            let mail = self.composer.compose(message, claimed.delivery.id, body).await;
             return Ok((mail.map_err(|error| NotComposed::Ourselves(error.to_string()))?, None));
         }
         // On the heap while it runs: most lanes only send what is there.
@@ -73,7 +73,7 @@ fn settle(delivery: &ClaimedDelivery, error: &RecipeError, now: Timestamp) -> Se
     Settle {
         site: None,
         step,
-        text: verdict::clipped_to(reason.clone(), crate::model::limits::REPLY_TEXT_BYTES_MAX),
+        text: verdict::clipped(reason.clone()),
         blame,
         fields: json!({ "reason": reason }),
         ..verdict::give_back(delivery, delivery.site, now)
@@ -81,7 +81,11 @@ fn settle(delivery: &ClaimedDelivery, error: &RecipeError, now: Timestamp) -> Se
 }
 
 /// Deliveries that the ready mail put together: one message, one recipient domain.
-pub(super) fn transaction_of(claimed: &[Claimed], sender: ReversePath) -> Transaction {
+pub(super) fn transaction_of(
+    claimed: &[Claimed],
+    sender: ReversePath,
+    recorded: bool,
+) -> Transaction {
     let message = &claimed[0].delivery.message;
     Transaction {
         sender,
@@ -92,5 +96,6 @@ pub(super) fn transaction_of(claimed: &[Claimed], sender: ReversePath) -> Transa
         eight_bit: message.eight_bit,
         dsn_return: message.dsn_return,
         dsn_envelope_id: message.dsn_envelope_id.clone(),
+        recorded,
     }
 }

@@ -57,6 +57,7 @@ impl Shared {
         let report = Report {
             id,
             host_name: &self.options.host_name,
+            domain: self.options.own.domain.as_str(),
             recipient: sender,
             made_at: self.clock.wall(),
             message: message.id,
@@ -79,8 +80,8 @@ impl Shared {
             dsn_envelope_id: None,
         };
         let new = NewMessage {
-            organization: message.organization,
-            stream: message.stream,
+            organization: self.options.own.organization,
+            stream: self.options.own.stream,
             credential: None,
             domain: None,
             envelope,

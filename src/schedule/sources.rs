@@ -9,18 +9,19 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::pick::{Bar, Candidate};
+pub use super::asked::Asked;
+use super::asked::matches;
+use super::pick::{Bar, Candidate, Counts};
 use crate::deliver::{Relay, RelayAuth, Source, SourceFault};
 use crate::model::*;
-use crate::store::{ClaimedDelivery, SourceTables};
+use crate::store::SourceTables;
 
-/// Weights and shares hold over so long.
-pub const WINDOW: Duration = Duration::from_secs(3600);
 /// How long a source that could not connect is left alone.
 pub const SET_ASIDE: Duration = Duration::from_secs(60);
 /// Pairs of source and site set aside at the same time; beyond it the list begins anew.
@@ -51,12 +52,6 @@ struct Entry {
     fault: Option<String>,
 }
 
-#[derive(Default)]
-struct Counts {
-    window: i64,
-    sent: HashMap<(PoolId, SourceId), u64>,
-}
-
 /// What the source's own connections say of the way out.
 #[derive(Clone, Debug, Default)]
 struct Reach {
@@ -79,14 +74,9 @@ pub struct Sources {
     system: Arc<Source>,
     /// A source must be checked before it sends.
     is_checked: bool,
+    has_rerouted: AtomicBool,
     /// Secrets of sources that the settings declare, by name.
     secrets: HashMap<String, String>,
-}
-
-/// What a rule can ask of a mail.
-pub struct Asked<'a> {
-    pub delivery: &'a ClaimedDelivery,
-    pub operator: OperatorId,
 }
 
 impl Sources {
@@ -103,8 +93,8 @@ impl Sources {
             ..Source::default()
         });
         let known = ArcSwap::from_pointee(Known::of(tables, &secrets));
-        let (counts, reach, aside) = Default::default();
-        Sources { known, counts, reach, aside, system, is_checked, secrets }
+        let (counts, reach, aside, has_rerouted) = Default::default();
+        Sources { known, counts, reach, aside, system, is_checked, has_rerouted, secrets }
     }
 
     /// Takes what the ledger holds now.
@@ -150,9 +140,15 @@ impl Sources {
         rows
     }
 
-    /// Rules lead to other pools than the default one.
+    /// Mail goes by other pools than the default one.
     pub fn has_pools(&self) -> bool {
-        !self.known.load().tables.rules.is_empty()
+        let tables = &self.known.load().tables;
+        !tables.rules.is_empty() || !tables.own.is_empty() || self.is_rerouted()
+    }
+
+    /// Since the start mail was met that a person had sent to another pool.
+    fn is_rerouted(&self) -> bool {
+        self.has_rerouted.load(Ordering::Relaxed)
     }
 
     /// Mails of one flow may have different pools.
@@ -162,7 +158,7 @@ impl Sources {
             let PoolMatch { sender, recipient_domain, tag, credential, .. } = &rule.matches;
             sender.is_some() || recipient_domain.is_some() || tag.is_some() || credential.is_some()
         };
-        known.tables.rules.iter().any(divides)
+        self.is_rerouted() || known.tables.rules.iter().any(divides)
     }
 
     /// All that is declared, or what is used while nothing is.
@@ -196,13 +192,48 @@ impl Sources {
         pools
     }
 
-    /// The pool that carries the mail, and its name.
-    pub fn pool_of(&self, asked: &Asked<'_>) -> (PoolId, String) {
+    /// The pool that carries the mail.
+    pub fn pool_of(&self, asked: &Asked<'_>) -> PoolId {
         let known = self.known.load();
-        let rule = known.tables.rules.iter().find(|rule| matches(&rule.matches, asked));
-        let pool = rule.map_or(PoolId::DEFAULT, |rule| rule.pool);
+        let tables = &known.tables;
+        let named = |pool: PoolId| tables.pools.iter().find(|row| row.id == pool);
+        // A pool that was removed since leaves the mail to the rules.
+        let told = asked.delivery.pool.filter(|pool| named(*pool).is_some());
+        if told.is_some() {
+            self.has_rerouted.store(true, Ordering::Relaxed);
+        }
+        let ruled = || tables.rules.iter().find(|rule| matches(&rule.matches, asked));
+        let owner = asked.delivery.message.organization;
+        let own = || tables.own.iter().find(|(id, _)| *id == owner).map(|(_, pool)| *pool);
+        let pool = told.or_else(|| ruled().map(|rule| rule.pool)).or_else(own);
+        pool.unwrap_or(PoolId::DEFAULT)
+    }
+
+    pub fn pool_name(&self, pool: PoolId) -> String {
+        let known = self.known.load();
         let row = known.tables.pools.iter().find(|row| row.id == pool);
-        (pool, row.map_or_else(|| pool.to_string(), |row| row.name.clone()))
+        row.map_or_else(|| pool.to_string(), |row| row.name.clone())
+    }
+
+    /// Those of a pool whom a person and their checks let send, or of all pools, alike.
+    pub fn able(&self, pool: Option<PoolId>) -> Vec<PoolMember> {
+        let known = self.known.load();
+        let alike =
+            |source| PoolMember { pool: PoolId::DEFAULT, source, weight: 1, share_max: None };
+        if known.sources.is_empty() {
+            return vec![alike(SourceId::SYSTEM)];
+        }
+        let mut members: Vec<PoolMember> = match pool {
+            Some(pool) => known.members.get(&pool).cloned().unwrap_or_default(),
+            None => known.sources.keys().copied().map(alike).collect(),
+        };
+        let is_able = |source| {
+            let entry = known.sources.get(&source);
+            entry.is_some_and(|entry| matches!(self.bar(entry, false), None | Some(Bar::Unchecked)))
+        };
+        members.retain(|member| is_able(member.source));
+        members.sort_by_key(|member| member.source);
+        members
     }
 
     /// The sources of a pool as they stand now; `is_routed`: a static route leads the mail.
@@ -235,7 +266,6 @@ impl Sources {
             };
             Some(Candidate {
                 source: member.source,
-                name: entry.row.name.clone(),
                 tier: 0,
                 weight: member.weight,
                 share_max: member.share_max,
@@ -251,7 +281,6 @@ impl Sources {
         counts.turn(now);
         Candidate {
             source: SourceId::SYSTEM,
-            name: self.system.name.clone(),
             tier: 0,
             weight: 1,
             share_max: None,
@@ -288,12 +317,7 @@ impl Sources {
     pub fn count(&self, pool: PoolId, source: SourceId, mails: u64, now: Timestamp) {
         let mut counts = self.counts.lock();
         counts.turn(now);
-        *counts.sent.entry((pool, source)).or_default() += mails;
-    }
-
-    /// When weights and shares are counted anew.
-    pub fn window_end(now: Timestamp) -> Timestamp {
-        Timestamp((window_of(now) + 1).saturating_mul(window_length()))
+        counts.add(pool, source, mails);
     }
 
     /// The source is not asked for a while: at this site, or anywhere.
@@ -340,56 +364,10 @@ impl Sources {
     }
 }
 
-fn window_length() -> i64 {
-    i64::try_from(WINDOW.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn window_of(now: Timestamp) -> i64 {
-    now.0.div_euclid(window_length())
-}
-
-impl Counts {
-    fn turn(&mut self, now: Timestamp) {
-        let window = window_of(now);
-        if window != self.window {
-            self.window = window;
-            self.sent.clear();
-        }
-    }
-
-    fn of(&self, pool: PoolId, source: SourceId) -> u64 {
-        self.sent.get(&(pool, source)).copied().unwrap_or_default()
-    }
-}
-
 /// What is definitely wrong, in a few words.
 pub fn bad_findings(health: &SourceHealth) -> String {
     let bad = health.findings.iter().filter(|finding| finding.verdict == Verdict::Bad);
     bad.map(|finding| finding.text.as_str()).collect::<Vec<_>>().join("; ")
-}
-
-/// A part that is missing matches all.
-fn matches(rule: &PoolMatch, asked: &Asked<'_>) -> bool {
-    let message = &asked.delivery.message;
-    let recipient = asked.delivery.recipient.address.domain();
-    rule.organization.is_none_or(|id| id == message.organization)
-        && rule.stream.is_none_or(|id| id == message.stream)
-        && rule.credential.is_none_or(|id| Some(id) == message.credential)
-        && rule.operator.is_none_or(|id| id == asked.operator)
-        && rule.tag.as_ref().is_none_or(|tag| Some(tag) == message.tag.as_ref())
-        && rule.recipient_domain.as_ref().is_none_or(|domain| domain == recipient)
-        && rule.sender.as_ref().is_none_or(|sender| is_from(&message.sender, sender))
-}
-
-/// By address or by domain; in any case, as people write them.
-fn is_from(sender: &ReversePath, wanted: &str) -> bool {
-    let Some(address) = &sender.0 else { return false };
-    let wanted = wanted.strip_prefix('@').unwrap_or(wanted);
-    if wanted.contains('@') {
-        address.to_string().eq_ignore_ascii_case(wanted)
-    } else {
-        address.domain().as_str().eq_ignore_ascii_case(wanted)
-    }
 }
 
 impl Known {
@@ -538,6 +516,7 @@ mod tests {
             pools: vec![pool(1, "default"), pool(2, "marketing"), pool(3, "empty")],
             members: vec![member(1, 1), member(1, 2), member(1, 3), member(2, 3)],
             rules: Vec::new(),
+            own: Vec::new(),
         }
     }
 
@@ -611,7 +590,7 @@ mod tests {
         sources.replace(tables());
         let sent = |now| sources.candidates(PoolId(1), SiteId(5), false, now)[0].sent;
         assert_eq!((sent(at(59)), sent(at(60))), (7, 0));
-        assert_eq!(Sources::window_end(at(59)), at(60));
+        assert_eq!(crate::schedule::pick::window_end(at(59)), at(60));
     }
 
     #[test]
@@ -636,13 +615,27 @@ mod tests {
         let pool = |rank, recipient: &str, operator| {
             let mail = claimed(&message(1, 1, rank), recipient);
             let asked = Asked { delivery: &mail.delivery, operator: OperatorId(operator) };
-            sources.pool_of(&asked).1
+            sources.pool_name(sources.pool_of(&asked))
         };
         assert_eq!(pool(1, "a@x.example", 9), "marketing");
         assert_eq!(pool(1, "a@x.example", 8), "empty");
         assert_eq!(pool(0, "a@y.example", 9), "default");
-        let sender = ReversePath::parse("a@sender.example").expect("lawful");
-        assert!(is_from(&sender, "sender.example") && is_from(&sender, "A@Sender.Example"));
-        assert!(!is_from(&sender, "b@sender.example") && !is_from(&ReversePath::NULL, ""));
+    }
+
+    #[test]
+    fn a_persons_word_comes_before_rules_and_the_pool_of_an_organization_after_them() {
+        let own = vec![(OrganizationId(1), PoolId(2))];
+        let sources = sources(SourceTables { own, ..tables() }, false);
+        let mut mail = claimed(&message(1, 1, 0), "a@y.example");
+        let name = |mail: &crate::queue::Claimed| {
+            sources.pool_of(&Asked { delivery: &mail.delivery, operator: OperatorId(9) }).0
+        };
+        assert_eq!(name(&mail), 2);
+        mail.delivery.pool = Some(PoolId(3));
+        assert!(!sources.divides_flows());
+        assert_eq!(name(&mail), 3);
+        assert!(sources.divides_flows() && sources.has_pools());
+        mail.delivery.pool = Some(PoolId(77));
+        assert_eq!(name(&mail), 2, "a pool that is gone is no word");
     }
 }

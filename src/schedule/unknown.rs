@@ -61,7 +61,7 @@ impl Unknown {
         });
         group.count += 1;
         group.last_seen_at = now;
-        group.sample = super::verdict::clipped_to(sample, SAMPLE_BYTES_MAX);
+        group.sample = crate::model::clipped_to(sample, SAMPLE_BYTES_MAX);
     }
 
     fn take(&self) -> Vec<UnclassifiedReply> {

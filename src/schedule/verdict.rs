@@ -86,6 +86,9 @@ pub fn verdict(
             let told_max = rules.retries.general.wait_max.max(policy.wait_max);
             let clock = Clocked { now: rules.now, expires_at: end, stretch: rules.stretch };
             settle.due = due_after(&policy, told_max, outcome, tries, clock);
+            if let Some(fields) = settle.fields.as_object_mut() {
+                fields.insert("next".into(), settle.due.0.into());
+            }
             let old = rules.now.since(message.accepted_at) >= DELAY_REPORT_AFTER;
             let report = notify.delay && old && !delivery.delay_reported;
             settle.delay_reported |= report;
@@ -218,14 +221,6 @@ pub fn clipped(text: String) -> String {
     clipped_to(text, REPLY_TEXT_BYTES_MAX)
 }
 
-pub fn clipped_to(mut text: String, bytes_max: usize) -> String {
-    if text.len() > bytes_max {
-        let cut = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(cut.unwrap_or(0));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,9 +260,11 @@ mod tests {
             id: DeliveryId(1),
             recipient,
             campaign: None,
+            pool: None,
             site: SiteId(1),
             tries: 2,
             due_at: Timestamp(0),
+            score: 0,
             delay_reported: false,
             last_text: String::new(),
             message: Arc::new(message),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::park::Park;
 use super::ready::line_of;
 use super::site::Site;
-use super::{Schedule, Shared, choose};
+use super::{Schedule, Shared};
 use crate::model::limits::READY_MAX;
 use crate::model::state::words;
 use crate::model::*;
@@ -214,7 +214,7 @@ impl Shared {
             return Ok(Vec::new());
         }
         let mut reasons = Vec::new();
-        if let Some(text) = self.queue.held_by(&delivery.message) {
+        if let Some(text) = self.queue.held_by(&delivery) {
             reasons.push(Reason::new(ReasonKind::Held, text, None));
         }
         if delivery.due_at > self.clock.now() {
@@ -299,7 +299,7 @@ impl Shared {
             reasons.extend(told);
         }
         if denied.len() < none.0.len() || none.0.is_empty() {
-            let text = choose::reason_of(&pool, &none);
+            let text = self.reason_of(pool, &none);
             reasons.push(Reason::new(ReasonKind::Source, text, none.until().or(again)));
         }
         reasons.sort();

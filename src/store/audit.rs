@@ -1,7 +1,8 @@
 //! Who changed what, from what to what.
 //!
 //! Owns:       the table `audit`.
-//! Promises:   a line is written in the transaction of the change it tells of, or not at all.
+//! Promises:   a line of a change made through `audited` is written in its transaction, or not at
+//!             all.
 //! Knows not:  who may change what.
 
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub struct AuditEntry {
     /// `operator`, `user 3 ann@example.com`, `credential shop`.
     pub actor: String,
     /// `domain.added`, `user.role_changed`.
-    pub action: &'static str,
+    pub action: String,
     /// What was changed; empty: the id that the change gives.
     pub target: String,
     pub before: Option<serde_json::Value>,

@@ -17,6 +17,7 @@ use super::error::{Result, StoreError};
 use super::filter::Filter;
 use super::handle::{Control, SteerRows};
 use super::jobs::SteerAction;
+use super::transaction::Events;
 use super::{Store, collect};
 
 /// Rows that one transaction steers.
@@ -46,6 +47,9 @@ pub struct CampaignRow {
     pub updated_at: Timestamp,
     pub launched_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// It is a mail of this automation, whose steps say who gets it when.
+    #[serde(default)]
+    pub automation: Option<AutomationId>,
 }
 
 /// A part of the audience, in the order of sending.
@@ -103,6 +107,12 @@ pub enum CampaignChange {
         variant: Option<u64>,
         trouble: Option<String>,
     },
+    /// This node alone makes the snapshot, until that moment; nobody else is at it.
+    Prepare {
+        id: CampaignId,
+        at: Timestamp,
+        until: Timestamp,
+    },
     /// An earlier attempt at a snapshot goes.
     ClearSlices(CampaignId),
     AddSlices(CampaignId, Vec<SliceRow>),
@@ -122,18 +132,22 @@ macro_rules! campaigns {
         Statement::new(concat!(
             "SELECT c.id, c.organization, c.name, c.state, c.stream, c.revision, c.settings, \
              r.content, c.winner, c.audience, c.slices, c.trouble, c.created_at, c.updated_at, \
-             c.launched_at, c.ended_at FROM campaigns AS c JOIN campaign_revisions AS r \
-             ON r.campaign = c.id AND r.revision = c.revision WHERE ",
+             c.launched_at, c.ended_at, c.automation FROM campaigns AS c \
+             JOIN campaign_revisions AS r ON r.campaign = c.id AND r.revision = c.revision WHERE ",
             $where
         ))
     };
 }
 
-pub static CAMPAIGNS: Statement =
-    campaigns!("c.organization = $1 AND (c.id < $2 OR $2 = 0) ORDER BY c.id DESC LIMIT $3");
+pub static CAMPAIGNS: Statement = campaigns!(
+    "c.organization = $1 AND c.automation IS NULL AND (c.id < $2 OR $2 = 0) \
+     ORDER BY c.id DESC LIMIT $3"
+);
 pub static CAMPAIGN_BY_ID: Statement = campaigns!("c.organization = $1 AND c.id = $2");
+/// Those of automations that send ask for nothing: their steps feed them.
 pub static ACTIVE_CAMPAIGNS: Statement = campaigns!(
-    "c.state IN ('scheduled', 'preparing', 'sending', 'paused', 'cancelled') \
+    "(c.automation IS NULL OR c.state IN ('paused', 'cancelled')) \
+     AND c.state IN ('scheduled', 'preparing', 'sending', 'paused', 'cancelled') \
      AND (c.state <> 'cancelled' OR EXISTS (SELECT 1 FROM deliveries AS d \
        WHERE d.campaign = c.id AND d.state IN ('waiting', 'held', 'leased'))) \
      ORDER BY c.id LIMIT 1000"
@@ -165,26 +179,37 @@ pub static STEP_CAMPAIGN: Statement = Statement::new(
      ended_at = CASE WHEN $3 IN ('sent', 'cancelled') THEN $5 ELSE ended_at END \
      WHERE id = $1 AND state = $2",
 );
+pub static TELL_STATE: Statement = Statement::new(
+    "INSERT INTO events (id, at, kind, organization, fields) \
+     SELECT $1, $2, 'campaign_state', organization, $3 FROM campaigns WHERE id = $4",
+);
 pub static SET_WINNER: Statement = Statement::new(
     "UPDATE campaigns SET winner = $2, trouble = $3 WHERE id = $1 AND winner IS NULL",
 );
+pub static PREPARE_CAMPAIGN: Statement = Statement::new(
+    "UPDATE campaigns SET preparer = $2, prepared_until = $4 WHERE id = $1 \
+     AND state = 'preparing' AND (preparer IS NULL OR preparer = $2 OR prepared_until < $3)",
+);
 pub static CLEAR_SLICES: Statement = Statement::new(
     "DELETE FROM campaign_slices WHERE campaign = $1 \
-     AND EXISTS (SELECT 1 FROM campaigns WHERE id = $1 AND state = 'preparing')",
+     AND EXISTS (SELECT 1 FROM campaigns WHERE id = $1 AND state = 'preparing' \
+       AND preparer = $2)",
 );
 const SLICE_COLUMNS: &[Column] =
     &[int("slice"), int("variant"), int("not_before"), text("contacts"), int("count")];
 pub static INSERT_SLICES: Statement = Statement::with_rows(
     SLICE_COLUMNS,
     "INSERT INTO campaign_slices (campaign, slice, variant, not_before, contacts, count) \
-     SELECT $2, slice, variant, not_before, contacts, count FROM {rows} AS r",
+     SELECT $2, slice, variant, not_before, contacts, count FROM {rows} AS r \
+     WHERE EXISTS (SELECT 1 FROM campaigns AS c WHERE c.id = $2 AND c.state = 'preparing' \
+       AND c.preparer = $3)",
 );
 pub static PASS_OVER: Statement = Statement::new(
     "INSERT INTO campaign_fed (campaign, slice, variant, count) VALUES ($1, $2, $3, $4)",
 );
 pub static BEGIN_CAMPAIGN: Statement = Statement::new(
     "UPDATE campaigns SET state = 'sending', audience = $2, slices = $3, launched_at = $4, \
-     trouble = NULL WHERE id = $1 AND state = 'preparing'",
+     trouble = NULL, preparer = NULL WHERE id = $1 AND state = 'preparing' AND preparer = $5",
 );
 /// $3: whether those that wait for a winner may go.
 pub static NEXT_SLICE: Statement = Statement::new(
@@ -221,8 +246,9 @@ pub static CAMPAIGN_DUE_LATER: Statement = Statement::new(
      AND tries = 0 ORDER BY id LIMIT $3",
 );
 pub static EMAILS: Statement = Statement::new(
-    "SELECT w.id, c.email FROM {ids:2} AS w JOIN contacts AS c ON c.id = w.id \
-     AND c.organization = $1",
+    "SELECT w.id, c.email, f.heat FROM {ids:2} AS w JOIN contacts AS c ON c.id = w.id \
+     AND c.organization = $1 \
+     JOIN contact_facts AS f ON f.organization = c.organization AND f.contact = c.id",
 );
 pub static RECIPE: Statement = Statement::new(concat!(
     "SELECT ",
@@ -251,7 +277,9 @@ pub static ALL: &[&Statement] = &[
     &DELETE_CAMPAIGN,
     &DELETE_REVISIONS,
     &STEP_CAMPAIGN,
+    &TELL_STATE,
     &SET_WINNER,
+    &PREPARE_CAMPAIGN,
     &CLEAR_SLICES,
     &INSERT_SLICES,
     &PASS_OVER,
@@ -266,12 +294,12 @@ pub static ALL: &[&Statement] = &[
     &RECIPE,
 ];
 
-/// In the order of sending: who clicked last goes first, then who opened last, then who is new.
+/// In the order of sending: the warmest go first, then those who are new.
 const AUDIENCE_HEAD: &str = "SELECT string_agg(line, ',') FROM (\
      SELECT CAST(f.contact AS TEXT) || ' ' || COALESCE(f.time_zone, '') AS line \
      FROM contact_facts AS f WHERE f.organization = $1 AND ";
-const AUDIENCE_TAIL: &str = " ORDER BY COALESCE(f.last_click_at, 0) DESC, \
-     COALESCE(f.last_open_at, 0) DESC, f.created_at DESC, f.contact) AS audience";
+const AUDIENCE_TAIL: &str =
+    " ORDER BY COALESCE(f.heat, 0) DESC, f.created_at DESC, f.contact) AS audience";
 
 impl Store {
     /// An id where one was made, else the number of rows changed.
@@ -418,7 +446,8 @@ impl Store {
         }
     }
 
-    async fn steer_these(
+    /// Each is looked at again; returns how many were changed.
+    pub async fn steer_these(
         &self,
         deliveries: Vec<DeliveryId>,
         action: SteerAction,
@@ -429,15 +458,15 @@ impl Store {
         self.ask(&self.writer()?.controls, |reply| Control::Steer(rows, reply)).await
     }
 
-    /// The addresses of those that there still are, in no order.
+    /// Addresses and heat of those that there still are, in no order.
     pub async fn emails(
         &self,
         organization: OrganizationId,
         contacts: &[ContactId],
-    ) -> Result<Vec<(ContactId, String)>> {
+    ) -> Result<Vec<(ContactId, String, Option<i64>)>> {
         let ids = json_ids(contacts.iter().map(|id| id.0));
         collect(self.read(&EMAILS, vec![organization.0.into(), ids.into()]).await?, |row| {
-            Ok((ContactId(row.int(0)?), row.text(1)?))
+            Ok((ContactId(row.int(0)?), row.text(1)?, row.maybe_int(2)?))
         })
     }
 
@@ -448,7 +477,7 @@ impl Store {
 }
 
 /// Columns of a contact; the recipe's stand behind them.
-const CONTACT_COLUMNS: usize = 39;
+const CONTACT_COLUMNS: usize = 45;
 
 fn recipe(row: &Row) -> Result<RecipeRow> {
     let at = CONTACT_COLUMNS;
@@ -492,6 +521,7 @@ fn campaign(row: &Row) -> Result<CampaignRow> {
         updated_at: Timestamp(row.int(13)?),
         launched_at: row.maybe_int(14)?.map(Timestamp),
         ended_at: row.maybe_int(15)?.map(Timestamp),
+        automation: row.maybe_int(16)?.map(AutomationId),
     })
 }
 
@@ -507,8 +537,17 @@ fn signed(value: u64) -> Value {
     i64::try_from(value).unwrap_or(i64::MAX).into()
 }
 
-pub async fn write(connection: &mut Connection, change: &CampaignChange) -> Result<i64> {
+pub async fn write(
+    connection: &mut Connection,
+    change: &CampaignChange,
+    node: i64,
+    events: &mut Events,
+) -> Result<i64> {
     match change {
+        CampaignChange::Prepare { id, at, until } => {
+            let values = vec![id.0.into(), node.into(), at.0.into(), until.0.into()];
+            rows(connection.execute(&PREPARE_CAMPAIGN, values).await?)
+        }
         CampaignChange::Add(row) => add(connection, row).await,
         CampaignChange::Edit { .. } => edit(connection, change).await,
         CampaignChange::Remove { organization, id } => {
@@ -517,15 +556,8 @@ pub async fn write(connection: &mut Connection, change: &CampaignChange) -> Resu
             connection.execute(&DELETE_REVISIONS, vec![id.0.into()]).await?;
             rows(gone)
         }
-        CampaignChange::Step { id, from, to, trouble, at } => {
-            let values = vec![
-                id.0.into(),
-                from.word().into(),
-                to.word().into(),
-                trouble.clone().into(),
-                at.0.into(),
-            ];
-            rows(connection.execute(&STEP_CAMPAIGN, values).await?)
+        CampaignChange::Step { .. } | CampaignChange::Begin { .. } => {
+            step(connection, change, node, events).await
         }
         CampaignChange::Winner { id, variant, trouble } => {
             let variant = variant.map(|variant| i64::try_from(variant).unwrap_or(0));
@@ -533,7 +565,7 @@ pub async fn write(connection: &mut Connection, change: &CampaignChange) -> Resu
             rows(connection.execute(&SET_WINNER, values).await?)
         }
         CampaignChange::ClearSlices(id) => {
-            rows(connection.execute(&CLEAR_SLICES, vec![id.0.into()]).await?)
+            rows(connection.execute(&CLEAR_SLICES, vec![id.0.into(), node.into()]).await?)
         }
         CampaignChange::AddSlices(id, slices) => {
             let mut json = Rows::new(connection.dialect(), SLICE_COLUMNS);
@@ -543,7 +575,7 @@ pub async fn write(connection: &mut Connection, change: &CampaignChange) -> Resu
                 json.text(&json_ids(slice.contacts.iter().map(|id| id.0)));
                 json.unsigned(slice.contacts.len() as u64);
             }
-            let values = vec![json.finish().into(), id.0.into()];
+            let values = vec![json.finish().into(), id.0.into(), node.into()];
             rows(connection.execute(&INSERT_SLICES, values).await?)
         }
         CampaignChange::PassOver(slice) => {
@@ -555,14 +587,65 @@ pub async fn write(connection: &mut Connection, change: &CampaignChange) -> Resu
             ];
             rows(connection.execute(&PASS_OVER, values).await?)
         }
-        CampaignChange::Begin { id, audience, slices, at } => {
-            let values = vec![id.0.into(), signed(*audience), signed(*slices), at.0.into()];
-            rows(connection.execute(&BEGIN_CAMPAIGN, values).await?)
-        }
     }
 }
 
-async fn add(connection: &mut Connection, row: &CampaignRow) -> Result<i64> {
+/// Moves of its state, and the event that tells of them.
+async fn step(
+    connection: &mut Connection,
+    change: &CampaignChange,
+    node: i64,
+    events: &mut Events,
+) -> Result<i64> {
+    match change {
+        CampaignChange::Step { id, from, to, trouble, at } => {
+            let values = vec![
+                id.0.into(),
+                from.word().into(),
+                to.word().into(),
+                trouble.clone().into(),
+                at.0.into(),
+            ];
+            let moved = connection.execute(&STEP_CAMPAIGN, values).await?;
+            if moved > 0 && (from != to || trouble.is_some()) {
+                tell(connection, *id, (*from, *to), trouble.as_deref(), *at, events).await?;
+            }
+            rows(moved)
+        }
+        CampaignChange::Begin { id, audience, slices, at } => {
+            let (audience, slices) = (signed(*audience), signed(*slices));
+            let values = vec![id.0.into(), audience, slices, at.0.into(), node.into()];
+            let begun = connection.execute(&BEGIN_CAMPAIGN, values).await?;
+            if begun > 0 {
+                let states = (CampaignState::Preparing, CampaignState::Sending);
+                tell(connection, *id, states, None, *at, events).await?;
+            }
+            rows(begun)
+        }
+        _ => Ok(0),
+    }
+}
+
+/// The event of a new state, or of trouble in the one it has.
+async fn tell(
+    connection: &mut Connection,
+    id: CampaignId,
+    (from, to): (CampaignState, CampaignState),
+    trouble: Option<&str>,
+    at: Timestamp,
+    events: &mut Events,
+) -> Result<()> {
+    let mut fields = serde_json::json!({ "campaign": id, "from": from, "state": to });
+    if let Some(trouble) = trouble {
+        fields["trouble"] = trouble.into();
+    }
+    let event = events.take(connection, 1).await?;
+    let values = vec![event.into(), at.0.into(), fields.to_string().into(), id.0.into()];
+    connection.execute(&TELL_STATE, values).await?;
+    Ok(())
+}
+
+pub async fn add(connection: &mut Connection, row: &CampaignRow) -> Result<i64> {
     let values = vec![
         row.organization.0.into(),
         row.name.as_str().into(),

@@ -10,19 +10,24 @@ use std::sync::Arc;
 use crate::model::*;
 
 use super::audit::{AuditEntry, INSERT_AUDIT};
+use super::automation_runs::{self, RunChange};
+use super::automations::{self, AutomationChange};
 use super::campaigns::{self, CampaignChange};
 use super::classification::{self, ClassificationChange};
 use super::compaction::{self, BodyMove};
 use super::contact_definitions::{self, ContactChange};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
+use super::erasure::{self, Erasure};
 use super::error::{Result, StoreError};
+use super::health::{self, HealthChange};
 use super::ids;
 use super::imports::{self, ImportChange};
 use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::returns::{self, ReturnChange};
+use super::routes::{self, RouteChange};
 use super::rows::DkimKeyRow;
 use super::sources::{self, SourceChange};
 use super::suppressions::{self, SuppressionChange};
@@ -73,6 +78,7 @@ pub enum Change {
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
     Return(ReturnChange),
+    Route(RouteChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
     Contacts(ContactChange),
@@ -85,11 +91,16 @@ pub enum Change {
     ForgetSourceHours {
         before: Timestamp,
     },
+    Health(Box<HealthChange>),
     Webhook(Box<WebhookChange>),
     Campaign(CampaignChange),
+    Automation(Box<AutomationChange>),
+    Runs(Box<RunChange>),
+    Erase(Box<Erasure>),
     Tracked(Vec<Tracked>),
     /// What was counted up to which event, and what is to be counted as well.
     Tally(i64, Box<Tally>),
+    Event(Box<NewEvent>),
     /// Statements that belong together.
     Rows(Vec<RowWrite>),
     /// With the event that tells of it, which is recorded when anything was changed.
@@ -238,33 +249,33 @@ async fn write(
             ];
             insert_with_id(connection, "credential", &INSERT_CREDENTIAL, values).await
         }
-        Change::RevokeCredential { name, at } => {
-            let values = vec![name.as_str().into(), at.0.into()];
-            rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
-        }
+        Change::RevokeCredential { name, at } => revoke_credential(connection, name, *at).await,
         Change::AddDkimKey(key) => add_dkim_key(connection, key).await,
         Change::Site { key, .. } => {
             Err(StoreError::Refused(format!("no site could be made: {key}")))
         }
         Change::Operators { names } => operators::make(connection, names).await,
         Change::MoveBodies(moves) => compaction::apply(connection, own.0, moves).await,
-        Change::RemoveSegment(segment) => {
-            let values = vec![own.0.into(), segment.0.into()];
-            rows(connection.execute(&DELETE_SEGMENT, values).await?)
-        }
+        Change::RemoveSegment(segment) => remove_segment(connection, own.0, *segment).await,
         Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Return(change) => returns::write(connection, change).await,
+        Change::Route(change) => routes::write(connection, change).await,
         Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at, events).await,
         Change::ForgetSourceHours { before } => warmups::forget_hours(connection, *before).await,
+        Change::Health(change) => health::write(connection, change, events).await,
         Change::FreeOwnLeases => free_own_leases(connection, own).await,
         Change::Contacts(change) => contact_definitions::write(connection, change).await,
         Change::Import(change) => imports::write(connection, change, own.0).await,
         Change::Template(change) => templates::write(connection, change).await,
         Change::Webhook(change) => webhooks::write(connection, change).await,
-        Change::Campaign(change) => campaigns::write(connection, change).await,
+        Change::Campaign(change) => campaigns::write(connection, change, own.0, events).await,
+        Change::Automation(change) => automations::write(connection, change).await,
+        Change::Runs(change) => automation_runs::write(connection, change, events).await,
+        Change::Erase(erasure) => erasure::write(connection, erasure).await,
+        Change::Event(event) => record(connection, event, events).await,
         Change::Tracked(tracked) => tallies::write_tracked(connection, tracked, events).await,
         Change::Tally(from, tally) => tallies::write_tally(connection, *from, tally).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
@@ -272,6 +283,15 @@ async fn write(
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
+}
+
+async fn revoke_credential(connection: &mut Connection, name: &str, at: Timestamp) -> Result<i64> {
+    let values = vec![name.into(), at.0.into()];
+    rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
+}
+
+async fn remove_segment(connection: &mut Connection, node: i64, id: SegmentId) -> Result<i64> {
+    rows(connection.execute(&DELETE_SEGMENT, vec![node.into(), id.0.into()]).await?)
 }
 
 async fn free_own_leases(connection: &mut Connection, own: (i64, i64)) -> Result<i64> {
@@ -299,16 +319,25 @@ async fn told(
 ) -> Result<i64> {
     let changed = row_writes(connection, writes).await?;
     if changed > 0 {
-        let values = vec![
-            events.take(connection, 1).await?.into(),
-            event.at.0.into(),
-            event.kind.word().into(),
-            event.organization.0.into(),
-            event.fields.to_string().into(),
-        ];
-        connection.execute(&INSERT_EVENT, values).await?;
+        record(connection, event, events).await?;
     }
     Ok(changed)
+}
+
+/// Of what happened about no mail: in the transaction that is open.
+pub async fn record(
+    connection: &mut Connection,
+    event: &NewEvent,
+    events: &mut Events,
+) -> Result<i64> {
+    let values = vec![
+        events.take(connection, 1).await?.into(),
+        event.at.0.into(),
+        event.kind.word().into(),
+        event.organization.0.into(),
+        event.fields.to_string().into(),
+    ];
+    rows(connection.execute(&INSERT_EVENT, values).await?)
 }
 
 /// The answer is what the first changed; when that is nothing the others are left out.
@@ -339,7 +368,7 @@ async fn audit(
         at.0.into(),
         entry.organization.map(|id| id.0).into(),
         entry.actor.as_str().into(),
-        entry.action.into(),
+        entry.action.as_str().into(),
         target.into(),
         json(&entry.before).into(),
         json(&entry.after).into(),

@@ -124,10 +124,14 @@ pub static UPDATE_CONTACTS: Statement = Statement::with_rows(
      FROM {rows} AS r WHERE contacts.id = r.id AND contacts.organization = $2",
 );
 
+const PUT_MEMBERSHIPS_COLUMNS: &[Column] =
+    &[int("list"), int("contact"), text("status"), int("consent")];
+const PUT_TAGS_COLUMNS: &[Column] = &[int("tag"), int("contact")];
+
 /// $2 now, $3 whether who unsubscribed may be subscribed again. A list of another organization
 /// takes nobody in ($4). A confirmation that is asked for takes nothing from who is subscribed.
 pub static PUT_MEMBERSHIPS: Statement = Statement::with_rows(
-    &[int("list"), int("contact"), text("status"), int("consent")],
+    PUT_MEMBERSHIPS_COLUMNS,
     "INSERT INTO memberships (list, contact, status, since, consent) \
      SELECT r.list, r.contact, r.status, $2, r.consent FROM {rows} AS r \
      WHERE r.list IN (SELECT id FROM lists WHERE organization = $4) \
@@ -138,6 +142,33 @@ pub static PUT_MEMBERSHIPS: Statement = Statement::with_rows(
      AND (memberships.status <> 'unsubscribed' OR $3 = 1)",
 );
 
+/// As `PUT_MEMBERSHIPS`, and before it: whoever is subscribed by it and was not comes to the
+/// automations of the list. In this order of tables it costs nothing where there are none.
+pub static ARRIVE_BY_LIST: Statement = Statement::with_rows(
+    PUT_MEMBERSHIPS_COLUMNS,
+    "INSERT INTO automation_arrivals (automation, contact, key, at) \
+     SELECT e.automation, r.contact, CAST(CAST($2 AS BIGINT) AS TEXT), CAST($2 AS BIGINT) \
+     FROM automation_entries AS e CROSS JOIN {rows} AS r \
+     WHERE e.organization = $4 AND e.kind = 'subscription' \
+     AND e.target = CAST(r.list AS TEXT) AND r.status = 'subscribed' \
+     AND NOT EXISTS (SELECT 1 FROM memberships AS m WHERE m.list = r.list \
+       AND m.contact = r.contact \
+       AND (m.status = 'subscribed' OR (m.status = 'unsubscribed' AND $3 = 0))) \
+     ON CONFLICT (automation, contact, key) DO NOTHING",
+);
+
+/// As `PUT_TAGS`, and before it.
+pub static ARRIVE_BY_TAG: Statement = Statement::with_rows(
+    PUT_TAGS_COLUMNS,
+    "INSERT INTO automation_arrivals (automation, contact, key, at) \
+     SELECT e.automation, r.contact, CAST(CAST($3 AS BIGINT) AS TEXT), CAST($3 AS BIGINT) \
+     FROM automation_entries AS e CROSS JOIN {rows} AS r \
+     WHERE e.organization = $2 AND e.kind = 'tag' AND e.target = CAST(r.tag AS TEXT) \
+     AND NOT EXISTS (SELECT 1 FROM contact_tags AS t \
+       WHERE t.tag = r.tag AND t.contact = r.contact) \
+     ON CONFLICT (automation, contact, key) DO NOTHING",
+);
+
 pub static INSERT_CONSENTS: Statement = Statement::with_rows(
     &[int("id"), int("contact"), int("list"), text("action")],
     "INSERT INTO consents (id, organization, contact, list, action, at, source, address, wording) \
@@ -145,14 +176,14 @@ pub static INSERT_CONSENTS: Statement = Statement::with_rows(
 );
 
 pub static PUT_TAGS: Statement = Statement::with_rows(
-    &[int("tag"), int("contact")],
+    PUT_TAGS_COLUMNS,
     "INSERT INTO contact_tags (tag, contact) SELECT r.tag, r.contact FROM {rows} AS r \
      WHERE r.tag IN (SELECT id FROM tags WHERE organization = $2) \
      ON CONFLICT (tag, contact) DO NOTHING",
 );
 
 pub static TAKE_TAGS: Statement = Statement::with_rows(
-    &[int("tag"), int("contact")],
+    PUT_TAGS_COLUMNS,
     "DELETE FROM contact_tags WHERE EXISTS (SELECT 1 FROM {rows} AS r \
      WHERE r.tag = contact_tags.tag AND r.contact = contact_tags.contact) \
      AND contact_tags.tag IN (SELECT id FROM tags WHERE organization = $2)",
@@ -166,6 +197,8 @@ pub static ALL: &[&Statement] = &[
     &INSERT_FACTS,
     &UPDATE_FACTS,
     &PUT_MEMBERSHIPS,
+    &ARRIVE_BY_LIST,
+    &ARRIVE_BY_TAG,
     &INSERT_CONSENTS,
     &PUT_TAGS,
     &TAKE_TAGS,
@@ -300,7 +333,9 @@ impl Plan {
             i64::from(batch.resubscribe).into(),
             batch.organization.0.into(),
         ];
-        connection.execute(&PUT_MEMBERSHIPS, values).await?;
+        for statement in [&ARRIVE_BY_LIST, &PUT_MEMBERSHIPS] {
+            connection.execute(statement, values.clone()).await?;
+        }
         Ok(octets)
     }
 
@@ -317,6 +352,11 @@ impl Plan {
             let rows = rows.finish();
             octets += rows.len();
             let values = vec![rows.into(), batch.organization.0.into()];
+            if on {
+                let mut values = values.clone();
+                values.push(batch.at.0.into());
+                connection.execute(&ARRIVE_BY_TAG, values).await?;
+            }
             connection.execute(statement, values).await?;
         }
         Ok(octets)
@@ -389,6 +429,8 @@ fn blank(write: &ContactWrite, at: Timestamp) -> ContactRow {
         language: None,
         time_zone: None,
         slots: Slots::default(),
+        heat: None,
+        fared: super::contacts::Fared::default(),
     }
 }
 

@@ -156,6 +156,12 @@ macro_rules! remove_of {
 pub static DELETE_MEMBERSHIPS: Statement = remove_of!("memberships");
 pub static DELETE_TAGS: Statement = remove_of!("contact_tags");
 pub static DELETE_CONSENTS: Statement = remove_of!("consents");
+pub static DELETE_ARRIVALS: Statement = remove_of!("automation_arrivals");
+pub static DELETE_MOVES: Statement = Statement::new(
+    "DELETE FROM automation_moves WHERE run IN (SELECT u.id FROM automation_runs AS u \
+     WHERE u.organization = $1 AND u.contact IN (SELECT id FROM {ids:2} AS wanted))",
+);
+pub static DELETE_RUNS: Statement = remove_of!("automation_runs");
 pub static DELETE_FACTS: Statement = Statement::new(
     "DELETE FROM contact_facts WHERE organization = $1 \
      AND contact IN (SELECT id FROM {ids:2} AS wanted)",
@@ -183,6 +189,9 @@ pub static ALL: &[&Statement] = &[
     &DELETE_MEMBERSHIPS,
     &DELETE_TAGS,
     &DELETE_CONSENTS,
+    &DELETE_ARRIVALS,
+    &DELETE_MOVES,
+    &DELETE_RUNS,
     &DELETE_FACTS,
     &DELETE_CONTACTS,
 ];
@@ -354,9 +363,16 @@ async fn remove_contacts(
     contacts: &[ContactId],
 ) -> Result<i64> {
     let mut removed = 0;
-    for statement in
-        [&DELETE_MEMBERSHIPS, &DELETE_TAGS, &DELETE_CONSENTS, &DELETE_FACTS, &DELETE_CONTACTS]
-    {
+    for statement in [
+        &DELETE_MEMBERSHIPS,
+        &DELETE_TAGS,
+        &DELETE_CONSENTS,
+        &DELETE_ARRIVALS,
+        &DELETE_MOVES,
+        &DELETE_RUNS,
+        &DELETE_FACTS,
+        &DELETE_CONTACTS,
+    ] {
         let ids = json_ids(contacts.iter().map(|id| id.0));
         let values = vec![organization.0.into(), ids.into()];
         removed = connection.execute(statement, values).await?;

@@ -70,7 +70,8 @@ macro_rules! contact_columns {
          f.last_click_at, f.language, f.time_zone, \
          f.n1, f.n2, f.n3, f.n4, f.n5, f.n6, f.n7, f.n8, f.n9, f.n10, f.n11, f.n12, f.n13, \
          f.n14, f.n15, f.n16, f.t1, f.t2, f.t3, f.t4, f.t5, f.t6, f.t7, f.t8, f.t9, f.t10, \
-         f.t11, f.t12"
+         f.t11, f.t12, f.heat, f.delivered_at, f.deferred_at, f.bounced_at, f.bounce_class, \
+         f.operator"
     };
 }
 pub(super) use contact_columns;

@@ -31,6 +31,23 @@ pub struct ContactRow {
     pub language: Option<String>,
     pub time_zone: Option<String>,
     pub slots: Slots,
+    /// As in `model::engagement`; None: nothing was done.
+    pub heat: Option<i64>,
+    pub fared: Fared,
+}
+
+/// How mail of campaigns to a contact fared last.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
+pub struct Fared {
+    pub delivered_at: Option<Timestamp>,
+    pub deferred_at: Option<Timestamp>,
+    pub bounced_at: Option<Timestamp>,
+    /// Why it was refused.
+    pub bounce_class: Option<String>,
+    /// Who runs the host of its address.
+    pub operator: Option<OperatorId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -244,5 +261,13 @@ pub fn contact(row: &Row) -> Result<ContactRow> {
         language: row.maybe_text(9)?,
         time_zone: row.maybe_text(10)?,
         slots: Slots::from_row(row, 11)?,
+        heat: row.maybe_int(39)?,
+        fared: Fared {
+            delivered_at: row.maybe_int(40)?.map(Timestamp),
+            deferred_at: row.maybe_int(41)?.map(Timestamp),
+            bounced_at: row.maybe_int(42)?.map(Timestamp),
+            bounce_class: row.maybe_text(43)?,
+            operator: row.maybe_int(44)?.map(OperatorId),
+        },
     })
 }

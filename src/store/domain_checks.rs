@@ -29,8 +29,18 @@ pub static PROVE_KEY: Statement = Statement::new(
 pub static DELETE_KEY: Statement =
     Statement::new("DELETE FROM dkim_keys WHERE domain = $1 AND selector = $2");
 
+pub static DELETE_DOMAIN: Statement = Statement::new("DELETE FROM domains WHERE id = $1");
+
+pub static DELETE_KEYS: Statement = Statement::new("DELETE FROM dkim_keys WHERE domain = $1");
+
+/// Rare enough to walk what waits.
+pub static IS_OWED: Statement = Statement::new(
+    "SELECT 1 FROM deliveries WHERE state IN ('waiting', 'leased', 'held') AND domain = $1 LIMIT 1",
+);
+
 #[cfg(test)]
-pub static ALL: &[&Statement] = &[&VERIFY_DOMAIN, &NOTE_CHECK, &PROVE_KEY, &DELETE_KEY];
+pub static ALL: &[&Statement] =
+    &[&VERIFY_DOMAIN, &NOTE_CHECK, &PROVE_KEY, &DELETE_KEY, &DELETE_DOMAIN, &DELETE_KEYS, &IS_OWED];
 
 impl Store {
     /// False when it was verified before.
@@ -65,6 +75,20 @@ impl Store {
     pub async fn prove_key(&self, domain: &Domain, selector: &str) -> Result<bool> {
         let values = vec![domain.as_str().into(), selector.into(), self.now().0.into()];
         Ok(self.write(vec![RowWrite::new(&PROVE_KEY, values)]).await? > 0)
+    }
+
+    /// Mail from the domain is not over yet.
+    pub async fn domain_is_owed(&self, domain: DomainId) -> Result<bool> {
+        Ok(!self.read(&IS_OWED, vec![domain.0.into()]).await?.is_empty())
+    }
+
+    /// With its keys. False when there is no such domain.
+    pub async fn remove_domain(&self, row: &DomainRow) -> Result<bool> {
+        let writes = vec![
+            RowWrite::new(&DELETE_DOMAIN, vec![row.id.0.into()]),
+            RowWrite::new(&DELETE_KEYS, vec![row.name.as_str().into()]),
+        ];
+        Ok(self.write(writes).await? > 0)
     }
 
     pub async fn remove_dkim_key(&self, domain: &Domain, selector: &str) -> Result<bool> {

@@ -34,6 +34,14 @@ pub enum Place {
     CreatedAt,
     LastOpenAt,
     LastClickAt,
+    DeliveredAt,
+    DeferredAt,
+    BouncedAt,
+    BounceClass,
+    /// The name of who runs the host of its address.
+    Operator,
+    /// As in `model::engagement`.
+    Heat,
     Email,
     /// What stands behind the `@`.
     EmailDomain,
@@ -89,11 +97,29 @@ pub enum Test {
     Empty {
         place: Place,
     },
+    /// One of the warmest, so many in a hundred of all contacts.
+    Warmest {
+        percent: i64,
+    },
+    /// What became of a campaign's mail to the contact.
+    Campaign {
+        campaign: CampaignId,
+        fate: CampaignFate,
+    },
     Tag(TagId),
     Member {
         list: ListId,
         status: MembershipStatus,
     },
+}
+
+/// Of a mail of a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CampaignFate {
+    In(State),
+    /// By a person, as far as can be told; who clicked has opened.
+    Opened,
+    Clicked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +143,8 @@ impl Filter {
     /// Everybody.
     pub const EVERYBODY: Filter = Filter::All(Vec::new());
 
-    /// A condition over `contact_facts AS f`, and `values` with those it binds behind them.
+    /// A condition over `contact_facts AS f`, and `values` with those it binds behind them; the
+    /// first of them is the organization.
     pub fn compile(&self, dialect: Dialect, values: Vec<Value>) -> (String, Vec<Value>) {
         let mut text = Text { dialect, sql: String::new(), values };
         text.filter(self);
@@ -179,6 +206,17 @@ impl Text {
                      AND m.contact = f.contact AND m.status = {status})"
                 ));
             }
+            Test::Campaign { campaign, fate } => self.fate(*campaign, *fate),
+            Test::Warmest { percent } => {
+                let percent = self.bind(*percent);
+                // Whoever has done nothing is not among them, however few have.
+                self.push(&format!(
+                    "f.heat >= (SELECT MIN(w.heat) FROM (SELECT h.heat FROM contact_facts AS h \
+                     WHERE h.organization = $1 AND h.heat IS NOT NULL ORDER BY h.heat DESC \
+                     LIMIT (SELECT (COUNT(*) * {percent} + 99) / 100 FROM contact_facts AS a \
+                     WHERE a.organization = $1)) AS w)"
+                ));
+            }
             Test::Number { place, .. }
             | Test::NumberIn { place, .. }
             | Test::Between { place, .. }
@@ -189,6 +227,32 @@ impl Text {
             | Test::TextIn { place, .. }
             | Test::Empty { place } => self.at(*place, test),
         }
+    }
+
+    /// All of the campaign's are found at once: it is small beside the contacts, or as large.
+    fn fate(&mut self, campaign: CampaignId, fate: CampaignFate) {
+        let campaign = self.bind(campaign.0);
+        let of = match fate {
+            CampaignFate::In(state) => {
+                let state = self.bind(state.word());
+                format!(
+                    "SELECT d.contact FROM deliveries AS d WHERE d.campaign = {campaign} \
+                     AND d.state = {state} AND d.organization = $1 AND d.contact IS NOT NULL"
+                )
+            }
+            CampaignFate::Opened | CampaignFate::Clicked => {
+                let only = match fate {
+                    CampaignFate::Clicked => "AND r.first_click_at IS NOT NULL ",
+                    _ => "",
+                };
+                format!(
+                    "SELECT r.contact FROM campaign_readers AS r WHERE r.campaign = {campaign} \
+                     {only}AND r.contact IS NOT NULL AND EXISTS (SELECT 1 FROM campaigns AS k \
+                     WHERE k.id = {campaign} AND k.organization = $1)"
+                )
+            }
+        };
+        self.push(&format!("f.contact IN ({of})"));
     }
 
     /// What stands beside is looked up by the contact's id.
@@ -212,6 +276,14 @@ impl Text {
             Place::CreatedAt => "f.created_at".to_owned(),
             Place::LastOpenAt => "f.last_open_at".to_owned(),
             Place::LastClickAt => "f.last_click_at".to_owned(),
+            Place::DeliveredAt => "f.delivered_at".to_owned(),
+            Place::DeferredAt => "f.deferred_at".to_owned(),
+            Place::BouncedAt => "f.bounced_at".to_owned(),
+            Place::BounceClass => "f.bounce_class".to_owned(),
+            Place::Operator => {
+                "(SELECT o.name FROM operators AS o WHERE o.id = f.operator)".to_owned()
+            }
+            Place::Heat => "f.heat".to_owned(),
             Place::Email => return ("c.email".to_owned(), true),
             Place::Name => return ("NULLIF(c.name, '')".to_owned(), true),
             Place::EmailDomain => return (self.dialect.domain_of("c.email"), true),
@@ -263,7 +335,7 @@ impl Text {
                 self.push(&format!("{lower} IN ({list})"));
             }
             Test::Empty { .. } => self.push(&format!("{column} IS NULL")),
-            Test::Tag(_) | Test::Member { .. } => {}
+            Test::Tag(_) | Test::Member { .. } | Test::Campaign { .. } | Test::Warmest { .. } => {}
         }
     }
 

@@ -36,12 +36,19 @@ pub struct NewDelivery {
     pub claimed: bool,
     /// Whom the mail is made for, of a campaign.
     pub contact: Option<ContactId>,
+    /// How warm that contact is, from 0 to 100.
+    pub score: i64,
 }
 
 /// What lists say of a delivery that was captured.
 const CAPTURED: &str = "captured: kept here for a while, and sent nowhere";
 
 impl NewDelivery {
+    /// Of a mail that was made for nobody in particular.
+    pub fn of(id: DeliveryId, recipient: Recipient, site: SiteId) -> NewDelivery {
+        NewDelivery { id, recipient, site, claimed: false, contact: None, score: 0 }
+    }
+
     /// Its first state, and the text beside it.
     pub fn begins(&self, is_leased: bool) -> (State, &'static str) {
         match (is_leased, self.site == SiteId::CAPTURED) {
@@ -53,14 +60,19 @@ impl NewDelivery {
 }
 
 impl Enqueue {
-    /// The fields of the event of its acceptance.
-    pub fn told(&self) -> serde_json::Value {
+    /// The events of its acceptance, with their fields.
+    pub fn told(&self) -> Vec<(EventKind, serde_json::Value)> {
         let (recipients, bytes) = (self.deliveries.len(), self.message.body.length);
         let mut fields = serde_json::json!({ "recipients": recipients, "bytes": bytes });
         if self.deliveries.iter().all(|delivery| delivery.site == SiteId::CAPTURED) {
             fields["captured"] = true.into();
         }
-        fields
+        let mut told = vec![(EventKind::Accepted, fields)];
+        if self.message.is_scheduled() {
+            let fields = serde_json::json!({ "until": self.message.due_at });
+            told.push((EventKind::Queued, fields));
+        }
+        told
     }
 }
 
@@ -127,6 +139,8 @@ pub enum SteerAction {
     /// Due now.
     Retry,
     Cancel,
+    /// By this pool from now on; None: as the rules say.
+    Reroute(Option<PoolId>),
 }
 
 /// Which deliveries: all conditions must hold; `None` does not limit.

@@ -71,16 +71,17 @@ pub const DELIVERY_COLUMNS: &[Column] = &[
     int("hour"),
     int("campaign"),
     int("contact"),
+    int("score"),
 ];
 
 pub static INSERT_DELIVERIES: Statement = Statement::with_rows(
     DELIVERY_COLUMNS,
     "INSERT INTO deliveries (id, message, organization, stream, domain, rank, site, state, \
      due_at, expires_at, body_node, recipient, recipient_domain, notify, original_recipient, \
-     text, lease_node, lease_epoch, lease_until, hour, campaign, contact) \
+     text, lease_node, lease_epoch, lease_until, hour, campaign, contact, score) \
      SELECT id, message, organization, stream, domain, rank, site, state, \
      due_at, expires_at, body_node, recipient, recipient_domain, notify, original_recipient, \
-     text, lease_node, lease_epoch, lease_until, hour, campaign, contact FROM {rows} AS r",
+     text, lease_node, lease_epoch, lease_until, hour, campaign, contact, score FROM {rows} AS r",
 );
 
 pub const MOVE_COLUMNS: &[Column] = &[

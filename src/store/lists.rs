@@ -7,16 +7,20 @@
 
 use crate::model::*;
 
+use super::changes::RowWrite;
 use super::database::{Row, Value};
-use super::dialect::Statement;
+use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
 use super::handle::{Control, SteerRows};
 use super::jobs::{DeliveryFilter, Steer, SteerAction};
 use super::rows::DeliveryView;
+use super::steering::REROUTE;
 use super::{Store, collect};
 
 /// Rows that one transaction steers.
 const STEER_ROWS_MAX: usize = 500;
+/// No pool has this id.
+const NO_POOL: i64 = -1;
 const RANGE_MAX: i64 = i64::MAX;
 /// Ids of a walk, of its first part and of any.
 const WALK_IDS_MAX: i64 = 2_000_000;
@@ -95,8 +99,11 @@ pub static LIST: BySource = by_source!(
 );
 
 /// Due later than $10, so that what was made due already is not found again and again; at a site
-/// from $11 on, since what is captured is never released.
-pub static TO_STEER: BySource = by_source!("d.id", "AND d.due_at > $10 AND d.site >= $11 LIMIT $9");
+/// from $11 on, since what is captured is never released; not by pool $12, where it is sent to.
+pub static TO_STEER: BySource = by_source!(
+    "d.id",
+    "AND d.due_at > $10 AND d.site >= $11 AND COALESCE(d.pool, 0) <> $12 LIMIT $9"
+);
 
 /// The newest of a campaign's that wait.
 pub static WAITING_OF_CAMPAIGN: Statement = Statement::new(
@@ -191,6 +198,7 @@ impl Store {
             SteerAction::Hold | SteerAction::Retry => &[State::Waiting],
             SteerAction::Release => &[State::Held],
             SteerAction::Cancel => &[State::Waiting, State::Held, State::Leased],
+            SteerAction::Reroute(_) => &[State::Waiting, State::Held, State::Leased],
         };
         let mut changed = 0;
         for state in states {
@@ -213,11 +221,15 @@ impl Store {
             SteerAction::Release => 0,
             _ => SiteId::CAPTURED.0,
         };
+        let pool_not = match job.action {
+            SteerAction::Reroute(pool) => pool.map_or(0, |pool| pool.0),
+            _ => NO_POOL,
+        };
         let mut changed = 0;
         while changed < limit {
             let Some(mut values) = self.filter_values(&filter).await? else { break };
             let wanted = i64::try_from(limit - changed).unwrap_or(RANGE_MAX);
-            values.extend([wanted.into(), due_after.into(), site_first.into()]);
+            values.extend([wanted, due_after, site_first, pool_not].map(Value::from));
             let found = self.read(TO_STEER.source(&filter), values).await?;
             let found = collect(found, |row| Ok(DeliveryId(row.int(0)?)))?;
             let is_last = (found.len() as u64) < limit - changed;
@@ -234,6 +246,12 @@ impl Store {
     }
 
     async fn steer_rows(&self, job: &Steer, deliveries: &[DeliveryId]) -> Result<u64> {
+        if let SteerAction::Reroute(pool) = job.action {
+            let ids = json_ids(deliveries.iter().map(|id| id.0));
+            let values = vec![ids.into(), pool.map(|pool| pool.0).into()];
+            let changed = self.write(vec![RowWrite::new(&REROUTE, values)]).await?;
+            return Ok(changed.unsigned_abs());
+        }
         let rows = SteerRows {
             deliveries: deliveries.to_vec(),
             action: job.action,

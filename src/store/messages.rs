@@ -41,6 +41,19 @@ pub static EVENTS_OF_MESSAGE: Statement = Statement::new(
      WHERE message = $1 ORDER BY id LIMIT $2",
 );
 
+/// Of one delivery and of all together, where $4 names one.
+pub static EVENTS_OF_MESSAGE_AFTER: Statement = Statement::new(
+    "SELECT id, at, kind, organization, message, delivery, fields FROM events \
+     WHERE message = $1 AND id > $2 AND (delivery IS NULL OR delivery = $4 OR $4 IS NULL) \
+     ORDER BY id LIMIT $3",
+);
+
+pub static EVENTS_OF_DELIVERIES: Statement = Statement::new(
+    "SELECT e.id, e.at, e.kind, e.organization, e.message, e.delivery, e.fields \
+     FROM {ids:1} AS w CROSS JOIN events AS e WHERE e.message = w.id \
+     AND e.delivery IN (SELECT id FROM {ids:2} AS wanted) ORDER BY e.id + 0 LIMIT $3",
+);
+
 pub static EVENTS_AFTER: Statement = Statement::new(
     "SELECT id, at, kind, organization, message, delivery, fields FROM events \
      WHERE id > $1 ORDER BY id LIMIT $2",
@@ -59,6 +72,8 @@ pub static ALL: &[&Statement] = &[
     &BY_IDEMPOTENCY_KEY,
     &IS_THERE,
     &EVENTS_OF_MESSAGE,
+    &EVENTS_OF_MESSAGE_AFTER,
+    &EVENTS_OF_DELIVERIES,
     &EVENTS_AFTER,
     &EVENTS_OF_ORGANIZATION,
     &LAST_EVENT,
@@ -112,6 +127,32 @@ impl Store {
     pub async fn events_of_message(&self, id: MessageId, limit: u32) -> Result<Vec<EventRow>> {
         let values = vec![id.0.into(), i64::from(limit).into()];
         collect(self.read(&EVENTS_OF_MESSAGE, values).await?, event)
+    }
+
+    /// Oldest first; of a delivery, those that are about all of the message, too.
+    pub async fn events_of_message_after(
+        &self,
+        id: MessageId,
+        delivery: Option<DeliveryId>,
+        after: EventId,
+        limit: u32,
+    ) -> Result<Vec<EventRow>> {
+        let delivery = delivery.map(|id| id.0).into();
+        let values = vec![id.0.into(), after.0.into(), i64::from(limit).into(), delivery];
+        collect(self.read(&EVENTS_OF_MESSAGE_AFTER, values).await?, event)
+    }
+
+    /// Of these deliveries alone, oldest first; a mail of many recipients has events of others.
+    pub async fn events_of_deliveries(
+        &self,
+        messages: &[MessageId],
+        deliveries: &[DeliveryId],
+        limit: u32,
+    ) -> Result<Vec<EventRow>> {
+        let messages = json_ids(messages.iter().map(|id| id.0));
+        let deliveries = json_ids(deliveries.iter().map(|id| id.0));
+        let values = vec![messages.into(), deliveries.into(), i64::from(limit).into()];
+        collect(self.read(&EVENTS_OF_DELIVERIES, values).await?, event)
     }
 
     /// Oldest first.

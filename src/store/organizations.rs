@@ -14,7 +14,8 @@ use super::rows::{CredentialRow, DkimKeyRow, DomainRow, OrganizationRow, StreamR
 use super::{Store, collect};
 
 pub static ORGANIZATIONS: Statement = Statement::new(
-    "SELECT id, name, created_at, suspended_at, suspended_reason, capture, keep_days \
+    "SELECT id, name, created_at, suspended_at, suspended_reason, capture, keep_days, \
+     keep_bytes, pool \
      FROM organizations ORDER BY id",
 );
 
@@ -55,6 +56,8 @@ impl Store {
                     .map(u32::try_from)
                     .transpose()
                     .map_err(StoreError::broken_row)?,
+                keep_bytes: row.maybe_int(7)?.map(i64::unsigned_abs),
+                pool: row.maybe_int(8)?.map(PoolId),
             })
         })
     }

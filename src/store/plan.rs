@@ -164,15 +164,14 @@ impl Plan {
             self.fed.int(slice.campaign.0).int(slice.slice).int(message.id.0);
             self.fed.int(slice.variant).unsigned(slice.count);
         }
-        let fields = job.told();
-        let at = message.accepted_at;
         let subject =
             Subject { organization: message.organization, message: message.id, delivery: None };
-        self.record(EventKind::Accepted, at, &subject, &fields);
+        for (kind, fields) in job.told() {
+            self.record(kind, message.accepted_at, &subject, &fields);
+        }
         self.accepted += count(job.deliveries.len());
         let length = i64::try_from(message.body.length).unwrap_or(i64::MAX);
-        let segment = (message.body_node, message.body.segment.0);
-        self.count_body(segment, message.id, length, 1);
+        self.count_body((message.body_node, message.body.segment.0), message.id, length, 1);
     }
 
     /// The group's settlements, and its report if at least one of them was news: a report whose
@@ -243,6 +242,7 @@ impl Plan {
                 }
                 return is_waiting;
             }
+            SteerAction::Reroute(_) => return false, // No step: `Store::steer` writes it.
         };
         let Some(state) = next(standing.state, step) else {
             return false;
@@ -363,7 +363,8 @@ impl Plan {
             .maybe_int(lease.map(|own| own.lease_until.0))
             .int(hour_of(message))
             .maybe_int(slice.map(|slice| slice.campaign.0))
-            .maybe_int(delivery.contact.map(|id| id.0));
+            .maybe_int(delivery.contact.map(|id| id.0))
+            .int(delivery.score);
     }
 
     fn record(

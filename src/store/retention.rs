@@ -15,7 +15,15 @@ use super::{Store, collect};
 
 /// Messages from old to new, with their age and owner.
 pub static WALK_UP: Statement = Statement::new(
-    "SELECT id, organization, accepted_at FROM messages WHERE id > $1 ORDER BY id LIMIT $2",
+    "SELECT id, organization, accepted_at, body_length FROM messages WHERE id > $1 \
+     ORDER BY id LIMIT $2",
+);
+
+/// Octets by organization, of so many messages behind one.
+pub static SIZES: Statement = Statement::new(
+    "SELECT organization, CAST(SUM(body_length) AS BIGINT), MAX(id) FROM (\
+       SELECT id, organization, body_length FROM messages WHERE id > $1 ORDER BY id LIMIT $2\
+     ) AS part GROUP BY organization",
 );
 
 /// Those that are over. What is final stays final, so this holds until they are deleted.
@@ -50,6 +58,7 @@ pub static FORGET_MESSAGES: Statement =
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[
     &WALK_UP,
+    &SIZES,
     &OVER_AMONG,
     &COUNT_FORGOTTEN,
     &FORGET_EVENTS,
@@ -63,6 +72,7 @@ pub struct Aged {
     pub message: MessageId,
     pub organization: OrganizationId,
     pub accepted_at: Timestamp,
+    pub bytes: u64,
 }
 
 impl Store {
@@ -74,8 +84,25 @@ impl Store {
                 message: MessageId(row.int(0)?),
                 organization: OrganizationId(row.int(1)?),
                 accepted_at: Timestamp(row.int(2)?),
+                bytes: row.unsigned(3)?,
             })
         })
+    }
+
+    /// Octets by organization of the messages behind this one, and where the next part begins; None
+    /// at the end.
+    pub async fn sizes_behind(
+        &self,
+        after: MessageId,
+        limit: u32,
+    ) -> Result<(Vec<(OrganizationId, u64)>, Option<MessageId>)> {
+        let rows = self.read(&SIZES, vec![after.0.into(), i64::from(limit).into()]).await?;
+        let mut last = None;
+        let sizes = collect(rows, |row| {
+            last = last.max(Some(MessageId(row.int(2)?)));
+            Ok((OrganizationId(row.int(0)?), row.unsigned(1)?))
+        })?;
+        Ok((sizes, last))
     }
 
     /// Deletes those of them that are over, and tells how many.

@@ -44,6 +44,11 @@ impl MessageRow {
     pub fn flow(&self) -> Flow {
         Flow { organization: self.organization, stream: self.stream, rank: self.rank }
     }
+
+    /// Its first attempt waits for a moment that was asked for.
+    pub fn is_scheduled(&self) -> bool {
+        self.due_at > self.accepted_at
+    }
 }
 
 /// A delivery joined with what an attempt needs of its message.
@@ -52,10 +57,14 @@ pub struct ClaimedDelivery {
     pub id: DeliveryId,
     pub recipient: Recipient,
     pub campaign: Option<CampaignId>,
+    /// Where a person has sent it; None: as the rules say.
+    pub pool: Option<PoolId>,
     /// Where the row stands. In memory it may be at another site, where its domain belongs.
     pub site: SiteId,
     pub tries: u32,
     pub due_at: Timestamp,
+    /// How engaged the recipient is, of a hundred; 0 where that is not known.
+    pub score: i64,
     /// The report on delay was sent already.
     pub delay_reported: bool,
     /// The last answer or reason that was written down; empty before the first try.
@@ -138,6 +147,12 @@ pub struct OrganizationRow {
     /// Mail that is over is listed for so many days; null for good.
     #[serde(default)]
     pub keep_days: Option<u32>,
+    /// Octets of mail that are listed: the oldest that is over goes first; null for any.
+    #[serde(default)]
+    pub keep_bytes: Option<u64>,
+    /// The pool of its mail that no rule speaks of; null for the default one.
+    #[serde(default)]
+    pub pool: Option<PoolId>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -290,6 +305,7 @@ pub struct SegmentRow {
     pub live_bytes: u64,
     /// Bodies in it that some delivery still owes.
     pub live_bodies: u64,
+    pub message_last: MessageId,
 }
 
 /// How many deliveries stand where; the left side of `postroad check`.

@@ -14,8 +14,9 @@ use super::{Store, collect};
 
 pub static SITES: Statement = Statement::new("SELECT id, key, operator FROM sites ORDER BY id");
 
-pub static SEGMENTS: Statement =
-    Statement::new("SELECT id, live_bytes, live_bodies FROM segments WHERE node = $1 ORDER BY id");
+pub static SEGMENTS: Statement = Statement::new(
+    "SELECT id, live_bytes, live_bodies, message_last FROM segments WHERE node = $1 ORDER BY id",
+);
 
 pub static OWED_BODIES: Statement = Statement::new(
     "SELECT m.id, m.body_segment, m.body_offset, m.body_length \
@@ -58,6 +59,7 @@ impl Store {
                 // that counts none; it must not keep the daemon from starting.
                 live_bytes: row.int(1)?.max(0).unsigned_abs(),
                 live_bodies: row.int(2)?.max(0).unsigned_abs(),
+                message_last: MessageId(row.int(3)?),
             })
         })
     }

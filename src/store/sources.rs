@@ -2,12 +2,13 @@
 //!
 //! Owns:       the tables `sources`, `pools`, `pool_sources`, `pool_rules`.
 //! Promises:   a source keeps its id and pools however often it is declared; a source's state and
-//!             the event that tells of it are in one transaction.
+//!             the event that tells of it are in one transaction; with a source go its warm-ups,
+//!             its limits and what was decided of it, and with a pool its limits.
 //! Knows not:  which source carries what; secrets.
 
 use crate::model::*;
 
-use super::changes::Change;
+use super::changes::{Change, NewEvent, record};
 use super::database::{Connection, Row, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
@@ -23,6 +24,8 @@ pub struct SourceTables {
     pub members: Vec<PoolMember>,
     /// In the order in which they are asked.
     pub rules: Vec<PoolRule>,
+    /// Organizations with a pool of their own.
+    pub own: Vec<(OrganizationId, PoolId)>,
 }
 
 /// A source to be put in, or in the place of the one of its name.
@@ -75,6 +78,19 @@ pub static UPDATE_SOURCE: Statement = Statement::new(
      health = CASE WHEN ehlo = $3 AND definition = $4 THEN health END WHERE id = $1",
 );
 pub static DELETE_SOURCE: Statement = Statement::new("DELETE FROM sources WHERE id = $1");
+/// Of the scope $1, which goes, and of the warm-ups of the source $2.
+pub static END_DECISIONS_OF: Statement = Statement::new(
+    "UPDATE decisions SET state = 'past', pinned = 0 WHERE state = 'active' AND (\
+     limit_id IN (SELECT id FROM limits WHERE from_scope = $1) OR \
+     limit_id IN (SELECT limit_id FROM warmups WHERE source = $2))",
+);
+pub static DELETE_DAYS_OF_SOURCE: Statement = Statement::new(
+    "DELETE FROM warmup_days WHERE warmup IN (SELECT id FROM warmups WHERE source = $1)",
+);
+pub static DELETE_WARMUPS_OF_SOURCE: Statement =
+    Statement::new("DELETE FROM warmups WHERE source = $1");
+pub static DELETE_LIMITS_FROM: Statement =
+    Statement::new("DELETE FROM limits WHERE from_scope = $1");
 pub static SET_SOURCE_STATE: Statement =
     Statement::new("UPDATE sources SET state = $2 WHERE id = $1");
 pub static OVERRIDE_SOURCE: Statement =
@@ -111,11 +127,11 @@ pub static INSERT_RULE: Statement = Statement::new(
      recipient_domain, operator, tag, credential) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 );
+pub static OWN_POOLS: Statement =
+    Statement::new("SELECT id, pool FROM organizations WHERE pool IS NOT NULL ORDER BY id");
+pub static FORGET_OWN_POOL: Statement =
+    Statement::new("UPDATE organizations SET pool = NULL WHERE pool = $1");
 pub static DELETE_RULE: Statement = Statement::new("DELETE FROM pool_rules WHERE id = $1");
-
-pub static INSERT_SOURCE_EVENT: Statement = Statement::new(
-    "INSERT INTO events (id, at, kind, organization, fields) VALUES ($1, $2, $3, $4, $5)",
-);
 
 /// The last attempts of a delivery, by the events of its message.
 pub static LAST_ATTEMPT: Statement = Statement::new(
@@ -130,6 +146,10 @@ pub static ALL: &[&Statement] = &[
     &INSERT_SOURCE,
     &UPDATE_SOURCE,
     &DELETE_SOURCE,
+    &END_DECISIONS_OF,
+    &DELETE_DAYS_OF_SOURCE,
+    &DELETE_WARMUPS_OF_SOURCE,
+    &DELETE_LIMITS_FROM,
     &SET_SOURCE_STATE,
     &OVERRIDE_SOURCE,
     &SET_HEALTH,
@@ -145,7 +165,8 @@ pub static ALL: &[&Statement] = &[
     &DELETE_RULE_AT,
     &INSERT_RULE,
     &DELETE_RULE,
-    &INSERT_SOURCE_EVENT,
+    &OWN_POOLS,
+    &FORGET_OWN_POOL,
     &LAST_ATTEMPT,
 ];
 
@@ -174,6 +195,9 @@ impl Store {
             })
         })?;
         tables.rules = collect(self.read(&RULES, vec![]).await?, rule)?;
+        tables.own = collect(self.read(&OWN_POOLS, vec![]).await?, |row| {
+            Ok((OrganizationId(row.int(0)?), PoolId(row.int(1)?)))
+        })?;
         Ok(tables)
     }
 
@@ -253,11 +277,15 @@ pub(super) async fn write(
             return put_rule(connection, *position, *pool, matches).await;
         }
         SourceChange::Remove(id) => {
+            end_what_it_has(connection, *id).await?;
             connection.execute(&DELETE_MEMBERS_OF_SOURCE, vec![id.0.into()]).await?;
             (&DELETE_SOURCE, vec![id.0.into()])
         }
         SourceChange::RemovePool(id) => {
+            let scope = FromScope::Pool(*id).to_string();
+            connection.execute(&DELETE_LIMITS_FROM, vec![scope.into()]).await?;
             connection.execute(&DELETE_MEMBERS_OF_POOL, vec![id.0.into()]).await?;
+            connection.execute(&FORGET_OWN_POOL, vec![id.0.into()]).await?;
             (&DELETE_POOL, vec![id.0.into()])
         }
         SourceChange::SetState(id, state) => {
@@ -282,6 +310,17 @@ pub(super) async fn write(
     };
     let changed = connection.execute(statement, values).await?;
     Ok(i64::try_from(changed).unwrap_or(i64::MAX))
+}
+
+/// Nothing that names a source outlives it: an id is not given twice, so nobody would ever meet it.
+async fn end_what_it_has(connection: &mut Connection, source: SourceId) -> Result<()> {
+    let scope = FromScope::Source(source).to_string();
+    let both = vec![scope.as_str().into(), source.0.into()];
+    connection.execute(&END_DECISIONS_OF, both).await?;
+    connection.execute(&DELETE_DAYS_OF_SOURCE, vec![source.0.into()]).await?;
+    connection.execute(&DELETE_WARMUPS_OF_SOURCE, vec![source.0.into()]).await?;
+    connection.execute(&DELETE_LIMITS_FROM, vec![scope.into()]).await?;
+    Ok(())
 }
 
 /// The source of this name as it is given now, its id and its pools kept.
@@ -323,16 +362,9 @@ async fn set_health(
     let json = serde_json::to_string(health).map_err(StoreError::broken_row)?;
     let changed = connection.execute(&SET_HEALTH, vec![source.0.into(), json.into()]).await?;
     if let Some(kind) = event.filter(|_| changed > 0) {
-        let id = events.take(connection, 1).await?;
         let fields = serde_json::json!({ "source": source, "findings": health.findings });
-        let values = vec![
-            id.into(),
-            health.checked_at.0.into(),
-            kind.word().into(),
-            OrganizationId::NOBODY.0.into(),
-            fields.to_string().into(),
-        ];
-        connection.execute(&INSERT_SOURCE_EVENT, values).await?;
+        let (at, organization) = (health.checked_at, OrganizationId::NOBODY);
+        record(connection, &NewEvent { at, kind, organization, fields }, events).await?;
     }
     Ok(i64::try_from(changed).unwrap_or(i64::MAX))
 }

@@ -11,6 +11,7 @@ use crate::model::*;
 use super::changes::Change;
 use super::database::{Connection, Row};
 use super::dialect::{Column, Rows, Statement, int, text};
+use super::engagement::{self, FaredOf};
 use super::error::{Result, StoreError};
 use super::transaction::Events;
 use super::{Store, collect};
@@ -90,6 +91,8 @@ pub struct Tally {
     /// Campaign, variant, place, target.
     pub clicks: Vec<(CampaignId, i64, i64, String, u64)>,
     pub readings: Vec<Reading>,
+    /// How mail to contacts fared, each contact once.
+    pub fared: Vec<FaredOf>,
 }
 
 pub static COUNTED: Statement = Statement::new("SELECT event FROM campaign_counted WHERE id = 1");
@@ -112,6 +115,17 @@ pub static INSERT_TRACKED: Statement = Statement::new(
     "INSERT INTO events (id, at, kind, organization, message, delivery, fields) \
      SELECT $1, $2, $3, organization, message, id, $4 FROM deliveries \
      WHERE id = $5 AND message = $6",
+);
+/// Of a campaign that keeps no readers: what counts is told with the event, which names nobody.
+pub static ANONYMOUS_OF: Statement = Statement::new(
+    "SELECT d.organization, d.campaign, COALESCE(f.variant, 0), COALESCE(s.operator, 0), \
+     d.delivered_at FROM deliveries AS d JOIN campaigns AS c ON c.id = d.campaign \
+     LEFT JOIN campaign_fed AS f ON f.message = d.message LEFT JOIN sites AS s ON s.id = d.site \
+     WHERE d.id = $1 AND d.message = $2 AND c.settings LIKE '%\"anonymous\":true%'",
+);
+pub static ANONYMOUS_TO_COUNT: Statement = Statement::new(
+    "SELECT id, at, kind, fields, organization FROM events WHERE id > $1 AND id <= $2 \
+     AND message IS NULL AND kind IN ('opened', 'clicked') ORDER BY id",
 );
 pub static SET_COUNTED: Statement =
     Statement::new("UPDATE campaign_counted SET event = $2 WHERE id = 1 AND event = $1");
@@ -194,12 +208,32 @@ pub static RECIPIENTS: Statement = Statement::new(
      ON r.campaign = d.campaign AND r.delivery = d.id \
      WHERE d.campaign = $1 AND d.state = $2 AND d.id > $3 ORDER BY d.id LIMIT $4",
 );
+/// Owed by a campaign, by who runs the host; those not yet routed count to the tail.
+pub static CAMPAIGN_WAITING: Statement = Statement::new(
+    "SELECT COALESCE(s.operator, 1), COUNT(*) FROM deliveries AS d \
+     LEFT JOIN sites AS s ON s.id = d.site \
+     WHERE d.campaign = $1 AND d.state IN ('waiting', 'leased', 'held') \
+     GROUP BY COALESCE(s.operator, 1)",
+);
+/// Ten slices of those not yet fed, from here and there.
+pub static UNFED_SAMPLE: Statement = Statement::new(
+    "SELECT s.contacts FROM campaign_slices AS s WHERE s.campaign = $1 AND NOT EXISTS (SELECT 1 \
+     FROM campaign_fed AS f WHERE f.campaign = s.campaign AND f.slice = s.slice) \
+     ORDER BY s.slice * 37 % 101, s.slice LIMIT 10",
+);
+pub static CONTACT_OPERATORS: Statement = Statement::new(
+    "SELECT f.operator, c.email FROM {ids:2} AS w \
+     JOIN contacts AS c ON c.id = w.id AND c.organization = $1 \
+     JOIN contact_facts AS f ON f.organization = c.organization AND f.contact = c.id",
+);
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[
     &COUNTED,
     &SPAN,
     &EVENTS_TO_COUNT,
     &INSERT_TRACKED,
+    &ANONYMOUS_OF,
+    &ANONYMOUS_TO_COUNT,
     &SET_COUNTED,
     &ADD_TALLIES,
     &ADD_LINKS,
@@ -210,6 +244,9 @@ pub static ALL: &[&Statement] = &[
     &READERS,
     &DEFERRED_NOW,
     &RECIPIENTS,
+    &CAMPAIGN_WAITING,
+    &UNFED_SAMPLE,
+    &CONTACT_OPERATORS,
 ];
 
 /// A row of a campaign's report, before names are put to numbers.
@@ -275,7 +312,10 @@ impl Store {
         let span = self.database().fetch_one(&SPAN, values).await?;
         let (upto, count) = (span.int(0)?, span.unsigned(1)?);
         let values = vec![from.into(), upto.into()];
-        let events = collect(self.read(&EVENTS_TO_COUNT, values).await?, event)?;
+        let mut events = collect(self.read(&EVENTS_TO_COUNT, values.clone()).await?, event)?;
+        let anonymous = self.read(&ANONYMOUS_TO_COUNT, values).await?;
+        events.extend(collect(anonymous, anonymous_event)?);
+        events.sort_by_key(|event| event.id);
         Ok(Uncounted { from, upto, count, events })
     }
 
@@ -331,6 +371,37 @@ impl Store {
         })
     }
 
+    /// What a campaign owes, by operator.
+    pub async fn campaign_waiting(&self, campaign: CampaignId) -> Result<Vec<(OperatorId, u64)>> {
+        collect(self.read(&CAMPAIGN_WAITING, vec![campaign.0.into()]).await?, |row| {
+            Ok((OperatorId(row.int(0)?), row.unsigned(1)?))
+        })
+    }
+
+    /// Some of those that are still planned.
+    pub async fn unfed_sample(&self, campaign: CampaignId) -> Result<Vec<ContactId>> {
+        let mut sample = Vec::new();
+        for row in self.read(&UNFED_SAMPLE, vec![campaign.0.into()]).await? {
+            let ids: Vec<i64> =
+                serde_json::from_str(&row.text(0)?).map_err(StoreError::broken_row)?;
+            sample.extend(ids.into_iter().map(ContactId));
+        }
+        Ok(sample)
+    }
+
+    /// Who runs the hosts of these contacts, as far as earlier mail has shown, and their addresses.
+    pub async fn contact_operators(
+        &self,
+        organization: OrganizationId,
+        contacts: &[ContactId],
+    ) -> Result<Vec<(Option<OperatorId>, String)>> {
+        let ids = super::dialect::json_ids(contacts.iter().map(|id| id.0));
+        let values = vec![organization.0.into(), ids.into()];
+        collect(self.read(&CONTACT_OPERATORS, values).await?, |row| {
+            Ok((row.maybe_int(0)?.map(OperatorId), row.text(1)?))
+        })
+    }
+
     /// By id, those of one state behind `after`.
     pub async fn campaign_recipients(
         &self,
@@ -373,6 +444,65 @@ fn event(row: &Row) -> Result<CountedEvent> {
     })
 }
 
+/// It says itself what it is counted by.
+fn anonymous_event(row: &Row) -> Result<CountedEvent> {
+    let fields: serde_json::Value =
+        serde_json::from_str(&row.text(3)?).map_err(StoreError::broken_row)?;
+    let number = |name: &str| fields[name].as_i64();
+    let at = Timestamp(row.int(1)?);
+    let since = number("since_delivery").map(|since| since.unsigned_abs());
+    Ok(CountedEvent {
+        id: EventId(row.int(0)?),
+        at,
+        kind: row.text(2)?,
+        of: CountedOf {
+            delivery: DeliveryId(0),
+            organization: OrganizationId(row.int(4)?),
+            campaign: CampaignId(number("campaign").unwrap_or(0)),
+            contact: None,
+            variant: number("variant").unwrap_or(0),
+            operator: number("operator").unwrap_or(0),
+            delivered_at: since.map(|since| at - std::time::Duration::from_micros(since)),
+        },
+        fields,
+    })
+}
+
+/// True: it is of a campaign that keeps no readers, and was written as such.
+async fn write_anonymous(connection: &mut Connection, one: &Tracked, id: i64) -> Result<bool> {
+    if !matches!(one.kind, EventKind::Opened | EventKind::Clicked) {
+        return Ok(false);
+    }
+    let values = vec![one.delivery.0.into(), one.message.0.into()];
+    let found = connection.fetch(&ANONYMOUS_OF, values).await?;
+    let Some(row) = found.first() else { return Ok(false) };
+    let mut fields = one.fields.clone();
+    if let Some(fields) = fields.as_object_mut() {
+        fields.remove("address");
+        // A query may name its reader.
+        let link = fields.get("link").and_then(|link| link.as_str()).unwrap_or_default();
+        let link = link.split(['?', '#']).next().unwrap_or_default().to_owned();
+        if fields.contains_key("link") {
+            fields.insert("link".to_owned(), link.into());
+        }
+        fields.insert("campaign".to_owned(), row.int(1)?.into());
+        fields.insert("variant".to_owned(), row.int(2)?.into());
+        fields.insert("operator".to_owned(), row.int(3)?.into());
+        if let Some(delivered_at) = row.maybe_int(4)? {
+            fields.insert("since_delivery".to_owned(), (one.at.0 - delivered_at).into());
+        }
+    }
+    let values = vec![
+        id.into(),
+        one.at.0.into(),
+        one.kind.word().into(),
+        row.int(0)?.into(),
+        fields.to_string().into(),
+    ];
+    connection.execute(&super::changes::INSERT_EVENT, values).await?;
+    Ok(true)
+}
+
 pub async fn write_tracked(
     connection: &mut Connection,
     tracked: &[Tracked],
@@ -381,6 +511,10 @@ pub async fn write_tracked(
     let first = events.take(connection, tracked.len()).await?;
     let mut written = 0;
     for (one, id) in tracked.iter().zip(first..) {
+        if write_anonymous(connection, one, id).await? {
+            written += 1;
+            continue;
+        }
         let values = vec![
             id.into(),
             one.at.0.into(),
@@ -414,7 +548,9 @@ pub async fn write_tally(connection: &mut Connection, from: i64, tally: &Tally) 
             connection.execute(statement, vec![rows.finish().into()]).await?;
         }
     }
+    engagement::note_fared(connection, &tally.fared).await?;
     if !tally.readings.is_empty() {
+        engagement::warm(connection, &tally.readings).await?;
         for statement in [&ADD_READERS, &NOTE_READERS] {
             let mut readers = Rows::new(dialect, READER_COLUMNS);
             tally.readings.iter().for_each(|reading| put_reading(&mut readers, reading));

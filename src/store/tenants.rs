@@ -43,8 +43,12 @@ pub static RELEASE_STREAM: Statement = Statement::new(
 );
 
 pub static CHANGE_ORGANIZATION: Statement = Statement::new(
-    "UPDATE organizations SET name = $2, capture = $3, keep_days = $4 WHERE id = $1",
+    "UPDATE organizations SET name = $2, capture = $3, keep_days = $4, keep_bytes = $5 \
+     WHERE id = $1",
 );
+
+pub static SET_ORGANIZATION_POOL: Statement =
+    Statement::new("UPDATE organizations SET pool = $2 WHERE id = $1");
 
 pub static ROTATE_CREDENTIAL: Statement = Statement::new(
     "UPDATE credentials SET secret_hash_before = secret_hash, secret_hash = $2 \
@@ -76,12 +80,21 @@ pub static ALL: &[&Statement] = &[
     &HOLD_STREAM,
     &RELEASE_STREAM,
     &CHANGE_ORGANIZATION,
+    &SET_ORGANIZATION_POOL,
     &ROTATE_CREDENTIAL,
     &DROP_SECRET_BEFORE,
     &SET_CREDENTIAL_RULES,
     &USE_CREDENTIAL_FIRST,
     &USE_CREDENTIAL,
 ];
+
+/// How long mail that is over is listed; None for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    pub days: Option<u32>,
+    /// Octets of mail, of which the oldest goes first.
+    pub bytes: Option<u64>,
+}
 
 impl Store {
     /// `Duplicate("organizations_name")` when the name is taken.
@@ -105,6 +118,8 @@ impl Store {
             suspended_reason: None,
             capture: false,
             keep_days: None,
+            keep_bytes: None,
+            pool: None,
         })
     }
 
@@ -167,11 +182,27 @@ impl Store {
         organization: OrganizationId,
         name: &str,
         capture: bool,
-        keep_days: Option<u32>,
+        keep: Keep,
     ) -> Result<bool> {
-        let keep_days = keep_days.map(i64::from).into();
-        let values = vec![organization.0.into(), name.into(), i64::from(capture).into(), keep_days];
+        let bytes = keep.bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        let values = vec![
+            organization.0.into(),
+            name.into(),
+            i64::from(capture).into(),
+            keep.days.map(i64::from).into(),
+            bytes.into(),
+        ];
         Ok(self.write(vec![RowWrite::new(&CHANGE_ORGANIZATION, values)]).await? > 0)
+    }
+
+    /// The pool of its mail that no rule speaks of; None: the default one.
+    pub async fn set_organization_pool(
+        &self,
+        organization: OrganizationId,
+        pool: Option<PoolId>,
+    ) -> Result<bool> {
+        let values = vec![organization.0.into(), pool.map(|pool| pool.0).into()];
+        Ok(self.write(vec![RowWrite::new(&SET_ORGANIZATION_POOL, values)]).await? > 0)
     }
 
     /// The secret so far stays valid beside the new one until it is dropped; the one before it

@@ -166,7 +166,7 @@ async fn read_standings(connection: &mut Connection, jobs: &[Job]) -> Result<Sta
 
 fn events_max(jobs: &[Job]) -> usize {
     let events = |job: &Job| match job {
-        Job::Accept(..) => 1,
+        Job::Accept(job, _) => 1 + usize::from(job.message.is_scheduled()),
         Job::Settle(group, _) => group.settlements.len() + usize::from(group.report.is_some()),
         Job::Steer(rows, _) => rows.deliveries.len(),
     };

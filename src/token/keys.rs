@@ -1,11 +1,11 @@
 //! The keys that sign tokens: one line each in a file of the data directory, the newest first.
 
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key};
 
+use super::file;
 use crate::model::Timestamp;
 
 const DAY: i64 = 86_400_000_000;
@@ -16,7 +16,6 @@ const KNOWN_DAYS: i64 = 800;
 const SECRET_BYTES: usize = 32;
 /// More lines than rotation ever leaves.
 const KEYS_MAX: usize = 64;
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -75,7 +74,7 @@ impl Keys {
     /// The file cannot be read or written, or holds something else.
     pub fn open(path: &Path, now: Timestamp) -> Result<Keys, KeyError> {
         let failed = |why| KeyError::File { path: path.display().to_string(), why };
-        let mut known = match read(path) {
+        let mut known = match file::read(path) {
             Ok(text) => parse(path, &text)?,
             Err(why) if why.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(why) => return Err(failed(why)),
@@ -89,7 +88,8 @@ impl Keys {
             known.insert(0, Known::new(id, now, secret));
             known.retain(|key| now.0 - key.made.0 <= KNOWN_DAYS * DAY);
             known.truncate(KEYS_MAX);
-            write(path, &known).map_err(failed)?;
+            let text: String = known.iter().map(Known::line).collect();
+            file::write(path, &text).map_err(failed)?;
         }
         Ok(Keys(known))
     }
@@ -109,13 +109,6 @@ impl Keys {
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    io::Read::read_to_string(&mut io::Read::take(file, FILE_BYTES_MAX), &mut text)?;
-    Ok(text)
-}
-
 fn parse(path: &Path, text: &str) -> Result<Vec<Known>, KeyError> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
@@ -124,21 +117,6 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Known>, KeyError> {
             Known::read(line).ok_or_else(|| KeyError::Line { path: path(), line: index + 1 })
         })
         .collect()
-}
-
-/// Written beside and renamed, so that a crash leaves the old keys or the new ones.
-fn write(path: &Path, keys: &[Known]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    let text: String = keys.iter().map(Known::line).collect();
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    if let Some(directory) = path.parent() {
-        std::fs::File::open(directory)?.sync_all()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! bits of HMAC-SHA256 over them: 45 letters, so that a local part has room for a prefix.
 
 pub(crate) mod base32;
+pub(crate) mod file; // secrets on disk
 mod keys;
 mod link; // links that hold where they lead
 

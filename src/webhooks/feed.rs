@@ -34,7 +34,9 @@ pub fn calls_of(events: &[EventRow], webhook: &WebhookRow) -> Vec<NewCall> {
 }
 
 fn wants(webhook: &WebhookRow, event: &EventRow) -> bool {
-    let is_named = webhook.format != WebhookFormat::Postal || postal::is_told(event);
+    let is_postal = webhook.format == WebhookFormat::Postal;
+    let is_meant = webhook.kinds.is_empty() || !postal::is_for_all(event.kind);
+    let is_named = !is_postal || (postal::is_told(event) && is_meant);
     is_named
         && event.organization == webhook.organization
         && (webhook.kinds.is_empty() || webhook.kinds.contains(&event.kind))

@@ -24,6 +24,10 @@ pub fn event_name(kind: EventKind) -> Option<&'static str> {
         EventKind::Held => "MessageHeld",
         EventKind::Bounced => "MessageBounced",
         EventKind::DomainChecked => "DomainDNSError",
+        EventKind::Opened => "MessageLoaded",
+        EventKind::Clicked => "MessageLinkClicked",
+        EventKind::LimitApproaching => "SendLimitApproaching",
+        EventKind::LimitReached => "SendLimitExceeded",
         _ => return None,
     })
 }
@@ -32,6 +36,11 @@ pub fn event_name(kind: EventKind) -> Option<&'static str> {
 pub fn is_told(event: &EventRow) -> bool {
     let is_right = event.fields.get("ready").and_then(Value::as_bool) == Some(true);
     event_name(event.kind).is_some() && !(event.kind == EventKind::DomainChecked && is_right)
+}
+
+/// Only who is told of everything is told of limits.
+pub const fn is_for_all(kind: EventKind) -> bool {
+    matches!(kind, EventKind::LimitApproaching | EventKind::LimitReached)
 }
 
 /// What a delivery's event is in a list of Postal's deliveries.
@@ -112,6 +121,8 @@ pub fn body(event: &EventRow, facts: &Facts) -> Vec<u8> {
     let payload = match event.kind {
         EventKind::DomainChecked => domain(event),
         EventKind::Bounced => bounced(event, facts),
+        EventKind::Opened | EventKind::Clicked => read(event, facts),
+        EventKind::LimitApproaching | EventKind::LimitReached => limit(event),
         _ => {
             let mut payload = told(event).unwrap_or_else(|| json!({}));
             payload["message"] = message(event, facts);
@@ -132,7 +143,35 @@ fn bounced(event: &EventRow, facts: &Facts) -> Value {
     json!({ "original_message": original, "bounce": report })
 }
 
-/// Postal judges by four records; we look at no MX and no return path of a sending domain.
+/// A mail was opened, or a link of it followed.
+fn read(event: &EventRow, facts: &Facts) -> Value {
+    let field = |name: &str| event.fields.get(name).cloned().unwrap_or_default();
+    let mut payload = json!({
+        "message": message(event, facts),
+        "ip_address": field("address"),
+        "user_agent": field("agent"),
+    });
+    if event.kind == EventKind::Clicked {
+        payload["url"] = field("link");
+        // Postal gives each link a token; ours are told apart by their places.
+        payload["token"] = field("place").to_string().into();
+    }
+    payload
+}
+
+fn limit(event: &EventRow) -> Value {
+    let field = |name: &str| event.fields.get(name).cloned().unwrap_or_default();
+    json!({ "server": server(event), "volume": field("used"), "limit": field("value") })
+}
+
+/// Postal's server is our organization.
+fn server(event: &EventRow) -> Value {
+    let organization = event.organization.to_string();
+    json!({ "uuid": organization, "name": organization, "permalink": organization,
+        "organization": organization })
+}
+
+/// Postal judges by four records.
 fn domain(event: &EventRow) -> Value {
     let records = event.fields.get("records").and_then(Value::as_object);
     let judged = |purpose: &str| {
@@ -147,17 +186,16 @@ fn domain(event: &EventRow) -> Value {
         }
     };
     let ((spf, spf_error), (dkim, dkim_error)) = (judged("spf "), judged("dkim "));
-    let organization = event.organization.to_string();
+    let (returns, returns_error) = judged("return_path ");
     json!({
-        "server": { "uuid": organization, "name": organization, "permalink": organization,
-            "organization": organization },
+        "server": server(event),
         "domain": event.fields.get("domain"),
         "uuid": event.fields.get("domain"),
         "dns_checked_at": seconds(event.at),
         "spf_status": spf, "spf_error": spf_error,
         "dkim_status": dkim, "dkim_error": dkim_error,
         "mx_status": null, "mx_error": null,
-        "return_path_status": null, "return_path_error": null,
+        "return_path_status": returns, "return_path_error": returns_error,
     })
 }
 
@@ -253,6 +291,36 @@ mod tests {
         assert_eq!(told["payload"]["dkim_status"], "Missing");
         one.fields["ready"] = json!(true);
         assert!(!is_told(&one));
+    }
+
+    #[test]
+    fn readers_and_limits_are_told_in_postals_words() {
+        let mut one = event(7, 3, EventKind::Clicked);
+        one.delivery = Some(DeliveryId(9));
+        one.fields = json!({ "agent": "A", "address": "192.0.2.1", "link": "https://a.test/",
+            "place": 2 });
+        let told = |one: &EventRow| -> Value {
+            serde_json::from_slice(&body(one, &Facts::default())).expect("JSON")
+        };
+        let clicked = told(&one);
+        assert_eq!(clicked["event"], "MessageLinkClicked");
+        let payload = &clicked["payload"];
+        assert_eq!(
+            (&payload["url"], &payload["ip_address"], &payload["token"]),
+            (&json!("https://a.test/"), &json!("192.0.2.1"), &json!("2"))
+        );
+        one.kind = EventKind::Opened;
+        let opened = told(&one);
+        assert_eq!(
+            (&opened["event"], &opened["payload"]["user_agent"]),
+            (&json!("MessageLoaded"), &json!("A"))
+        );
+        let mut limit = event(8, 3, EventKind::LimitReached);
+        limit.fields = json!({ "used": 5, "value": 5 });
+        let told = told(&limit);
+        assert_eq!(told["event"], "SendLimitExceeded");
+        let server = json!({ "uuid": "3", "name": "3", "permalink": "3", "organization": "3" });
+        assert_eq!(told["payload"], json!({ "server": server, "volume": 5, "limit": 5 }));
     }
 
     #[test]

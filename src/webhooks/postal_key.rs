@@ -7,9 +7,7 @@
 //! Receivers that were written for Postal check RSA-SHA1 (X-Postal-Signature); newer ones check
 //! RSA-SHA256. The library signs no SHA-1 in its safe interface, so one call goes below it.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +20,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-const FILE_BYTES_MAX: u64 = 16 * 1024;
+use crate::token::file;
+
 const PEM_HEAD: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_TAIL: &str = "-----END PRIVATE KEY-----";
 /// In the public half of a 2048-bit key (RFC 3279 §2.3.1) the modulus lies here, the exponent 65537
@@ -75,7 +74,7 @@ pub struct PostalKey {
 impl PostalKey {
     fn open(path: &Path) -> Result<PostalKey, PostalKeyError> {
         let failed = |why| PostalKeyError::File { path: path.display().to_string(), why };
-        match read(path) {
+        match file::read(path) {
             Ok(text) => {
                 let broken = || PostalKeyError::Broken(path.display().to_string());
                 let der = of_pem(&text).ok_or_else(broken)?;
@@ -86,7 +85,7 @@ impl PostalKey {
                     RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| PostalKeyError::Library)?;
                 let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair);
                 let der = der.map_err(|_| PostalKeyError::Library)?.as_ref().to_vec();
-                write(path, &pem(&der)).map_err(failed)?;
+                file::write(path, &pem(&der)).map_err(failed)?;
                 PostalKey::of(der).ok_or(PostalKeyError::Library)
             }
             Err(why) => Err(failed(why)),
@@ -165,27 +164,6 @@ impl PostalKey {
             let is_whole = is_signed == 1 && length as usize == signature.len();
             is_whole.then_some(signature)
         }
-    }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    io::Read::read_to_string(&mut io::Read::take(file, FILE_BYTES_MAX), &mut text)?;
-    Ok(text)
-}
-
-/// Under another name first: a crash leaves the whole file or none.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    match path.parent() {
-        Some(directory) => std::fs::File::open(directory)?.sync_all(),
-        None => Ok(()),
     }
 }
 

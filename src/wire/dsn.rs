@@ -99,6 +99,8 @@ pub struct Report<'a> {
     pub id: MessageId,
     /// Who reports.
     pub host_name: &'a str,
+    /// What the report is from.
+    pub domain: &'a str,
     /// To whom: the envelope sender of the reported mail.
     pub recipient: &'a Address,
     /// By the wall clock.
@@ -134,7 +136,7 @@ impl Report<'_> {
         let global = self.is_global();
         let returned = self.returned();
         let message_id = format!("report.{}@{}", self.id, host_text(self.host_name));
-        let from = format!("MAILER-DAEMON@{}", host_text(self.host_name));
+        let from = format!("MAILER-DAEMON@{}", host_text(self.domain));
         let subject = self.subject();
         let boundary = self.boundary(returned);
         let mut message = MessageBuilder::new()
@@ -436,6 +438,7 @@ mod tests {
         Report {
             id: MessageId(9),
             host_name: "mail.shop.example",
+            domain: "mail.shop.example",
             recipient,
             made_at: Timestamp::from_seconds(200),
             message: MessageId(7),

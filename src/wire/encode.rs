@@ -10,6 +10,41 @@ const LINE_MAX: usize = 76;
 /// Of the text in one encoded word, so that it is at most 75 octets with what stands around it.
 const WORD_BYTES: usize = 42;
 
+/// The parameter that names an attached file, on a line of its own (RFC 2231 §4 where it is not
+/// plain).
+pub fn file_name(name: &str) -> String {
+    let is_plain =
+        name.bytes().all(|octet| matches!(octet, b' '..=b'~') && !b"\"\\".contains(&octet));
+    if is_plain && name.len() <= 60 {
+        return format!("\r\n filename=\"{name}\"");
+    }
+    let mut encoded = String::new();
+    let mut lines = Vec::new();
+    for letter in name.chars() {
+        let mut octets = [0; 4];
+        let part: String = letter.encode_utf8(&mut octets).bytes().map(percent).collect();
+        if encoded.len() + part.len() > 50 {
+            lines.push(std::mem::take(&mut encoded));
+        }
+        encoded.push_str(&part);
+    }
+    lines.push(encoded);
+    let line = |(place, text): (usize, &String)| {
+        let charset = if place == 0 { "utf-8''" } else { "" };
+        format!("\r\n filename*{place}*={charset}{text}")
+    };
+    lines.iter().enumerate().map(line).collect::<Vec<_>>().join(";")
+}
+
+fn percent(octet: u8) -> String {
+    match octet {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
+            char::from(octet).to_string()
+        }
+        _ => format!("%{octet:02X}"),
+    }
+}
+
 /// Text of a part, its lines ended by LF or CRLF.
 pub fn quoted_printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
@@ -131,6 +166,18 @@ mod tests {
     use super::*;
     use crate::wire::decode;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_file_is_named_in_lines_that_are_short() {
+        assert_eq!(file_name("plan.pdf"), "\r\n filename=\"plan.pdf\"");
+        assert_eq!(
+            file_name("Preis \"ü\".pdf"),
+            "\r\n filename*0*=utf-8''Preis%20%22%C3%BC%22.pdf"
+        );
+        let long = file_name(&"ö".repeat(40));
+        assert!(long.split("\r\n").all(|line| line.len() <= 78), "{long}");
+        assert!(long.contains(" filename*1*=%C3"), "{long}");
+    }
 
     proptest! {
         #[test]

@@ -78,6 +78,7 @@ fn odd_zones(zones: &mut Zones) {
     zones.add(OWN_DOMAIN, Data::NameServer(format!("ns.{OWN_DOMAIN}")));
     zones.add(&format!("ns.{OWN_DOMAIN}"), address([127, 0, 0, 1]));
     zones.add(&format!("_dmarc.{OWN_DOMAIN}"), Data::Text("v=DMARC1; p=reject".into()));
+    zones.add(RETURN_DOMAIN, Data::Mx(10, format!("mail.{OWN_DOMAIN}")));
     for domain in [OWN_DOMAIN, RETURN_DOMAIN] {
         zones.add(domain, Data::Text("v=spf1 ip4:127.0.0.0/8 -all".into()));
     }

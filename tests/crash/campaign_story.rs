@@ -18,11 +18,14 @@ use crate::support::ledger::{Delivered, Habits, Ledger, Manner, Sink};
 use crate::support::operator;
 
 const SINKS: u64 = 4;
-/// On each database, unless `POSTROAD_CAMPAIGN_KILLS` names another number.
+/// On each database, unless `POSTROAD_CAMPAIGN_KILLS` names another number; `make nightly` kills
+/// fifty times amid a hundred thousand contacts (`POSTROAD_CAMPAIGN_CONTACTS`).
 const KILLS: usize = 10;
 /// So that most kills happen while there is something left.
 const CONTACTS_PER_KILL: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(120);
+/// And for each contact: a daemon that was not built for speed sends some hundred a second.
+const PATIENCE_EACH: Duration = Duration::from_millis(20);
 
 async fn sinks(ledger: &Ledger) -> Vec<Sink> {
     let manner = |count: u64| if count % 20 == 7 { Manner::Defer } else { Manner::Accept };
@@ -111,7 +114,9 @@ async fn launched(daemon: &mut Daemon, count: usize) {
 async fn campaign_story(base: Base) {
     let asked = std::env::var("POSTROAD_CAMPAIGN_KILLS").ok().and_then(|text| text.parse().ok());
     let kills: usize = asked.unwrap_or(KILLS);
-    let count = kills * CONTACTS_PER_KILL;
+    let asked = std::env::var("POSTROAD_CAMPAIGN_CONTACTS").ok().and_then(|text| text.parse().ok());
+    let count: usize = asked.unwrap_or(kills * CONTACTS_PER_KILL);
+    let patience = PATIENCE + PATIENCE_EACH * u32::try_from(count).expect("so many");
     let ledger = Ledger::default();
     let sinks = sinks(&ledger).await;
     let Some(mut daemon) = Daemon::new(base, &sinks, None).await else { return };
@@ -136,7 +141,7 @@ async fn campaign_story(base: Base) {
         if shown["state"] == "sent" {
             break shown;
         }
-        assert!(started.elapsed() < PATIENCE, "{shown}\n{}", daemon.last_words());
+        assert!(started.elapsed() < patience, "{shown}\n{}", daemon.last_words());
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     let (status, _) = daemon.terminate();

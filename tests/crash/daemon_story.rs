@@ -177,8 +177,13 @@ async fn check(directory: &Path, story: &Story, stamp: u64) -> Result<(), String
     let store = Store::open(&location, 1, clock.clone()).await.map_err(|e| e.to_string())?;
     let options = SpoolOptions { segment_bytes: SEGMENT_BYTES, free_bytes_min: 0 };
     let spool = Spool::open(&directory.join("spool"), options).map_err(|e| e.to_string())?;
-    let options =
-        QueueOptions { node: 1, memory_bytes: 1 << 20, expire_after: Duration::from_secs(60) };
+    let options = QueueOptions {
+        node: 1,
+        memory_bytes: 1 << 20,
+        expire_after: Duration::from_secs(60),
+        keep_bodies: Duration::ZERO,
+        keep_dialogues: Duration::from_secs(3600),
+    };
     let queue = Queue::open(store.clone(), spool.clone(), directory, options, clock);
     let (queue, _) = queue.map_err(|e| e.to_string())?;
     let found = Audit::new(store.clone(), spool.clone()).run().await;

@@ -59,7 +59,13 @@ async fn fill(daemon: &Daemon, directory: &Path, waiting: usize) {
     let options = SpoolOptions { segment_bytes: 1 << 20, free_bytes_min: 0 };
     let spool = Spool::open(&directory.join("spool"), options).expect("opens");
     let expire_after = Duration::from_secs(4 * 86_400);
-    let options = QueueOptions { node: 1, memory_bytes: 0, expire_after };
+    let options = QueueOptions {
+        node: 1,
+        memory_bytes: 0,
+        expire_after,
+        keep_bodies: Duration::ZERO,
+        keep_dialogues: expire_after,
+    };
     let queue = Queue::open(store.clone(), spool.clone(), directory, options, clock);
     let (queue, _) = queue.expect("opens");
     for first in (0..waiting).step_by(RECIPIENTS) {

@@ -83,12 +83,16 @@ impl TestApi {
             audit: None,
             looker: None,
             imports: Some(imports.clone()),
+            inbound: None,
+            return_domains: None,
+            sns: None,
             schedule: None,
             reload: None,
             classifier: None,
             checker: None,
             clock: clock.clone(),
             webhooks: None,
+            notices: None,
             dkim_dir: directory.path().join("dkim-keys"),
             nudge: Arc::new(|| {}),
         };
@@ -208,6 +212,7 @@ impl TestApi {
             site: SiteId::UNROUTED,
             claimed: false,
             contact: None,
+            score: 0,
         };
         let job = Enqueue { message, deliveries: vec![delivery], slice: None };
         self.store.enqueue(job).await.expect("accepted");

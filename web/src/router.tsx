@@ -4,6 +4,7 @@ import { t } from "./lib/text";
 import { PAGES } from "./pages";
 import { Accept } from "./pages/session/accept";
 import { Outside } from "./pages/session/outside";
+import { Reset } from "./pages/session/reset";
 import { SessionGate } from "./lib/session";
 import { Shell } from "./parts/shell";
 import { Empty, Failed, Loading } from "./parts/state";
@@ -35,9 +36,10 @@ const pages = PAGES.map((page) =>
 );
 
 const accept = createRoute({ getParentRoute: () => root, path: "/invite", component: Accept });
+const reset = createRoute({ getParentRoute: () => root, path: "/reset", component: Reset });
 
 export const router = createRouter({
-  routeTree: root.addChildren([inside.addChildren(pages), accept]),
+  routeTree: root.addChildren([inside.addChildren(pages), accept, reset]),
   parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => {
     const text = new URLSearchParams(search as Record<string, string>).toString();

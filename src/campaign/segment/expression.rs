@@ -84,5 +84,7 @@ words! {
         WithinNext = "within_next",
         /// The day of the year comes within this time, today included.
         AnniversaryWithinNext = "anniversary_within_next",
+        /// Among the first so many in a hundred.
+        Top = "top",
     }
 }

@@ -7,6 +7,9 @@
 //!
 //! ```text
 //! city = "Berlin" and (opened within last 90 days or tag "vip") and not list "News"
+//! campaign 7 is delivered and not campaign 7 is opened
+//! score top 10      score >= 40      delivered within last 30 days and operator = google
+//! bounce_class = mailbox_invalid      bounced after 2026-01-01      deferred is not empty
 //! birthday anniversary within next 7 days      size in (S, M)      company is empty
 //! ```
 //! A contact without a value answers no test but `is empty`; so `city != "Berlin"` and
@@ -31,6 +34,17 @@ const TESTS_MAX: usize = 200;
 /// … nor compares with more values at once.
 const VALUES_MAX: usize = 200;
 pub const TEXT_BYTES_MAX: usize = 20_000;
+
+/// Segments that everybody has: a name, and what it asks.
+pub const READY: [(&str, &str); 3] = [
+    ("top 10 %", "score top 10"),
+    ("engaged in 90 days", "opened within last 90 days or clicked within last 90 days"),
+    (
+        "cold for 180 days",
+        "not (opened within last 180 days or clicked within last 180 days \
+         or created within last 180 days)",
+    ),
+];
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

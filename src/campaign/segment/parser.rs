@@ -110,6 +110,12 @@ impl Parser {
             let values = vec![self.literal()?];
             return Ok(asked(spot, "tag", Operator::Equals, values));
         }
+        if name.eq_ignore_ascii_case("campaign") {
+            let campaign = self.literal()?;
+            self.demand_word("is")?;
+            let values = vec![campaign, self.literal()?];
+            return Ok(asked(spot, "campaign", Operator::Equals, values));
+        }
         if name.eq_ignore_ascii_case("list") {
             let mut values = vec![self.literal()?];
             if self.word("is") {
@@ -181,6 +187,9 @@ impl Parser {
             };
             return Ok((operator, vec![self.literal()?, self.literal()?]));
         }
+        if self.word("top") {
+            return Ok((Operator::Top, vec![self.literal()?]));
+        }
         if self.word("anniversary") {
             let spot = self.spot();
             if self.word("today") {
@@ -195,7 +204,7 @@ impl Parser {
         }
         Err(self.fault(
             "expected = != < <= > >= in, between, contains, starts with, ends with, before, \
-             after, within, anniversary or is empty",
+             after, within, anniversary, top or is empty",
         ))
     }
 

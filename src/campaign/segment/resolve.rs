@@ -6,7 +6,7 @@ use super::expression::{Expression, Fault, Literal, Operator, Question};
 use crate::campaign::Schema;
 use crate::model::contact::date;
 use crate::model::*;
-use crate::store::filter::{Compare, Filter, Place, Test, TextCompare};
+use crate::store::filter::{CampaignFate, Compare, Filter, Place, Test, TextCompare};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const DAYS_MAX: i64 = 36_600;
@@ -29,6 +29,7 @@ enum Subject<'a> {
     Text(Place),
     Moment(Place),
     Status,
+    Score,
 }
 
 impl Resolver<'_> {
@@ -48,10 +49,12 @@ impl Resolver<'_> {
         match question.name.to_ascii_lowercase().as_str() {
             "tag" => self.tag(question),
             "list" => self.list(question),
+            "campaign" => campaign(question),
             name => match self.subject(name, question)? {
                 Subject::Text(place) => text(question, place),
                 Subject::Moment(place) => self.moment(question, place),
                 Subject::Status => status(question),
+                Subject::Score => self.score(question),
                 Subject::Field(field, place) => self.field(question, field, place),
             },
         }
@@ -76,7 +79,9 @@ impl Resolver<'_> {
     }
 
     fn subject(&self, name: &str, question: &Question) -> Result<Subject<'_>, Fault> {
+        // A field that was made before a word of ours got its meaning keeps its own.
         Ok(match name {
+            name if self.schema.field(name).is_some() => self.own(name, question)?,
             "email" => Subject::Text(Place::Email),
             "domain" => Subject::Text(Place::EmailDomain),
             "name" => Subject::Text(Place::Name),
@@ -86,15 +91,22 @@ impl Resolver<'_> {
             "created" => Subject::Moment(Place::CreatedAt),
             "opened" => Subject::Moment(Place::LastOpenAt),
             "clicked" => Subject::Moment(Place::LastClickAt),
-            name => {
-                let field = self.schema.field(name).ok_or_else(|| {
-                    Fault::at(&question.spot, format!("there is no field '{name}'"))
-                })?;
-                let numeric = field.kind.is_numeric();
-                let beside = Place::Beside { field: field.id, numeric };
-                Subject::Field(field, field.slot.map_or(beside, Place::Slot))
-            }
+            "delivered" => Subject::Moment(Place::DeliveredAt),
+            "deferred" => Subject::Moment(Place::DeferredAt),
+            "bounced" => Subject::Moment(Place::BouncedAt),
+            "bounce_class" => Subject::Text(Place::BounceClass),
+            "operator" => Subject::Text(Place::Operator),
+            "score" => Subject::Score,
+            name => self.own(name, question)?,
         })
+    }
+
+    fn own(&self, name: &str, question: &Question) -> Result<Subject<'_>, Fault> {
+        let none = || Fault::at(&question.spot, format!("there is no field '{name}'"));
+        let field = self.schema.field(name).ok_or_else(none)?;
+        let numeric = field.kind.is_numeric();
+        let beside = Place::Beside { field: field.id, numeric };
+        Ok(Subject::Field(field, field.slot.map_or(beside, Place::Slot)))
     }
 
     fn field(&self, question: &Question, field: &Field, place: Place) -> Resolved {
@@ -169,6 +181,33 @@ impl Resolver<'_> {
         Ok((number(from), if ends_short { 229 } else { number(to) }))
     }
 
+    /// How warm a contact is now, from 0 to 100; what is kept is what gave rise to it.
+    fn score(&self, question: &Question) -> Resolved {
+        let asked = first(question)?;
+        let wrong = || Fault::at(&asked.spot, "must be a whole number from 0 to 100");
+        let number: i64 = asked.text.parse().map_err(|_| wrong())?;
+        if !(0..=engagement::SCORE_MAX).contains(&number) {
+            return Err(wrong());
+        }
+        let at_least = |score: i64| {
+            let value = engagement::least_heat(score, self.now);
+            let (place, compare) = (Place::Heat, Compare::GreaterOrEqual);
+            let test = Filter::Test(Test::Number { place, compare, value });
+            // Who has done nothing has a score of 0.
+            if score <= 0 { Filter::EVERYBODY } else { test }
+        };
+        let not = |filter| Filter::Not(Box::new(filter));
+        Ok(match question.operator {
+            Operator::AtLeast => at_least(number),
+            Operator::Greater => at_least(number + 1),
+            Operator::Less => not(at_least(number)),
+            Operator::AtMost => not(at_least(number + 1)),
+            Operator::Equals => Filter::All(vec![at_least(number), not(at_least(number + 1))]),
+            Operator::Top if number > 0 => Filter::Test(Test::Warmest { percent: number }),
+            _ => return unfit(question, "a score"),
+        })
+    }
+
     fn moment(&self, question: &Question, place: Place) -> Resolved {
         let between = |low: Timestamp, high: Timestamp| {
             Ok(Filter::Test(Test::Between { place, low: low.0, high: high.0 }))
@@ -196,6 +235,24 @@ impl Resolver<'_> {
             _ => unfit(question, "a moment"),
         }
     }
+}
+
+/// What became of a campaign's mail: a state of deliveries, `opened` or `clicked`.
+fn campaign(question: &Question) -> Resolved {
+    let asked = first(question)?;
+    let wrong = |_| Fault::at(&asked.spot, "must be the number of a campaign");
+    let campaign = CampaignId(asked.text.parse().map_err(wrong)?);
+    let missing = || Fault::at(&question.spot, "what became of it?");
+    let word = question.values.get(1).ok_or_else(missing)?;
+    let fate = match word.text.to_ascii_lowercase().as_str() {
+        "opened" => CampaignFate::Opened,
+        "clicked" => CampaignFate::Clicked,
+        state => {
+            let why = |why: String| Fault::at(&word.spot, format!("{why}, opened, clicked"));
+            CampaignFate::In(state.parse().map_err(why)?)
+        }
+    };
+    Ok(Filter::Test(Test::Campaign { campaign, fate }))
 }
 
 fn first(question: &Question) -> Result<&Literal, Fault> {

@@ -76,6 +76,8 @@ fn both_forms_say_the_same() {
             r#"{"field": "clicked", "operator": "within_last", "value": [2, "weeks"]}"#,
         ),
         ("tag vip", r#"{"tag": "vip"}"#),
+        ("campaign 7 is opened", r#"{"campaign": 7, "fate": "opened"}"#),
+        ("score top 10", r#"{"field": "score", "operator": "top", "value": 10}"#),
         (
             "since after 2024-01-31",
             r#"{"field": "since", "operator": "greater", "value": "2024-01-31"}"#,
@@ -126,6 +128,9 @@ fn a_mistake_is_told_with_its_line_and_column() {
         ("size = XL", "line 1, column 8", "'XL' is none of the field's choices"),
         ("size > S", "line 1, column 1", "'greater' cannot be asked of a field of choices"),
         ("tag gone", "line 1, column 5", "there is no such tag"),
+        ("campaign x is opened", "line 1, column 10", "must be the number of a campaign"),
+        ("campaign 7 is read", "line 1, column 15", "'read' is none of"),
+        ("score > 101", "line 1, column 9", "must be a whole number from 0 to 100"),
         ("opened within last 90 moons", "line 1, column 23", "is no unit of time"),
         ("city = x; drop", "line 1, column 9", "';' means nothing here; texts stand in quotes"),
         ("ä", "line 1, column 2", "expected = != <"),

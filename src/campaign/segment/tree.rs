@@ -1,6 +1,6 @@
 //! The JSON form: `{"all": […]}`, `{"any": […]}`, `{"not": {…}}`, and a test as
 //! `{"field": "city", "operator": "equals", "value": "Berlin"}`, `{"tag": "vip"}`,
-//! `{"list": "News", "status": "subscribed"}`.
+//! `{"list": "News", "status": "subscribed"}`, `{"campaign": 7, "fate": "opened"}`.
 
 use serde_json::{Map, Value};
 
@@ -64,6 +64,8 @@ fn question(object: &Map<String, Value>, path: &str) -> Result<Question, Segment
     let spot = Spot::Path(path.to_owned());
     let known: &[&str] = if object.contains_key("tag") {
         &["tag"]
+    } else if object.contains_key("campaign") {
+        &["campaign", "fate"]
     } else if object.contains_key("list") {
         &["list", "status"]
     } else {
@@ -82,6 +84,14 @@ fn question(object: &Map<String, Value>, path: &str) -> Result<Question, Segment
     if object.contains_key("tag") {
         let values = vec![literal("tag", text("tag")?)];
         return Ok(Question { spot, name: "tag".to_owned(), operator: Operator::Equals, values });
+    }
+    if object.contains_key("campaign") {
+        let spot = Spot::Path(format!("{path}.campaign"));
+        let number = object.get("campaign").and_then(Value::as_i64).unwrap_or(0);
+        let campaign = Literal { spot: spot.clone(), text: number.to_string() };
+        let values = vec![campaign, literal("fate", text("fate")?)];
+        let (name, operator) = ("campaign".to_owned(), Operator::Equals);
+        return Ok(Question { spot, name, operator, values });
     }
     if object.contains_key("list") {
         let mut values = vec![literal("list", text("list")?)];

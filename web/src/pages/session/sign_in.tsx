@@ -32,6 +32,7 @@ export function SignIn() {
     <>
       <h1>{t("session.title")}</h1>
       <Form fields={fields} button={t("session.sign_in")} submit={signIn} />
+      <a href="/reset">{t("reset.forgotten")}</a>
     </>
   );
 }

@@ -1,0 +1,310 @@
+//! /v1/campaigns/{id}/outlook: when a campaign will be done, where it stands still and why; and
+//! campaigns side by side.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::access::{Call, needs};
+use super::body::Json;
+use super::campaigns::{found, sums};
+use super::extract::{Path, Query};
+use super::forecast::able;
+use super::problem::Problem;
+use super::warmups::controller;
+use super::{ApiState, Page};
+use crate::campaign::plan::Sums;
+use crate::campaign::report;
+use crate::model::*;
+use crate::store::{CampaignRow, OperatorRow};
+
+const COMPARED_MAX: usize = 20;
+/// Domains of a sample whose operators are looked up; the others count to the tail.
+const DOMAINS_MAX: usize = 50;
+
+/// What is left at one operator.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct OutlookOperator {
+    operator: String,
+    recipients: u64,
+    /// Null: not within 120 days.
+    ends_at: Option<Timestamp>,
+    /// What it waits for most.
+    bottleneck: Option<String>,
+}
+
+/// A campaign was stopped at an operator, because what it says was refused there.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct OutlookStop {
+    operator: String,
+    cause: String,
+    /// What was answered, at most three.
+    samples: Vec<String>,
+    since: Timestamp,
+    /// When it goes on by itself.
+    until: Option<Timestamp>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct CampaignOutlook {
+    /// Those who wait or are planned.
+    remaining: u64,
+    /// Null: not within 120 days, or nothing remains, or nobody could send.
+    ends_at: Option<Timestamp>,
+    bottleneck: Option<String>,
+    operators: Vec<OutlookOperator>,
+    stops: Vec<OutlookStop>,
+}
+
+/// Tell when a campaign will be done, as the limits, warm-ups and answers of these days have it,
+/// and at which operators it stands still. Where those who are planned go is told by a sample.
+#[utoipa::path(get, path = "/v1/campaigns/{id}/outlook", tag = "campaigns",
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignOutlook)), security(("key" = ["campaigns_read"])))]
+pub(super) async fn outlook(
+    call: Call<needs::CampaignsRead>,
+    Path(id): Path<CampaignId>,
+) -> Result<axum::Json<CampaignOutlook>, Problem> {
+    let row = found(&call, id).await?;
+    let operators = call.store.operators().await?;
+    let left = remaining(&call, &row).await?;
+    let remaining = left.values().sum();
+    let stops = stops(&call, id).await?.into_iter();
+    let stops = stops.map(|(operator, decision)| OutlookStop {
+        operator: name_of(&operators, operator),
+        cause: decision.cause,
+        samples: decision.samples,
+        since: decision.at,
+        until: decision.expires_at,
+    });
+    let mut outlook = CampaignOutlook {
+        remaining,
+        ends_at: None,
+        bottleneck: None,
+        operators: Vec::new(),
+        stops: stops.collect(),
+    };
+    if remaining == 0 || row.state.is_over() {
+        return Ok(axum::Json(outlook));
+    }
+    let mut before: BTreeMap<OperatorId, u64> =
+        call.store.waiting_by_operator().await?.into_iter().collect();
+    // Its own waiting mail is not before itself.
+    for (operator, count) in call.store.campaign_waiting(id).await? {
+        let waiting = before.entry(operator).or_default();
+        *waiting = waiting.saturating_sub(count);
+    }
+    let pool = able(&call, None);
+    if let Some((forecast, _)) = controller(&call)?.forecast(left, before, pool).await? {
+        (outlook.ends_at, outlook.bottleneck) = (forecast.ends_at, forecast.bottleneck);
+        let of = forecast.operators.into_iter().map(|one| OutlookOperator {
+            operator: name_of(&operators, one.operator),
+            recipients: one.recipients,
+            ends_at: one.ends_at,
+            bottleneck: one.bottleneck,
+        });
+        outlook.operators = of.collect();
+    }
+    Ok(axum::Json(outlook))
+}
+
+fn name_of(operators: &[OperatorRow], id: OperatorId) -> String {
+    let row = operators.iter().find(|row| row.id == id);
+    row.map_or_else(|| format!("operator {id}"), |row| row.name.clone())
+}
+
+/// Decisions that stop this campaign somewhere, with the operator.
+async fn stops(api: &ApiState, id: CampaignId) -> Result<Vec<(OperatorId, Decision)>, Problem> {
+    let all = api.store.active_decisions().await?.into_iter();
+    let of = all.filter_map(|decision| match decision.scope.to {
+        ToScope::Operator(operator) if decision.scope.who == WhoScope::Campaign(id) => {
+            Some((operator, decision))
+        }
+        _ => None,
+    });
+    Ok(of.collect())
+}
+
+/// Who waits, and who is planned, by operator.
+async fn remaining(
+    api: &ApiState,
+    row: &CampaignRow,
+) -> Result<BTreeMap<OperatorId, u64>, Problem> {
+    let mut left: BTreeMap<OperatorId, u64> =
+        api.store.campaign_waiting(row.id).await?.into_iter().collect();
+    let (for_winner, others) = api.store.unfed(row.id).await?;
+    let planned = for_winner + others;
+    if planned == 0 {
+        return Ok(left);
+    }
+    let sample = api.store.unfed_sample(row.id).await?;
+    let mut counts: BTreeMap<OperatorId, u64> = BTreeMap::new();
+    let mut domains: HashMap<String, u64> = HashMap::new();
+    for (operator, email) in api.store.contact_operators(row.organization, &sample).await? {
+        match operator {
+            Some(operator) => *counts.entry(operator).or_default() += 1,
+            None => {
+                let domain = email.rsplit('@').next().unwrap_or_default().to_owned();
+                *domains.entry(domain).or_default() += 1;
+            }
+        }
+    }
+    for (operator, count) in operators_of(api, domains).await? {
+        *counts.entry(operator).or_default() += count;
+    }
+    let seen: u64 = counts.values().sum();
+    if seen == 0 {
+        *left.entry(OperatorId::TAIL).or_default() += planned;
+    }
+    for (operator, count) in counts {
+        *left.entry(operator).or_default() += planned * count / seen.max(1);
+    }
+    Ok(left)
+}
+
+/// Of contacts that got nothing yet: by their domains, the most frequent ones looked up.
+async fn operators_of(
+    api: &ApiState,
+    domains: HashMap<String, u64>,
+) -> Result<BTreeMap<OperatorId, u64>, Problem> {
+    let rows = api.store.operators().await?;
+    let mut domains: Vec<(String, u64)> = domains.into_iter().collect();
+    domains.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let mut counts: BTreeMap<OperatorId, u64> = BTreeMap::new();
+    for (place, (domain, count)) in domains.into_iter().enumerate() {
+        let name = match (&api.schedule, Domain::parse(&domain)) {
+            (Some(schedule), Ok(domain)) if place < DOMAINS_MAX => {
+                schedule.operator_of(&domain).await
+            }
+            _ => None,
+        };
+        let row = name.and_then(|name| rows.iter().find(|row| row.name == name));
+        *counts.entry(row.map_or(OperatorId::TAIL, |row| row.id)).or_default() += count;
+    }
+    Ok(counts)
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CampaignGoOn)]
+pub(super) struct GoOn {
+    /// The name of the operator where it was stopped.
+    operator: String,
+}
+
+/// Go on at an operator that has refused what the campaign says, before the stop ends by itself.
+#[utoipa::path(post, path = "/v1/campaigns/{id}/go-on", tag = "campaigns",
+    params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignOutlook)), security(("key" = ["campaigns_write"])))]
+pub(super) async fn go_on(
+    call: Call<needs::CampaignsWrite>,
+    Path(id): Path<CampaignId>,
+    Json(asked): Json<GoOn>,
+) -> Result<axum::Json<CampaignOutlook>, Problem> {
+    let row = found(&call, id).await?;
+    let operators = call.store.operators().await?;
+    let named = operators.iter().find(|row| row.name == asked.operator).map(|row| row.id);
+    let here = |(operator, _): &&(OperatorId, Decision)| Some(*operator) == named;
+    let stops = stops(&call, id).await?;
+    let not_stopped = || Problem::of_field("operator", "the campaign is not stopped there");
+    let (_, decision) = stops.iter().find(here).ok_or_else(not_stopped)?;
+    controller(&call)?.undo(decision.id).await?;
+    let target = id.to_string();
+    let action = ("campaign.went_on", target.as_str());
+    call.told(Some(row.organization), action, &asked.operator).await?;
+    call.store.hasten_campaign(id, call.clock.now()).await?;
+    (call.nudge)();
+    let left = remaining(&call, &row).await?;
+    Ok(axum::Json(CampaignOutlook {
+        remaining: left.values().sum(),
+        ends_at: None,
+        bottleneck: None,
+        operators: Vec::new(),
+        stops: Vec::new(),
+    }))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Compared {
+    /// Up to twenty ids, with commas between them.
+    ids: String,
+}
+
+/// One of several campaigns side by side. Rates are for each thousand delivered.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct CampaignCompared {
+    id: CampaignId,
+    name: String,
+    state: CampaignState,
+    launched_at: Option<Timestamp>,
+    audience: Option<u64>,
+    sums: Sums,
+    delivered: u64,
+    /// At once or by a report.
+    bounced: u64,
+    /// People, as far as can be told.
+    opened: u64,
+    clicked: u64,
+    unsubscribed: u64,
+    complained: u64,
+    opened_rate: u64,
+    clicked_rate: u64,
+    unsubscribed_rate: u64,
+    complained_rate: u64,
+}
+
+/// Show campaigns side by side, in the order in which they are named.
+#[utoipa::path(get, path = "/v1/campaigns/compare", tag = "campaigns", params(Compared),
+    responses((status = 200, body = Page<CampaignCompared>)),
+    security(("key" = ["campaigns_read"])))]
+pub(super) async fn compare(
+    call: Call<needs::CampaignsRead>,
+    Query(asked): Query<Compared>,
+) -> Result<axum::Json<Page<CampaignCompared>>, Problem> {
+    let wrong = |_| Problem::of_field("ids", "must be numbers with commas between them");
+    let ids: Vec<CampaignId> = asked
+        .ids
+        .split(',')
+        .map(|id| id.trim().parse())
+        .collect::<Result<_, _>>()
+        .map_err(wrong)?;
+    if ids.len() > COMPARED_MAX {
+        return Err(Problem::of_field("ids", format!("at most {COMPARED_MAX}")));
+    }
+    let mut items = Vec::with_capacity(ids.len());
+    for id in ids {
+        let row = found(&call, id).await?;
+        let sums = sums(&call, &row).await?;
+        let report = report::read(&call.store, &row, sums).await?;
+        items.push(compared(row, &report));
+    }
+    Ok(Page::whole(items))
+}
+
+fn compared(row: CampaignRow, report: &report::Report) -> CampaignCompared {
+    let sum = |count: fn(&report::VariantReport) -> u64| report.variants.iter().map(count).sum();
+    let delivered: u64 = sum(|one| one.delivered);
+    let rate = |count: u64| (count * 1000).checked_div(delivered).unwrap_or(0);
+    let (opened, clicked) = (sum(|one| one.opened), sum(|one| one.clicked));
+    let (unsubscribed, complained) = (sum(|one| one.unsubscribed), sum(|one| one.complained));
+    CampaignCompared {
+        id: row.id,
+        name: row.name,
+        state: row.state,
+        launched_at: row.launched_at,
+        audience: row.audience,
+        sums: report.sums.clone(),
+        delivered,
+        bounced: report.bounced.iter().map(|one| one.count).sum(),
+        opened,
+        clicked,
+        unsubscribed,
+        complained,
+        opened_rate: rate(opened),
+        clicked_rate: rate(clicked),
+        unsubscribed_rate: rate(unsubscribed),
+        complained_rate: rate(complained),
+    }
+}

@@ -1,0 +1,241 @@
+//! The audit log of what handlers change without writing their own line.
+//!
+//! Owns:       which operations change nothing, and how the others are told.
+//! Promises:   every change that succeeds stands in the audit log: by the handler in the change's
+//!             own transaction, or else by this layer after it, with what there was at the path
+//!             before and what was answered.
+//! Knows not:  what any operation does.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::access::Shared;
+use super::caller::Peer;
+use crate::model::OrganizationId;
+use crate::store::AuditEntry;
+
+/// Operations that are asked by POST and change nothing that stays, are mail itself, or are one's
+/// own session: tests hold that each exists.
+pub(super) const UNTOLD: [&str; 19] = [
+    "campaigns_preview",
+    "campaigns_test",
+    "classification_try_out",
+    "daemon_check",
+    "domains_check",
+    "forecast_ask",
+    "imports_upload",
+    "messages_send",
+    "messages_send_batch",
+    "messages_send_raw",
+    "messages_send_template",
+    "account_ask_reset",
+    "account_begin_totp",
+    "account_end_session",
+    "segments_count",
+    "session_sign_in",
+    "session_sign_out",
+    "sources_test",
+    "templates_preview",
+];
+/// Of an answer or of what was before; what is longer is told by its length.
+const TOLD_BYTES_MAX: usize = 32 * 1024;
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Never in a log.
+const SECRETS: [&str; 5] = ["secret", "password", "token", "code", "recovery_codes"];
+
+/// What a call leaves for this layer; in the request's extensions.
+#[derive(Clone, Default)]
+pub(super) struct Trail(Arc<Mutex<Left>>);
+
+#[derive(Default)]
+struct Left {
+    actor: Option<(String, Option<OrganizationId>)>,
+    is_told: bool,
+}
+
+impl Trail {
+    pub fn came(&self, actor: String, organization: Option<OrganizationId>) {
+        self.0.lock().actor = Some((actor, organization));
+    }
+
+    /// The handler writes its line itself.
+    pub fn is_told(&self) {
+        self.0.lock().is_told = true;
+    }
+
+    fn to_tell(&self) -> Option<(String, Option<OrganizationId>)> {
+        let left = self.0.lock();
+        left.actor.clone().filter(|_| !left.is_told)
+    }
+}
+
+/// `inner` answers what there was before.
+pub(super) async fn follow(
+    shared: Arc<Shared>,
+    inner: Router,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(action) = action_of(&shared, &request) else { return next.run(request).await };
+    let target = target_of(&request);
+    let before = before(&inner, &Asking::of(&request)).await;
+    let trail = Trail::default();
+    request.extensions_mut().insert(trail.clone());
+    let response = next.run(request).await;
+    if !response.status().is_success() {
+        return response;
+    }
+    let Some((actor, organization)) = trail.to_tell() else { return response };
+    let (response, after) = answered(response).await;
+    let entry = AuditEntry { organization, actor, action, target, before, after };
+    if let Err(error) = shared.store().note(entry).await {
+        tracing::error!(%error, "a change stands in no line of the audit log");
+    }
+    response
+}
+
+/// None for what is not told.
+fn action_of(shared: &Shared, request: &Request) -> Option<String> {
+    let method = request.method();
+    if !matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
+        return None;
+    }
+    let path = request.extensions().get::<MatchedPath>()?;
+    let name = shared.operation(method, path.as_str())?;
+    (!UNTOLD.contains(&name)).then(|| name.to_owned())
+}
+
+fn target_of(request: &Request) -> String {
+    request.uri().path().trim_start_matches("/v1/").to_owned()
+}
+
+/// Of a request, what it takes to ask for the thing that it is about.
+struct Asking {
+    /// None where it is about no thing in particular.
+    path: Option<String>,
+    headers: HeaderMap,
+    peer: Option<Peer>,
+}
+
+impl Asking {
+    fn of(request: &Request) -> Asking {
+        let pattern = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let pattern = pattern.filter(|pattern| pattern.contains('{'));
+        let path = request.uri().path();
+        let path = pattern.and_then(|pattern| match pattern.ends_with('}') {
+            true => Some(path),
+            // A verb stands behind the thing.
+            false => path.rsplit_once('/').map(|(thing, _)| thing),
+        });
+        let mut headers = request.headers().clone();
+        headers.remove(header::CONTENT_LENGTH);
+        headers.remove(header::CONTENT_TYPE);
+        let peer = request.extensions().get::<Peer>().copied();
+        Asking { path: path.map(str::to_owned), headers, peer }
+    }
+}
+
+/// What a GET says of the thing that is about to change: at its own path, or in the list that it
+/// stands in.
+async fn before(inner: &Router, asking: &Asking) -> Option<Value> {
+    let path = asking.path.as_deref()?;
+    if let Some(thing) = seen(inner, asking, path).await {
+        return told(thing);
+    }
+    let (list, name) = path.rsplit_once('/')?;
+    let page = seen(inner, asking, list).await?;
+    let is_it = |item: &&Value| {
+        let id = item["id"].to_string();
+        id == name || item["name"] == name
+    };
+    told(page["items"].as_array()?.iter().find(is_it)?.clone())
+}
+
+/// As the same caller.
+async fn seen(inner: &Router, asking: &Asking, path: &str) -> Option<Value> {
+    let mut request = Request::builder().method(Method::GET).uri(path).body(Body::empty()).ok()?;
+    request.headers_mut().clone_from(&asking.headers);
+    if let Some(peer) = asking.peer {
+        request.extensions_mut().insert(peer);
+    }
+    let answer = match inner.clone().oneshot(request).await {
+        Ok(answer) if answer.status() == StatusCode::OK => answer,
+        _ => return None,
+    };
+    let bytes = to_bytes(answer.into_body(), ANSWER_BYTES_MAX).await.ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// The response as it was, and what it says.
+async fn answered(response: Response) -> (Response, Option<Value>) {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_none_or(|kind| kind != "application/json") {
+        return (response, None);
+    }
+    let (head, body) = response.into_parts();
+    match to_bytes(body, ANSWER_BYTES_MAX).await {
+        Ok(bytes) => {
+            let after = serde_json::from_slice(&bytes).ok().and_then(told);
+            (Response::from_parts(head, Body::from(bytes)), after)
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be read again for the audit log");
+            (Response::from_parts(head, Body::empty()), None)
+        }
+    }
+}
+
+/// Without its secrets, and not at any length.
+fn told(mut value: Value) -> Option<Value> {
+    mask(&mut value);
+    let bytes = value.to_string().len();
+    Some(if bytes > TOLD_BYTES_MAX { serde_json::json!({ "bytes": bytes }) } else { value })
+}
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| {
+            let is_text = value.is_string() || value.is_array();
+            match SECRETS.contains(&name.as_str()) && is_text {
+                true => *value = "…".into(),
+                false => mask(value),
+            }
+        }),
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_told_and_what_is_long_is_told_by_its_length() {
+        let value = serde_json::json!({"name": "a", "secret": "s", "recovery_codes": ["x"],
+            "inner": [{"token": "t", "code": 7}]});
+        let masked = told(value).expect("told");
+        assert_eq!((&masked["secret"], &masked["recovery_codes"]), (&"…".into(), &"…".into()));
+        assert_eq!(masked["inner"][0]["token"], "…");
+        assert_eq!((&masked["name"], &masked["inner"][0]["code"]), (&"a".into(), &7.into()));
+        let long = told("x".repeat(TOLD_BYTES_MAX).into()).expect("told");
+        assert_eq!(long["bytes"], TOLD_BYTES_MAX + 2);
+    }
+
+    #[test]
+    fn what_is_not_told_is_an_operation_that_there_is() {
+        let operations = super::super::operation_names();
+        for name in UNTOLD {
+            assert!(operations.iter().any(|known| known == name), "{name}");
+        }
+    }
+}
