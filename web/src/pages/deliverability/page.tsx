@@ -11,6 +11,7 @@ import { HEALTH_TONES } from "../sources/page";
 import { CellDetails } from "./cell";
 import { Decisions } from "./decisions";
 import { Forecast } from "./forecast";
+import { Windows } from "./health";
 
 type Warmup = Schemas["WarmupView"];
 type Decision = Schemas["DecisionView"];
@@ -29,6 +30,7 @@ export function Page() {
   const tabs = [
     { name: "matrix", title: t("reach.matrix"), draw: () => <Matrix /> },
     { name: "decisions", title: t("decisions.title"), draw: () => <Decisions /> },
+    { name: "rates", title: t("windows.title"), draw: () => <Windows /> },
     { name: "forecast", title: t("forecast.title"), draw: () => <Forecast /> },
   ];
   return (

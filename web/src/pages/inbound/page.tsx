@@ -1,15 +1,33 @@
 // Mail that came in: what it was taken for, and what became of it.
 import { Link } from "@tanstack/react-router";
 import { client, got, type Schemas } from "../../api/client";
+import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, PageHead, type Tone, When } from "../../parts/basic";
 import { type Column, List } from "../../parts/list";
+import { Tabs } from "../../parts/tabs";
+import { Calls, Routes } from "./routes";
 
 type Row = Schemas["InboundMailRow"];
 
 const RESULTS: Record<string, Tone> = { pass: "good", fail: "bad", none: "plain" };
 
 export function Page() {
+  const { may } = useSession();
+  const tabs = [
+    { name: "mails", title: t("inbound.mails"), draw: () => <Mails /> },
+    ...(may("domains_read") ? [{ name: "routes", title: t("routes.title"), draw: () => <Routes /> }] : []),
+    { name: "calls", title: t("routes.calls"), draw: () => <Calls /> },
+  ];
+  return (
+    <>
+      <PageHead title={t("inbound.title")} text={t("inbound.text")} />
+      <Tabs label={t("inbound.title")} tabs={tabs} />
+    </>
+  );
+}
+
+function Mails() {
   const columns: Column<Row>[] = [
     { title: t("messages.sender"), cell: (row) => <><span className="break">{row.sender || t("messages.null_sender")}</span><div className="sub">{row.peer} {row.ehlo}</div></>, text: (row) => row.sender },
     { title: t("messages.recipient"), cell: (row) => <><span className="break">{row.recipient}</span><div className="sub">{row.subject}</div></>, text: (row) => row.recipient },
@@ -19,10 +37,5 @@ export function Page() {
     { title: "SPF · DKIM · DMARC", cell: (row) => <span className="row">{[row.spf, row.dkim, row.dmarc].map((one, at) => <Badge key={["spf", "dkim", "dmarc"][at]} tone={RESULTS[one] ?? "warn"}>{one}</Badge>)}</span>, text: (row) => [row.spf, row.dkim, row.dmarc].join(" ") },
     { title: t("audit.when"), cell: (row) => <When at={row.at} />, text: (row) => new Date(row.at / 1000).toISOString() },
   ];
-  return (
-    <>
-      <PageHead title={t("inbound.title")} text={t("inbound.text")} />
-      <List name="inbound" label={t("inbound.title")} load={(_, cursor) => got(client.GET("/v1/inbound", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} every={10_000} empty={{ title: t("inbound.empty"), text: t("inbound.empty_text") }} />
-    </>
-  );
+  return <List name="inbound" label={t("inbound.title")} load={(_, cursor) => got(client.GET("/v1/inbound", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} every={10_000} empty={{ title: t("inbound.empty"), text: t("inbound.empty_text") }} />;
 }

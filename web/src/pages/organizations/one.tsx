@@ -13,6 +13,7 @@ import { FormDialog } from "../../parts/maker";
 import { Empty, Shown } from "../../parts/state";
 import { Table } from "../../parts/table";
 import { tell } from "../../parts/toast";
+import { StreamPolicyDialog } from "./policy";
 
 type View = Schemas["OrganizationView"];
 type Stream = Schemas["StreamRow"];
@@ -138,6 +139,7 @@ function Suspension({ view }: { view: View }) {
 function Streams({ id }: { id: number }) {
   const { may } = useSession();
   const [holding, setHolding] = useState<Stream | null>(null);
+  const [ruling, setRuling] = useState<Stream | null>(null);
   const queryClient = useQueryClient();
   // Of this organization, whichever is worked in.
   const header = { "postroad-organization": id };
@@ -153,11 +155,13 @@ function Streams({ id }: { id: number }) {
     { title: t("streams.name"), cell: (row) => row.name },
     { title: t("streams.class"), cell: (row) => <Badge>{word("class_of", row.class)}</Badge>, text: (row) => row.class },
     { title: t("messages.state"), cell: (row) => (row.held_at ? <><Badge tone="warn">{word("state_of", "held")}</Badge> <When at={row.held_at} /><div className="sub">{row.held_reason}</div></> : <Badge tone="good">{t("organizations.active")}</Badge>), text: (row) => (row.held_at ? "held" : "active") },
+    ...(may("suppressions_read") ? [{ title: t("streams.policy"), cell: (row: Stream) => <Button small onClick={() => setRuling(row)}>{t("streams.policy")}</Button>, text: () => "" }] : []),
     ...(writes ? [{ title: t("list.actions"), cell: (row: Stream) => (row.held_at ? <Button small onClick={() => void release(row)}>{t("streams.release")}</Button> : <Button small onClick={() => setHolding(row)}>{t("streams.hold")}</Button>), text: () => "" }] : []),
   ];
   return (
     <>
       <Shown of={streams} rows={2}>{({ items }) => <Table name={`organization-${id}-streams`} title={t("streams.title")} rows={items} columns={columns} id={(row) => row.id} empty={<Empty title={t("streams.empty")} />} />}</Shown>
+      {ruling && <StreamPolicyDialog stream={ruling} close={() => setRuling(null)} />}
       {holding && <FormDialog close={() => setHolding(null)} title={t("streams.hold")} text={t("streams.hold_text", { name: holding.name })} fields={[{ name: "reason", label: t("limits.reason"), required: true, hint: t("organizations.reason_hint") }]} button={t("streams.hold")} done={t("act.saved")} submit={async (values) => { await got(client.POST("/v1/streams/{id}/hold", { ...path(holding), body: { reason: given(values, "reason") ?? "" } })); }} />}
     </>
   );

@@ -1,0 +1,99 @@
+// Where mail for addresses of ours goes on to, and what is owed or held of it.
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { client, got, type Schemas } from "../../api/client";
+import { useSession } from "../../lib/session";
+import { t, word } from "../../lib/text";
+import { bytes, toDate } from "../../lib/time";
+import { Badge, type Tone, When } from "../../parts/basic";
+import { useQuestion } from "../../parts/dialog";
+import { type Field, given, lines, type Values } from "../../parts/form";
+import { type Column, List } from "../../parts/list";
+import { FormDialog, Maker } from "../../parts/maker";
+import { Secret } from "../../parts/secret";
+import { tell } from "../../parts/toast";
+import { options } from "../../parts/words";
+
+type Route = Schemas["InboundRouteView"];
+type Call = Schemas["InboundCallRow"];
+type Action = Schemas["RouteAction"];
+
+const ACTIONS: Action[] = ["http", "smtp", "forward", "accept", "hold", "refuse"];
+const SENT: Action[] = ["http", "smtp", "forward"];
+
+export function Routes() {
+  const { may } = useSession();
+  const [ask, question] = useQuestion();
+  const queryClient = useQueryClient();
+  const columns: Column<Route>[] = [
+    { title: t("routes.pattern"), cell: (row) => <span className="mono break">{row.pattern}</span>, text: (row) => row.pattern },
+    { title: t("routes.action"), cell: (row) => <Badge tone={row.action === "refuse" ? "bad" : row.action === "hold" ? "warn" : "info"}>{word("route_action", row.action)}</Badge>, text: (row) => row.action },
+    { title: t("routes.target"), cell: (row) => <span className="break">{row.target}</span>, text: (row) => row.target },
+    { title: t("routes.format"), cell: (row) => (row.action === "http" ? `${word("route_format", row.format)} · ${bytes(row.attachment_bytes_max)}` : ""), text: (row) => row.format },
+    { title: t("credentials.made"), cell: (row) => <When at={row.created_at} />, text: (row) => toDate(row.created_at).toISOString() },
+  ];
+  const fields: Field[] = [
+    { name: "pattern", label: t("routes.pattern"), required: true, placeholder: "support@example.com", hint: t("routes.pattern_hint") },
+    { name: "action", label: t("routes.action"), kind: "select", options: options("route_action", ACTIONS) },
+    { name: "target", label: t("routes.target"), required: true, hint: t("routes.target_hint"), shown: (values) => SENT.includes(values.action as Action) },
+    { name: "format", label: t("routes.format"), kind: "select", options: options("route_format", ["parsed", "raw"]), shown: (values) => values.action === "http" },
+  ];
+  const add = async (values: Values) => {
+    const action = values.action as Action;
+    const made = await got(client.POST("/v1/inbound-routes", { body: { pattern: given(values, "pattern") ?? "", action, target: SENT.includes(action) ? given(values, "target") ?? "" : "", format: action === "http" ? (values.format as Route["format"]) : undefined } }));
+    return made.secret ? <Secret pairs={[[t("routes.secret"), made.secret]]} /> : undefined;
+  };
+  const remove = async (id: number) => {
+    await got(client.DELETE("/v1/inbound-routes/{id}", { params: { path: { id } } }));
+    tell(t("act.saved"));
+    await queryClient.invalidateQueries();
+  };
+  return (
+    <>
+      {may("domains_write") && <div className="row"><Maker label={t("routes.add")} title={t("routes.add")} text={t("routes.add_text")} fields={fields} button={t("routes.add")} done={t("act.saved")} submit={add} /></div>}
+      <List name="inbound-routes" label={t("routes.title")} load={() => got(client.GET("/v1/inbound-routes"))} columns={columns} id={(row) => row.id} actions={may("domains_write") ? (row) => [{ text: t("routes.remove"), danger: true, act: () => ask({ title: t("routes.remove"), text: t("routes.remove_text", { pattern: row.pattern }), button: t("routes.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("routes.empty"), text: t("routes.empty_text") }} />
+      {question}
+    </>
+  );
+}
+
+const CALL_TONES: Record<Call["state"], Tone> = { waiting: "info", held: "warn", failed: "bad" };
+
+export function Calls() {
+  const { may } = useSession();
+  const [releasing, setReleasing] = useState<Call | null>(null);
+  const [ask, question] = useQuestion();
+  const queryClient = useQueryClient();
+  const path = (row: Call) => ({ params: { path: { id: row.id } } });
+  const columns: Column<Call>[] = [
+    { title: t("messages.sender"), cell: (row) => <span className="break">{row.sender || t("messages.null_sender")}</span>, text: (row) => row.sender },
+    { title: t("messages.recipient"), cell: (row) => <span className="break">{row.recipient}</span>, text: (row) => row.recipient },
+    { title: t("messages.state"), cell: (row) => <Badge tone={CALL_TONES[row.state]}>{word("inbound_call", row.state)}</Badge>, text: (row) => row.state },
+    { title: t("messages.answer"), cell: (row) => <span className="sub break">{row.text}</span>, text: (row) => row.text },
+    { title: t("messages.tries"), cell: (row) => row.tries, number: true },
+    { title: t("queue.due"), cell: (row) => (row.state === "waiting" ? <When at={row.due_at} /> : "–"), text: (row) => toDate(row.due_at).toISOString() },
+    { title: t("audit.when"), cell: (row) => <When at={row.created_at} />, text: (row) => toDate(row.created_at).toISOString() },
+  ];
+  const again = async (row: Call) => {
+    await got(client.POST("/v1/inbound-calls/{id}/release", { ...path(row), body: { to: [] } }));
+    tell(t("act.saved"));
+    await queryClient.invalidateQueries();
+  };
+  const remove = async (row: Call) => {
+    await got(client.DELETE("/v1/inbound-calls/{id}", path(row)));
+    tell(t("act.saved"));
+    await queryClient.invalidateQueries();
+  };
+  const actions = (row: Call) => [
+    ...(row.state === "held" ? [{ text: t("routes.release"), act: () => setReleasing(row) }] : []),
+    ...(row.state === "failed" ? [{ text: t("act.again"), act: () => void again(row) }] : []),
+    { text: t("routes.give_up"), danger: true, act: () => ask({ title: t("routes.give_up"), text: t("routes.give_up_text", { recipient: row.recipient }), button: t("routes.give_up"), danger: true, act: () => remove(row) }) },
+  ];
+  return (
+    <>
+      <List name="inbound-calls" label={t("routes.calls")} load={(_, cursor) => got(client.GET("/v1/inbound-calls", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} actions={may("messages_steer") ? actions : undefined} every={10_000} empty={{ title: t("routes.no_calls"), text: t("routes.no_calls_text") }} />
+      {releasing && <FormDialog close={() => setReleasing(null)} title={t("routes.release")} text={t("routes.release_text", { recipient: releasing.recipient })} fields={[{ name: "to", label: t("compose.to"), kind: "lines", required: true, hint: t("compose.to_hint") }]} button={t("routes.release")} done={t("act.saved")} submit={async (values) => { await got(client.POST("/v1/inbound-calls/{id}/release", { ...path(releasing), body: { to: lines(values, "to") } })); }} />}
+      {question}
+    </>
+  );
+}
