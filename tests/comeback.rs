@@ -3,7 +3,7 @@
 //! timeline and webhook is right.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postroad::config::Settings;
 use postroad::wire::network::Network;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::campaigns::Desk;
 use crate::readers::{path, visit};
+use crate::support::PATIENCE;
 use crate::support::http::{HttpSink, Request};
 use crate::support::relay::Database;
 
@@ -46,7 +47,8 @@ fn manners() -> Manners {
 }
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..1500 {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
         if holds().await {
             return;
         }
@@ -57,7 +59,8 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 async fn until_story(desk: &Desk, local: &str, last: &str) {
     let recipient = address(local);
-    for _ in 0..1500 {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
         if desk.relay.story_of(&recipient).await.last() == Some(&last) {
             return;
         }
