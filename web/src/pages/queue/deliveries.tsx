@@ -15,7 +15,8 @@ import { tell } from "../../parts/toast";
 import { options, StateBadge } from "../../parts/words";
 
 type Row = Schemas["DeliveryView"];
-type Action = Schemas["Action"];
+/** Sending by another pool needs its name, which is asked for nowhere here. */
+type Action = Exclude<Schemas["Action"], "reroute">;
 type DeliveryFilter = Schemas["DeliveryFilter"];
 
 const ACTIONS: Action[] = ["hold", "release", "retry", "cancel"];

@@ -14,6 +14,7 @@ import { tell } from "../../parts/toast";
 import { StateBadge } from "../../parts/words";
 
 type Story = Schemas["Story"];
+type Action = Exclude<Schemas["Action"], "reroute">;
 
 export function Page() {
   const { id } = useParams({ strict: false }) as { id: string };
@@ -76,7 +77,7 @@ function Actions({ story }: { story: Story }) {
   const queryClient = useQueryClient();
   const [ask, question] = useQuestion();
   if (!may("messages_steer")) return null;
-  const steer = async (action: Schemas["Action"]) => {
+  const steer = async (action: Action) => {
     const { changed } = await got(client.POST("/v1/deliveries/steer", { body: { action, filter: { delivery: story.id } } }));
     tell(t("queue.steered", { n: changed }));
     await queryClient.invalidateQueries();
@@ -86,7 +87,7 @@ function Actions({ story }: { story: Story }) {
     tell(t("delivery.resent"));
     await queryClient.invalidateQueries();
   };
-  const button = (action: Schemas["Action"], danger = false) => (
+  const button = (action: Action, danger = false) => (
     <Button look={danger ? "danger" : undefined} onClick={() => ask({ title: word("action_of", action), text: t(`queue.${action}_means`), button: word("action_of", action), danger, act: () => steer(action) })}>{word("action_of", action)}</Button>
   );
   return (
