@@ -150,7 +150,8 @@ impl App {
         App::start_with(settings, clock, None, None).await
     }
 
-    /// `reread` serves the operator's reload; `logs` lets it change the log level.
+    /// `reread` serves the operator's reload; `logs` lets it change the log level. The operator's
+    /// socket is there before the first mail is taken.
     pub async fn start_with(
         settings: Settings,
         clock: Clock,
@@ -173,9 +174,9 @@ impl App {
         let options = schedule_options(&settings, &own);
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
+        let socket = OperatorSocket::bind(&settings.control_socket())?;
         let listener = known.listener(&settings, &queue, &clock)?;
         let mut outside = inbound::outside(&settings, &queue, &known, &clock).await?;
-        let socket = OperatorSocket::bind(&settings.control_socket())?;
         let mut addresses = inbound::addresses(&listener, outside.listener.as_ref());
         let stop_wait = settings.node.stop_wait;
         let live = Arc::new(Live {

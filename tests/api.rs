@@ -22,6 +22,10 @@ async fn every_operation_of_the_document_is_served_and_asks_who_it_is() {
         ("/metrics", 401),
         ("/v1/invites/accept", 415),
         ("/v1/openapi.json", 200),
+        ("/v1/password-resets", 415),
+        ("/v1/password-resets/take", 415),
+        // A relay's news are believed by their signature, and asked for in the settings.
+        ("/v1/relays/ses", 409),
         ("/v1/session", 415),
         ("/v1/setup", 200),
         ("/v1/setup", 415),

@@ -182,9 +182,11 @@ async fn mail(walk: &mut Walk) {
     let from = walk.demo.fact("from").to_owned();
     let domain = walk.demo.fact("accepting_domain").to_owned();
     let to = |local: &str| format!("{local}@{domain}");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time");
+    let in_hours = |hours: u64| (now.as_secs() + hours * 3600) * 1_000_000;
     let letter = |local: &str| {
         json!({"from": from, "to": [to(local)], "subject": "walk", "text": "hi",
-            "scheduled_at": 4_000_000_000_000_000_i64, "expires_at": 4_000_100_000_000_000_i64})
+            "scheduled_at": in_hours(24), "expires_at": in_hours(48)})
     };
     let sent = walk.go("POST", "/v1/messages", &[], letter("one")).await;
     let message = id(&sent);
@@ -311,7 +313,7 @@ fn code_of(secret: &str) -> String {
 
 async fn delivery(walk: &mut Walk) {
     let none = Value::Null;
-    let source = json!({"name": "walked", "address": ["127.0.9.9"], "ehlo": "mail.shop.test"});
+    let source = json!({"name": "walked", "address": ["127.0.9.9"], "ehlo": "mx.museum.test"});
     walk.go("POST", "/v1/sources", &[], source).await;
     walk.get("/v1/sources", &[]).await;
     walk.get("/v1/sources/{name}", &["walked"]).await;

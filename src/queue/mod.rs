@@ -209,10 +209,12 @@ impl Queue {
         let body = new.body.clone();
         let uncommitted = self.append(body.clone()).await?;
         let job = self.job(id, ids, uncommitted.body, new);
-        let is_apart = self.0.apart.holds(&job.message, None).is_some()
-            || job.deliveries.iter().any(|delivery| delivery.site == SiteId::CAPTURED);
-        let intake = self.0.intake.get().filter(|_| !is_apart);
-        let places = Places::reserve(intake, &job, self.0.clock.now());
+        let is_captured = job.deliveries.iter().any(|one| one.site == SiteId::CAPTURED);
+        let intake = self.0.intake.get().filter(|_| !is_captured);
+        // Of mail that is held for some, the others' is found by a claim.
+        let is_held = self.0.apart.holds(&job.message, None).is_some();
+        let may_keep = !is_held && job.message.due_at <= self.0.clock.now();
+        let places = Places::reserve(intake, &job, may_keep);
         let job = places.mark(job);
         let message = Arc::new(job.message.clone());
         let recipients = places.recipients(&job);
@@ -398,7 +400,7 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn reserve(intake: Option<&'a Arc<dyn Intake>>, job: &Enqueue, now: Timestamp) -> Places<'a> {
+    fn reserve(intake: Option<&'a Arc<dyn Intake>>, job: &Enqueue, may_keep: bool) -> Places<'a> {
         let mut sites: Vec<(SiteId, Vec<DeliveryId>, bool)> = Vec::new();
         for delivery in &job.deliveries {
             match sites.iter_mut().find(|(site, ..)| *site == delivery.site) {
@@ -407,7 +409,7 @@ impl<'a> Places<'a> {
             }
         }
         let due = job.message.due_at;
-        if let (Some(intake), true) = (intake, due <= now) {
+        if let (Some(intake), true) = (intake, may_keep) {
             for (site, ids, reserved) in &mut sites {
                 *reserved = intake.reserve(*site, job.message.flow(), ids);
             }
