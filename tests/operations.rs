@@ -363,12 +363,12 @@ async fn delivery(walk: &mut Walk) {
     walk.go("POST", path, &[&id(&found["items"][0])], json!({"note": "a walk"})).await;
     walk.get("/v1/suppressions/test?address=a@example.test&stream=1", &[]).await;
     let hook = json!({"name": "walked", "url": "https://hooks.example.test/"});
-    let hook = id(&walk.go("POST", "/v1/webhooks", &[], hook).await);
+    let hook = id(&walk.go("POST", "/v1/webhooks", &[], hook).await["webhook"]);
     walk.get("/v1/webhooks", &[]).await;
     walk.get("/v1/webhooks/{id}", &[&hook]).await;
+    walk.go("POST", "/v1/webhooks/{id}/test", &[&hook], none.clone()).await;
     walk.go("PATCH", "/v1/webhooks/{id}", &[&hook], json!({"enabled": false})).await;
     walk.go("POST", "/v1/webhooks/{id}/rotate", &[&hook], none.clone()).await;
-    walk.go("POST", "/v1/webhooks/{id}/test", &[&hook], none.clone()).await;
     walk.go("POST", "/v1/webhooks/{id}/replay", &[&hook], json!({"from": 0, "to": 1})).await;
     walk.get("/v1/webhooks/{id}/calls", &[&hook]).await;
     walk.go("DELETE", "/v1/webhooks/{id}", &[&hook], none).await;
