@@ -15,6 +15,7 @@ use postroad::store::*;
 
 const MAILS: usize = 40_000;
 const WINDOW: usize = 2_000;
+const CLAIMED: usize = 8;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
@@ -74,17 +75,22 @@ async fn queue_reads(store: &Store, clock: &Clock) {
     let started = Instant::now();
     let backlogs = store.backlogs().await.expect("backlogs");
     println!("backlogs of {} sites: {:?}", backlogs.len(), started.elapsed());
-    let started = Instant::now();
-    let claimed = store
-        .claim(SiteId(500), clock.now(), 64, &[], &|_| false)
-        .await
-        .expect("a claim")
-        .deliveries;
-    println!("a claim of {}: {:?}", claimed.len(), started.elapsed());
-    let taken: Vec<DeliveryId> = claimed.iter().map(|delivery| delivery.id).collect();
-    let started = Instant::now();
-    store.next_due(SiteId(500), &taken, &|_| false).await.expect("a time");
-    println!("the next due time: {:?}", started.elapsed());
+    // As many at each site, however many wait there; none twice.
+    let (mut claims, mut moments) = (Vec::new(), Vec::new());
+    for site in (1..=1000).map(SiteId) {
+        let (started, wanted) = (Instant::now(), (clock.now(), CLAIMED));
+        let claimed = store.claim(site, TakeOrder::Due, wanted, &[], &|_| false).await;
+        let claimed = claimed.expect("a claim").deliveries;
+        claims.push(started.elapsed());
+        let taken: Vec<DeliveryId> = claimed.iter().map(|delivery| delivery.id).collect();
+        let started = Instant::now();
+        store.next_due(site, &taken, &|_| false).await.expect("a time");
+        moments.push(started.elapsed());
+    }
+    claims.sort();
+    moments.sort();
+    println!("a claim of {CLAIMED}: p50 {:?}, p90 {:?}", claims[500], claims[900]);
+    println!("the next due time: p50 {:?}, p90 {:?}", moments[500], moments[900]);
 }
 
 /// The latency of one client alone.

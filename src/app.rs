@@ -171,9 +171,9 @@ impl App {
         let (schedule, tasks) =
             Schedule::start(parts, options, kept.left_over, clock.clone()).await?;
         let listener = known.listener(&settings, &queue, &clock)?;
-        let inbound = inbound::listener(&settings, &queue, &known, &clock)?;
+        let mut outside = inbound::outside(&settings, &queue, &known, &clock).await?;
         let socket = OperatorSocket::bind(&settings.control_socket())?;
-        let mut addresses = inbound::addresses(&listener, inbound.as_ref());
+        let mut addresses = inbound::addresses(&listener, outside.listener.as_ref());
         let stop_wait = settings.node.stop_wait;
         let live = Arc::new(Live {
             settings: ArcSwap::from_pointee(settings),
@@ -185,25 +185,25 @@ impl App {
             certificates: known.certificates,
             listener,
             sandbox,
-            inbound,
+            inbound: outside.listener.take(),
             logs,
         });
-        let audit = Audit::new(store.clone(), spool.clone());
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
         let (movers, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
-        let used = (queue, audit, webhooks, movers);
+        let used = (queue, Audit::new(store.clone(), spool.clone()), webhooks, movers);
         let state = desk::api_state(&live, &store, used, &clock, reread);
         let mut watched = vec![
             ("the feed of webhooks", webhooks_task),
             ("the imports", importing),
             ("the sandbox", sandbox_task),
             sources::watch(&live.checker, &stopped),
-            inbound::upkeep(&live, &store, &clock, &stopped),
         ];
         watched.extend(campaigning);
         watched.extend(desk::start_upkeep(&state, &stopped));
-        let router = web::with_panel(api::router(ApiState { imports: Some(imports), ..state }));
+        let state = ApiState { imports: Some(imports), ..outside.told(state) };
+        let router = web::with_panel(api::router(state));
+        watched.extend(inbound::upkeep(&live, &store, &clock, &stopped, outside));
         watched.extend(serve_http(&live, router, socket, http, &mut addresses, &stopped)?);
         let _lock = kept.lock;
         Ok(App { live, store, spool, addresses, stop_wait, tasks, watched, stop_tasks, _lock })
@@ -309,6 +309,8 @@ impl Kept {
         };
         let (queue, left_over) =
             Queue::open(store.clone(), spool.clone(), directory, options, clock.clone())?;
+        queue.suppressions().reload_policies().await?;
+        store.look_for_soft_bounces().await?;
         Ok(Kept { store, spool, queue, left_over, lock })
     }
 }

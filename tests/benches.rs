@@ -85,6 +85,31 @@ fn the_benchmark_of_searches_fills_a_ledger_and_asks_it() {
 }
 
 #[test]
+fn the_benchmark_of_the_panel_fills_a_ledger_and_opens_pages() {
+    let root = crate::sources::root();
+    let chromium = std::path::Path::new("/usr/bin/chromium");
+    if !chromium.exists() || !root.join("web/node_modules/playwright-core").exists() {
+        println!("SKIPPED: benches/panel needs Chromium and web/node_modules");
+        return;
+    }
+    let done = Command::new("timeout")
+        .args(["--kill-after=10", "120"])
+        .arg(root.join("benches/panel"))
+        .args(["--deliveries", "3000", "--contacts", "500", "--rounds", "1"])
+        .args(["--pages", "/campaigns", "--limit", "60000"])
+        .arg("--dist")
+        .arg(root.join("web/dist"))
+        .args(["--binary", env!("CARGO_BIN_EXE_postroad")])
+        .output()
+        .expect("the script can be run");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}\n{errors}");
+    assert!(said.contains("/campaigns/$id/report"), "{said}");
+    assert!(said.contains("0 pages take longer"), "{said}");
+}
+
+#[test]
 fn the_relay_benchmark_brings_every_mail_through_the_daemon() {
     // SAFETY: geteuid reads a number of this process and cannot fail.
     if unsafe { libc::geteuid() } != 0 {

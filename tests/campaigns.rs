@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use postroad::config::Settings;
 use postroad::model::{
     CampaignContent, CampaignId, CampaignSettings, CampaignState, ContactId, OrganizationId,
     StreamId,
@@ -23,8 +24,17 @@ pub struct Desk {
 
 impl Desk {
     pub async fn on(database: &Database, manners: Manners) -> Desk {
+        Desk::with(database, manners, |_| {}).await
+    }
+
+    pub async fn with(
+        database: &Database,
+        manners: Manners,
+        change: impl FnOnce(&mut Settings),
+    ) -> Desk {
         let mx = FakeMx::with(manners).await;
         let relay = TestRelay::with(&mx, |settings| {
+            change(settings);
             settings.http.public_url = Some("https://post.sender.test".to_owned());
             if let Database::Postgres(url) = database {
                 settings.store.url = Some(url.clone());

@@ -45,7 +45,8 @@ impl Signer {
 
     async fn signed(&self, id: i64, mail: &[u8]) -> Vec<u8> {
         let row = message(id, mail.len());
-        let composed = self.composer.compose(&row, Bytes::copy_from_slice(mail)).await;
+        let composed =
+            self.composer.compose(&row, DeliveryId(1), Bytes::copy_from_slice(mail)).await;
         composed.expect("composed").chunks.concat()
     }
 }

@@ -3,11 +3,15 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use postroad::config::{RelaySettings, RouteAuth, Settings, SourceSettings};
+use postroad::config::{RelaySettings, Route, RouteAuth, Settings, SourceSettings};
 use postroad::model::*;
+use postroad::schedule::governor::book::{Answered, Lesson};
+use postroad::schedule::warmup::course::Course;
+use postroad::schedule::warmup::plan::Plan;
 use postroad::schedule::why::ReasonKind;
 use postroad::store::{SourceChange, SourceTables};
 use postroad::world::dns::{Data, Says};
+use serde_json::json;
 
 use crate::deliver::host::{Host, Talk};
 use crate::support::PATIENCE;
@@ -25,14 +29,14 @@ fn source(name: &str, number: u8) -> SourceSettings {
     }
 }
 
+fn auth() -> RouteAuth {
+    let (user, secret) = ("me".to_owned(), "s3cret".to_owned());
+    RouteAuth { mechanism: RelayMechanism::Plain, user, secret }
+}
+
 fn relay_at(name: &str, port: u16) -> SourceSettings {
-    let auth = RouteAuth {
-        mechanism: RelayMechanism::Plain,
-        user: "me".to_owned(),
-        secret: "s3cret".to_owned(),
-    };
-    let relay =
-        RelaySettings { host: "127.0.0.1".to_owned(), port, tls: TlsMode::None, auth: Some(auth) };
+    let (host, auth) = ("127.0.0.1".to_owned(), Some(auth()));
+    let relay = RelaySettings { host, port, tls: TlsMode::None, auth };
     SourceSettings { address: Vec::new(), relay: Some(relay), ..source(name, 0) }
 }
 
@@ -218,6 +222,130 @@ async fn a_source_of_another_host_fails_alone() {
     let (_, health) = &tables.health[0];
     let plumbed = health.findings.iter().find(|one| one.check == Check::Plumbed);
     assert_eq!(plumbed.map(|one| one.verdict), Some(Verdict::Bad), "{health:?}");
+}
+
+async fn knows_us_not(mut talk: Talk) {
+    talk.greet(&["AUTH PLAIN"]).await;
+    talk.line().await;
+    talk.say("535 5.7.8 not you\r\n").await;
+    talk.line().await;
+}
+
+/// The system's own choice of an address is the only source there is: it is no other one that could
+/// be asked at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_source_of_its_own_a_failure_of_ours_connects_once_for_each_try() {
+    let mx = FakeMx::accepting().await;
+    let host = Host::start(knows_us_not).await;
+    let relay = TestRelay::with(&mx, |settings| {
+        settings.source.clear();
+        settings.route = vec![Route {
+            name: "only".to_owned(),
+            domains: vec!["*".to_owned()],
+            host: Some("127.0.0.1".to_owned()),
+            port: Some(host.address.port()),
+            tls: Some(TlsMode::None),
+            auth: Some(auth()),
+            ..Route::default()
+        }];
+    })
+    .await;
+    relay.submit(&["bob@example.test"]).await;
+    relay.rest().await;
+    assert_eq!(host.connections(), 1);
+    for (tries, minutes) in [(2, 10), (3, 20), (4, 40)] {
+        relay.clock().advance(Duration::from_secs(minutes * 60));
+        relay.rest().await;
+        assert_eq!(host.connections(), tries, "one for each try");
+    }
+    let delivery = relay.delivery_to("bob@example.test").await;
+    assert_eq!((delivery.tries, delivery.state), (4, State::Waiting));
+}
+
+/// What an operator refuses from one address would be refused for good: a mail is not tried there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_stops_its_source_alone_and_without_another_one_mail_waits_for_the_probe() {
+    let mx = FakeMx::accepting().await;
+    let relay = on(&Database::Sqlite, &mx, vec![source("a", 1), source("b", 2)]).await;
+    let (a, b) = (id_of(&relay, "a").await, id_of(&relay, "b").await);
+    let listed = "550 5.7.1 Service unavailable; Client host [127.0.2.1] blocked using x.test";
+    relay.controller().note(&Lesson {
+        source: a,
+        operator: OperatorId::TAIL,
+        class: StreamClass::Marketing,
+        campaign: None,
+        sending_domain: None,
+        answer: Answered::Refused { signal: Signal::Reputation, for_good: true },
+        count: 4,
+        sample: Some(listed),
+    });
+    relay.look().await;
+    let decisions = relay.store().active_decisions().await.expect("read");
+    let block = decisions.iter().find(|one| one.rule == DecisionRule::Block).expect("a block");
+    assert_eq!(block.samples, [listed]);
+    for number in 0..6 {
+        relay.submit(&[&format!("u{number}@example.test")]).await;
+    }
+    relay.run_until_idle().await;
+    assert_eq!(peers(&mx), [("2".to_owned(), 6)].into(), "the other one sends all of it");
+    change(&relay, SourceChange::SetState(b, SourceState::Suspended)).await;
+    relay.submit(&["late@example.test"]).await;
+    relay.rest().await;
+    let late = relay.delivery_to("late@example.test").await;
+    let reasons = relay.why(late.id).await;
+    let told = reasons.iter().find(|one| one.origin == Some(Origin::Adaptive)).expect("a limit");
+    assert_eq!((told.until, told.source.as_deref()), (block.expires_at, Some("a")));
+    relay.clock().advance(Duration::from_secs(15 * 60));
+    relay.look().await;
+    relay.run_until_idle().await;
+    assert_eq!(peers(&mx)["1"], 1, "it is the probe");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_removed_takes_its_warm_ups_and_limits_with_it() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        mx.name(HOST_NAME, Says::Records(vec![Data::Address([127, 0, 2, 2].into())]));
+        let mut relay = on(&database, &mx, vec![source("a", 1)]).await;
+        let new = json!({"name": "b", "address": ["127.0.2.2"], "ehlo": HOST_NAME, "quota": 50});
+        relay.order("/v1/sources", new).await;
+        let b = id_of(&relay, "b").await;
+        let plan = Plan::named("standard").expect("it ships");
+        let course = Course::new(plan, "tail", 500, Default::default()).expect("lawful");
+        let pair = (WarmSubject::Source(b), OperatorId::TAIL);
+        relay.controller().start(vec![(pair, course)]).await.expect("begun");
+        relay.controller().note(&Lesson {
+            source: b,
+            operator: OperatorId::TAIL,
+            class: StreamClass::Marketing,
+            campaign: None,
+            sending_domain: None,
+            answer: Answered::Refused { signal: Signal::Capacity, for_good: false },
+            count: 1,
+            sample: Some("421 4.7.0 too many connections"),
+        });
+        relay.look().await;
+        let is_of_b = |limit: &Limit| limit.scope.from == FromScope::Source(b);
+        let rows = relay.store().limits().await.expect("read");
+        assert_eq!(rows.iter().filter(|row| is_of_b(&row.limit)).count(), 3, "{rows:?}");
+        assert_eq!(relay.store().active_decisions().await.expect("read").len(), 1);
+        relay.remove("/v1/sources/b").await;
+        for _ in 0..2 {
+            relay.look().await;
+            let rows = relay.store().limits().await.expect("read");
+            assert!(!rows.iter().any(|row| is_of_b(&row.limit)), "{rows:?}");
+            let limits = relay.app().schedule().limits().all();
+            assert!(!limits.iter().any(is_of_b), "{limits:?}");
+            assert!(relay.store().warmups().await.expect("read").is_empty());
+            assert!(relay.controller().warmups().await.is_empty());
+            assert!(relay.store().active_decisions().await.expect("read").is_empty());
+            relay.stop().await;
+            relay.start().await;
+        }
+        let told = relay.see("/v1/audit").await;
+        assert_eq!(told["items"][0]["action"], "source.removed", "{told}");
+        assert_eq!(told["items"][0]["target"], "b");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

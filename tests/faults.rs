@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use postroad::config::Settings;
-use postroad::model::{State, moment};
+use postroad::model::{State, TakeOrder, moment};
 use postroad::store::Store;
 use postroad::world::manners::{Deed, Phase};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
@@ -385,7 +385,7 @@ async fn a_row_that_cannot_even_be_held_is_left_out_and_read_once() {
     let store = Store::open(&location, 1, relay.clock().clone()).await.expect("opens");
     assert!(
         store
-            .claim(bad.site, relay.clock().now(), 9, &[], &|_| false)
+            .claim(bad.site, TakeOrder::Due, (relay.clock().now(), 9), &[], &|_| false)
             .await
             .expect("read")
             .deliveries

@@ -7,6 +7,7 @@
 
 mod names;
 mod octets;
+mod reports;
 mod sessions;
 
 use std::collections::HashSet;

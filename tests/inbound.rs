@@ -1,7 +1,7 @@
 //! Mail from outside: what comes back is known by its token, and nobody is relayed for.
 
 use postroad::config::Settings;
-use postroad::model::{EventId, State};
+use postroad::model::{Class, EventId, State};
 use serde_json::{Value, json};
 
 use crate::support::mx::FakeMx;
@@ -24,7 +24,7 @@ fn path_to(mx: &FakeMx, recipient: &str) -> String {
     mx.mail_to(recipient).envelope.sender.clone()
 }
 
-fn bounce(recipient: &str, status: &str, words: &str) -> String {
+pub fn bounce(recipient: &str, status: &str, words: &str) -> String {
     format!(
         "From: MAILER-DAEMON@far.test\nTo: x@y.test\nSubject: Undelivered Mail\n\
          MIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; \
@@ -79,6 +79,10 @@ async fn a_bounce_comes_back_to_its_delivery_and_a_second_one_changes_nothing() 
         }
         let story = relay.story_of("bob@example.test").await;
         assert_eq!(story, ["accepted", "delivered", "bounced"]);
+        let bounces = relay.store().bounces_after(EventId(0)).await.expect("read");
+        assert_eq!(bounces.len(), 1, "it counts once: {bounces:?}");
+        assert_eq!(bounces[0].source.as_deref(), Some("only"));
+        assert_eq!(bounces[0].told, Some(Class::MailboxInvalid));
         let entries = suppressed(&relay).await;
         assert_eq!(entries.len(), 1);
         assert_eq!(entries[0]["address"], "bob@example.test");
@@ -205,30 +209,59 @@ async fn who_asked_to_be_told_gets_the_bounce_and_who_did_not_gets_none() {
     assert!(text.contains("Final-Recipient: rfc822; ann@example.test"), "{text}");
 }
 
+const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// Mails on these days; `true` bounces after its host has taken it.
+async fn bounce_softly(relay: &TestRelay, mx: &FakeMx, recipient: &str, days: &[(u32, bool)]) {
+    for (days, bounces) in days {
+        relay.clock().advance(DAY * *days);
+        relay.submit(&[recipient]).await;
+        relay.run_until_idle().await;
+        let path = mx.mails().last().expect("a mail").envelope.sender.clone();
+        if *bounces {
+            relay.bring("", &path, &bounce(recipient, "5.2.2", "mailbox full")).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn five_soft_bounces_in_ten_days_suppress_and_a_delivery_between_begins_anew() {
-    const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
     let mx = FakeMx::accepting().await;
     let relay = relay(&mx).await;
-    let mut sent = 0;
-    for days in [3, 3, 3, 1, 0] {
-        for recipient in ["full@example.test", "often@example.test"] {
-            relay.submit(&[recipient]).await;
-            relay.run_until_idle().await;
-            let path = mx.mails()[sent].envelope.sender.clone();
-            sent += 1;
-            // The second mailbox takes one mail in the midst of it.
-            if recipient == "full@example.test" || days != 1 {
-                let report = bounce(recipient, "5.2.2", "mailbox full");
-                relay.bring("", &path, &report).await;
-            }
-        }
-        relay.clock().advance(DAY * days);
-    }
+    let often = [(0, true), (3, true), (3, true), (3, false), (3, true), (3, true)];
+    bounce_softly(&relay, &mx, "often@example.test", &often).await;
+    assert!(suppressed(&relay).await.is_empty());
+    let full = [(0, true), (3, true), (3, true), (3, true), (1, true)];
+    bounce_softly(&relay, &mx, "full@example.test", &full).await;
     let entries = suppressed(&relay).await;
     assert_eq!(entries.len(), 1, "{entries:?}");
     assert_eq!(entries[0]["address"], "full@example.test");
     assert_eq!(entries[0]["reason"], "soft_bounces");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soft_refusals_in_the_dialogue_count_as_soft_bounces_do() {
+    let mx = FakeMx::refusing("full@example.test", "552 5.2.2 mailbox full").await;
+    let relay = relay(&mx).await;
+    for days in [0, 3, 3, 3, 1] {
+        assert!(suppressed(&relay).await.is_empty());
+        relay.clock().advance(DAY * days);
+        relay.submit(&["full@example.test"]).await;
+        relay.run_until_idle().await;
+    }
+    assert_eq!(suppressed(&relay).await[0]["reason"], "soft_bounces");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_that_stays_full_until_the_end_of_each_mail_is_suppressed() {
+    let mx = FakeMx::refusing("full@example.test", "452 4.2.2 mailbox full").await;
+    let relay = relay(&mx).await;
+    for _ in 0..5 {
+        assert!(suppressed(&relay).await.is_empty());
+        relay.submit(&["full@example.test"]).await;
+        relay.run_until_idle().await;
+    }
+    assert_eq!(suppressed(&relay).await[0]["reason"], "soft_bounces");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,7 +271,15 @@ async fn an_organization_has_return_paths_of_its_own_and_a_token_ends() {
     let refused = relay.ask("POST", "/v1/return-domains", Some(json!({"name": "x.test"}))).await;
     assert_ne!(refused.0, 200);
     let order = json!({"name": "mail.sender.test", "organization": 1});
-    relay.order("/v1/return-domains", order).await;
+    let made = relay.order("/v1/return-domains", order).await;
+    let check = format!("/v1/return-domains/{}/check", made["id"]);
+    let looked = relay.order(&check, json!({})).await;
+    assert_eq!(
+        (&looked["standing"], &looked["found"]),
+        (&json!("right"), &json!("its mail comes here"))
+    );
+    let alarms = relay.see("/v1/events?kind=alarm").await;
+    assert_eq!(alarms["items"], json!([]), "what is right alarms nobody");
     relay.submit(&["bob@example.test"]).await;
     relay.run_until_idle().await;
     let path = path_to(&mx, "bob@example.test");

@@ -91,7 +91,7 @@ const ONLY: [(&[&str], &[&str], &str); 12] = [
         // time however fast a demo's clock runs. When mail is due is never asked here.
         &[
             "clock", "deliver", "listener", "dns", "store", "spool", "auth", "compose", "schedule",
-            "app", "api", "cli", "world", "fetch", "webhooks", "sandbox",
+            "app", "api", "cli", "world", "fetch", "webhooks", "feedback", "sandbox",
         ],
         "a wait of the product is the clock's; only deadlines of the machine are tokio's",
     ),

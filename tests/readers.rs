@@ -14,7 +14,7 @@ const CHROME: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0 Safari/537.36";
 
 /// Status, header section and body.
-async fn visit(
+pub async fn visit(
     desk: &Desk,
     method: &str,
     path: &str,
@@ -38,7 +38,7 @@ async fn visit(
 }
 
 /// The path of the nth link of ours in a mail that begins so.
-fn path(mail: &str, kind: &str, nth: usize) -> String {
+pub fn path(mail: &str, kind: &str, nth: usize) -> String {
     let start = format!("https://post.sender.test/{kind}/");
     let rest = mail.split(&start).nth(nth + 1).unwrap_or_else(|| panic!("no {kind} in {mail}"));
     let token = rest.split(['"', '>']).next().expect("its end");

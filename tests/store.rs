@@ -108,7 +108,7 @@ impl Ledger {
 
     async fn claim(&self, limit: usize) -> Vec<ClaimedDelivery> {
         self.store
-            .claim(SiteId(7), self.clock.now(), limit, &[], &|_| false)
+            .claim(SiteId(7), TakeOrder::Due, (self.clock.now(), limit), &[], &|_| false)
             .await
             .expect("a claim")
             .deliveries
@@ -221,6 +221,26 @@ on_both! {
         assert_eq!(events[0].fields, serde_json::json!({ "recipients": 2, "bytes": 1000 }));
         assert_eq!(ledger.live().await, (1000, 1));
         ledger.assert_nothing_is_lost().await;
+    }
+
+    async fn the_engaged_are_claimed_first_where_that_is_asked_for(ledger) {
+        let mut mail = ledger.mail(&["a@x.example", "b@x.example", "c@x.example"]).await;
+        mail.message.rank = 1;
+        for (delivery, score) in mail.deliveries.iter_mut().zip([0, 60, 30]) {
+            delivery.score = score;
+        }
+        ledger.store.enqueue(mail.clone()).await.expect("accepted");
+        let ids = |at: [usize; 2]| at.map(|at| mail.deliveries[at].id).to_vec();
+        for (order, expected) in
+            [(TakeOrder::Engaged, ids([1, 2])), (TakeOrder::Due, ids([0, 1]))]
+        {
+            let wanted = (ledger.clock.now(), 2);
+            let claim = ledger.store.claim(SiteId(7), order, wanted, &[], &|_| false).await;
+            let claim = claim.expect("a claim");
+            let found: Vec<DeliveryId> = claim.deliveries.iter().map(|one| one.id).collect();
+            assert_eq!(found, expected, "{order:?}");
+            assert!(claim.deliveries.iter().any(|one| one.score == 60));
+        }
     }
 
     async fn a_state_and_its_event_come_together(ledger) {
@@ -372,14 +392,15 @@ on_both! {
         let taken = [expected[1], expected[3]];
         let due = ledger.store.next_due(SiteId(7), &expected, &|_| false).await.expect("a time");
         assert_eq!(due, Some(future.message.due_at));
-        let claimed = ledger.store.claim(SiteId(7), now, 2, &taken, &|_| false).await;
+        let due = TakeOrder::Due;
+        let claimed = ledger.store.claim(SiteId(7), due, (now, 2), &taken, &|_| false).await;
         let claimed = claimed.expect("a claim").deliveries;
         let claimed: Vec<DeliveryId> = claimed.iter().map(|d| d.id).collect();
         assert_eq!(claimed, [expected[0], expected[2]]);
         let backlogs = ledger.store.backlogs().await.expect("backlogs");
         assert_eq!(backlogs.len(), 1);
         assert_eq!(backlogs[0].site, SiteId(7));
-        let nowhere = ledger.store.claim(SiteId(8), now, 9, &[], &|_| false).await;
+        let nowhere = ledger.store.claim(SiteId(8), due, (now, 9), &[], &|_| false).await;
         let nowhere = nowhere.expect("a claim").deliveries;
         assert!(nowhere.is_empty());
         assert_eq!(ledger.store.next_due(SiteId(8), &[], &|_| false).await.expect("none"), None);
@@ -454,7 +475,8 @@ on_both! {
         let settled = ledger.store.settle(group).await.expect("settled");
         assert_eq!(settled, [Settled::Moved(State::Waiting), Settled::Moved(State::Waiting)]);
         let claim = async |site| {
-            let claimed = ledger.store.claim(site, ledger.clock.now(), 9, &[], &|_| false).await;
+            let (due, wanted) = (TakeOrder::Due, (ledger.clock.now(), 9));
+            let claimed = ledger.store.claim(site, due, wanted, &[], &|_| false).await;
             claimed.expect("a claim").deliveries.iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
         };
         assert_eq!(claim(SiteId(9)).await, [first, third]);
@@ -759,8 +781,9 @@ async fn a_lease_keeps_other_nodes_away_until_it_ends_or_its_holder_comes_back()
     ledger.store.enqueue(mail.clone()).await.expect("accepted");
     let other = Store::open(&ledger.location, 2, ledger.clock.clone()).await.expect("node 2");
     let claim = async |store: &Store, limit, held: &[DeliveryId]| {
-        let claimed =
-            store.claim(SiteId::UNROUTED, ledger.clock.now(), limit, held, &|_| false).await;
+        let claimed = store
+            .claim(SiteId::UNROUTED, TakeOrder::Due, (ledger.clock.now(), limit), held, &|_| false)
+            .await;
         claimed.expect("a claim").deliveries.iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
     };
     let [first, second, third] = [0, 1, 2].map(|position: usize| mail.deliveries[position].id);
@@ -780,8 +803,9 @@ async fn a_lease_keeps_other_nodes_away_until_it_ends_or_its_holder_comes_back()
     ledger.reopen().await;
     assert_eq!(ledger.store.free_own_leases().await.expect("freed"), 1);
     let claim = async |store: &Store, limit| {
-        let claimed =
-            store.claim(SiteId::UNROUTED, ledger.clock.now(), limit, &[], &|_| false).await;
+        let claimed = store
+            .claim(SiteId::UNROUTED, TakeOrder::Due, (ledger.clock.now(), limit), &[], &|_| false)
+            .await;
         claimed.expect("a claim").deliveries.iter().map(|d| d.id).collect::<Vec<DeliveryId>>()
     };
     assert_eq!(claim(&ledger.store, 9).await, [first]);

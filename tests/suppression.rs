@@ -1,10 +1,12 @@
 //! Addresses that are not written to: learnt from hosts, put there by people, taken out again.
 
 use postroad::model::State;
+use postroad::world::manners::Manners;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use crate::campaigns::Desk;
 use crate::support::api::{As, TestApi};
 use crate::support::mx::FakeMx;
 use crate::support::relay::{Database, SENDER, TestRelay};
@@ -158,7 +160,11 @@ async fn an_entry_for_good_is_not_shortened_by_a_later_one() {
         let entries = json!([{"address": "ann@alder.example"}]);
         json!({"entries": entries, "scope": "organization", "expires_at": end})
     };
-    let steps = [(json!(1_900_000_000_000_000i64), 1), (Value::Null, 1), (json!(1), 0)];
+    let steps = [
+        (json!(1_900_000_000_000_000i64), 1),
+        (Value::Null, 1),
+        (json!(1_850_000_000_000_000i64), 0),
+    ];
     for (end, added) in steps {
         let order = Some(add(end));
         let answer = api.ask(&As::Operator, "POST", "/v1/suppressions", order).await;
@@ -187,4 +193,68 @@ async fn an_organization_neither_sees_nor_stops_what_is_not_its_own() {
     assert_eq!(removed.status.as_u16(), 404);
     let unknown = Some(json!({"entries": entries, "scope": "organization", "sope": 1}));
     assert_eq!(api.ask(&who, "POST", path, unknown).await.status.as_u16(), 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_refuses_reports_or_holds_mail_for_suppressed_addresses() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::sending_to(&mx).await;
+    suppress(&relay, "ann@example.test", "organization", None).await;
+    let set = async |suppressed: &str| {
+        let policy = json!({"suppressed": suppressed, "bounces": "asked"});
+        ask(&relay, "PUT", "/v1/streams/1/policy", Some(policy)).await
+    };
+    set("refuse").await;
+    let mail = b"From: <sender@sender.test>\r\nSubject: x\r\n\r\nx\r\n";
+    let both = ["bob@example.test", "ann@example.test"];
+    let answer = relay.try_submit(&format!("<{SENDER}>"), &both, mail).await;
+    assert!(answer.starts_with("550 5.7.1") && answer.contains("ann@example.test"), "{answer}");
+    assert!(relay.owed().await.is_empty(), "taken whole or not at all");
+    set("hold").await;
+    relay.submit(&["ann@example.test"]).await;
+    relay.until_state("ann@example.test", State::Held).await;
+    assert_eq!(mx.received(), [""; 0], "nothing leaves, and nobody is told");
+    set("report").await;
+    relay.submit(&["Ann@example.test"]).await;
+    relay.run_until_idle().await;
+    assert_eq!(relay.state_of("Ann@example.test").await, State::Suppressed);
+    assert_eq!(sent_to(&mx, SENDER), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_a_list_stops_campaigns_to_it_alone_and_an_entry_with_an_end_ends() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        for name in ["ann", "bob", "cid"] {
+            desk.contact(&format!("{name}@a.test"), json!({"name": name})).await;
+        }
+        let list = desk.list;
+        let order = json!({"entries": [{"address": "ann@a.test"}], "scope": "list", "list": list});
+        desk.done("POST", "/v1/suppressions", order).await;
+        let ends = desk.relay.clock().now().0 + 86_400_000_000;
+        let order = json!({"entries": [{"address": "bob@a.test"}], "scope": "organization",
+            "expires_at": ends});
+        desk.done("POST", "/v1/suppressions", order).await;
+        let tested = |list: i64| format!("address=ann%40a.test&stream=2&list={list}");
+        let path = format!("/v1/suppressions/test?{}", tested(list));
+        assert_eq!(desk.done("GET", &path, Value::Null).await["scope"], "list");
+        let path = format!("/v1/suppressions/test?{}", tested(list + 1));
+        assert_eq!(desk.done("GET", &path, Value::Null).await["suppressed"], false);
+        let wrong = json!({"entries": [{"address": "x@a.test"}], "scope": "list", "list": 99});
+        assert_eq!(desk.ask("POST", "/v1/suppressions", wrong).await.1["field"], "list");
+        let first = desk.campaign("<p>x</p>", json!({})).await;
+        desk.step(first, "launch").await;
+        let shown = desk.until(first, "sent").await;
+        assert_eq!(shown["sums"]["suppressed"], 2, "{shown}");
+        assert_eq!(desk.mx.received(), ["cid@a.test"]);
+        desk.relay.clock().advance(std::time::Duration::from_secs(90_000));
+        let second = desk.campaign("<p>y</p>", json!({})).await;
+        desk.step(second, "launch").await;
+        let shown = desk.until(second, "sent").await;
+        assert_eq!(shown["sums"]["suppressed"], 1, "{shown}");
+        let all = desk.done("GET", "/v1/suppressions", Value::Null).await;
+        assert_eq!(all["items"].as_array().map(Vec::len), Some(1), "what is over is not shown");
+        let audit = desk.done("GET", "/v1/audit", Value::Null).await.to_string();
+        assert!(audit.contains("suppressions.added"), "{audit}");
+    }
 }

@@ -63,3 +63,52 @@ async fn a_template_is_checked_saved_and_seen_as_a_contact_gets_it() {
         assert_eq!(done(&api, "GET", "/v1/templates", Value::Null).await["items"], json!([]));
     }
 }
+
+#[tokio::test]
+async fn a_document_is_kept_drawn_and_refused_by_its_path() {
+    for database in Database::all().await {
+        let api = TestApi::on(&database).await;
+        let contact = json!({"email": "ann@example.com", "contact": {"name": "Ann & Bo"}});
+        let contact = done(&api, "POST", "/v1/contacts", contact).await["id"].clone();
+        let footer = json!({"name": "Footer",
+            "blocks": [{"type": "text", "text": "[Leave]({{ unsubscribe_url }})"}]});
+        let footer = done(&api, "POST", "/v1/saved-blocks", footer).await["id"].clone();
+        let document = json!({"sections": [{"columns": [{"blocks": [
+            {"type": "heading", "text": "Hi {{ name }}"}, {"type": "saved", "block": footer}]}]}]});
+        let template = json!({"name": "Visual", "kind": "document", "subject": "Hi",
+            "document": document});
+        let saved = done(&api, "POST", "/v1/templates", template.clone()).await;
+        let body = saved["body"].as_str().expect("its text");
+        let kept: Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(kept["sections"][0]["columns"][0]["blocks"][0]["text"], "Hi {{ name }}");
+
+        let wanted = json!({"template": template, "contact": contact});
+        let seen = done(&api, "POST", "/v1/templates/preview", wanted).await;
+        let html = seen["html"].as_str().expect("text");
+        assert!(html.contains("Hi Ann &amp; Bo</h1>") && html.contains(">Leave</a>"), "{html}");
+        assert!(seen["checks"].as_array().is_some_and(Vec::is_empty), "{}", seen["checks"]);
+
+        let mut wrong = template.clone();
+        wrong["document"]["sections"][0]["columns"][0]["blocks"][0]["text"] = json!("{{ nmae }}");
+        let (status, field, why) = refused(&api, "POST", "/v1/templates", wrong).await;
+        assert_eq!(status, 422);
+        assert_eq!(field, "document.sections[0].columns[0].blocks[0].text");
+        assert_eq!(why, "there is no field 'nmae'");
+        let text = json!({"name": "T", "kind": "html", "subject": "x", "document": {}});
+        assert_eq!(refused(&api, "POST", "/v1/templates", text).await.1, "document");
+
+        let path = format!("/v1/saved-blocks/{footer}");
+        assert_eq!(refused(&api, "DELETE", &path, Value::Null).await.0, 409, "it is used");
+        let change = json!({"name": "Footer", "blocks": [{"type": "text", "text": "new words"}]});
+        done(&api, "PUT", &path, change).await;
+        let mut again = template.clone();
+        again["name"] = json!("Again");
+        let wanted = json!({"template": again, "contact": contact});
+        let seen = done(&api, "POST", "/v1/templates/preview", wanted).await;
+        assert!(seen["html"].as_str().expect("text").contains("new words"), "{seen}");
+        let id = saved["id"].clone();
+        done(&api, "DELETE", &format!("/v1/templates/{id}"), Value::Null).await;
+        done(&api, "DELETE", &path, Value::Null).await;
+        assert_eq!(done(&api, "GET", "/v1/saved-blocks", Value::Null).await["items"], json!([]));
+    }
+}

@@ -7,6 +7,7 @@ use postroad::model::*;
 use postroad::schedule::warmup::Warmup;
 use postroad::schedule::warmup::calendar::Window;
 use postroad::schedule::warmup::course::Course;
+use postroad::schedule::warmup::gates::Trouble;
 use postroad::schedule::warmup::plan::Plan;
 use postroad::store::{Learnt, SourceChange};
 use postroad::world::manners::{Deed, Phase};
@@ -32,12 +33,16 @@ async fn submit(relay: &TestRelay, stream: &str, count: usize) {
 
 /// From the next midnight on the source is cold; its whole day may be sent in the first hour.
 async fn begin(relay: &TestRelay, curve: &[u64]) {
+    begin_with(relay, WarmSubject::Source(COLD), curve).await;
+}
+
+async fn begin_with(relay: &TestRelay, subject: WarmSubject, curve: &[u64]) {
     relay.clock().advance(relay.next_midnight().since(relay.clock().now()));
     let plan = Plan::of_curve(curve.to_vec()).expect("lawful");
     let target = curve.last().copied().unwrap_or(1) * 2;
     let window = Window { hour_first: 0, hour_end: 1 };
     let course = Course::new(plan, "tail", target, window).expect("lawful");
-    let pair = (WarmSubject::Source(COLD), OperatorId::TAIL);
+    let pair = (subject, OperatorId::TAIL);
     relay.controller().start(vec![(pair, course)]).await.expect("begun");
     relay.clock().advance(HOUR);
 }
@@ -82,6 +87,29 @@ async fn a_cold_source_carries_more_each_day_and_transactional_mail_never_waits_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_sending_domain_is_warmed_up_whatever_source_sends_its_mail() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = TestRelay::on(&database, &mx).await;
+        let domain = relay.store().domains().await.expect("read")[0].id;
+        begin_with(&relay, WarmSubject::Domain(domain), &[4, 6]).await;
+        submit(&relay, "marketing", 9).await;
+        relay.rest().await;
+        assert_eq!(mx.received().len(), 4);
+        let owed = relay.owed().await;
+        let reasons = relay.why(owed[0].id).await;
+        assert!(reasons.iter().any(|reason| reason.text.contains("warm-up day 1")), "{reasons:?}");
+        submit(&relay, "transactional", 2).await;
+        relay.rest().await;
+        assert_eq!(mx.received().len(), 6, "transactional mail does not wait for it");
+        sleep_over_night(&relay).await;
+        relay.run_until_idle().await;
+        assert_eq!(mx.received().len(), 11);
+        relay.adds_up().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_block_stops_the_day_and_steps_the_volume_back() {
     for database in Database::all().await {
         let mx = FakeMx::accepting().await;
@@ -110,6 +138,32 @@ async fn a_block_stops_the_day_and_steps_the_volume_back() {
         assert!(course.cap() <= 10, "{}", course.cap());
         assert_eq!(course.backs.len(), 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_bounces_after_it_was_taken_closes_the_gate_too() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, |settings: &mut Settings| {
+        settings.inbound.listen = vec![([127, 0, 0, 1], 0).into()];
+        settings.inbound.return_domain = Some("bounce.sender.test".to_owned());
+    })
+    .await;
+    begin(&relay, &[60, 120]).await;
+    submit(&relay, "marketing", 60).await;
+    relay.rest().await;
+    relay.look().await;
+    assert_eq!(mx.received().len(), 60);
+    for number in 0..12 {
+        let recipient = format!("marketing{number}@example.test");
+        let path = mx.mail_to(&recipient).envelope.sender.clone();
+        let report = crate::inbound::bounce(&recipient, "5.1.1", "no such user here");
+        let answer = relay.bring("", &path, &report).await;
+        assert!(answer.starts_with("250"), "{answer}");
+    }
+    relay.look().await;
+    let today = warmup(&relay).await.course.today.expect("a day");
+    assert_eq!((today.marks.offered, today.marks.invalid), (60, 12));
+    assert_eq!(today.stop, Some(Trouble::Invalid), "{:?}", today.marks);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,8 @@
 //!             allocator and limits, not a copy.
 //! Knows not:  the operators' tolerance, which `postroad::world::tolerance` keeps hidden.
 
+mod daemon;
+mod hosts;
 mod ours;
 mod peers;
 mod run;
@@ -33,11 +35,14 @@ struct Arguments {
     /// Only ways whose name holds this.
     only: String,
     days: bool,
+    /// Through the daemon, with this plan.
+    daemon: Option<String>,
 }
 
 fn arguments() -> Result<Arguments, String> {
     let model = "benches/warmup-models/common.toml".to_owned();
-    let mut read = Arguments { model, seeds: 20, only: String::new(), days: false };
+    let (only, days, daemon) = (String::new(), false, None);
+    let mut read = Arguments { model, seeds: 20, only, days, daemon };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         if name == "--days" {
@@ -51,8 +56,10 @@ fn arguments() -> Result<Arguments, String> {
                 read.seeds = value.parse().map_err(|_| format!("'{value}' is no number"))?;
             }
             "--only" => read.only = value,
+            "--daemon" => read.daemon = Some(value),
             _ => {
-                return Err(format!("unknown: {name}; there are --model, --seeds, --only, --days"));
+                let all = "--model, --seeds, --only, --days, --daemon";
+                return Err(format!("unknown: {name}; there are {all}"));
             }
         }
     }
@@ -76,18 +83,22 @@ fn compare(read: &Arguments) -> Result<(), String> {
     let text =
         std::fs::read_to_string(&read.model).map_err(|why| format!("{}: {why}", read.model))?;
     let model = Model::read(&text).map_err(|why| format!("{}: {why}", read.model))?;
+    if let Some(plan) = &read.daemon {
+        return (1..=read.seeds).try_for_each(|seed| daemon::run(&model, seed, plan));
+    }
     println!("model {}, {} seeds; means, in brackets the worst seed", model.name, read.seeds);
     println!(
-        "| way | days to full volume | put off or refused for reputation | \
+        "| way | days to full volume | delivered a day then | put off or refused for reputation | \
          transactional mails delayed | days lost after a bad list |"
     );
-    println!("| --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- |");
     for (name, make) in WAYS.iter().filter(|(name, _)| name.contains(&read.only)) {
         let mut scores = Scores::default();
         for seed in 1..=read.seeds {
             let mut run = Run::new(&model, seed, make(&model, name));
             run.print_days = read.days;
-            scores.add(run.warm_up(), run.incident());
+            let figures = run.warm_up();
+            scores.add(figures, run.level(), run.incident());
         }
         println!("| {name} | {scores} |");
     }

@@ -33,7 +33,7 @@ impl Ours {
         let sources = model.sender.sources;
         let mut governor = Governor::default();
         governor.set_relays(HashSet::from([source_id(sources)]));
-        let pool = (0..=sources).map(source_id).collect();
+        let pool = (0..=sources).map(|at| member(source_id(at))).collect();
         let limits = Limits::new(Calendar::utc());
         let mut run = DryRun::new(governor, limits, pool).expect("a dry run");
         for source in 0..sources {
@@ -60,6 +60,10 @@ impl Ours {
         put_relay_limit(&mut run, relay, Some(StreamClass::Marketing), share);
         Ours { run }
     }
+}
+
+fn member(source: SourceId) -> PoolMember {
+    PoolMember { pool: PoolId::DEFAULT, source, weight: 1, share_max: None }
 }
 
 fn put_relay_limit(run: &mut DryRun, relay: SourceId, class: Option<StreamClass>, value: u64) {
@@ -137,7 +141,8 @@ impl Scheme for Ours {
                 sample,
             });
         }
-        if answer.accepted < placed.count {
+        // The daemon looks twice a second: what a source has left for transactional mail is known.
+        if answer.accepted < placed.count || class == StreamClass::Transactional {
             self.run.look(now);
         }
     }

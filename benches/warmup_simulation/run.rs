@@ -21,6 +21,8 @@ const DAYS: u32 = 60;
 const RECOVERY_DAYS_MAX: u32 = 60;
 /// Of the day's good mail, what must have been delivered.
 const FULL_SHARE: f64 = 0.97;
+/// What was delivered on these last days, on average, is what an incident takes away.
+const DAYS_BEFORE: usize = 7;
 /// What was put off is tried again after so many ticks.
 const RETRY_TICKS: usize = 6;
 
@@ -110,6 +112,8 @@ pub struct Run<'a> {
     scheme: Box<dyn Scheme>,
     state: State,
     full_on: Option<u32>,
+    /// Delivered on the last days without an incident.
+    before: VecDeque<u64>,
     pub print_days: bool,
 }
 
@@ -129,7 +133,8 @@ impl<'a> Run<'a> {
             relay_used: 0,
             day: 0,
         };
-        Run { model, dice, scheme, state, full_on: None, print_days: false }
+        let (full_on, before, print_days) = (None, VecDeque::new(), false);
+        Run { model, dice, scheme, state, full_on, before, print_days }
     }
 
     /// Days without an incident.
@@ -140,6 +145,10 @@ impl<'a> Run<'a> {
         // The incident follows a week after the full volume, so the calm run ends there.
         while self.state.day < DAYS && self.full_on.is_none_or(|day| self.state.day < day + 7) {
             let day = self.day(calm);
+            self.before.push_back(day.delivered);
+            if self.before.len() > DAYS_BEFORE {
+                self.before.pop_front();
+            }
             figures.unwelcome += day.unwelcome;
             figures.transactional_delayed += day.transactional_delayed;
             if day.is_full() && self.full_on.is_none() {
@@ -150,14 +159,22 @@ impl<'a> Run<'a> {
         figures
     }
 
-    /// The days that a bad list costs, its own included; None where there was no full volume.
-    pub fn incident(&mut self) -> Option<u32> {
-        self.full_on?;
+    /// Delivered a day at last.
+    pub fn level(&self) -> u64 {
+        self.before.iter().sum::<u64>() / self.before.len().max(1) as u64
+    }
+
+    /// The days that a bad list costs, its own included, until as much is delivered as before it:
+    /// the full volume, or what there was instead on the last day of the model.
+    pub fn incident(&mut self) -> u32 {
         let sender = &self.model.sender;
         let incident = &self.model.incident;
+        let before = self.level() as f64;
         self.day((incident.invalid, Some(incident.complaint)));
         let calm = (sender.invalid, None);
-        (1..RECOVERY_DAYS_MAX).find(|_| self.day(calm).is_full()).or(Some(RECOVERY_DAYS_MAX))
+        let is_over =
+            |day: DayFigures| day.delivered as f64 >= FULL_SHARE * before.min(day.good as f64);
+        (1..RECOVERY_DAYS_MAX).find(|_| is_over(self.day(calm))).unwrap_or(RECOVERY_DAYS_MAX)
     }
 
     /// One day; `list` is the share of bad addresses, and of complaints where it is unusual.
@@ -362,15 +379,17 @@ pub struct Scores {
     full: Vec<Option<u32>>,
     unwelcome: Vec<u64>,
     delayed: Vec<u64>,
-    lost: Vec<Option<u32>>,
+    lost: Vec<u64>,
+    level: Vec<u64>,
 }
 
 impl Scores {
-    pub fn add(&mut self, figures: WarmUpFigures, lost: Option<u32>) {
+    pub fn add(&mut self, figures: WarmUpFigures, level: u64, lost: u32) {
+        self.level.push(level);
         self.full.push(figures.full_on);
         self.unwelcome.push(figures.unwelcome);
         self.delayed.push(figures.transactional_delayed);
-        self.lost.push(lost);
+        self.lost.push(u64::from(lost));
     }
 }
 
@@ -386,11 +405,12 @@ impl std::fmt::Display for Scores {
         };
         write!(
             f,
-            "{} | {} | {} | {}",
+            "{} | {:.0} | {} | {} | {}",
             days(&self.full, "never in 60"),
+            self.level.iter().sum::<u64>() as f64 / self.level.len().max(1) as f64,
             mean_and_worst(&self.unwelcome),
             mean_and_worst(&self.delayed),
-            days(&self.lost, "–")
+            mean_and_worst(&self.lost)
         )
     }
 }

@@ -93,6 +93,15 @@ pub trait Ledger: Clone + Send + Sync {
         new: NewMessage,
     ) -> impl Future<Output = Result<MessageId, QueueError>> + Send;
     fn has_room(&self, bytes: u64) -> bool;
+    /// Those of the recipients whose mail the stream refuses, since nobody writes to them.
+    fn refused(
+        &self,
+        _organization: OrganizationId,
+        _stream: StreamId,
+        _recipients: &[Recipient],
+    ) -> impl Future<Output = Result<Vec<Address>, QueueError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
 }
 
 impl Ledger for Queue {
@@ -110,6 +119,22 @@ impl Ledger for Queue {
 
     fn has_room(&self, bytes: u64) -> bool {
         Queue::has_room(self, bytes)
+    }
+
+    async fn refused(
+        &self,
+        organization: OrganizationId,
+        stream: StreamId,
+        recipients: &[Recipient],
+    ) -> Result<Vec<Address>, QueueError> {
+        let suppressions = self.suppressions();
+        if suppressions.policy(stream).suppressed != SuppressedPolicy::Refuse {
+            return Ok(Vec::new());
+        }
+        let addresses: Vec<&Address> = recipients.iter().map(|one| &one.address).collect();
+        let stops = suppressions.stops(organization, stream, &addresses).await?;
+        let stopped = addresses.into_iter().zip(stops).filter(|(_, stop)| stop.is_some());
+        Ok(stopped.map(|(address, _)| address.clone()).collect())
     }
 }
 
@@ -195,6 +220,11 @@ impl<L: Ledger, R: Rights> Acceptance<L, R> {
             inspect::inspect(&submission, request, &self.rights, &self.host_name, &self.clock)?;
         self.rights.take(&submission.identity, 1).map_err(too_much)?;
         let refused = |error| refuse(&error, &submission.identity);
+        let organization = submission.identity.organization;
+        let asking = self.ledger.refused(organization, findings.stream, &findings.recipients);
+        if let Some(first) = asking.await.map_err(refused)?.first() {
+            return Err(Refusal::policy(format!("nobody writes to <{first}> any more")));
+        }
         let id = self.ledger.message_id().await.map_err(refused)?;
         let new = stamp::stamp(&submission, findings, id, &self.host_name, self.clock.wall());
         // The copy alone is held while the disk works.

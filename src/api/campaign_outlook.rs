@@ -9,6 +9,7 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::campaigns::{found, sums};
 use super::extract::{Path, Query};
+use super::forecast::able;
 use super::problem::Problem;
 use super::warmups::controller;
 use super::{ApiState, Page};
@@ -93,7 +94,8 @@ pub(super) async fn outlook(
         let waiting = before.entry(operator).or_default();
         *waiting = waiting.saturating_sub(count);
     }
-    if let Some((forecast, _)) = controller(&call)?.forecast(left, before, None).await? {
+    let pool = able(&call, None);
+    if let Some((forecast, _)) = controller(&call)?.forecast(left, before, pool).await? {
         (outlook.ends_at, outlook.bottleneck) = (forecast.ends_at, forecast.bottleneck);
         let of = forecast.operators.into_iter().map(|one| OutlookOperator {
             operator: name_of(&operators, one.operator),

@@ -8,7 +8,7 @@ use super::campaign_looks::all_checks;
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::{ApiState, Page};
-use crate::campaign::{Schema, plan};
+use crate::campaign::{Schema, plan, templates};
 use crate::compose::template::{Template, Weight};
 use crate::model::*;
 use crate::store::{CampaignChange, CampaignRow, TemplateRow};
@@ -219,13 +219,16 @@ pub(super) async fn written<N>(
             Some(found.ok_or_else(no_layout)?.body)
         }
     };
+    let kind = input.kind.or(template.as_ref().map(|row| row.kind)).unwrap_or(TemplateKind::Html);
+    let body = input.body.or_else(|| of(|row| &row.body)).ok_or_else(|| missing("body"))?;
+    let saved = super::templates::saved_for(call, organization, kind).await?;
     let variant = CampaignVariant {
         subject: input
             .subject
             .or_else(|| of(|row| &row.subject))
             .ok_or_else(|| missing("subject"))?,
-        kind: input.kind.or(template.as_ref().map(|row| row.kind)).unwrap_or(TemplateKind::Html),
-        body: input.body.or_else(|| of(|row| &row.body)).ok_or_else(|| missing("body"))?,
+        kind,
+        body: templates::expanded(kind, &body, &saved)?,
         layout,
         text: input.text.or_else(|| template.as_ref().and_then(|row| row.text.clone())),
     };

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::access::{Call, needs};
 use super::body::Json;
 use super::problem::Problem;
+use super::sources::pool_named;
 use super::warmups::controller;
 use crate::model::*;
+use crate::schedule::Schedule;
 use crate::schedule::forecast::Forecast;
 use crate::store::OperatorRow;
 
@@ -45,7 +47,7 @@ pub struct ForecastAudience {
     /// … and by domain; the operators of these are looked up.
     #[serde(default)]
     domains: BTreeMap<Domain, u64>,
-    /// The name of the pool that would carry it; all sources when it is missing.
+    /// The name of the pool that would carry it, by weight and share; else all sources alike.
     #[serde(default)]
     pool: Option<String>,
 }
@@ -81,19 +83,11 @@ pub(super) async fn ask(
         return Err(Problem::of_field("operators", detail));
     }
     let waits = call.store.waiting_by_operator().await?.into_iter().collect();
-    let by = match &audience.pool {
-        Some(name) => Some(sources_of(&call, name).await?),
+    let pool = match &audience.pool {
+        Some(name) => Some(pool_named(&call.store.source_tables().await?, name)?),
         None => None,
     };
-    answer(&call, (counts, waits), by.as_deref(), &rows).await
-}
-
-async fn sources_of<N>(call: &Call<N>, pool: &str) -> Result<Vec<SourceId>, Problem> {
-    let tables = call.store.source_tables().await?;
-    let unknown = || Problem::of_field("pool", format!("there is no pool '{pool}'"));
-    let id = tables.pools.iter().find(|row| row.name == pool).ok_or_else(unknown)?.id;
-    let members = tables.members.iter().filter(|member| member.pool == id);
-    Ok(members.map(|member| member.source).collect())
+    answer(&call, (counts, waits), pool, &rows).await
 }
 
 /// Say when what waits now will be sent.
@@ -107,13 +101,19 @@ pub(super) async fn show(
     answer(&call, (waiting.into_iter().collect(), BTreeMap::new()), None, &rows).await
 }
 
+/// Those of a pool that may send, or all.
+pub(super) fn able<N>(call: &Call<N>, pool: Option<PoolId>) -> Vec<PoolMember> {
+    let able = |schedule: &Schedule| schedule.sources().able(pool);
+    call.schedule.as_ref().map(able).unwrap_or_default()
+}
+
 async fn answer<N>(
     call: &Call<N>,
     (audience, waits): (BTreeMap<OperatorId, u64>, BTreeMap<OperatorId, u64>),
-    by: Option<&[SourceId]>,
+    pool: Option<PoolId>,
     rows: &[OperatorRow],
 ) -> Result<axum::Json<ForecastView>, Problem> {
-    let told = controller(call)?.forecast(audience, waits, by).await?;
+    let told = controller(call)?.forecast(audience, waits, able(call, pool)).await?;
     let Some((forecast, one_more)) = told else {
         return Err(Problem::conflict("there is no source that could send"));
     };

@@ -78,6 +78,23 @@ pub struct Removed {
     pub removed: ReturnDomainId,
 }
 
+/// Look now whether mail to a return domain comes here: by a CNAME to the installation's, or by its
+/// own MX.
+#[utoipa::path(post, path = "/v1/return-domains/{id}/check", tag = "inbound",
+    params(("id" = ReturnDomainId, Path, description = "The domain")),
+    responses((status = 200, body = ReturnDomainRow)), security(("key" = ["domains_read"])))]
+pub(super) async fn check_domain(
+    call: Call<needs::DomainsRead>,
+    Path(id): Path<ReturnDomainId>,
+) -> Result<axum::Json<ReturnDomainRow>, Problem> {
+    let rows = call.store.return_domains().await?;
+    let own = rows.into_iter().find(|row| row.id == id && call.scope().covers(row.organization));
+    let row = own.ok_or_else(|| Problem::not_found("there is no such domain"))?;
+    let stopped = || Problem::conflict("no daemon is running");
+    let looker = call.return_domains.as_ref().ok_or_else(stopped)?;
+    Ok(axum::Json(looker.look(&row).await?))
+}
+
 /// Bounces come back to the installation's domain from now on; what is under way is lost.
 #[utoipa::path(delete, path = "/v1/return-domains/{id}", tag = "inbound",
     params(("id" = ReturnDomainId, Path, description = "The domain")),

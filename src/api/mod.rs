@@ -12,6 +12,7 @@ mod body;
 mod caller;
 pub mod campaign_looks;
 mod campaign_outlook;
+mod campaign_progress;
 mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
@@ -31,8 +32,10 @@ mod events;
 mod extract;
 pub mod forecast;
 mod health;
+pub mod health_windows;
 mod imports;
 mod inbound;
+pub mod inbound_routes;
 mod limits;
 mod lists;
 mod log;
@@ -45,7 +48,10 @@ mod postal;
 mod problem;
 mod public;
 mod public_archive;
+mod public_leaving;
 mod public_lists;
+mod relay_news;
+mod saved_blocks;
 mod segments;
 mod send;
 mod send_template;
@@ -53,6 +59,7 @@ mod serve;
 mod session;
 mod setup;
 pub mod sources;
+mod stream_policies;
 mod streamed;
 pub mod suppressions;
 mod templates;
@@ -90,6 +97,9 @@ use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
 use crate::config::{Mistakes, Reload};
+use crate::feedback::inbound::Inbound;
+use crate::feedback::return_domains::ReturnDomains;
+use crate::feedback::sns::Sns;
 use crate::queue::Queue;
 use crate::queue::check::Audit;
 use crate::schedule::Schedule;
@@ -128,6 +138,12 @@ pub struct ApiState {
     /// Looks at the records of sending domains.
     pub looker: Option<domain_check::Looker>,
     pub imports: Option<Imports>,
+    /// Whom mail from outside may be for.
+    pub inbound: Option<Inbound>,
+    /// Looks whether mail to return domains comes here.
+    pub return_domains: Option<ReturnDomains>,
+    /// What Amazon SES tells.
+    pub sns: Option<Sns>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
@@ -188,6 +204,23 @@ fn control() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(events::stream))
 }
 
+/// What comes back, and mail from outside.
+fn returning() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(inbound::domains, inbound::add_domain))
+        .routes(routes!(inbound::remove_domain))
+        .routes(routes!(inbound::check_domain))
+        .routes(routes!(inbound::mails))
+        .routes(routes!(health_windows::list))
+        .routes(routes!(relay_news::ses))
+        .routes(routes!(stream_policies::show, stream_policies::set))
+        .routes(routes!(inbound_routes::list, inbound_routes::add))
+        .routes(routes!(inbound_routes::remove))
+        .routes(routes!(inbound_routes::calls))
+        .routes(routes!(inbound_routes::one, inbound_routes::remove_call))
+        .routes(routes!(inbound_routes::release))
+}
+
 /// Every route there is; the document is made of the same rows.
 fn routes() -> OpenApiRouter<Arc<Shared>> {
     let quick = OpenApiRouter::with_openapi(openapi::head())
@@ -222,15 +255,13 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(suppressions::test))
-        .routes(routes!(inbound::domains, inbound::add_domain))
-        .routes(routes!(inbound::remove_domain))
-        .routes(routes!(inbound::mails))
         .routes(routes!(daemon::reload))
         .routes(routes!(classification::unclassified))
         .routes(routes!(classification::rules, classification::add))
         .routes(routes!(classification::try_out))
         .routes(routes!(classification::remove))
         .merge(control())
+        .merge(returning())
         .merge(contact_routes())
         .merge(source_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
@@ -276,6 +307,7 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(contact_fields::change))
         .routes(routes!(lists::list, lists::add))
         .routes(routes!(lists::change))
+        .routes(routes!(campaign_progress::growth))
         .routes(routes!(lists::tags))
         .routes(routes!(segments::list, segments::add))
         .routes(routes!(segments::change, segments::remove))
@@ -323,6 +355,8 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(templates::show, templates::change, templates::remove))
         .routes(routes!(templates::layouts, templates::add_layout))
         .routes(routes!(templates::change_layout, templates::remove_layout))
+        .routes(routes!(saved_blocks::list, saved_blocks::add))
+        .routes(routes!(saved_blocks::change, saved_blocks::remove))
         .routes(routes!(campaigns::list, campaigns::add))
         .routes(routes!(campaigns::show, campaigns::change, campaigns::remove))
         .routes(routes!(campaigns::step))
@@ -336,6 +370,8 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaign_outlook::go_on))
         .routes(routes!(campaign_reports::report))
         .routes(routes!(campaign_reports::recipients))
+        .routes(routes!(campaign_progress::progress))
+        .routes(routes!(campaign_progress::deliveries))
         .routes(routes!(automations::list, automations::add))
         .routes(routes!(automations::show, automations::change, automations::remove))
         .routes(routes!(automations::step))
@@ -352,6 +388,7 @@ pub fn router(state: ApiState) -> Router {
     router
         .merge(postal_routes())
         .merge(public::routes())
+        .merge(public_leaving::routes())
         .merge(public_archive::routes())
         .merge(media::routes())
         .merge(public_lists::routes())

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Page;
 use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::Path;
 use super::problem::Problem;
 use super::sources::{duplicate, lawful_name, pool_named, taken_up};
+use super::{Page, limits};
 use crate::model::*;
 use crate::store::{SourceChange, SourceTables};
 
@@ -80,7 +80,7 @@ pub struct Done {
     pub name: String,
 }
 
-/// Remove a pool that no rule leads to.
+/// Remove a pool that no rule leads to, with its limits.
 #[utoipa::path(delete, path = "/v1/pools/{name}", tag = "pools",
     params(("name" = String, Path, description = "The pool's name")),
     responses((status = 200, body = Done)), security(("key" = ["installation"])))]
@@ -96,7 +96,9 @@ pub(super) async fn remove(
     if tables.rules.iter().any(|rule| rule.pool == pool) {
         return Err(Problem::conflict("rules lead to this pool: remove them first"));
     }
-    call.store.change_sources(SourceChange::RemovePool(pool)).await?;
+    let store = call.audited::<(), ()>(None, ("pool.removed", &name), None, None)?;
+    store.change_sources(SourceChange::RemovePool(pool)).await?;
+    limits::reload(&call).await?;
     taken_up(&call).await?;
     Ok(axum::Json(Done { name }))
 }

@@ -1,22 +1,21 @@
 //! What the world may ask without a name: pixels, links, and the pages that links in mails lead to.
 //!
-//! Owns:       their paths and their HTML.
+//! Owns:       paths of readers, how every page looks, forms.
 //! Promises:   a link leads only where it was signed to lead, without waiting for the database;
-//!             pages work without script; text of people is escaped; a link that is not ours says
-//!             no more than that.
-//! Knows not:  what leaving means, who is a person.
+//!             pages work without script, and nothing in them runs or comes from elsewhere; text of
+//!             people is escaped; a link that is not ours says no more than that.
+//! Knows not:  who is a person.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 use super::access::{Call, Shared, needs};
 use super::extract::Path;
-use crate::campaign::leave::{self, Asked, Wish};
 use crate::compose::Links;
 use crate::model::*;
 use crate::store::Tracked;
@@ -24,6 +23,9 @@ use crate::token::Claim;
 
 const FORM_BYTES_MAX: usize = 8 * 1024;
 const AGENT_BYTES_MAX: usize = 300;
+/// No script, no image, nothing from elsewhere; forms go back to us.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
+    frame-ancestors 'none'; base-uri 'none'";
 /// A GIF of one transparent pixel.
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\
     \x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
@@ -34,8 +36,6 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/o/{token}", get(open))
         .route("/c/{token}", get(click))
-        .route("/u/{token}", get(leaving).post(left))
-        .route("/p/{token}", get(preferences).post(preferred))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
 }
 
@@ -110,44 +110,31 @@ pub(super) fn trouble() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, page("Later", body)).into_response()
 }
 
-pub(super) fn page(title: &str, body: &str) -> Html<String> {
+/// A page with what keeps it to itself.
+pub(super) type Page = ([(HeaderName, &'static str); 4], Html<String>);
+
+pub(super) fn page(title: &str, body: &str) -> Page {
     let title = escaped(title);
-    Html(format!(
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"robots\" content=\"noindex\"><style>body{{font:16px/1.5 sans-serif;\
          max-width:34em;margin:3em auto;padding:0 1em;color:#222}}button{{font:inherit;\
          padding:.5em 1em}}label{{display:block;margin:.3em 0}}textarea{{width:100%}}</style>\
          </head><body><h1>{title}</h1>{body}</body></html>"
-    ))
+    );
+    (headers, Html(html))
 }
 
 pub(super) fn escaped(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('"', "&quot;").replace('\'', "&#39;")
-}
-
-fn claim_of(call: &Anybody, token: &str) -> Option<Claim> {
-    links(call)?.leaving(token, call.clock.now())
-}
-
-async fn leaving(call: Anybody, Path(token): Path<String>) -> Response {
-    let Some(claim) = claim_of(&call, &token) else { return not_ours() };
-    let found = match leave::person(&call.store, claim).await {
-        Ok(found) => found,
-        Err(_) => return trouble(),
-    };
-    let Some((_, contact)) = found else { return not_ours() };
-    let body = format!(
-        "<p>{} gets this mail.</p><form method=\"post\"><label>Why, if you like to say so: \
-         <textarea name=\"reason\" maxlength=\"500\"></textarea></label>\
-         <p><button name=\"wish\" value=\"these\">Unsubscribe</button> \
-         <button name=\"wish\" value=\"all\">No more mail at all</button></p></form>\
-         <p><a href=\"../p/{}\">Choose which mail you get</a></p>",
-        escaped(&contact.email),
-        escaped(&token)
-    );
-    page("Unsubscribe", &body).into_response()
 }
 
 /// The fields of a form, in their order (`application/x-www-form-urlencoded`).
@@ -178,73 +165,6 @@ fn decoded(text: &str) -> String {
 pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     let found = fields.iter().find(|(own, _)| own == name);
     found.map_or("", |(_, value)| value.as_str())
-}
-
-async fn left(call: Anybody, Path(token): Path<String>, form: String) -> Response {
-    let Some(claim) = claim_of(&call, &token) else { return not_ours() };
-    // RFC 8058 lets a mail service send it in either form of a form.
-    let is_one_click = form.contains("List-Unsubscribe") && form.contains("One-Click");
-    let form = fields(&form);
-    let is_all = field(&form, "wish") == "all";
-    let wish = if is_all { Wish::Everything } else { Wish::TheseLists };
-    let by = if is_one_click { "one_click" } else { "page" };
-    let address = Some(call.origin().address.to_string());
-    let asked = Asked { by, address, reason: field(&form, "reason").to_owned() };
-    match leave::leave(&call.store, claim, &wish, asked, call.clock.now()).await {
-        Ok(_) => page("Unsubscribed", "<p>You will get no more of this mail.</p>").into_response(),
-        Err(error) => {
-            tracing::error!(%error, "somebody could not unsubscribe");
-            trouble()
-        }
-    }
-}
-
-async fn preferences(call: Anybody, Path(token): Path<String>) -> Response {
-    let Some(claim) = claim_of(&call, &token) else { return not_ours() };
-    let found = match leave::person(&call.store, claim).await {
-        Ok(found) => found,
-        Err(_) => return trouble(),
-    };
-    let Some((recipe, contact)) = found else { return not_ours() };
-    let Ok(lists) = call.store.lists(recipe.organization).await else { return trouble() };
-    let mut body = format!("<p>Mail to {}:</p><form method=\"post\">", escaped(&contact.email));
-    for list in lists.iter().filter(|list| list.visibility == ListVisibility::Public) {
-        let own = contact.lists.iter().find(|own| own.list == list.id);
-        let is_in = own.is_some_and(|own| own.status == MembershipStatus::Subscribed);
-        body.push_str(&format!(
-            "<label><input type=\"checkbox\" name=\"list\" value=\"{}\"{}> {} <small>{}</small>\
-             </label>",
-            list.id,
-            if is_in { " checked" } else { "" },
-            escaped(&list.name),
-            escaped(&list.description)
-        ));
-    }
-    body.push_str(
-        "<p><button name=\"wish\" value=\"only\">Save</button> \
-         <button name=\"wish\" value=\"all\">No more mail at all</button></p></form>",
-    );
-    page("Your mail", &body).into_response()
-}
-
-async fn preferred(call: Anybody, Path(token): Path<String>, body: String) -> Response {
-    let Some(claim) = claim_of(&call, &token) else { return not_ours() };
-    let form = fields(&body);
-    let wish = if field(&form, "wish") == "all" {
-        Wish::Everything
-    } else {
-        let kept = form.iter().filter(|(name, _)| name == "list");
-        Wish::Only(kept.filter_map(|(_, id)| id.parse().ok()).collect())
-    };
-    let address = Some(call.origin().address.to_string());
-    let asked = Asked { by: "preferences", address, reason: String::new() };
-    match leave::leave(&call.store, claim, &wish, asked, call.clock.now()).await {
-        Ok(_) => page("Saved", "<p>Your choice is saved.</p>").into_response(),
-        Err(error) => {
-            tracing::error!(%error, "somebody could not choose");
-            trouble()
-        }
-    }
 }
 
 #[cfg(test)]

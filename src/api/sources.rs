@@ -328,7 +328,7 @@ async fn changed(api: &ApiState, name: String) -> Result<axum::Json<Changed>, Pr
     Ok(axum::Json(Changed { name, pools_without_source }))
 }
 
-/// Remove a source.
+/// Remove a source, with its warm-ups, its limits and what was decided of it.
 #[utoipa::path(delete, path = "/v1/sources/{name}", tag = "sources",
     params(("name" = String, Path, description = "The source's name")),
     responses((status = 200, body = Changed)), security(("key" = ["installation"])))]
@@ -341,8 +341,13 @@ pub(super) async fn remove(
         let why = "it is declared in the settings: remove it there and restart";
         return Err(Problem::conflict(why));
     }
-    call.store.change_sources(SourceChange::Remove(source.id)).await?;
-    tracing::info!(source = name, "a source was removed");
+    let store = call.audited::<_, ()>(None, ("source.removed", &name), Some(&source), None)?;
+    match &call.schedule {
+        Some(schedule) => schedule.controller().remove_source(source.id, &store).await?,
+        None => store.change_sources(SourceChange::Remove(source.id)).await? > 0,
+    };
+    limits::reload(&call).await?;
+    tracing::info!(source = name, "a source was removed with its warm-ups and limits");
     changed(&call, name).await
 }
 

@@ -8,7 +8,7 @@ use super::body::Json;
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use crate::model::*;
-use crate::store::{AddressHash, NewSuppression, SuppressionFilter, SuppressionRow};
+use crate::store::{AddressHash, NewSuppression, StreamRow, SuppressionFilter, SuppressionRow};
 
 const LIST_MAX: u32 = 1000;
 const LIST_USUAL: u32 = 100;
@@ -24,7 +24,7 @@ pub(super) struct Asked {
     /// One address; entries known by their hash alone are found too.
     #[param(value_type = Option<String>)]
     address: Option<Address>,
-    /// Also those that were removed.
+    /// Also those that were removed, or whose time is over.
     #[serde(default)]
     removed: bool,
     /// `next` of the page before.
@@ -79,6 +79,9 @@ pub struct NewEntries {
     /// For the scope `stream`.
     #[serde(default)]
     stream: Option<StreamId>,
+    /// For the scope `list`.
+    #[serde(default)]
+    list: Option<ListId>,
     /// `manual`, when it is missing.
     #[serde(default)]
     reason: Option<SuppressionReason>,
@@ -87,6 +90,14 @@ pub struct NewEntries {
     /// None for good.
     #[serde(default)]
     expires_at: Option<Timestamp>,
+}
+
+/// What the audit log keeps of it: addresses stand in the entries.
+#[derive(Serialize)]
+struct Line<'a> {
+    scope: SuppressionScope,
+    entries: usize,
+    note: &'a str,
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -107,8 +118,16 @@ pub(super) async fn add(
         return Err(Problem::of_field("entries", text));
     }
     check_note(&new.note)?;
-    let (organization, stream) = reach(&call, &new).await?;
     let at = call.clock.now();
+    if new.expires_at.is_some_and(|end| end <= at) {
+        return Err(Problem::of_field("expires_at", "must lie in the future"));
+    }
+    let organization = reach(&call, &new).await?;
+    let line = Line { scope: new.scope, entries: new.entries.len(), note: &new.note };
+    let target = new.stream.map(|id| id.to_string()).or(new.list.map(|id| id.to_string()));
+    let target = target.unwrap_or_default();
+    let action = ("suppressions.added", target.as_str());
+    let store = call.audited::<(), _>(organization, action, None, Some(&line))?;
     let mut rows = Vec::with_capacity(new.entries.len());
     for entry in new.entries {
         let hash = match (&entry.address, entry.sha256) {
@@ -119,7 +138,8 @@ pub(super) async fn add(
         rows.push(NewSuppression {
             scope: new.scope,
             organization,
-            stream,
+            stream: new.stream,
+            list: new.list,
             hash,
             address: entry.address.map(|address| address.to_string()),
             reason: new.reason.unwrap_or(SuppressionReason::Manual),
@@ -129,7 +149,7 @@ pub(super) async fn add(
             at,
         });
     }
-    Ok(axum::Json(Added { added: call.store.suppress(rows).await? }))
+    Ok(axum::Json(Added { added: store.suppress(rows).await? }))
 }
 
 fn check_note(note: &str) -> Result<(), Problem> {
@@ -140,31 +160,39 @@ fn check_note(note: &str) -> Result<(), Problem> {
 }
 
 /// Whose mail the entries stop: what the scope needs must be there, and nothing else.
-async fn reach<N>(
-    call: &Call<N>,
-    new: &NewEntries,
-) -> Result<(Option<OrganizationId>, Option<StreamId>), Problem> {
+async fn reach<N>(call: &Call<N>, new: &NewEntries) -> Result<Option<OrganizationId>, Problem> {
     if new.scope != SuppressionScope::Stream && new.stream.is_some() {
         return Err(Problem::of_field("stream", "only the scope 'stream' has one"));
+    }
+    if new.scope != SuppressionScope::List && new.list.is_some() {
+        return Err(Problem::of_field("list", "only the scope 'list' has one"));
     }
     if new.scope == SuppressionScope::Installation {
         if call.scope().organization().is_some() || new.organization.is_some() {
             let text = "only who sees the whole installation may stop all its mail";
             return Err(Problem::of_field("scope", text));
         }
-        return Ok((None, None));
+        return Ok(None);
     }
     let organization = call.organization_or(new.organization)?;
-    if new.scope == SuppressionScope::Organization {
-        return Ok((Some(organization), None));
+    match new.scope {
+        SuppressionScope::Stream => {
+            let stream = new.stream.ok_or_else(|| Problem::of_field("stream", "is missing"))?;
+            let streams = call.store.streams().await?;
+            let is_own = |row: &StreamRow| row.id == stream && row.organization == organization;
+            if !streams.iter().any(is_own) {
+                return Err(Problem::of_field("stream", "there is no such stream"));
+            }
+        }
+        SuppressionScope::List => {
+            let list = new.list.ok_or_else(|| Problem::of_field("list", "is missing"))?;
+            if !call.store.lists(organization).await?.iter().any(|row| row.id == list) {
+                return Err(Problem::of_field("list", "there is no such list"));
+            }
+        }
+        SuppressionScope::Organization | SuppressionScope::Installation => {}
     }
-    let stream = new.stream.ok_or_else(|| Problem::of_field("stream", "is missing"))?;
-    let streams = call.store.streams().await?;
-    let is_own = streams.iter().any(|row| row.id == stream && row.organization == organization);
-    if !is_own {
-        return Err(Problem::of_field("stream", "there is no such stream"));
-    }
-    Ok((Some(organization), Some(stream)))
+    Ok(Some(organization))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -194,7 +222,10 @@ pub(super) async fn remove(
         return Err(Problem::of_field("note", "must say why the address is written to again"));
     }
     let organization = call.scope().organization();
-    if !call.store.remove_suppression(id, organization, removal.note.trim()).await? {
+    let (target, note) = (id.to_string(), removal.note.trim());
+    let action = ("suppressions.removed", target.as_str());
+    let store = call.audited::<(), _>(organization, action, None, Some(&note))?;
+    if !store.remove_suppression(id, organization, note).await? {
         return Err(Problem::not_found("there is no such entry, or it was removed before"));
     }
     tracing::info!(suppression = %id, "an address is written to again");
@@ -209,6 +240,8 @@ pub(super) struct Tested {
     address: Address,
     organization: Option<OrganizationId>,
     stream: StreamId,
+    /// Mail of a campaign to this list.
+    list: Option<ListId>,
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -230,7 +263,11 @@ pub(super) async fn test(
     let hashes = [AddressHash::of(&asked.address)];
     let now = call.clock.now();
     let stops = call.store.stopping(organization, asked.stream, &hashes, now).await?;
-    let stop = stops.into_iter().flatten().next();
+    let mut stop = stops.into_iter().flatten().next();
+    if let (None, Some(list)) = (&stop, asked.list) {
+        let lists = call.store.stopped_lists(organization, &hashes[0], now).await?;
+        stop = lists.into_iter().find(|(own, _)| *own == list).map(|(_, stop)| stop);
+    }
     Ok(axum::Json(Answer {
         suppressed: stop.is_some(),
         suppression: stop.map(|stop| stop.suppression),

@@ -8,17 +8,21 @@ use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::{ApiState, Page};
 use crate::campaign::templates;
+use crate::compose::template::document::Document;
 use crate::compose::template::{Check, Rendered, Template, TemplateError, checks};
 use crate::contacts;
 use crate::model::{ContactId, LayoutId, OrganizationId, TemplateId, TemplateKind, Timestamp};
-use crate::store::{LayoutRow, StoreError, TemplateChange, TemplateRow};
+use crate::store::{LayoutRow, SavedBlockRow, StoreError, TemplateChange, TemplateRow};
 
 const NAME_BYTES_MAX: usize = 200;
 const LIST_MAX: u32 = 20;
 
 impl From<TemplateError> for Problem {
     fn from(error: TemplateError) -> Problem {
-        let TemplateError { part, line, column, why } = error;
+        let TemplateError { part, line, column, path, why } = error;
+        if !path.is_empty() {
+            return Problem::of_field(format!("document.{path}"), why);
+        }
         Problem::of_field(part.word(), format!("line {line}, column {column}: {why}"))
     }
 }
@@ -51,7 +55,13 @@ pub(super) struct TemplateInput {
     name: String,
     kind: TemplateKind,
     subject: String,
-    body: String,
+    /// Of a document: its JSON, unless `document` holds it.
+    #[serde(default)]
+    body: Option<String>,
+    /// The body of a template of the kind `document`.
+    #[serde(default)]
+    #[schema(value_type = Option<Document>)]
+    document: Option<serde_json::Value>,
     /// The text part; made from the body when it is missing.
     #[serde(default)]
     text: Option<String>,
@@ -70,13 +80,14 @@ async fn checked(
 ) -> Result<(TemplateRow, Template), Problem> {
     let name = lawful_name(&input.name)?;
     let at = api.clock.now();
+    let body = body(input.kind, input.body, input.document)?;
     let row = TemplateRow {
         id: TemplateId(0),
         organization,
         name,
         kind: input.kind,
         subject: input.subject,
-        body: input.body,
+        body,
         text: input.text,
         layout: input.layout,
         revision: input.revision.unwrap_or(1),
@@ -85,6 +96,29 @@ async fn checked(
     };
     let template = made(api, &row).await?;
     Ok((row, template))
+}
+
+/// A document is kept as it would be written by us, whatever its form when it came.
+fn body(
+    kind: TemplateKind,
+    body: Option<String>,
+    document: Option<serde_json::Value>,
+) -> Result<String, Problem> {
+    match (kind, body, document) {
+        (TemplateKind::Document, Some(_), Some(_)) => {
+            Err(Problem::of_field("body", "is given by 'document' already"))
+        }
+        (TemplateKind::Document, None, Some(document)) => {
+            let document = Document::of_value(&document).map_err(TemplateError::from)?;
+            Ok(document.to_text())
+        }
+        (TemplateKind::Document, Some(text), None) => Ok(Document::of_text(&text)?.to_text()),
+        (_, _, Some(_)) => {
+            Err(Problem::of_field("document", "is for templates of the kind document"))
+        }
+        (_, None, None) => Err(Problem::of_field("body", "is missing")),
+        (_, Some(body), None) => Ok(body),
+    }
 }
 
 pub(super) async fn made(api: &ApiState, row: &TemplateRow) -> Result<Template, Problem> {
@@ -97,14 +131,26 @@ pub(super) async fn made(api: &ApiState, row: &TemplateRow) -> Result<Template, 
             Some(layout.ok_or_else(|| Problem::of_field("layout", "there is no such layout"))?)
         }
     };
+    let saved = saved_for(api, row.organization, row.kind).await?;
     let row = row.clone();
     // Milliseconds of work: others are not kept waiting for them.
-    let making =
-        tokio::task::spawn_blocking(move || templates::made(&row, layout.as_ref(), &fields));
-    Ok(making.await.map_err(Problem::ours)??)
+    let making = move || templates::made(&row, layout.as_ref(), &saved, &fields);
+    Ok(tokio::task::spawn_blocking(making).await.map_err(Problem::ours)??)
 }
 
-fn lawful_name(name: &str) -> Result<String, Problem> {
+/// The organization's saved blocks, which only a document may name.
+pub(super) async fn saved_for(
+    api: &ApiState,
+    organization: OrganizationId,
+    kind: TemplateKind,
+) -> Result<Vec<SavedBlockRow>, Problem> {
+    match kind {
+        TemplateKind::Document => Ok(api.store.saved_blocks(organization).await?),
+        _ => Ok(Vec::new()),
+    }
+}
+
+pub(super) fn lawful_name(name: &str) -> Result<String, Problem> {
     let name = name.trim();
     if !(1..=NAME_BYTES_MAX).contains(&name.len()) || name.contains(char::is_control) {
         return Err(Problem::of_field("name", "must be 1 to 200 octets of text"));
@@ -112,7 +158,7 @@ fn lawful_name(name: &str) -> Result<String, Problem> {
     Ok(name.to_owned())
 }
 
-fn taken(error: StoreError) -> Problem {
+pub(super) fn taken(error: StoreError) -> Problem {
     match error {
         StoreError::Duplicate(_) => {
             let problem = Problem::conflict("there is one of this name");
@@ -283,7 +329,7 @@ async fn checked_layout<N>(
     let fields = call.store.fields(organization).await?;
     let looking = tokio::task::spawn_blocking(move || {
         for user in users.iter().rev() {
-            templates::made(user, Some(&layout), &fields)?;
+            templates::made(user, Some(&layout), &[], &fields)?;
         }
         Ok::<_, TemplateError>(layout)
     });

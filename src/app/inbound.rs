@@ -9,16 +9,23 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::options::{fetch_options, soft_bounces};
 use super::{Addresses, AppError, Known, Live, Watched};
 use crate::accept::{Received, Refusal, Submission};
+use crate::api::ApiState;
 use crate::auth::Identity;
 use crate::clock::Clock;
 use crate::compose::returns::{ReturnOptions, Returns};
 use crate::config::{Settings, Smtp};
+use crate::deliver::Source;
+use crate::feedback::Judge;
 use crate::feedback::inbound::{Inbound, InboundOptions, InboundParts};
-use crate::feedback::{Judge, soft_rule};
+use crate::feedback::return_domains::ReturnDomains;
+use crate::feedback::routing::Routing;
+use crate::feedback::sns::{Sns, SnsParts};
+use crate::fetch::Fetcher;
 use crate::listener::{Door, Listener};
-use crate::model::{Address, Domain, Enhanced, MessageId, ReversePath};
+use crate::model::{Address, Domain, Enhanced, MessageId, ReversePath, SourceId};
 use crate::queue::Queue;
 use crate::store::Store;
 use crate::token::Keys;
@@ -26,9 +33,9 @@ use crate::token::Keys;
 const FORGET_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// Nobody submits here: what a listener for submission asks is refused.
-struct Outside(Inbound);
+struct Stranger(Inbound);
 
-impl Door for Outside {
+impl Door for Stranger {
     fn check_sender(
         &self,
         _identity: &Identity,
@@ -71,16 +78,87 @@ pub(super) async fn returns(
     Ok(Returns::open(keys, options, store.clone(), clock.clone()).await?)
 }
 
-/// Listens where the settings say; None where they say nothing.
-pub(super) fn listener(
+/// What serves those outside.
+pub(super) struct Outside {
+    pub listener: Option<Listener>,
+    pub door: Inbound,
+    pub routing: Arc<Routing>,
+    return_domains: ReturnDomains,
+    sns: Sns,
+}
+
+impl Outside {
+    /// The API with what those outside have to say to it.
+    pub fn told(&self, state: ApiState) -> ApiState {
+        ApiState {
+            inbound: Some(self.door.clone()),
+            return_domains: Some(self.return_domains.clone()),
+            sns: Some(self.sns.clone()),
+            ..state
+        }
+    }
+}
+
+pub(super) async fn outside(
     settings: &Settings,
     queue: &Queue,
     known: &Known,
     clock: &Clock,
-) -> Result<Option<Listener>, AppError> {
-    if settings.inbound.listen.is_empty() {
-        return Ok(None);
-    }
+) -> Result<Outside, AppError> {
+    let door = door(settings, queue, known, clock).await?;
+    let store = queue.store().clone();
+    let routing = Routing {
+        store: store.clone(),
+        fetcher: Fetcher::new(known.resolver.clone(), fetch_options(settings)),
+        dialer: known.dialer.clone(),
+        resolver: known.resolver.clone(),
+        source: Source {
+            id: SourceId(0),
+            name: "inbound".into(),
+            bind_v4: None,
+            bind_v6: None,
+            ehlo: settings.node.host_name.clone(),
+            relay: None,
+        },
+        allowed_networks: settings.fetch.allowed_networks.clone(),
+        wake: door.owed(),
+        clock: clock.clone(),
+    };
+    Ok(Outside {
+        listener: listener(settings, &door, known)?,
+        door,
+        routing: Arc::new(routing),
+        return_domains: return_domains(settings, &store, known, clock),
+        sns: sns(settings, store, known, clock)?,
+    })
+}
+
+fn return_domains(
+    settings: &Settings,
+    store: &Store,
+    known: &Known,
+    clock: &Clock,
+) -> ReturnDomains {
+    let common = settings.inbound.return_domain.as_deref();
+    let common = common.and_then(|name| Domain::parse(name).ok());
+    ReturnDomains::new(store.clone(), known.resolver.clone(), common, clock.clone())
+}
+
+fn sns(settings: &Settings, store: Store, known: &Known, clock: &Clock) -> Result<Sns, AppError> {
+    let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(settings));
+    let (returns, judge) = (known.returns.clone(), Judge::shipped()?);
+    let parts = SnsParts { store, returns, judge, fetcher };
+    let topics = &settings.inbound.sns_topics;
+    Ok(Sns::new(parts, topics, soft_bounces(settings), clock.clone()))
+}
+
+/// What becomes of mail from outside.
+async fn door(
+    settings: &Settings,
+    queue: &Queue,
+    known: &Known,
+    clock: &Clock,
+) -> Result<Inbound, AppError> {
     let parts = InboundParts {
         store: queue.store().clone(),
         queue: queue.clone(),
@@ -88,7 +166,21 @@ pub(super) fn listener(
         resolver: known.resolver.clone(),
         judge: Judge::shipped()?,
     };
-    let door = Outside(Inbound::new(parts, options(settings), clock.clone()));
+    let inbound = Inbound::new(parts, options(settings), clock.clone());
+    inbound.reload().await?;
+    Ok(inbound)
+}
+
+/// Listens where the settings say; None where they say nothing.
+fn listener(
+    settings: &Settings,
+    inbound: &Inbound,
+    known: &Known,
+) -> Result<Option<Listener>, AppError> {
+    if settings.inbound.listen.is_empty() {
+        return Ok(None);
+    }
+    let door = Stranger(inbound.clone());
     let (smtp, auth) = (smtp(settings), known.auth.clone());
     let host_name = &settings.node.host_name;
     Ok(Some(Listener::start_inbound(&smtp, host_name, auth, door, &known.certificates)?))
@@ -101,7 +193,7 @@ fn options(settings: &Settings) -> InboundOptions {
         postmaster: inbound.postmaster.as_deref().and_then(|text| Address::parse(text).ok()),
         mails_per_network_max: inbound.mails_per_network_max,
         blocklists: inbound.blocklists.clone(),
-        soft_bounces: soft_rule(inbound.soft_bounces_max, inbound.soft_bounces_span),
+        soft_bounces: soft_bounces(settings),
     }
 }
 
@@ -130,16 +222,23 @@ pub(super) fn addresses(listener: &Listener, inbound: Option<&Listener>) -> Addr
     }
 }
 
-/// The task that shortens the list of what came in.
+/// The tasks that shorten the list of what came in, and bring what routes owe.
 pub(super) fn upkeep(
     live: &Live,
     store: &Store,
     clock: &Clock,
     stop: &watch::Receiver<bool>,
-) -> Watched {
+    outside: Outside,
+) -> [Watched; 3] {
     let settings = live.settings.load_full();
     let forget = forget(store.clone(), settings, clock.clone(), stop.clone());
-    ("the upkeep of what came in", tokio::spawn(forget))
+    let bringing = tokio::spawn(outside.routing.run(stop.clone()));
+    let looking = tokio::spawn(outside.return_domains.run(stop.clone()));
+    [
+        ("the upkeep of what came in", tokio::spawn(forget)),
+        ("the bringer of routes' mail", bringing),
+        ("the looks at return domains", looking),
+    ]
 }
 
 /// Until the end: rows of what came in go when they are old.

@@ -23,7 +23,9 @@ use crate::schedule::limits::budgets::Budgets;
 use crate::schedule::profiles::RetryProfiles;
 use crate::schedule::route::{RouteError, Router, RouterOptions, Routes};
 use crate::schedule::sources::Sources;
+use crate::schedule::windows::rule::{Threshold, Thresholds};
 use crate::schedule::{Parts, ScheduleOptions};
+use crate::store::SoftBounceRule;
 
 pub(super) fn resolver(
     settings: &Settings,
@@ -118,6 +120,26 @@ pub(super) fn deliver_options(settings: &Settings) -> DeliverOptions {
     }
 }
 
+/// When a mailbox has bounced too often.
+pub(super) fn soft_bounces(settings: &Settings) -> SoftBounceRule {
+    let inbound = &settings.inbound;
+    SoftBounceRule { bounces: inbound.soft_bounces_max, span: inbound.soft_bounces_span }
+}
+
+/// Which rates are too high.
+fn thresholds(settings: &Settings) -> Thresholds {
+    let health = &settings.health;
+    let share = |per_mille: u32| f64::from(per_mille) / 1000.0;
+    let stop = |per_mille: u32| (per_mille < 1000).then_some(share(per_mille));
+    let threshold = |warn, stop| Threshold { warn: share(warn), stop };
+    Thresholds {
+        bounce: threshold(health.bounces_warn, stop(health.bounces_stop)),
+        complaint: threshold(health.complaints_warn, stop(health.complaints_stop)),
+        deferral: threshold(health.deferrals_warn, None),
+        block: threshold(health.blocks_warn, None),
+    }
+}
+
 pub(super) fn schedule_options(settings: &Settings) -> ScheduleOptions {
     let delivery = &settings.delivery;
     ScheduleOptions {
@@ -126,5 +148,7 @@ pub(super) fn schedule_options(settings: &Settings) -> ScheduleOptions {
         recipients_per_transaction_max: delivery.recipients_per_transaction_max,
         idle_wait: delivery.idle_wait,
         retries: RetryProfiles::of(settings),
+        soft_bounces: soft_bounces(settings),
+        health: thresholds(settings),
     }
 }

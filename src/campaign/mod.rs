@@ -12,8 +12,8 @@ pub mod fields; // making fields, giving them columns
 pub mod forget; // who opened and clicked, after a while
 pub mod import; // files of contacts
 pub mod launch; // who is written to, in which order
-pub mod leave; // whoever wants no more
 pub mod plan; // what is lawful, checks, sums
+pub mod progress; // how far it is, at whom; how lists grow
 pub mod reader; // people and machines
 pub mod report; // what became of a campaign
 pub mod segment; // an expression becomes a filter

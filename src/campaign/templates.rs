@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::compose::template::document::{Block, Document};
 use crate::compose::template::{Source, Template, TemplateError};
 use crate::compose::{self, Person};
 use crate::contacts::Contact;
 use crate::model::*;
-use crate::store::{Fared, LayoutRow, TemplateRow};
+use crate::store::{Fared, LayoutRow, SavedBlockRow, TemplateRow};
 
 /// What stands in a preview where a mail has the person's own links.
 const PREVIEW_LINK: &str = "https://preview.invalid/";
@@ -17,17 +18,37 @@ const PREVIEW_LINK: &str = "https://preview.invalid/";
 pub fn made(
     row: &TemplateRow,
     layout: Option<&LayoutRow>,
+    saved: &[SavedBlockRow],
     fields: &[Field],
 ) -> Result<Template, TemplateError> {
     let names: BTreeSet<String> = fields.iter().map(|field| field.name.clone()).collect();
     let source = Source {
         subject: row.subject.clone(),
         kind: row.kind,
-        body: row.body.clone(),
+        body: expanded(row.kind, &row.body, saved)?,
         layout: layout.map(|layout| layout.body.clone()),
         text: row.text.clone(),
     };
     Template::make(&source, &names)
+}
+
+/// A body in which nothing refers to what may change: of a document, with its saved blocks in it.
+pub fn expanded(
+    kind: TemplateKind,
+    body: &str,
+    saved: &[SavedBlockRow],
+) -> Result<String, TemplateError> {
+    if kind != TemplateKind::Document {
+        return Ok(body.to_owned());
+    }
+    let mut document = Document::of_text(body)?;
+    document.expand(&|id| {
+        let row = saved.iter().find(|row| row.id == id)?;
+        let blocks: Result<Vec<Block>, _> = serde_json::from_str(&row.blocks);
+        // What was checked when it was saved can be read; a damaged row is told as a missing one.
+        blocks.ok()
+    });
+    Ok(document.to_text())
 }
 
 /// A contact's values as templates name them, with links that lead nowhere.

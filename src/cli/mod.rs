@@ -18,6 +18,8 @@ mod demo;
 mod dkim;
 mod domain;
 mod forecast;
+mod health;
+mod inbound;
 mod limit;
 mod migrate;
 mod organization;
@@ -111,6 +113,9 @@ enum Command {
     /// Addresses that are not written to.
     #[command(subcommand)]
     Suppression(suppression::Suppression),
+    /// Mail that comes in: what became of it, where it goes on to.
+    #[command(subcommand)]
+    Inbound(inbound::Inbound),
     /// Read mails that came back: bounces, auto-replies, complaints.
     #[command(subcommand)]
     Report(report::Report),
@@ -120,6 +125,8 @@ enum Command {
     /// What rules have changed by themselves.
     #[command(subcommand)]
     Decisions(decisions::Decisions),
+    /// How much bounced, was put off, refused or complained of.
+    Health(health::Health),
     /// Say when a mailing would be done.
     Forecast(forecast::Forecast),
     /// The settings file.
@@ -219,9 +226,11 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
+        Command::Inbound(inbound) => inbound::run(inbound, load()?),
         Command::Report(report) => report::run(report),
         Command::Warmup(warmup) => warmup::run(warmup, load()?),
         Command::Decisions(decisions) => decisions::run(decisions, load()?),
+        Command::Health(health) => health::run(health, load()?),
         Command::Forecast(forecast) => forecast::run(forecast, load()?),
         Command::Config(settings) => config::run(settings, config, data_dir),
         Command::Migrate => migrate::run(load()?),
@@ -270,7 +279,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 103] = [
+    const VERBS: [(&str, &[&str]); 113] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -345,6 +354,16 @@ mod tests {
         ("decisions pin", &["decisions_pin"]),
         ("decisions release", &["decisions_pin"]),
         ("forecast", &["forecast_show", "forecast_ask"]),
+        ("health", &["health_list"]),
+        ("inbound list", &["inbound_mails"]),
+        ("inbound owed", &["inbound_calls"]),
+        ("inbound release", &["inbound_release"]),
+        ("inbound drop", &["inbound_remove_call"]),
+        ("inbound routes", &["inbound_list"]),
+        ("inbound route", &["inbound_add"]),
+        ("inbound unroute", &["inbound_remove"]),
+        ("inbound domains", &["inbound_domains"]),
+        ("inbound check", &["inbound_check_domain"]),
         ("dkim new", &["dkim_create"]),
         ("dkim list", &["dkim_list"]),
         ("config sample", &[]),

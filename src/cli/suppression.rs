@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Subcommand;
 use hyper::Method;
@@ -11,6 +12,7 @@ use super::client::Desk;
 use super::{CliError, on_one_thread, screen};
 use crate::api::Page;
 use crate::api::suppressions::{Added, Answer, Removed};
+use crate::clock::Clock;
 use crate::config::Settings;
 use crate::store::SuppressionRow;
 
@@ -29,7 +31,7 @@ pub enum Suppression {
         /// Only this address, also where it is known by its hash alone.
         #[arg(long)]
         address: Option<String>,
-        /// Also those that were removed.
+        /// Also those that were removed, or whose time is over.
         #[arg(long)]
         removed: bool,
         #[arg(long)]
@@ -57,6 +59,9 @@ pub enum Suppression {
         organization: i64,
         #[arg(long, default_value_t = 1, value_name = "ID")]
         stream: i64,
+        /// Mail of a campaign to this list.
+        #[arg(long, value_name = "ID")]
+        list: Option<i64>,
         #[arg(long)]
         json: bool,
     },
@@ -82,29 +87,39 @@ pub enum Suppression {
 #[derive(clap::Args)]
 pub struct Reach {
     /// All mail of the installation.
-    #[arg(long, conflicts_with_all = ["organization", "stream"])]
+    #[arg(long, conflicts_with_all = ["organization", "stream", "list"])]
     installation: bool,
     #[arg(long, default_value_t = 1, value_name = "ID")]
     organization: i64,
     /// Only mail of this stream.
     #[arg(long, value_name = "ID")]
     stream: Option<i64>,
+    /// Only campaigns to this list.
+    #[arg(long, value_name = "ID", conflicts_with = "stream")]
+    list: Option<i64>,
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
+    /// It ends after so many days; else it stays for good.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: Option<u16>,
 }
 
 impl Reach {
     fn order(&self, entries: &[Value], reason: &str, note: &str) -> Value {
-        let scope = match (self.installation, self.stream) {
-            (true, _) => "installation",
-            (false, Some(_)) => "stream",
-            (false, None) => "organization",
+        let scope = match (self.installation, self.stream, self.list) {
+            (true, ..) => "installation",
+            (false, Some(_), _) => "stream",
+            (false, None, Some(_)) => "list",
+            (false, None, None) => "organization",
         };
+        let span = self.days.map(|days| Duration::from_secs(u64::from(days) * 86_400));
+        let expires_at = span.map(|span| Clock::system().wall() + span);
         let organization = (!self.installation).then_some(self.organization);
         let reason = self.reason.as_deref().unwrap_or(reason);
         json!({
             "entries": entries, "scope": scope, "organization": organization,
-            "stream": self.stream, "reason": reason, "note": note,
+            "stream": self.stream, "list": self.list, "reason": reason, "note": note,
+            "expires_at": expires_at,
         })
     }
 }
@@ -134,11 +149,12 @@ async fn act(command: Suppression, desk: &Desk) -> Result<(), CliError> {
             let removed: Removed = desk.ask(Method::POST, &path, Some(order)).await?;
             screen::print(&format!("entry {} was removed\n", removed.removed))
         }
-        Suppression::Test { address, organization, stream, json } => {
+        Suppression::Test { address, organization, stream, list, json } => {
             let address = encoded(&address);
+            let list = list.map_or(String::new(), |list| format!("&list={list}"));
             let path = format!(
                 "/v1/suppressions/test?address={address}&organization={organization}\
-                 &stream={stream}"
+                 &stream={stream}{list}"
             );
             let answer: Answer = desk.ask(Method::GET, &path, None).await?;
             if json {

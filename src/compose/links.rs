@@ -11,7 +11,7 @@ use crate::model::*;
 use crate::token::{Claim, Keys, Use};
 
 /// Long after anybody reads it; the keys are known for longer.
-const LINKS_LIVE: Duration = Duration::from_secs(400 * 86_400);
+pub(super) const LINKS_LIVE: Duration = Duration::from_secs(400 * 86_400);
 
 /// Where the public pages are, and the keys that sign what leads there.
 #[derive(Clone)]

@@ -66,7 +66,8 @@ struct Inner {
     ring: ArcSwap<KeyRing>,
     returns: OnceLock<Returns>,
     pool: SigningPool,
-    signatures: Cache<MessageId, Arc<OnceCell<Bytes>>>,
+    /// Of a mail, or of one delivery's own.
+    signatures: Cache<(MessageId, Option<DeliveryId>), Arc<OnceCell<Bytes>>>,
     recipes: recipe::Recipes,
     links: OnceLock<Links>,
     shelf: OnceLock<Shelf>,
@@ -146,14 +147,49 @@ impl Composer {
     ///
     /// # Errors
     /// Each of them is our own trouble: the delivery is deferred.
-    pub async fn compose(&self, message: &MessageRow, body: Bytes) -> Result<Mail, ComposeError> {
+    pub async fn compose(
+        &self,
+        message: &MessageRow,
+        first: DeliveryId,
+        body: Bytes,
+    ) -> Result<Mail, ComposeError> {
+        let (own, body) = self.with_ways(message, first, body);
         let Some(job) = self.job(message, &body)? else {
             return Ok(Mail { chunks: vec![body] });
         };
         // The first to come signs; others of the same message wait for the same cell.
-        let cell = self.0.signatures.get_with(message.id, Arc::default);
+        let cell = self.0.signatures.get_with((message.id, own), Arc::default);
         let signed = cell.get_or_try_init(|| self.sign(job)).await?;
         Ok(Mail { chunks: vec![signed.clone(), body] })
+    }
+
+    /// Whether each recipient of the mail needs one of his own: it tells him how to leave.
+    pub fn is_personal(&self, message: &MessageRow) -> bool {
+        let may_return = |returns: &Returns| returns.domain_of(message.organization).is_some();
+        let has_way = self.0.links.get().is_some() || self.0.returns.get().is_some_and(may_return);
+        message.rank > 0 && message.sender.0.is_some() && has_way
+    }
+
+    /// The body with fields that tell how to leave, and whose delivery it is then.
+    fn with_ways(
+        &self,
+        message: &MessageRow,
+        first: DeliveryId,
+        body: Bytes,
+    ) -> (Option<DeliveryId>, Bytes) {
+        let Some(returns) = self.0.returns.get().filter(|_| self.is_personal(message)) else {
+            return (None, body);
+        };
+        let claim = crate::token::Claim { message: message.id, delivery: first };
+        let person = self.0.links.get().map(|links| links.person(claim, message.accepted_at));
+        let link = person.as_ref().map(|person| person.unsubscribe_url.as_str());
+        match returns.list_fields(message, first, link, &body) {
+            Some(mut own) => {
+                own.extend_from_slice(&body);
+                (Some(first), own.into())
+            }
+            None => (None, body),
+        }
     }
 
     /// As `compose`, for a body that is one delivery's alone.
@@ -287,7 +323,7 @@ mod tests {
     }
 
     async fn chunks(composer: &Composer, message: &MessageRow) -> Vec<Bytes> {
-        let mail = composer.compose(message, Bytes::from_static(MAIL)).await;
+        let mail = composer.compose(message, DeliveryId(1), Bytes::from_static(MAIL)).await;
         mail.expect("composed").chunks
     }
 
@@ -322,7 +358,9 @@ mod tests {
     #[tokio::test]
     async fn a_key_that_cannot_be_used_stops_its_mail_and_no_other() {
         let composer = composer();
-        let answer = composer.compose(&message(1, Some(2), ""), Bytes::from_static(MAIL)).await;
+        let answer = composer
+            .compose(&message(1, Some(2), ""), DeliveryId(1), Bytes::from_static(MAIL))
+            .await;
         assert!(
             matches!(answer, Err(ComposeError::Key { domain, .. }) if domain == "broken.example")
         );

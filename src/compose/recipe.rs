@@ -99,10 +99,35 @@ impl Composer {
             let html = std::mem::take(&mut rendered.html);
             rendered.html = links.tracked(html, claim, &recipe.settings.tracking);
         }
-        let bytes = assembled(&ready, &rendered, &recipe, &pin, delivery, links);
+        let ways = self.ways(delivery, pin.at, domain_of(&ready.content.from));
+        let bytes = assembled(&ready, &rendered, &recipe, &pin, delivery, ways);
         let mail = self.signed(&delivery.message, bytes).await?;
         let pin = serde_json::to_string(&pin);
         Ok((mail, pin.map_err(|error| RecipeError::Unrenderable(error.to_string()))?))
+    }
+
+    /// The fields that tell how to leave, and where complaints are brought.
+    fn ways(
+        &self,
+        delivery: &ClaimedDelivery,
+        at: Timestamp,
+        from: &str,
+    ) -> Vec<(&'static str, String)> {
+        let claim = crate::token::Claim { message: delivery.message.id, delivery: delivery.id };
+        let person = self.0.links.get().map(|links| links.person(claim, at));
+        let link = person.as_ref().map(|person| person.unsubscribe_url.as_str());
+        let ways = match self.0.returns.get() {
+            Some(returns) => returns.ways(&delivery.message, delivery.id, link),
+            None => link.map(|link| format!("<{link}>")),
+        };
+        let mut fields: Vec<_> = ways.map(|ways| ("List-Unsubscribe", ways)).into_iter().collect();
+        if link.is_some() {
+            fields.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+        }
+        if let Some(returns) = self.0.returns.get() {
+            fields.extend(returns.complaint_fields(&delivery.message, delivery.id, from));
+        }
+        fields
     }
 
     fn pinned(
@@ -192,6 +217,10 @@ fn may_get(recipe: &RecipeRow) -> Result<(), RecipeError> {
     Ok(())
 }
 
+fn domain_of(from: &str) -> &str {
+    from.rsplit('@').next().unwrap_or_default()
+}
+
 /// Nothing in it depends on the moment but by way of the pin.
 fn assembled(
     ready: &Ready,
@@ -199,11 +228,11 @@ fn assembled(
     recipe: &RecipeRow,
     pin: &Pin,
     delivery: &ClaimedDelivery,
-    links: Option<&Links>,
+    ways: Vec<(&'static str, String)>,
 ) -> Bytes {
     let (content, id, campaign) = (&ready.content, delivery.id, recipe.campaign);
     let organization = delivery.message.organization;
-    let from_domain = content.from.rsplit('@').next().unwrap_or_default();
+    let from_domain = domain_of(&content.from);
     let name = pin.values.get("name").and_then(|name| name.as_str()).unwrap_or_default();
     let list = recipe.settings.audience.lists.first();
     let list = list.map_or_else(|| format!("c{campaign}"), |list| format!("l{list}"));
@@ -211,12 +240,7 @@ fn assembled(
         ("List-ID", format!("<{list}.o{organization}.{from_domain}>")),
         ("Feedback-ID", format!("c{campaign}:o{organization}:campaign:{from_domain}")),
     ];
-    if let Some(links) = links {
-        let claim = Claim { message: delivery.message.id, delivery: id };
-        let person = links.person(claim, pin.at);
-        more.push(("List-Unsubscribe", format!("<{}>", person.unsubscribe_url)));
-        more.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
-    }
+    more.extend(ways);
     let letter = Letter {
         content,
         to_name: name,

@@ -12,10 +12,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use super::links::LINKS_LIVE;
 use crate::clock::Clock;
 use crate::model::*;
 use crate::store::{MessageRow, Store, StoreError};
 use crate::token::{Claim, Keys, TOKEN_LETTERS, Use};
+use crate::wire::header::HeaderSection;
 
 /// In front of the token in a local part; the letter says what the address is for.
 const BOUNCE: &str = "b-";
@@ -116,7 +118,11 @@ impl Returns {
     /// It holds for a time that follows from the mail alone: every try has the same.
     pub fn token(&self, of: Use, message: &MessageRow, first: DeliveryId) -> String {
         let claim = Claim { message: message.id, delivery: first };
-        self.0.keys.token(of, claim, message.expires_at + self.0.options.valid)
+        let ends = match of {
+            Use::Unsubscribe => message.accepted_at + LINKS_LIVE,
+            _ => message.expires_at + self.0.options.valid,
+        };
+        self.0.keys.token(of, claim, ends)
     }
 
     /// The field that stands above a mail with a return path of ours.
@@ -125,6 +131,64 @@ impl Returns {
         self.domain_of(message.organization)?;
         let token = self.token(Use::ReturnPath, message, first);
         Some(Bytes::from(format!("{FIELD}: {BOUNCE}{token}\r\n")))
+    }
+
+    /// The fields of RFC 2369 and RFC 8058 for mail of a marketing stream that has none of its own.
+    /// `link` leads to the page that a mail program may post to.
+    pub fn list_fields(
+        &self,
+        message: &MessageRow,
+        delivery: DeliveryId,
+        link: Option<&str>,
+        body: &[u8],
+    ) -> Option<Vec<u8>> {
+        let section = HeaderSection::scan(body).ok()?;
+        if message.rank == 0 || section.find("List-Unsubscribe").is_some() {
+            return None;
+        }
+        let ways = self.ways(message, delivery, link)?;
+        let mut fields = format!("List-Unsubscribe: {ways}\r\n");
+        if link.is_some() {
+            fields.push_str("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
+        }
+        for (name, value) in self.complaint_fields(message, delivery, &from_domain(&section)) {
+            fields.push_str(&format!("{name}: {value}\r\n"));
+        }
+        Some(fields.into_bytes())
+    }
+
+    /// Where complaints are brought (RFC 9477): only to a domain that the signature of the From
+    /// domain vouches for.
+    pub fn complaint_fields(
+        &self,
+        message: &MessageRow,
+        delivery: DeliveryId,
+        from: &str,
+    ) -> Vec<(&'static str, String)> {
+        let Some(address) = self.address(Use::ReturnPath, message, delivery) else {
+            return Vec::new();
+        };
+        match Domain::parse(from) {
+            Ok(from) if address.domain().is_within(&from) => vec![
+                ("CFBL-Address", format!("{address}; report=arf")),
+                ("CFBL-Feedback-ID", address.local().to_owned()),
+            ],
+            _ => Vec::new(),
+        }
+    }
+
+    /// How to leave: by the page, by mail, or by both.
+    pub fn ways(
+        &self,
+        message: &MessageRow,
+        delivery: DeliveryId,
+        link: Option<&str>,
+    ) -> Option<String> {
+        let link = link.map(|url| format!("<{url}>"));
+        let address = self.address(Use::Unsubscribe, message, delivery);
+        let mailto = address.map(|address| format!("<mailto:{address}?subject=unsubscribe>"));
+        let ways: Vec<String> = link.into_iter().chain(mailto).collect();
+        (!ways.is_empty()).then(|| ways.join(",\r\n\t"))
     }
 
     /// Which delivery an address of ours names, and for which use; None when it is none that we
@@ -141,12 +205,20 @@ impl Returns {
         self.0.keys.read(of, token, self.0.clock.now()).ok()
     }
 
+    /// `b-TOKEN` and `u-TOKEN` of an address, `u/TOKEN` of a link.
+    fn named(&self, text: &str) -> Option<Claim> {
+        match text.strip_prefix("u/") {
+            Some(token) => self.read_token(Use::Unsubscribe, token),
+            None => self.read(text).map(|(_, claim)| claim),
+        }
+    }
+
     /// The deliveries that are named anywhere in a text: in a returned `Return-Path`, in our own
     /// field, in a link of `List-Unsubscribe`. At most `count`, each once.
     pub fn named_in(&self, text: &[u8], count: usize) -> Vec<Claim> {
         let mut found = Vec::new();
         let is_letter = |b: &u8| b.is_ascii_alphanumeric();
-        for (dash, _) in text.iter().enumerate().filter(|(_, octet)| **octet == b'-') {
+        for (dash, _) in text.iter().enumerate().filter(|(_, octet)| matches!(octet, b'-' | b'/')) {
             if found.len() >= count {
                 break;
             }
@@ -156,13 +228,20 @@ impl Returns {
             let local = dash
                 .checked_sub(1)
                 .and_then(|start| std::str::from_utf8(&text[start..dash + 1 + TOKEN_LETTERS]).ok());
-            let claim = local.filter(|_| is_whole).and_then(|local| self.read(local));
-            if let Some((_, claim)) = claim.filter(|(_, claim)| !found.contains(claim)) {
+            let claim = local.filter(|_| is_whole).and_then(|local| self.named(local));
+            if let Some(claim) = claim.filter(|claim| !found.contains(claim)) {
                 found.push(claim);
             }
         }
         found
     }
+}
+
+/// Of the author; empty where none can be read.
+fn from_domain(section: &HeaderSection<'_>) -> String {
+    let from = section.find("From").map(|field| field.text().into_owned()).unwrap_or_default();
+    let domain = from.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
+    domain.trim().trim_end_matches('>').to_owned()
 }
 
 #[cfg(test)]
@@ -240,5 +319,32 @@ mod tests {
         let forged = "Return-Path: <b-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@x.example>";
         assert_eq!(returns.named_in(forged.as_bytes(), 9), []);
         assert_eq!(returns.named_in(text.as_bytes(), 1), [CLAIM]);
+    }
+
+    #[test]
+    fn marketing_mail_tells_how_to_leave_and_other_mail_does_not() {
+        let returns = returns(Some("bounce.shop.example"));
+        let mut row = message("ann@shop.example");
+        let body: &[u8] = b"From: a@shop.example\r\n\r\nx\r\n";
+        let token = returns.token(Use::Unsubscribe, &row, DeliveryId(9));
+        let link = format!("https://mail.shop.example/u/{token}");
+        let fields = |row: &MessageRow, body: &[u8]| {
+            let fields = returns.list_fields(row, DeliveryId(9), Some(&link), body);
+            fields.map(|fields| String::from_utf8(fields).expect("text"))
+        };
+        assert_eq!(fields(&row, body), None);
+        row.rank = 1;
+        let text = fields(&row, body).expect("fields");
+        assert!(text.starts_with(&format!("List-Unsubscribe: <{link}>,")), "{text}");
+        assert!(text.contains("<mailto:u-") && text.contains("@bounce.shop.example?subject="));
+        assert!(text.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"));
+        assert!(text.contains("\r\nCFBL-Address: b-"), "{text}");
+        assert!(text.contains("@bounce.shop.example; report=arf\r\nCFBL-Feedback-ID: b-"));
+        let foreign: &[u8] = b"From: A <a@other.example>\r\n\r\nx\r\n";
+        assert!(!fields(&row, foreign).expect("fields").contains("CFBL"), "nobody vouches for it");
+        assert_eq!(returns.named_in(text.as_bytes(), 9), [CLAIM]);
+        assert_eq!(returns.named_in(link.as_bytes(), 9), [CLAIM]);
+        let own: &[u8] = b"List-Unsubscribe: <https://x.example>\r\n\r\nx\r\n";
+        assert_eq!(fields(&row, own), None);
     }
 }

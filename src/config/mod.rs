@@ -79,6 +79,8 @@ settings! {
         retry: Retry = Retry::default(), Table, Restart;
         /// `[limits]`
         limits: LimitSettings = LimitSettings::default(), Table, Restart;
+        /// `[health]`
+        health: Health = Health::default(), Table, Restart;
         /// `[dns]`
         dns: Dns = Dns::default(), Table, Restart;
         /// `[log]`
@@ -183,6 +185,8 @@ settings! {
         soft_bounces_max: u32 = 5, Count, Restart, 2..=1000;
         /// From the first of them to the last, at least.
         soft_bounces_span: Duration = DAY * 10, Time, Restart, HOUR..=(DAY * 365);
+        /// Topics of Amazon SNS whose news of SES are believed, by their ARN.
+        sns_topics: Vec<String> = Vec::new(), Text, Restart;
         /// How long the list of what came in reaches back.
         list_kept: Duration = DAY * 30, Time, Restart, DAY..=(DAY * 3650);
     }
@@ -282,6 +286,22 @@ settings! {
         day_zone: String = "UTC".into(), Name, Restart;
         /// How long after midnight it begins.
         day_begins: Duration = Duration::ZERO, Time, Restart, Duration::ZERO..=(HOUR * 23);
+    }
+
+    /// Which rates of the last day (complaints: of the last week) are too high, in thousandths.
+    Health {
+        /// Lost addresses, of mail that was taken or refused for good: from here on a warning.
+        bounces_warn: u32 = 20, Count, Restart, 1..=1000;
+        /// From here on a campaign or domain stops; 1000: never.
+        bounces_stop: u32 = 100, Count, Restart, 1..=1000;
+        /// Complaints, of mail that was taken: from here on a warning.
+        complaints_warn: u32 = 1, Count, Restart, 1..=1000;
+        /// From here on a campaign or domain stops; 1000: never.
+        complaints_stop: u32 = 3, Count, Restart, 1..=1000;
+        /// Put off, of all answers: from here on a warning.
+        deferrals_warn: u32 = 300, Count, Restart, 1..=1000;
+        /// Put off or refused for reputation, of all answers: from here on a warning.
+        blocks_warn: u32 = 20, Count, Restart, 1..=1000;
     }
 
     /// Where names are looked up.

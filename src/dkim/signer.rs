@@ -31,8 +31,8 @@ const OVERSIGNED: [&str; 9] = [
 /// Named as often as they are there (RFC 6376 §5.4.1).
 const SIGNED: [&str; 4] = ["Sender", "In-Reply-To", "References", "Content-Transfer-Encoding"];
 /// Signed when there, since mailing lists add them to what passes through; over-signed in
-/// marketing streams, whose receivers act on them (RFC 8058 §4).
-const LIST_FIELDS: [&str; 9] = [
+/// marketing streams, whose receivers act on them (RFC 8058 §4, RFC 9477 §3).
+const LIST_FIELDS: [&str; 11] = [
     "List-Id",
     "List-Help",
     "List-Unsubscribe",
@@ -42,6 +42,8 @@ const LIST_FIELDS: [&str; 9] = [
     "List-Owner",
     "List-Archive",
     "Feedback-ID",
+    "CFBL-Address",
+    "CFBL-Feedback-ID",
 ];
 /// A stolen copy can be replayed no longer than this (`x=`). The longest that mail is retried is
 /// four days by default, and a retry carries its first signature.

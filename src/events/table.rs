@@ -13,7 +13,7 @@ use crate::model::EventKind;
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Field {
     pub name: &'static str,
-    /// `string`, `integer`, `boolean`, `object`, `array`.
+    /// `string`, `integer`, `number`, `boolean`, `object`, `array`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub meaning: &'static str,
@@ -65,6 +65,40 @@ const BOUNCE: &[Field] = &[
     field("reason", "string", "the host's words"),
     field("reported_by", "string", "the address that brought the report"),
     field("named", "string", "the recipient that the report names, if it is another"),
+];
+
+const ALARM: &[Field] = &[
+    field("text", "string", "what happened, in a sentence"),
+    field(
+        "kind",
+        "string",
+        "of a health window: source, domain, organization, campaign, credential",
+    ),
+    field("id", "integer", "of the source, domain …"),
+    field("operator", "string", "where, if not at all of them"),
+    field("rate", "string", "bounce, complaint, deferral or block"),
+    field("standing", "string", "warn or stop; of a return domain: missing or different"),
+    field("domain", "string", "the return domain that does not lead here"),
+    field("count", "integer", "how many"),
+    field("of", "integer", "of how many"),
+    field("share", "number", "the one by the other"),
+    field("low", "number", "the share lies above it with 95 % confidence"),
+    field("high", "number", "and below it"),
+];
+
+const INBOUND: &[Field] = &[
+    field("inbound", "integer", "its id in /v1/inbound"),
+    field("sender", "string", "of the envelope"),
+    field("recipient", "string", "of the envelope"),
+    field("subject", "string", "its subject, shortened"),
+    field("bytes", "integer", "size of the mail"),
+    field("kind", "string", "bounce, delay, auto_reply, delivered, complaint or not_bounce"),
+    field("fate", "string", "what became of it"),
+    field("spf", "string", "what SPF says"),
+    field("dkim", "string", "what DKIM says"),
+    field("dmarc", "string", "what DMARC says"),
+    field("message", "integer", "the message that it is about, if it is about one of ours"),
+    field("delivery", "integer", "and the delivery"),
 ];
 
 const RUN: &[Field] = &[
@@ -133,6 +167,7 @@ pub const EVENTS: &[Declared] = &[
     is("suppressed", "the recipient is no longer written to", REASON),
     is("bounced", "a report came back for a mail that a host had taken", BOUNCE),
     is("delayed", "a report came back: the host goes on trying", BOUNCE),
+    is("confirmed", "a receipt or a relay tells that the mail has arrived", REPORT),
     is("auto_replied", "a machine of the recipient answered", REPORT),
     is(
         "complained",
@@ -154,7 +189,7 @@ pub const EVENTS: &[Declared] = &[
     will_be("queued", "a delivery waits for its first attempt"),
     is("opened", "the pixel of a mail was asked for, by whomever", READER),
     is("clicked", "a link of a mail was followed, by whomever", READER),
-    will_be("inbound_received", "a mail came in for one of our domains"),
+    is("inbound_received", "a mail came in for one of our addresses", INBOUND),
     is(
         "domain_checked",
         "a look at a sending domain's records found something else than the one before",
@@ -168,11 +203,7 @@ pub const EVENTS: &[Declared] = &[
     ),
     is("source_red", "the checks of a source say that it must not send", SOURCE),
     is("source_green", "the checks of a source let it send", SOURCE),
-    is(
-        "alarm",
-        "a rule has acted in a way that a person should look at now",
-        &[field("text", "string", "what happened, in a sentence")],
-    ),
+    is("alarm", "a rule has acted in a way that a person should look at now", ALARM),
     will_be("limit_reached", "a limit stops mail"),
     is(
         "campaign_state",

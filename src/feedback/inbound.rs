@@ -6,11 +6,15 @@
 //!             repeated report changes nothing.
 //! Knows not:  SMTP, sockets.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
+use tokio::sync::Notify;
 
+use super::leave::{self, Asked, Wish};
 use super::lesson::{Told, about};
 use super::meters::Meters;
 use super::{Judge, network};
@@ -20,12 +24,12 @@ use crate::compose::returns::Returns;
 use crate::dns::Resolver;
 use crate::dns::verify::{Arrived, Authenticity};
 use crate::model::*;
-use crate::queue::{NewMessage, Queue, QueueError};
+use crate::queue::{Queue, QueueError};
 use crate::store::{
-    InboundMailRow, MessageRow, ReturnSubject, Returned, SoftBounceRule, Store, StoreError,
+    InboundMailRow, InboundRouteRow, MessageRow, ReturnSubject, Returned, SoftBounceRule, Store,
+    StoreError,
 };
 use crate::token::{Claim, Use};
-use crate::wire::date::rfc5322;
 use crate::wire::mime::{Fields, Mime};
 use crate::wire::report::{self, Report};
 
@@ -37,7 +41,9 @@ const SEARCHED_BYTES_MAX: usize = 1 << 20;
 const FINDINGS_MAX: usize = 100;
 /// Above it a mail is read beside the async threads.
 const READ_ASIDE_BYTES: usize = 128 * 1024;
-const SUBJECT_CHARS_MAX: usize = 200;
+pub(super) const SUBJECT_CHARS_MAX: usize = 200;
+/// RFC 5321 §6.3.
+const HOPS_MAX: usize = 100;
 /// Answered by whoever runs the domain (RFC 2142, RFC 5321 §4.5.1).
 const ROLES: [&str; 2] = ["postmaster", "abuse"];
 
@@ -59,56 +65,85 @@ pub enum Target {
     Unsubscribe(Claim),
     /// postmaster@ or abuse@ of a domain; the organization's, where it has one.
     Role(Option<OrganizationId>),
+    Route(Arc<InboundRouteRow>),
 }
 
 /// A cheap handle.
 #[derive(Clone)]
 pub struct Inbound(Arc<Inner>);
 
-struct Inner {
-    store: Store,
-    queue: Queue,
+pub(super) struct Inner {
+    pub(super) store: Store,
+    pub(super) queue: Queue,
     returns: Returns,
     resolver: Resolver,
     judge: Judge,
-    options: InboundOptions,
+    routes: ArcSwap<Routes>,
+    pub(super) owed: Arc<Notify>,
+    pub(super) options: InboundOptions,
     networks: network::Counts,
     meters: Meters,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 /// What was seen in a mail, whoever it is for.
-struct Seen {
+pub(super) struct Seen {
     report: Report,
-    authenticity: Authenticity,
+    pub authenticity: Authenticity,
     subject: String,
     /// Deliveries that it names in what it returns.
     claims: Vec<Claim>,
 }
 
 /// What became of a mail for one of its recipients.
-struct Fate {
-    kind: ReportKind,
-    fate: InboundFate,
-    text: String,
-    organization: Option<OrganizationId>,
+pub(super) struct Fate {
+    pub kind: ReportKind,
+    pub fate: InboundFate,
+    pub text: String,
+    pub organization: Option<OrganizationId>,
     learnt: Option<(MessageId, DeliveryId)>,
 }
 
 impl Fate {
-    fn new(kind: ReportKind, fate: InboundFate, text: impl Into<String>) -> Fate {
+    pub fn new(kind: ReportKind, fate: InboundFate, text: impl Into<String>) -> Fate {
         Fate { kind, fate, text: text.into(), organization: None, learnt: None }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Queue(#[from] QueueError),
     #[error("the mail could not be read: {0}")]
     Read(String),
+}
+
+/// The routes of organizations, by pattern.
+#[derive(Default)]
+struct Routes {
+    by_pattern: HashMap<String, Arc<InboundRouteRow>>,
+    domains: HashSet<String>,
+}
+
+impl Routes {
+    fn of(rows: Vec<InboundRouteRow>) -> Routes {
+        let mut routes = Routes::default();
+        for row in rows {
+            let domain = row.pattern.rsplit_once('@').map_or("", |(_, domain)| domain);
+            routes.domains.insert(domain.to_owned());
+            routes.by_pattern.insert(row.pattern.clone(), Arc::new(row));
+        }
+        routes
+    }
+
+    /// The address's own before that of its domain.
+    fn find(&self, address: &Address) -> Option<Arc<InboundRouteRow>> {
+        let exact = address.to_string().to_lowercase();
+        let wide = format!("*@{}", address.domain());
+        self.by_pattern.get(&exact).or_else(|| self.by_pattern.get(&wide)).cloned()
+    }
 }
 
 /// What an inbound door is made of.
@@ -125,17 +160,39 @@ impl Inbound {
         let InboundParts { store, queue, returns, resolver, judge } = parts;
         let networks = network::Counts::new(options.mails_per_network_max);
         let meters = Meters::new();
+        let (routes, owed) = (ArcSwap::default(), Arc::default());
         Inbound(Arc::new(Inner {
             store,
             queue,
             returns,
             resolver,
             judge,
+            routes,
+            owed,
             options,
             networks,
             meters,
             clock,
         }))
+    }
+
+    /// Routes were changed.
+    ///
+    /// # Errors
+    /// The ledger cannot be read; the routes read before stay in use.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let rows = self.0.store.inbound_routes().await?;
+        self.0.routes.store(Arc::new(Routes::of(rows)));
+        Ok(())
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// Wakes who brings what routes owe.
+    pub fn owed(&self) -> Arc<Notify> {
+        self.0.owed.clone()
     }
 
     /// At MAIL: does this client send too much, is it on a list, is there room?
@@ -175,6 +232,10 @@ impl Inbound {
 
     /// Takes a mail: all that follows from it is on disk when it returns.
     pub async fn receive(&self, received: Received) -> Result<(), Refusal> {
+        let (fields, _) = Fields::read(&received.mail);
+        if fields.all("received").count() > HOPS_MAX {
+            return Err(Refusal::new(554, Enhanced(5, 4, 6), "the mail goes round in a circle"));
+        }
         let answer = self.0.receive(&received).await;
         answer.map_err(|trouble| {
             tracing::warn!(reason = %trouble, "a mail that came in was not taken");
@@ -186,19 +247,26 @@ impl Inbound {
 impl Inner {
     fn target(&self, address: &Address) -> Result<Target, Refusal> {
         let (local, domain) = (address.local(), address.domain());
-        if !self.returns.is_ours(domain) {
+        let is_return = self.returns.is_ours(domain);
+        match self.returns.read(local).filter(|_| is_return) {
+            Some((Use::ReturnPath, claim)) => return Ok(Target::Bounce(claim)),
+            Some((Use::Unsubscribe, claim)) => return Ok(Target::Unsubscribe(claim)),
+            Some((Use::Open | Use::Click | Use::Confirm, _)) | None => {}
+        }
+        let routes = self.routes.load();
+        if let Some(route) = routes.find(address) {
+            return match route.action {
+                RouteAction::Refuse => Err(unknown()),
+                _ => Ok(Target::Route(route)),
+            };
+        }
+        if !is_return && !routes.domains.contains(domain.as_str()) {
             return Err(Refusal::new(550, Enhanced(5, 7, 1), "this host relays for nobody"));
         }
         if ROLES.iter().any(|role| local.eq_ignore_ascii_case(role)) {
             return Ok(Target::Role(self.returns.owner(domain)));
         }
-        match self.returns.read(local) {
-            Some((Use::ReturnPath, claim)) => Ok(Target::Bounce(claim)),
-            Some((Use::Unsubscribe, claim)) => Ok(Target::Unsubscribe(claim)),
-            Some((Use::Open | Use::Click | Use::Confirm, _)) | None => {
-                Err(Refusal::new(550, Enhanced(5, 1, 1), "there is no such address here"))
-            }
-        }
+        Err(unknown())
     }
 
     async fn receive(&self, received: &Received) -> Result<(), Trouble> {
@@ -206,7 +274,7 @@ impl Inner {
         for recipient in &received.envelope.recipients {
             // Its time may have ended since RCPT: then it is nobody's, and nothing follows.
             let fate = match self.target(&recipient.address) {
-                Ok(target) => self.take(received, &seen, &target).await?,
+                Ok(target) => self.take(received, &seen, &target, &recipient.address).await?,
                 Err(refusal) => Fate::new(ReportKind::NotBounce, InboundFate::Kept, refusal.text),
             };
             self.meters.received(fate.kind, fate.fate);
@@ -251,10 +319,16 @@ impl Inner {
         received: &Received,
         seen: &Seen,
         target: &Target,
+        recipient: &Address,
     ) -> Result<Fate, Trouble> {
         match target {
             Target::Unsubscribe(claim) => self.unsubscribe(*claim).await,
             Target::Bounce(claim) => self.report(received, seen, &[*claim]).await,
+            Target::Route(route) => {
+                let mut fate = self.report(received, seen, &seen.claims).await?;
+                self.route(received, seen, route, recipient, &mut fate).await?;
+                Ok(fate)
+            }
             Target::Role(organization) => {
                 let mut fate = self.report(received, seen, &seen.claims).await?;
                 fate.organization = fate.organization.or(*organization);
@@ -278,8 +352,8 @@ impl Inner {
         for claim in claims {
             let Some(message) = self.store.message(claim.message).await? else { continue };
             let mut group = self.store.return_group(claim.message, claim.delivery).await?;
-            // Each recipient of a campaign has a mail and a token of his own, good for him alone.
-            if message.body.is_recipe() {
+            // Each recipient of marketing has a token of his own, good for himself alone.
+            if message.rank > 0 || message.body.is_recipe() {
                 group.retain(|subject| subject.delivery == claim.delivery);
             }
             for finding in seen.report.findings.iter().take(FINDINGS_MAX) {
@@ -312,11 +386,12 @@ impl Inner {
         fate.organization = Some(message.organization);
         fate.learnt = Some((message.id, subject.delivery));
         // Before the mark that lets a second one pass by; its key keeps it from being sent twice.
-        if returned.kind == EventKind::Bounced && wants_report(message, subject) {
+        let policy = self.queue.suppressions().policy(message.stream).bounces;
+        if returned.kind == EventKind::Bounced && wants_report(policy, message, subject) {
             self.return_to_sender(received, message, subject).await?;
         }
         let kind = returned.kind;
-        if self.store.came_back(returned).await? {
+        if leave::came_back(&self.store, returned).await? {
             fate.fate = match kind {
                 EventKind::Unsubscribed => InboundFate::Unsubscribed,
                 _ => InboundFate::Attributed,
@@ -330,104 +405,17 @@ impl Inner {
     }
 
     async fn unsubscribe(&self, claim: Claim) -> Result<Fate, Trouble> {
-        let kind = ReportKind::NotBounce;
-        let answer = super::leave::leave(&self.store, claim, "mail", self.clock.now()).await?;
-        let Some((organization, is_news)) = answer else {
-            return Ok(Fate::new(
-                kind,
-                InboundFate::Unattributed,
-                "its mail is not known any more",
-            ));
+        let (kind, now) = (ReportKind::NotBounce, self.clock.now());
+        let asked = Asked { by: "mail", ..Asked::default() };
+        let left = leave::leave(&self.store, claim, &Wish::These, asked, now).await?;
+        let Some(left) = left else {
+            let text = "its mail is not known any more";
+            return Ok(Fate::new(kind, InboundFate::Unattributed, text));
         };
-        let fate = if is_news { InboundFate::Unsubscribed } else { InboundFate::Repeated };
+        let fate = if left.is_news { InboundFate::Unsubscribed } else { InboundFate::Repeated };
         let learnt = Some((claim.message, claim.delivery));
-        Ok(Fate { organization: Some(organization), learnt, ..Fate::new(kind, fate, "by mail") })
-    }
-
-    /// The bounce goes on to who submitted the mail and asked to be told (RFC 3461).
-    async fn return_to_sender(
-        &self,
-        received: &Received,
-        message: &MessageRow,
-        subject: &ReturnSubject,
-    ) -> Result<(), Trouble> {
-        let Some(sender) = &message.sender.0 else { return Ok(()) };
-        let key = format!("bounce:{}", subject.delivery);
-        let flow = (message.organization, message.stream);
-        Ok(self.send_on(received, sender, flow, key).await?)
-    }
-
-    async fn pass_on(&self, received: &Received, fate: &mut Fate) -> Result<(), Trouble> {
-        let Some(postmaster) = &self.options.postmaster else {
-            fate.fate = InboundFate::Kept;
-            fate.text = "inbound.postmaster names nobody".to_owned();
-            return Ok(());
-        };
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &received.mail);
-        let key: String = digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
-        let flow = (OrganizationId::FIRST, StreamId::FIRST);
-        self.send_on(received, postmaster, flow, format!("inbound:{key}")).await?;
-        fate.fate = InboundFate::Routed;
-        fate.text = format!("to {postmaster}");
-        Ok(())
-    }
-
-    /// The mail as it came, under the null sender: what comes back for it ends here.
-    async fn send_on(
-        &self,
-        received: &Received,
-        to: &Address,
-        (organization, stream): (OrganizationId, StreamId),
-        key: String,
-    ) -> Result<(), QueueError> {
-        let id = self.queue.message_id().await?;
-        let mut recipient = Recipient::new(to.clone());
-        recipient.notify = Notify::NEVER;
-        let (fields, _) = Fields::read(&received.mail);
-        let field = |name: &str| fields.get(name).unwrap_or_default().trim().to_owned();
-        let envelope = Envelope {
-            sender: ReversePath::NULL,
-            recipients: vec![recipient],
-            eight_bit: received.envelope.eight_bit,
-            smtputf8: received.envelope.smtputf8,
-            dsn_return: None,
-            dsn_envelope_id: None,
-        };
-        let new = NewMessage {
-            organization,
-            stream,
-            credential: None,
-            domain: None,
-            envelope,
-            message_id_header: field("message-id").chars().take(255).collect(),
-            subject: field("subject").chars().take(SUBJECT_CHARS_MAX).collect(),
-            tag: None,
-            metadata: None,
-            idempotency_key: Some(key),
-            rank: 0,
-            not_before: None,
-            not_after: None,
-            body: self.stamped(received, id),
-        };
-        self.queue.enqueue(id, new).await?;
-        Ok(())
-    }
-
-    fn stamped(&self, received: &Received, id: MessageId) -> Bytes {
-        let arrival = &received.arrival;
-        let lawful = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
-        let is_lawful = arrival.ehlo.bytes().all(lawful) && arrival.ehlo.len() <= 255;
-        let ehlo = if is_lawful { arrival.ehlo.as_str() } else { "unknown" };
-        let (peer, host, protocol) = (arrival.peer, &self.options.host_name, arrival.protocol);
-        let date = rfc5322(self.clock.wall());
-        let head = format!(
-            "Received: from {ehlo} ([{peer}])\r\n\t\
-             by {host} with {protocol} id {id};\r\n\t{date}\r\n"
-        );
-        let mut mail = Vec::with_capacity(head.len() + received.mail.len());
-        mail.extend_from_slice(head.as_bytes());
-        mail.extend_from_slice(&received.mail);
-        mail.into()
+        let organization = Some(left.organization);
+        Ok(Fate { organization, learnt, ..Fate::new(kind, fate, "by mail") })
     }
 
     async fn note(
@@ -464,9 +452,14 @@ impl Inner {
     }
 }
 
-/// He asked for it himself, and not by the default alone.
-fn wants_report(message: &MessageRow, subject: &ReturnSubject) -> bool {
-    message.sender.0.is_some() && subject.notify.asked && subject.notify.failure
+fn unknown() -> Refusal {
+    Refusal::new(550, Enhanced(5, 1, 1), "there is no such address here")
+}
+
+/// He asked for it himself, and not by the default alone; or the stream tells all.
+fn wants_report(policy: BouncePolicy, message: &MessageRow, subject: &ReturnSubject) -> bool {
+    let is_asked = subject.notify.asked && subject.notify.failure;
+    message.sender.0.is_some() && (is_asked || policy == BouncePolicy::Always)
 }
 
 /// The kind of most weight among the findings.

@@ -3,8 +3,6 @@
 //! A bounce that names another address than we wrote to (a forward's) says nothing for good of
 //! ours. What several deliveries share a token for is about the one that it names, or about nobody.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::Verdict;
@@ -52,7 +50,7 @@ pub struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// None where nothing follows: a receipt, or mail that is no report.
+    /// None for mail that is no report.
     pub fn lesson(&self) -> Option<Returned> {
         let kind = match self.finding.kind {
             ReportKind::Bounce => EventKind::Bounced,
@@ -60,7 +58,8 @@ impl Told<'_> {
             ReportKind::AutoReply => EventKind::AutoReplied,
             ReportKind::Complaint if self.is_opt_out() => EventKind::Unsubscribed,
             ReportKind::Complaint => EventKind::Complained,
-            ReportKind::Delivered | ReportKind::NotBounce => return None,
+            ReportKind::Delivered => EventKind::Confirmed,
+            ReportKind::NotBounce => return None,
         };
         Some(Returned {
             organization: self.message.organization,
@@ -97,7 +96,6 @@ impl Told<'_> {
             EventKind::Complained => {
                 fields["feedback_type"] = json!(self.report.feedback_type);
             }
-            EventKind::Unsubscribed => fields["by"] = json!("feedback"),
             _ => {}
         }
         if let Some(recipient) = self.finding.recipient.as_ref().filter(|_| !self.about.is_named) {
@@ -117,9 +115,6 @@ impl Told<'_> {
                 })
             }
             EventKind::Complained => Some(self.entry(SuppressionReason::Complaint)),
-            EventKind::Unsubscribed => {
-                Some(unsubscribed(self.message, self.about.subject, self.at))
-            }
             _ => None,
         }
     }
@@ -133,26 +128,16 @@ impl Told<'_> {
 
     fn soft(&self, kind: EventKind) -> Option<SoftBounce> {
         let class = self.verdict.class?;
-        let counts = kind == EventKind::Bounced && !self.is_hard() && is_of_mailbox(class);
+        // A code of another subject (5.4.1, 5.7.1) may mean anything.
+        let is_about = self.finding.status.is_none_or(|code| matches!(code.1, 1 | 2));
+        let is_soft = kind == EventKind::Bounced && !self.is_hard();
+        let counts = is_soft && is_about && class.is_of_mailbox();
         counts.then(|| SoftBounce {
             rule: self.rule,
             entry: self.entry(SuppressionReason::SoftBounces),
             was_delivered: true,
         })
     }
-}
-
-/// The mailbox could not take the mail: neither our doing nor its host's. An ambiguous refusal
-/// (policy, reputation, content) never counts against an address.
-pub const fn is_of_mailbox(class: Class) -> bool {
-    matches!(
-        class,
-        Class::MailboxFull
-            | Class::MailboxInvalid
-            | Class::MailboxInactive
-            | Class::DomainInvalid
-            | Class::HostMisconfigured
-    )
 }
 
 /// An entry of the organization that a delivery has taught.
@@ -168,6 +153,7 @@ fn entry(
         scope: SuppressionScope::Organization,
         organization: Some(message.organization),
         stream: None,
+        list: None,
         hash: AddressHash::of(recipient),
         address: Some(recipient.to_string()),
         reason,
@@ -198,18 +184,14 @@ fn clipped(text: &str) -> String {
     line.chars().take(TEXT_CHARS_MAX).collect()
 }
 
-/// The rule for soft bounces, from the settings.
-pub const fn soft_rule(bounces: u32, span: Duration) -> SoftBounceRule {
-    SoftBounceRule { bounces, span }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const RULE: SoftBounceRule = soft_rule(5, Duration::from_secs(10 * 86_400));
+    const RULE: SoftBounceRule =
+        SoftBounceRule { bounces: 5, span: std::time::Duration::from_secs(10 * 86_400) };
 
-    fn subject(id: i64, recipient: &str) -> ReturnSubject {
+    pub fn subject(id: i64, recipient: &str) -> ReturnSubject {
         ReturnSubject {
             delivery: DeliveryId(id),
             recipient: Address::parse(recipient).expect("lawful"),
@@ -218,7 +200,7 @@ mod tests {
         }
     }
 
-    fn message() -> MessageRow {
+    pub fn message() -> MessageRow {
         MessageRow {
             id: MessageId(7),
             organization: OrganizationId(3),
@@ -327,23 +309,17 @@ mod tests {
         assert_eq!((entry.reason, entry.expires_at), (SuppressionReason::Complaint, None));
         let left = learnt(ReportKind::Complaint, None, NOTHING, Some(FeedbackType::OptOut));
         let left = left.expect("learnt");
-        let entry = left.suppression.expect("an entry");
-        assert_eq!(
-            (left.kind, entry.reason),
-            (EventKind::Unsubscribed, SuppressionReason::Unsubscribe)
-        );
-        assert_eq!((entry.scope, entry.stream), (SuppressionScope::Stream, Some(StreamId(4))));
+        assert_eq!(left.kind, EventKind::Unsubscribed);
+        assert!(left.suppression.is_none(), "`leave` knows what is left");
     }
 
     #[test]
     fn a_delay_an_auto_reply_and_a_receipt_cost_no_address() {
         let full = Verdict { class: Some(Class::MailboxFull), hard: true };
-        for kind in [ReportKind::Delay, ReportKind::AutoReply] {
+        for kind in [ReportKind::Delay, ReportKind::AutoReply, ReportKind::Delivered] {
             let learnt = learnt(kind, None, full, None).expect("an event");
             assert!(learnt.suppression.is_none() && learnt.soft.is_none(), "{kind}");
         }
-        for kind in [ReportKind::Delivered, ReportKind::NotBounce] {
-            assert!(learnt(kind, None, full, None).is_none(), "{kind}");
-        }
+        assert!(learnt(ReportKind::NotBounce, None, full, None).is_none());
     }
 }

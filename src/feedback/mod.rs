@@ -6,12 +6,16 @@
 //!             does not carry a token of ours.
 //! Knows not:  how a report is parsed (`wire::report`), SMTP.
 
+mod content; // a mail as an application wants it
 pub mod inbound; // mail from outside
 mod judge;
 pub mod leave; // who wants no more
 mod lesson; // from a finding to what follows
 mod meters;
 mod network; // how much a network may bring
+pub mod pass; // mail that goes on
+pub mod return_domains; // does mail to return domains come here
+pub mod routing; // what routes owe
+pub mod sns; // what Amazon SES tells
 
 pub use judge::{Judge, Verdict};
-pub use lesson::{is_of_mailbox, soft_rule};

@@ -9,6 +9,8 @@
 
 mod answer;
 mod connect;
+pub mod pace; // when a call is tried again
+pub mod sign; // how a call is signed
 mod url;
 
 use std::net::IpAddr;

@@ -250,6 +250,18 @@ impl Class {
         Some(Suppress { scope: SuppressScope::Organization, days })
     }
 
+    /// The mailbox itself could not take the mail. An ambiguous refusal
+    /// (policy, reputation, content) never counts against an address.
+    pub const fn is_of_mailbox(self) -> bool {
+        matches!(
+            self,
+            Class::MailboxFull
+                | Class::MailboxInvalid
+                | Class::MailboxInactive
+                | Class::DomainInvalid
+        )
+    }
+
     /// Whose trouble it is, where the class tells more than the stage of the dialogue does.
     pub const fn blame(self) -> Option<Blame> {
         Some(match self {

@@ -98,6 +98,8 @@ words! {
         Html = "html",
         Markdown = "markdown",
         Mjml = "mjml",
+        /// JSON: sections, columns and blocks.
+        Document = "document",
     }
 }
 

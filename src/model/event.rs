@@ -28,8 +28,12 @@ words! {
         /// A host tells that it goes on trying.
         Delayed = "delayed",
         AutoReplied = "auto_replied",
+        /// A receipt came back, or a relay tells that the recipient's host has the mail.
+        Confirmed = "confirmed",
         Complained = "complained",
         Unsubscribed = "unsubscribed",
+        /// A mail came in for one of our addresses.
+        InboundReceived = "inbound_received",
         /// The checks of a source let it send, or say that it must not.
         SourceGreen = "source_green",
         SourceRed = "source_red",

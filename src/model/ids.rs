@@ -82,6 +82,8 @@ ids! {
     TemplateId
     /// What stands around the bodies of templates.
     LayoutId
+    /// Blocks that may stand in many documents.
+    SavedBlockId
     /// A row of the record of who agreed to what.
     ConsentId
     /// A customer's endpoint that is told of events.
@@ -100,6 +102,10 @@ ids! {
     UnclassifiedReplyId
     /// A domain that bounces of an organization come back to.
     ReturnDomainId
+    /// Where mail for an address of ours goes on to.
+    InboundRouteId
+    /// A mail that a route owes.
+    InboundCallId
     /// A mail that came in, for one recipient.
     InboundMailId
     /// One row of the event table.

@@ -15,6 +15,7 @@ pub mod engagement;
 pub mod envelope;
 pub mod event;
 pub mod flow;
+pub mod health;
 pub mod ids;
 pub mod inbound;
 pub mod limit;
@@ -52,9 +53,10 @@ pub use contact::{
 pub use credential::{CredentialRules, SenderRule};
 pub use envelope::{BodyRef, DsnReturn, Envelope, Mail, Notify, Recipient};
 pub use event::EventKind;
-pub use flow::Flow;
+pub use flow::{Flow, TakeOrder};
+pub use health::{Share, WindowCounts, WindowKind, WindowRate, WindowStanding, WindowSubject};
 pub use ids::*;
-pub use inbound::InboundFate;
+pub use inbound::{InboundCallState, InboundFate, ReturnStanding, RouteAction, RouteFormat};
 pub use limit::{
     Attempt, Denial, FromScope, Limit, LimitScope, Metric, Origin, Pace, StreamClass, ToScope,
     WhoScope,
@@ -68,7 +70,7 @@ pub use source::{
     SourceKind, SourceOrigin, SourceRow, SourceState, Verdict,
 };
 pub use state::{State, Step, next};
-pub use suppression::{SuppressionReason, SuppressionScope};
+pub use suppression::{BouncePolicy, SuppressedPolicy, SuppressionReason, SuppressionScope};
 pub use time::Timestamp;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
 pub use warmup::{

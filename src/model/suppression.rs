@@ -10,6 +10,8 @@ words! {
         Installation = "installation",
         Organization = "organization",
         Stream = "stream",
+        /// Campaigns to a list.
+        List = "list",
     }
 }
 
@@ -26,5 +28,26 @@ words! {
         Manual = "manual",
         /// It came with a list from elsewhere.
         Imported = "imported",
+    }
+}
+
+words! {
+    /// What becomes of mail that is submitted for a suppressed address.
+    SuppressedPolicy {
+        /// The submission is refused.
+        Refuse = "refuse",
+        /// It is taken, ends as suppressed, and its sender is told.
+        Report = "report",
+        /// It is taken and held for a person.
+        Hold = "hold",
+    }
+}
+
+words! {
+    /// Whose sender gets a bounce that comes back by mail.
+    BouncePolicy {
+        /// Who asked for it (NOTIFY=FAILURE).
+        Asked = "asked",
+        Always = "always",
     }
 }

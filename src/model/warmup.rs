@@ -47,6 +47,8 @@ words! {
         Block = "block",
         CampaignContent = "campaign_content",
         SendingDomain = "sending_domain",
+        /// A campaign or sending domain is surely complained of, or bounces too often.
+        Health = "health",
     }
 }
 

@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
+use super::{Queue, QueueError};
 use crate::model::*;
-use crate::store::{Store, StoreError};
+use crate::store::{MessageRow, Store, StoreError};
 
 #[derive(Default)]
 pub struct Apart(Mutex<Sets>);
@@ -62,5 +63,18 @@ impl Apart {
         let sets = self.0.lock();
         sets.captured.contains(&organization)
             || credential.is_some_and(|id| sets.capturing.contains(&id))
+    }
+}
+
+impl Queue {
+    /// Fresh mail of suspended organizations and held streams is not handed over (what waits is
+    /// left by the claim), captured mail is held. To be called at start and after such a change.
+    pub async fn note_apart(&self) -> Result<(), QueueError> {
+        Ok(self.0.apart.reread(&self.0.store).await?)
+    }
+
+    /// Why a suspension or a held stream keeps it waiting.
+    pub fn held_by(&self, message: &MessageRow) -> Option<String> {
+        self.0.apart.holds(message.organization, message.stream)
     }
 }

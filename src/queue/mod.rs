@@ -35,6 +35,7 @@ pub use feed::{NewRecipes, RecipeFor};
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
+use suppression::Suppressions;
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -125,10 +126,10 @@ struct Inner {
     options: QueueOptions,
     budget: Budget,
     intake: OnceLock<Arc<dyn Intake>>,
-    /// Bodies on disk whose rows are not committed yet, by segment: a segment with one is not
-    /// swept although nothing in the ledger points at it.
+    /// Bodies on disk without rows yet, by segment: one that has any is not swept.
     uncommitted: Mutex<HashMap<SegmentId, usize>>,
     apart: Apart,
+    suppressions: Arc<Suppressions>,
 }
 
 impl Queue {
@@ -144,6 +145,7 @@ impl Queue {
         let (outcomes, records) = OutcomeLog::open(&directory.join("outcomes"))?;
         let dialogues = DialogueLog::open(&directory.join("dialogues"))?;
         let budget = Budget::new(options.memory_bytes);
+        let suppressions = Arc::new(Suppressions::new(store.clone(), clock.clone()));
         let inner = Inner {
             store,
             spool,
@@ -155,6 +157,7 @@ impl Queue {
             intake: OnceLock::new(),
             uncommitted: Mutex::new(HashMap::new()),
             apart: Apart::default(),
+            suppressions,
         };
         Ok((Queue(Arc::new(inner)), records))
     }
@@ -166,15 +169,9 @@ impl Queue {
         }
     }
 
-    /// Fresh mail of suspended organizations and held streams is not handed over (what waits is
-    /// left by the claim), captured mail is held. To be called at start and after such a change.
-    pub async fn note_apart(&self) -> Result<(), QueueError> {
-        Ok(self.0.apart.reread(&self.0.store).await?)
-    }
-
-    /// Why a suspension or a held stream keeps it waiting.
-    pub fn held_by(&self, message: &MessageRow) -> Option<String> {
-        self.0.apart.holds(message.organization, message.stream)
+    /// Who is not written to.
+    pub fn suppressions(&self) -> &Arc<Suppressions> {
+        &self.0.suppressions
     }
 
     pub fn store(&self) -> &Store {
@@ -460,21 +457,22 @@ impl<'a> Places<'a> {
         let Some(intake) = self.intake else { return };
         let body = if recipients.is_empty() { None } else { keep() };
         let sites: Vec<SiteId> = recipients.iter().map(|(site, ..)| *site).collect();
-        let claimed = recipients.into_iter().map(|(_, id, recipient)| {
+        let one = |(_, id, recipient)| {
             let delivery = ClaimedDelivery {
                 id,
                 recipient,
                 campaign: None,
                 site: SiteId::UNROUTED,
-                tries: 0,
                 due_at: message.due_at,
+                tries: 0,
+                score: 0,
                 delay_reported: false,
                 last_text: String::new(),
                 message: message.clone(),
             };
             Claimed { delivery, body: body.clone() }
-        });
-        let mut claimed: Vec<Claimed> = claimed.collect();
+        };
+        let mut claimed: Vec<Claimed> = recipients.into_iter().map(one).collect();
         for (site, _, reserved) in &self.sites {
             if !reserved {
                 intake.wake(*site, message.flow(), self.due);

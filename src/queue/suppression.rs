@@ -1,18 +1,18 @@
 //! May this address be written to? Asked for every transaction, so mostly answered from memory.
 //!
-//! Owns:       the short hashes of all suppressed addresses.
+//! Owns:       the short hashes of all suppressed addresses, the policies of streams.
 //! Promises:   an entry that this process made counts from its commit on, one of another node
 //!             within a second; a hash in memory only leads to the question, the ledger answers.
 //! Knows not:  what becomes of mail that is stopped.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use parking_lot::RwLock;
 
 use crate::clock::Clock;
 use crate::model::*;
-use crate::store::{AddressHash, Stop, Store, StoreError};
+use crate::store::{AddressHash, ClaimedDelivery, Stop, Store, StoreError, StreamPolicy};
 
 /// How long entries of other nodes may stay unseen.
 const OTHERS_AFTER: Duration = Duration::from_secs(1);
@@ -35,13 +35,28 @@ pub struct Suppressions {
     store: Store,
     clock: Clock,
     known: RwLock<Known>,
+    policies: RwLock<HashMap<StreamId, StreamPolicy>>,
     reading: tokio::sync::Mutex<()>,
 }
 
 impl Suppressions {
     pub fn new(store: Store, clock: Clock) -> Suppressions {
-        let (known, reading) = (RwLock::default(), tokio::sync::Mutex::default());
-        Suppressions { store, clock, known, reading }
+        let (known, policies) = (RwLock::default(), RwLock::default());
+        Suppressions { store, clock, known, policies, reading: tokio::sync::Mutex::default() }
+    }
+
+    /// To be called at start and when one was changed.
+    ///
+    /// # Errors
+    /// The ledger does not answer; the policies read before stay in use.
+    pub async fn reload_policies(&self) -> Result<(), StoreError> {
+        let policies = self.store.stream_policies().await?;
+        *self.policies.write() = policies.into_iter().collect();
+        Ok(())
+    }
+
+    pub fn policy(&self, stream: StreamId) -> StreamPolicy {
+        self.policies.read().get(&stream).copied().unwrap_or_default()
     }
 
     /// Nothing is suppressed at all, so nobody need be asked.
@@ -78,6 +93,28 @@ impl Suppressions {
         self.store.stopping(organization, stream, &hashes, self.clock.now()).await
     }
 
+    /// The entry that stops mail of a campaign: for each list by which it could reach him.
+    ///
+    /// # Errors
+    /// The ledger does not answer: he may not be written to then.
+    pub async fn stops_list(&self, one: &ClaimedDelivery) -> Result<Option<Stop>, StoreError> {
+        let hash = AddressHash::of(&one.recipient.address);
+        let is_possible = {
+            let known = self.known.read();
+            known.is_overfull || known.hashes.contains(&hash.short())
+        };
+        if !is_possible {
+            return Ok(None);
+        }
+        let organization = one.message.organization;
+        let stopped = self.store.stopped_lists(organization, &hash, self.clock.now()).await?;
+        if stopped.is_empty() {
+            return Ok(None);
+        }
+        let Some(recipe) = self.store.recipe(one.id).await? else { return Ok(None) };
+        Ok(stop_of(&recipe.settings.audience.lists, &recipe.memberships, &stopped))
+    }
+
     async fn read_news(&self) -> Result<(), StoreError> {
         if self.is_fresh(&self.known.read()) {
             return Ok(());
@@ -106,5 +143,48 @@ impl Suppressions {
                 known.hashes.extend(news.iter().map(|(_, hash)| hash.short()));
             }
         }
+    }
+}
+
+/// As with a membership that has ended: whoever is on another of the lists gets the mail by it.
+fn stop_of(
+    audience: &[ListId],
+    memberships: &[(ListId, MembershipStatus)],
+    stopped: &[(ListId, Stop)],
+) -> Option<Stop> {
+    let is_stopped = |list: &ListId| stopped.iter().any(|(own, _)| own == list);
+    let reaches = |list: &&ListId| {
+        let is_on = |(own, status): &_| own == *list && *status == MembershipStatus::Subscribed;
+        memberships.iter().any(is_on) && !is_stopped(list)
+    };
+    if audience.iter().any(|list| reaches(&list)) {
+        return None;
+    }
+    stopped.iter().find(|(list, _)| audience.contains(list)).map(|(_, stop)| *stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_stops_a_campaign_unless_another_of_its_lists_reaches_the_contact() {
+        use MembershipStatus::{Subscribed, Unsubscribed};
+        let stop = Stop {
+            suppression: SuppressionId(1),
+            reason: SuppressionReason::Manual,
+            scope: SuppressionScope::List,
+        };
+        let lists = |ids: &[i64]| ids.iter().map(|id| ListId(*id)).collect::<Vec<_>>();
+        let told = |audience: &[i64], members: &[(i64, MembershipStatus)]| {
+            let members: Vec<_> =
+                members.iter().map(|(list, status)| (ListId(*list), *status)).collect();
+            stop_of(&lists(audience), &members, &[(ListId(1), stop)]).is_some()
+        };
+        assert!(told(&[1], &[(1, Subscribed)]));
+        assert!(told(&[1, 2], &[(1, Subscribed), (2, Unsubscribed)]));
+        assert!(!told(&[1, 2], &[(1, Subscribed), (2, Subscribed)]));
+        assert!(!told(&[2], &[(1, Subscribed), (2, Subscribed)]));
+        assert!(!told(&[], &[(1, Subscribed)]), "by a segment, no list is asked");
     }
 }

@@ -16,9 +16,9 @@ use super::pick::{self, Candidate, NoSource, Wish};
 use super::ready::line_of;
 use super::settler::Settlement;
 use super::site::Site;
-use super::sources::{Asked, Sources};
+use super::sources::Asked;
 use super::verdict;
-use super::warmup::overflow::{self, Standing};
+use super::warmup::overflow;
 use crate::deliver::{OpenFailure, Source};
 use crate::model::*;
 use crate::queue::Claimed;
@@ -38,8 +38,8 @@ pub struct Chosen {
 pub enum Unchosen {
     /// Limits say so.
     Denied(Refusal),
-    /// Each source of the pool, named, has another reason.
-    NoSource(String, NoSource),
+    /// Each source of the pool has another reason.
+    NoSource(PoolId, NoSource),
 }
 
 impl Shared {
@@ -53,7 +53,7 @@ impl Shared {
     ) -> Result<Chosen, Unchosen> {
         let first = &claimed[0].delivery;
         let asked = Asked { delivery: first, operator: attempt.operator };
-        let (pool, name) = self.sources.pool_of(&asked);
+        let pool = self.sources.pool_of(&asked);
         let now = self.clock.now();
         let candidates = self.candidates(pool, attempt, now);
         let last = match candidates.len() {
@@ -70,7 +70,7 @@ impl Shared {
             self.limits.would_grant(attempt, now)?;
             self.limits.would_open(attempt, now)
         };
-        let none = match pick::pick(&candidates, wish, Sources::window_end(now), would_grant) {
+        let none = match pick::pick(&candidates, wish, pick::window_end(now), would_grant) {
             Ok(id) => match self.sources.source(id) {
                 Some(source) => {
                     attempt.source = id;
@@ -83,7 +83,7 @@ impl Shared {
         };
         let denials = none.denials();
         if denials.is_empty() {
-            return Err(Unchosen::NoSource(name, none));
+            return Err(Unchosen::NoSource(pool, none));
         }
         let mut refusal = Refusal::of_all(denials);
         // Another flow of the site may have another pool, which this denial does not stop.
@@ -91,17 +91,17 @@ impl Shared {
         Err(Unchosen::Denied(refusal))
     }
 
-    /// The name of the mail's pool, and whom of it would be picked.
+    /// The mail's pool, and whom of it would be picked.
     pub(super) fn would_pick(
         &self,
         claimed: &Claimed,
         attempt: &Attempt,
         would_grant: impl FnMut(SourceId) -> Result<(), Box<Denial>>,
-    ) -> (String, Result<SourceId, NoSource>) {
+    ) -> (PoolId, Result<SourceId, NoSource>) {
         let now = self.clock.now();
-        let (name, candidates) = self.candidates_for(claimed, attempt, now);
-        let end = Sources::window_end(now);
-        (name, pick::pick(&candidates, Wish::default(), end, would_grant))
+        let (pool, candidates) = self.candidates_for(claimed, attempt, now);
+        let end = pick::window_end(now);
+        (pool, pick::pick(&candidates, Wish::default(), end, would_grant))
     }
 
     /// The sources of the mail's pool that nothing but limits can keep from sending it.
@@ -116,25 +116,38 @@ impl Shared {
         claimed: &Claimed,
         attempt: &Attempt,
         now: Timestamp,
-    ) -> (String, Vec<Candidate>) {
+    ) -> (PoolId, Vec<Candidate>) {
         let asked = Asked { delivery: &claimed.delivery, operator: attempt.operator };
-        let (pool, name) = self.sources.pool_of(&asked);
-        (name, self.candidates(pool, attempt, now))
+        let pool = self.sources.pool_of(&asked);
+        (pool, self.candidates(pool, attempt, now))
     }
 
     /// The sources of a pool, in the warm-up's order for this class of mail.
     fn candidates(&self, pool: PoolId, attempt: &Attempt, now: Timestamp) -> Vec<Candidate> {
         let is_routed = self.router.is_static(&attempt.domain);
         let mut all = self.sources.candidates(pool, attempt.site, is_routed, now);
-        let standing = |one: &Candidate| self.controller.standing(one.source, attempt.operator);
-        let standings: Vec<Standing> = all.iter().map(standing).collect();
-        // While nothing is warmed up there, weights alone divide the mail.
-        if standings.iter().any(Standing::is_warming) {
-            for (one, standing) in all.iter_mut().zip(standings) {
-                one.tier = overflow::tier(attempt.class, standing);
-            }
+        if self.controller.is_warming(attempt.operator) {
+            let standing = |source| self.controller.standing(source, attempt.operator);
+            overflow::rank(attempt.class, &mut all, standing);
         }
         all
+    }
+
+    /// Marketing goes to cold sources first, and they are judged by it.
+    pub(super) fn take_order(&self, operator: OperatorId) -> TakeOrder {
+        match self.controller.is_warming(operator) {
+            true => TakeOrder::Engaged,
+            false => TakeOrder::Due,
+        }
+    }
+
+    /// What a person reads at a delivery for which no source may send.
+    pub(super) fn reason_of(&self, pool: PoolId, none: &NoSource) -> String {
+        let named = |(source, why): &(SourceId, pick::Refusal)| {
+            format!("{}: {why}", self.sources.name_of(*source))
+        };
+        let each: Vec<String> = none.0.iter().map(named).collect();
+        reason_text(&self.sources.pool_name(pool), &each)
     }
 
     /// Where a greylisted mail was greylisted, as the event of its last attempt says.
@@ -192,10 +205,10 @@ impl Shared {
         site: &Arc<Site>,
         claimed: Vec<Claimed>,
         operator: OperatorId,
-        (pool, none): (&str, &NoSource),
+        (pool, none): (PoolId, &NoSource),
     ) {
         let now = self.clock.now();
-        let reason = reason_of(pool, none);
+        let reason = self.reason_of(pool, none);
         let wait = none.until().map_or(NO_SOURCE_WAIT, |until| until.since(now));
         let until = now + wait.clamp(NO_SOURCE_WAIT_MIN, NO_SOURCE_WAIT);
         let settles = claimed.iter().map(|one| Settle {
@@ -226,12 +239,11 @@ impl Shared {
     }
 }
 
-/// What a person reads at the delivery.
-pub(super) fn reason_of(pool: &str, none: &NoSource) -> String {
-    if none.0.is_empty() {
+/// `each`: a source of the pool, and why it may not send.
+fn reason_text(pool: &str, each: &[String]) -> String {
+    if each.is_empty() {
         return format!("the pool {pool} has no source; give it one: postroad pool add");
     }
-    let each: Vec<String> = none.0.iter().map(|(name, why)| format!("{name}: {why}")).collect();
     let text = format!("no source of the pool {pool} may send ({})", each.join("; "));
     verdict::clipped(text)
 }
@@ -244,8 +256,7 @@ fn greylisted_from(fields: &serde_json::Value) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pick::{Bar, Refusal};
-    use super::{NoSource, greylisted_from, reason_of};
+    use super::{greylisted_from, reason_text};
     use crate::classify::{Answer, Classifier};
 
     #[test]
@@ -265,12 +276,9 @@ mod tests {
 
     #[test]
     fn the_reason_names_the_pool_and_every_source_of_it() {
-        let none = NoSource(vec![
-            ("a".into(), Refusal::Barred(Bar::Suspended)),
-            ("b".into(), Refusal::Barred(Bar::Red { findings: "listed".into() })),
-        ]);
+        let each = ["a: suspended".to_owned(), "b: red: listed".to_owned()];
         let told = "no source of the pool news may send (a: suspended; b: red: listed)";
-        assert_eq!(reason_of("news", &none), told);
-        assert!(reason_of("news", &NoSource(Vec::new())).contains("has no source"));
+        assert_eq!(reason_text("news", &each), told);
+        assert!(reason_text("news", &[]).contains("has no source"));
     }
 }

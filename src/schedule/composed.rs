@@ -39,7 +39,7 @@ impl Shared {
     ) -> Result<(Mail, Option<String>), NotComposed> {
         let message = &claimed.delivery.message;
         if !message.body.is_recipe() {
-            let mail = self.composer.compose(message, body).await;
+            let mail = self.composer.compose(message, claimed.delivery.id, body).await;
             return Ok((mail.map_err(|error| NotComposed::Ourselves(error.to_string()))?, None));
         }
         // On the heap while it runs: most lanes only send what is there.

@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use super::answered::Answered;
 use super::report::Told;
-use super::settler::Settlement;
+use super::settler::{Lessons, Settlement};
 use super::site::Site;
 use super::verdict::{self, Rules};
 use super::{PANICS_KEPT_MAX, Shared, suppressed};
+use crate::classify::Answer;
 use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::{Claimed, Prepared};
-use crate::store::Settle;
+use crate::store::{AddressHash, ClaimedDelivery, NewSuppression, Settle, SoftBounce};
 
 impl Shared {
     /// Hands a settlement to the settler; waits while too many are under way.
@@ -78,7 +79,31 @@ impl Shared {
         let pairs = claimed.iter().zip(&records);
         let lost = pairs.filter_map(|(one, record)| suppressed::lost(&one.delivery, record));
         let lost = lost.collect();
-        Settlement::new(site.clone(), claimed, settles, ticket, report).with_lost(lost)
+        let lessons = self.lessons(claimed, &records, lost);
+        Settlement::new(site.clone(), claimed, settles, ticket, report).with_lessons(lessons)
+    }
+
+    /// What outcomes teach about addresses.
+    fn lessons(
+        &self,
+        claimed: &[Claimed],
+        records: &[Record],
+        lost: Vec<NewSuppression>,
+    ) -> Lessons {
+        let rule = self.options.soft_bounces;
+        let pairs = || claimed.iter().zip(records);
+        let soft =
+            pairs().filter_map(|(one, record)| suppressed::soft(&one.delivery, record, rule));
+        let soft = soft.collect();
+        // Most installations have no such address for most of the time.
+        let counts = self.queue.store().has_soft_bounces();
+        let taken = pairs()
+            .filter(|(_, record)| counts && matches!(record.outcome, Outcome::Delivered { .. }));
+        let taken = taken.map(|(one, _)| {
+            let delivery = &one.delivery;
+            (delivery.message.organization, AddressHash::of(&delivery.recipient.address))
+        });
+        Lessons { lost, soft, taken: taken.collect() }
     }
 
     /// Most attempts have nothing to report, and their lanes are not to be larger for it.
@@ -107,7 +132,17 @@ impl Shared {
     /// The end of trying for what was not delivered in time.
     pub(super) async fn expire(&self, site: &Arc<Site>, claimed: &[Claimed]) -> Settlement {
         let (settles, report) = self.expiry_of(claimed, verdict::EXPIRED).await;
-        Settlement::new(site.clone(), claimed, settles, None, report)
+        let soft = claimed.iter().filter_map(|one| self.soft_at_last(&one.delivery)).collect();
+        let lessons = Lessons { soft, ..Lessons::default() };
+        Settlement::new(site.clone(), claimed, settles, None, report).with_lessons(lessons)
+    }
+
+    /// A mailbox that was full, or the like, until the time of its mail was over.
+    fn soft_at_last(&self, delivery: &ClaimedDelivery) -> Option<(OrganizationId, SoftBounce)> {
+        let (rule, at) = (self.options.soft_bounces, self.clock.now());
+        let reply = Reply::read(&delivery.last_text)?;
+        let told = self.classifier.load().classify(None, &Answer::read(&delivery.last_text));
+        suppressed::soft_by(delivery, &reply, &told, (rule, at))
     }
 
     /// The end of deliveries of one message, and the report on it.

@@ -5,7 +5,12 @@
 //!             is written until the ledger takes it; lanes read standings without a lock.
 //! Knows not:  what is decided, and why.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod forecast;
+mod hand; // by a person
+
+pub use hand::{ControllerError, Steer};
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,25 +18,21 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::adaptive::Facts;
-use super::forecast::{self, Forecast, Question, Standing};
+use super::adaptive::{Facts, Stop};
 use super::governor::book::{Book, Lesson};
 use super::governor::{Governor, Numbers, Thoughts};
 use super::limits::Limits;
+use super::warmup::Warmup;
 use super::warmup::course::Course;
-use super::warmup::gates::ATTEMPTS_MIN;
 use super::warmup::overflow;
-use super::warmup::{Pair, Warmup};
 use crate::clock::Clock;
 use crate::model::*;
-use crate::store::{Learnt, LimitRow, SourceHour, Store, StoreError, WarmupRow};
+use crate::store::{Learnt, LimitRow, Store, StoreError, WarmupRow};
 
 /// Ids are taken in blocks; the half of one is far more than one look uses.
 const IDS: i64 = 20_000;
 const HOURS_KEPT: Duration = Duration::from_secs(90 * 86_400);
 const FORGET_EVERY: u32 = 7200;
-/// For a forecast.
-const MEASURED: Duration = Duration::from_secs(7 * 86_400);
 
 /// Ids in memory.
 #[derive(Default)]
@@ -75,6 +76,8 @@ struct Inner {
     clock: Clock,
     book: Mutex<Book>,
     standings: ArcSwap<HashMap<(SourceId, OperatorId), overflow::Standing>>,
+    /// Operators at which some source is being warmed up.
+    warming: ArcSwap<HashSet<OperatorId>>,
     relays: ArcSwap<HashSet<SourceId>>,
     /// All that may send.
     sources: ArcSwap<Vec<(SourceId, String, bool)>>,
@@ -96,6 +99,21 @@ struct Unwritten {
     learnt: Learnt,
     put: HashMap<LimitId, Limit>,
     gone: HashSet<LimitId>,
+}
+
+impl Unwritten {
+    /// Of a source that is no more, and of its limits.
+    fn forget(&mut self, source: SourceId, limits: &[LimitId]) {
+        let is_own = |limit: Option<LimitId>| limit.is_some_and(|id| limits.contains(&id));
+        self.learnt.warmups.retain(|row| row.subject != WarmSubject::Source(source));
+        self.learnt.hours.retain(|hour| hour.source != source);
+        for decision in self.learnt.decisions.iter_mut().filter(|one| is_own(one.limit)) {
+            decision.state = DecisionState::Past;
+        }
+        self.put.retain(|id, limit| {
+            !limits.contains(id) && limit.scope.from != FromScope::Source(source)
+        });
+    }
 }
 
 /// A cheap handle; all clones share one governor.
@@ -136,6 +154,7 @@ impl Controller {
             clock,
             book: Mutex::default(),
             standings: ArcSwap::default(),
+            warming: ArcSwap::default(),
             relays: ArcSwap::default(),
             sources: ArcSwap::default(),
             opened: AtomicBool::new(false),
@@ -148,6 +167,11 @@ impl Controller {
     /// Takes a lesson in; a few additions.
     pub fn note(&self, lesson: &Lesson<'_>) {
         self.0.book.lock().note(lesson);
+    }
+
+    /// A mail that was taken came back.
+    pub fn returned(&self, lesson: &Lesson<'_>) {
+        self.0.book.lock().returned(lesson);
     }
 
     /// A complaint came in for mail that this source had brought there.
@@ -184,9 +208,26 @@ impl Controller {
         })
     }
 
+    /// Whether some source is being warmed up at an operator: most mail need not ask further.
+    pub fn is_warming(&self, operator: OperatorId) -> bool {
+        self.0.warming.load().contains(&operator)
+    }
+
     /// Limits were raised or taken away since the last call: who waits for them is to ask again.
     pub fn has_opened(&self) -> bool {
         self.0.opened.swap(false, Ordering::Relaxed)
+    }
+
+    /// What the ledger holds is in force, with what it could not take yet. No look comes between,
+    /// which would write what was just read as missing.
+    pub async fn reload_limits(&self) -> Result<(), StoreError> {
+        let state = self.0.state.lock().await;
+        let rows = self.0.store.limits().await?;
+        let Unwritten { put, gone, .. } = &state.unwritten;
+        let is_kept = |limit: &Limit| !gone.contains(&limit.id) && !put.contains_key(&limit.id);
+        let known = rows.into_iter().map(|row| row.limit).filter(is_kept);
+        self.0.limits.replace(known.chain(put.values().cloned()).collect());
+        Ok(())
     }
 
     /// Connections that are open now.
@@ -212,6 +253,16 @@ impl Controller {
         if state.looks % FORGET_EVERY == 1 {
             self.0.store.forget_source_hours(now - HOURS_KEPT).await?;
         }
+        self.carry_out(state, thoughts).await
+    }
+
+    /// A campaign or a sending domain whose health is too bad at an operator.
+    pub async fn stop_for_health(&self, stop: Stop) -> Result<(), StoreError> {
+        let mut state = self.0.state.lock().await;
+        let state = &mut *state;
+        state.numbers.fill(&self.0.store).await?;
+        let now = self.0.clock.now();
+        let thoughts = state.governor.stop_for_health(stop, now, &mut state.numbers);
         self.carry_out(state, thoughts).await
     }
 
@@ -267,7 +318,9 @@ impl Controller {
             }
             WarmSubject::Domain(_) => None,
         };
-        let standings = governor.planner.all().filter_map(source).collect();
+        let standings: HashMap<_, _> = governor.planner.all().filter_map(source).collect();
+        let warming = standings.iter().filter(|(_, standing)| standing.is_warming());
+        self.0.warming.store(Arc::new(warming.map(|((_, operator), _)| *operator).collect()));
         self.0.standings.store(Arc::new(standings));
     }
 
@@ -302,168 +355,4 @@ fn row_of(warmup: &Warmup) -> Result<WarmupRow, StoreError> {
         limit: warmup.limit,
         course,
     })
-}
-
-/// What a person does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Steer {
-    Pause,
-    Resume,
-    /// On by so many days of the plan; back where it is negative.
-    Skip(i32),
-    Restart,
-    Stop,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ControllerError {
-    #[error("there is no warm-up {0}")]
-    NoWarmup(WarmupId),
-    #[error("{0} is warmed up at this operator already: warm-up {1}")]
-    Running(String, WarmupId),
-    #[error("the forecast ended in a fault of our own")]
-    Fault,
-    #[error(transparent)]
-    Person(#[from] super::governor::PersonError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl Controller {
-    /// When mail to this audience would be sent by these sources (all, when none are named), behind
-    /// what waits; and when with one more source. None where there is no source.
-    pub async fn forecast(
-        &self,
-        audience: BTreeMap<OperatorId, u64>,
-        backlog: BTreeMap<OperatorId, u64>,
-        by: Option<&[SourceId]>,
-    ) -> Result<Option<(Forecast, Option<Timestamp>)>, ControllerError> {
-        let now = self.0.clock.now();
-        let hours = self.0.store.source_hours(now - MEASURED).await?;
-        let question = question_of(audience, backlog, &hours, now);
-        let governor = self.0.state.lock().await.governor.clone();
-        let all = self.0.sources.load();
-        let named = |id: &SourceId| by.is_none_or(|by| by.contains(id));
-        let sources: Vec<SourceId> = all.iter().map(|(id, ..)| *id).filter(named).collect();
-        let standing = || Standing {
-            governor: governor.clone(),
-            limits: self.0.limits.all(),
-            calendar: self.0.limits.calendar().clone(),
-            sources: sources.clone(),
-        };
-        let (now_there, with_more) = (standing(), standing().with_one_more());
-        // Some hundred thousand reservations: not on a thread that serves connections.
-        let work = tokio::task::spawn_blocking(move || {
-            let told = forecast::forecast(&question, now_there)?;
-            let more = forecast::forecast(&question, with_more).and_then(|told| told.ends_at);
-            Some((told, more))
-        });
-        work.await.map_err(|_| ControllerError::Fault)
-    }
-}
-
-/// What was measured in the last days says how operators will answer.
-fn question_of(
-    audience: BTreeMap<OperatorId, u64>,
-    backlog: BTreeMap<OperatorId, u64>,
-    hours: &[SourceHour],
-    now: Timestamp,
-) -> Question {
-    let mut marks: BTreeMap<OperatorId, Marks> = BTreeMap::new();
-    let mut hourly: BTreeMap<OperatorId, u64> = BTreeMap::new();
-    for hour in hours {
-        marks.entry(hour.operator).or_default().add(&hour.marks);
-        let most = hourly.entry(hour.operator).or_insert(forecast::HOURLY_ASSUMED);
-        *most = hour.marks.accepted.max(*most);
-    }
-    let first = hours.first().map_or(now, |hour| hour.hour);
-    let days = (now.since(first).as_secs_f64() / 86_400.0).max(1.0);
-    let daily = |marks: &Marks| (marks.transactional as f64 / days) as u64;
-    let known = |marks: &&Marks| marks.offered >= ATTEMPTS_MIN;
-    let share = |marks: &Marks| marks.accepted as f64 / marks.offered as f64;
-    Question {
-        audience,
-        backlog,
-        transactional: marks.iter().map(|(id, marks)| (*id, daily(marks))).collect(),
-        accepted: marks
-            .iter()
-            .filter_map(|(id, marks)| Some(marks).filter(known).map(|marks| (*id, share(marks))))
-            .collect(),
-        hourly,
-        begins_at: now,
-    }
-}
-
-/// By hand.
-impl Controller {
-    pub async fn warmups(&self) -> Vec<Warmup> {
-        self.0.state.lock().await.governor.planner.all().cloned().collect()
-    }
-
-    /// Begins these courses; those that were stopped or finished begin anew.
-    pub async fn start(
-        &self,
-        courses: Vec<(Pair, Course)>,
-    ) -> Result<Vec<WarmupId>, ControllerError> {
-        let mut state = self.0.state.lock().await;
-        state.numbers.fill(&self.0.store).await?;
-        let mut thoughts = Thoughts::default();
-        let mut ids = Vec::new();
-        for (pair, _) in &courses {
-            let known = state.governor.planner.get(*pair);
-            let is_over = |state| matches!(state, WarmupState::Finished | WarmupState::Stopped);
-            if let Some(known) = known.filter(|known| !is_over(known.course.state)) {
-                let what = match pair.0 {
-                    WarmSubject::Source(source) => format!("source {source}"),
-                    WarmSubject::Domain(domain) => format!("domain {domain}"),
-                };
-                return Err(ControllerError::Running(what, known.id));
-            }
-        }
-        let now = self.0.clock.now();
-        let day = self.0.limits.calendar().day(now);
-        for (pair, mut course) in courses {
-            course.roll(now, (day.begin, day.end));
-            let known = state.governor.planner.get(pair).map(|known| (known.id, known.limit));
-            let (id, limit) =
-                known.unwrap_or_else(|| (state.numbers.warmup(), state.numbers.limit()));
-            let (subject, operator) = pair;
-            state.governor.planner.put(Warmup { id, subject, operator, limit, course });
-            thoughts.touched.push(pair);
-            ids.push(id);
-        }
-        self.carry_out(&mut state, thoughts).await?;
-        Ok(ids)
-    }
-
-    pub async fn steer(&self, id: WarmupId, steer: Steer) -> Result<(), ControllerError> {
-        let mut state = self.0.state.lock().await;
-        let pair = state.governor.planner.all().find(|one| one.id == id);
-        let pair = pair.map(|one| (one.subject, one.operator));
-        let pair = pair.ok_or(ControllerError::NoWarmup(id))?;
-        if let Some(warmup) = state.governor.planner.get_mut(pair) {
-            let course = &mut warmup.course;
-            match steer {
-                Steer::Pause => course.pause(),
-                Steer::Resume => course.resume(),
-                Steer::Skip(stages) => course.skip(stages),
-                Steer::Restart => course.restart(),
-                Steer::Stop => course.stop(),
-            }
-        }
-        let thoughts = Thoughts { touched: vec![pair], ..Thoughts::default() };
-        Ok(self.carry_out(&mut state, thoughts).await?)
-    }
-
-    pub async fn undo(&self, id: DecisionId) -> Result<(), ControllerError> {
-        let mut state = self.0.state.lock().await;
-        let thoughts = state.governor.undo(id, self.0.clock.now())?;
-        Ok(self.carry_out(&mut state, thoughts).await?)
-    }
-
-    pub async fn pin(&self, id: DecisionId, pinned: bool) -> Result<(), ControllerError> {
-        let mut state = self.0.state.lock().await;
-        let thoughts = state.governor.pin(id, pinned)?;
-        Ok(self.carry_out(&mut state, thoughts).await?)
-    }
 }

@@ -134,7 +134,7 @@ impl Shared {
     /// The mail's pool, where a park of its flow would stop mail of other pools.
     pub(super) fn dividing_pool(&self, claimed: &Claimed, to: OperatorId) -> Option<PoolId> {
         let asked = Asked { delivery: &claimed.delivery, operator: to };
-        self.sources.divides_flows().then(|| self.sources.pool_of(&asked).0)
+        self.sources.divides_flows().then(|| self.sources.pool_of(&asked))
     }
 
     /// The mail of one pool waits by its rows.
@@ -148,7 +148,7 @@ impl Shared {
     ) {
         let back = site.drain_each(|one| {
             let asked = Asked { delivery: &one.delivery, operator };
-            is_meant(one) && self.sources.pool_of(&asked).0 == pool
+            is_meant(one) && self.sources.pool_of(&asked) == pool
         });
         self.put_off(site, &back, until).await;
     }

@@ -152,14 +152,16 @@ impl Lane {
                 return None;
             }
             Err(Unchosen::NoSource(pool, none)) => {
-                let why = (pool.as_str(), &none);
+                let why = (pool, &none);
                 let waits = shared.wait_for_source(&self.site, claimed, self.operator, why);
                 Box::pin(waits).await;
                 return None;
             }
         };
         self.caps = shared.limits.caps(&attempt, now);
-        self.keep(&mut claimed, self.caps.recipients_per_message);
+        let is_personal = shared.composer.is_personal(&claimed[0].delivery.message);
+        let count_max = if is_personal { Some(1) } else { self.caps.recipients_per_message };
+        self.keep(&mut claimed, count_max);
         let wanted = u64::try_from(claimed.len()).unwrap_or(u64::MAX);
         match shared.limits.reserve(&attempt, wanted, now) {
             Ok(permit) => {
@@ -234,7 +236,7 @@ impl Lane {
             if shared.is_stopping() {
                 return None;
             }
-            let work = self.site.next(recipients_max, &self.parks, shared.clock.now());
+            let work = self.take(recipients_max);
             if !work.is_empty() {
                 Shared::look(shared, &self.site);
                 return Some(work);
@@ -248,7 +250,7 @@ impl Lane {
             let is_choosy = !self.parks.is_empty();
             self.site.lane_idles(true, is_choosy);
             // What came before this lane counted as idle has woken nobody.
-            let work = self.site.next(recipients_max, &self.parks, shared.clock.now());
+            let work = self.take(recipients_max);
             if work.is_empty() {
                 // The last look happens whatever ends the wait.
                 waited = tokio::select! {
@@ -266,6 +268,11 @@ impl Lane {
                 return Some(work);
             }
         }
+    }
+
+    fn take(&self, recipients_max: usize) -> Vec<Claimed> {
+        let order = self.shared.take_order(self.operator);
+        self.site.next(order, recipients_max, &self.parks, self.shared.clock.now())
     }
 
     /// Without those whose addresses are not written to.

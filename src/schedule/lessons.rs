@@ -1,4 +1,4 @@
-//! From answers and complaints to lessons, and the task that has the controller look at them.
+//! From answers, bounces and complaints to lessons, and the task that has them looked at.
 //!
 //! Owns:       which outcome teaches what.
 //! Promises:   only what a host said is a lesson; failures of our own or of the network are none.
@@ -18,15 +18,22 @@ use super::{Schedule, Shared};
 use crate::model::*;
 use crate::queue::Claimed;
 use crate::queue::outcome_log::Record;
-use crate::store::StoreError;
+use crate::store::{LateBounce, StoreError};
 
 /// How long DNS may take to name an operator.
 const OPERATOR_WAIT: Duration = Duration::from_secs(3);
 
 /// Between two looks, in wall time: the answer of a host slows the next connection down.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Looks from one reading of complaints to the next: they come hours after the mail.
+/// Looks from one reading of complaints and bounces to the next: they come long after the mail.
 const HEAR_EVERY: u32 = 20;
+
+/// The last events that were learnt from.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    complaint: EventId,
+    bounce: EventId,
+}
 
 impl Shared {
     /// Tells the controller what was answered; `source` by name.
@@ -34,6 +41,7 @@ impl Shared {
         let Some(source) = self.sources.by_name_or_system(source) else { return };
         let operator = self.router.known_operator(site.id).unwrap_or(OperatorId::TAIL);
         for (one, record) in claimed.iter().zip(records) {
+            self.windows.note(source, operator, &one.delivery, record);
             let Some(reply) = record.outcome.reply() else { continue };
             let message = &one.delivery.message;
             let accepted = matches!(record.outcome, Outcome::Delivered { .. });
@@ -57,25 +65,46 @@ impl Shared {
         }
     }
 
-    /// Complaints count for the source that had brought the mail: those after the event `heard`,
-    /// which moves on; at first only those that are to come.
-    pub(super) async fn hear_complaints(
-        &self,
-        heard: &mut Option<EventId>,
-    ) -> Result<(), StoreError> {
+    /// Complaints and bounces count for the source that had brought the mail: those after the
+    /// last that were heard; at first only those that are to come.
+    async fn hear(&self) -> Result<(), StoreError> {
         let store = self.queue.store();
-        let Some(after) = *heard else {
-            *heard = Some(store.last_event().await?);
+        let mut heard = self.heard.lock().await;
+        let Some(heard) = &mut *heard else {
+            let last = store.last_event().await?;
+            *heard = Some(Heard { complaint: last, bounce: last });
             return Ok(());
         };
-        for complaint in store.complaints_after(after).await? {
-            *heard = Some(complaint.event);
+        for bounce in store.bounces_after(heard.bounce).await? {
+            heard.bounce = bounce.event;
+            self.hear_bounce(&bounce);
+        }
+        for complaint in store.complaints_after(heard.complaint).await? {
+            heard.complaint = complaint.event;
             let source = complaint.source.as_deref();
             if let Some(source) = source.and_then(|name| self.sources.by_name_or_system(name)) {
                 self.controller.complain(source, complaint.operator, 1);
             }
         }
         Ok(())
+    }
+
+    fn hear_bounce(&self, bounce: &LateBounce) {
+        let source = bounce.source.as_deref();
+        let Some(source) = source.and_then(|name| self.sources.by_name_or_system(name)) else {
+            return;
+        };
+        let signal = bounce.told.map_or(Signal::None, Class::signal);
+        self.controller.returned(&Lesson {
+            source,
+            operator: bounce.operator,
+            class: bounce.class,
+            campaign: bounce.campaign,
+            sending_domain: bounce.domain,
+            answer: book::Answered::Refused { signal, for_good: true },
+            count: 1,
+            sample: bounce.reason.as_deref(),
+        });
     }
 
     /// Open connections, by source and operator.
@@ -97,6 +126,13 @@ impl Schedule {
         &self.0.controller
     }
 
+    /// What the task does by itself now and then: complaints and bounces are read, what was
+    /// answered is learnt from.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        self.0.hear().await?;
+        self.0.controller.look().await
+    }
+
     /// The name of who takes a domain's mail; None where DNS does not say it in time.
     pub async fn operator_of(&self, domain: &Domain) -> Option<String> {
         let routed = tokio::time::timeout(OPERATOR_WAIT, self.0.router.route(domain)).await;
@@ -111,14 +147,14 @@ impl Schedule {
 pub async fn run(shared: Arc<Shared>) {
     // What lasts is told once.
     let mut is_failing = false;
-    let (mut heard, mut looks) = (None, 0u32);
+    let mut looks = 0u32;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         shared.controller.set_facts(shared.connection_facts()).await;
         if looks.is_multiple_of(HEAR_EVERY)
-            && let Err(error) = shared.hear_complaints(&mut heard).await
+            && let Err(error) = shared.hear().await
         {
-            tracing::debug!(%error, "complaints are read again in a while");
+            tracing::debug!(%error, "complaints and bounces are read again in a while");
         }
         looks = looks.wrapping_add(1);
         match shared.controller.look().await {

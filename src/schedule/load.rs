@@ -12,15 +12,21 @@ use super::Shared;
 use super::park::Parks;
 use super::site::Site;
 use crate::model::limits::READY_MAX;
-use crate::model::{DeliveryId, Flow, Timestamp};
+use crate::model::{DeliveryId, Flow, TakeOrder, Timestamp};
 use crate::queue::Claimed;
 use crate::store::StoreError;
 
 /// Before a ledger that did not answer, or memory that was full, is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// Sites that are read at the same time. When a thousand are due at once and a limit stops them
+/// all, the first have left memory before the last are read into it.
+pub const LOADS_MAX: usize = 16;
+
 /// Ends the load that a look at the site has begun.
 pub async fn load(shared: Arc<Shared>, site: Arc<Site>) {
+    // It is never closed; and a load that began without its turn would only take more memory.
+    let turn = shared.loads.acquire().await.ok();
     let (room, taken, parks) = site.to_load();
     let free = READY_MAX.saturating_sub(shared.held.load(Ordering::Relaxed));
     let room = room.min(free);
@@ -46,6 +52,7 @@ pub async fn load(shared: Arc<Shared>, site: Arc<Site>) {
     } else {
         shared.held.fetch_sub(unused.len(), Ordering::Relaxed);
     }
+    drop(turn);
     Shared::look(&shared, &site);
 }
 
@@ -68,7 +75,9 @@ async fn read(
 ) -> Result<Read, StoreError> {
     let store = shared.queue.store();
     let skip = |flow: &Flow| parks.cover_flow(flow);
-    let claims = store.claim(site.id, now, room, &taken, &skip).await?;
+    let operator = shared.router.known_operator(site.id);
+    let order = operator.map_or(TakeOrder::Due, |operator| shared.take_order(operator));
+    let claims = store.claim(site.id, order, (now, room), &taken, &skip).await?;
     let backlog = if claims.behind.is_empty() {
         taken.extend(claims.deliveries.iter().map(|row| row.id));
         store.next_due(site.id, &taken, &skip).await?

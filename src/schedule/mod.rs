@@ -42,12 +42,15 @@ mod settler;
 mod site;
 mod small;
 pub mod sources;
+mod status; // for lists and metrics
 mod suppressed;
+mod tasks; // those that serve everybody
 mod unknown;
 mod unrouted;
 mod verdict;
 pub mod warmup; // plans and results write day limits
 pub mod why; // why mail is still here
+pub mod windows; // how much bounced, was put off, refused or complained of
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,6 +69,7 @@ use crate::model::*;
 use crate::queue::outcome_log::Record;
 use crate::queue::suppression::Suppressions;
 use crate::queue::{Queue, QueueError};
+use crate::store::SoftBounceRule;
 use alarm::Alarm;
 use controller::Controller;
 use hand::Hand;
@@ -77,7 +81,11 @@ use route::Router;
 use settler::Settlement;
 use site::Site;
 use sources::Sources;
+pub use status::SiteStatus;
+pub use tasks::Tasks;
 use unknown::Unknown;
+use windows::Windows;
+use windows::rule::Thresholds;
 
 #[derive(Clone, Debug)]
 pub struct ScheduleOptions {
@@ -87,6 +95,10 @@ pub struct ScheduleOptions {
     pub recipients_per_transaction_max: usize,
     pub idle_wait: Duration,
     pub retries: RetryProfiles,
+    /// How often a mailbox may refuse mail before it is suppressed.
+    pub soft_bounces: SoftBounceRule,
+    /// Which rates are too high.
+    pub health: Thresholds,
 }
 
 /// How often the ledger is asked for waiting mail that no wake-up told of.
@@ -101,7 +113,7 @@ const PANICS_KEPT_MAX: usize = 10_000;
 /// Everything the tasks of the schedule share.
 pub struct Shared {
     queue: Queue,
-    suppressions: Suppressions,
+    suppressions: Arc<Suppressions>,
     router: Router,
     dialer: Dialer,
     composer: Composer,
@@ -114,6 +126,8 @@ pub struct Shared {
     sites: DashMap<SiteId, Arc<Site>>,
     alarm: Alarm,
     connections: Arc<Semaphore>,
+    /// Reads of the ledger into memory at the same time.
+    loads: Semaphore,
     /// Lanes that wait for one of `connections`: who idles gives up his.
     wanting: AtomicUsize,
     wanted: Notify,
@@ -129,6 +143,9 @@ pub struct Shared {
     meters: Meters,
     unknown: Unknown,
     controller: Controller,
+    windows: Windows,
+    /// Complaints and bounces that the controller was told of.
+    heard: tokio::sync::Mutex<Option<lessons::Heard>>,
 }
 
 /// What the schedule is built from.
@@ -147,33 +164,6 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Schedule(Arc<Shared>);
 
-/// The tasks that serve everybody: when one ends before `stop`, the daemon must end too.
-pub struct Tasks {
-    pub alarm: tokio::task::JoinHandle<()>,
-    pub polls: tokio::task::JoinHandle<()>,
-    pub sweeps: tokio::task::JoinHandle<()>,
-    pub settler: tokio::task::JoinHandle<()>,
-    pub controller: tokio::task::JoinHandle<()>,
-    pub releases: tokio::task::JoinHandle<()>,
-    pub budgets: tokio::task::JoinHandle<()>,
-}
-
-impl Tasks {
-    /// Returns when one of them has ended, and says which.
-    pub async fn died(&mut self) -> &'static str {
-        let Tasks { alarm, polls, sweeps, settler, releases, budgets, controller } = self;
-        tokio::select! {
-            _ = alarm => "the alarm of the schedule",
-            _ = polls => "the poll of the ledger",
-            _ = sweeps => "the sweep of the spool",
-            _ = settler => "the writer of outcomes",
-            _ = releases => "the hand-over of connections",
-            _ = budgets => "the writer of budgets",
-            _ = controller => "the controller of limits and warm-ups",
-        }
-    }
-}
-
 impl Schedule {
     /// Settles what earlier lives left in the outcome log, then begins to send.
     pub async fn start(
@@ -186,7 +176,8 @@ impl Schedule {
         parts.limits.set_pools(parts.sources.pools());
         let (store, limits) = (parts.queue.store().clone(), parts.limits.clone());
         let controller = Controller::open(store, limits, clock.clone()).await?;
-        let suppressions = Suppressions::new(parts.queue.store().clone(), clock.clone());
+        let windows = Windows::open(parts.queue.store(), options.health).await?;
+        let suppressions = parts.queue.suppressions().clone();
         let shared = Arc::new(Shared {
             queue: parts.queue,
             suppressions,
@@ -201,6 +192,7 @@ impl Schedule {
             sites: DashMap::new(),
             alarm: Alarm::default(),
             connections: Arc::new(Semaphore::new(options.connections_max)),
+            loads: Semaphore::new(load::LOADS_MAX),
             wanting: AtomicUsize::new(0),
             wanted: Notify::new(),
             crowded: Notify::new(),
@@ -213,6 +205,8 @@ impl Schedule {
             meters: Meters::new(),
             unknown: Unknown::default(),
             controller,
+            windows,
+            heard: tokio::sync::Mutex::default(),
         });
         shared.controller.set_sources(shared.sources.senders());
         shared.queue.store().free_own_leases().await?;
@@ -227,6 +221,7 @@ impl Schedule {
             controller: tokio::spawn(lessons::run(shared.clone())),
             releases: tokio::spawn(run_releases(shared.clone())),
             budgets: tokio::spawn(run_budgets(shared.clone())),
+            windows: tokio::spawn(windows::run(shared.clone())),
         };
         Ok((Schedule(shared), tasks))
     }
@@ -259,6 +254,7 @@ impl Schedule {
         tasks.controller.abort();
         tasks.releases.abort();
         tasks.budgets.abort();
+        tasks.windows.abort();
         for site in shared.sites.iter() {
             site.work.notify_waiters();
         }
@@ -277,6 +273,9 @@ impl Schedule {
         if let Err(error) = shared.budgets.close().await {
             tracing::warn!(%error, "budgets are not closed; their journal keeps them");
         }
+        if let Err(error) = shared.windows.flush(shared.queue.store()).await {
+            tracing::warn!(%error, "the last answers are not in the health windows");
+        }
         shared.settlements.lock().take();
         let settler = tasks.settler;
         if settler.is_finished() {
@@ -289,54 +288,6 @@ impl Schedule {
             settler.abort();
         }
     }
-
-    /// Lanes, ready mail and mail held of every site in memory, and why one is blocked.
-    pub fn sites(&self) -> Vec<SiteStatus> {
-        let status = |site: &Arc<Site>| {
-            let (lanes, ready, held) = site.counts();
-            let block = site.block();
-            let mut limits: Vec<LimitId> =
-                site.parks().iter().filter_map(|park| park.limit).collect();
-            limits.sort_unstable();
-            limits.dedup();
-            SiteStatus {
-                site: site.id,
-                operator: self.0.router.known_operator(site.id),
-                sources: site.sources().into_iter().map(|(id, n)| (self.name_of(id), n)).collect(),
-                limits,
-                lanes,
-                ready,
-                held,
-                blocked_until: block.as_ref().map(|block| block.until),
-                reason: block.map(|block| block.reason),
-            }
-        };
-        self.0.sites.iter().map(|entry| status(&entry)).collect()
-    }
-
-    fn name_of(&self, source: SourceId) -> String {
-        self.0.sources.name_of(source)
-    }
-
-    /// Nothing is in memory and nothing under way.
-    pub fn is_idle(&self) -> bool {
-        self.0.held.load(Ordering::Relaxed) == 0 && self.0.sites.iter().all(|site| !site.is_busy())
-    }
-}
-
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct SiteStatus {
-    pub site: SiteId,
-    pub operator: Option<OperatorId>,
-    /// Open connections, by the names of sources.
-    pub sources: Vec<(String, usize)>,
-    /// Limits that stop some of its mail.
-    pub limits: Vec<LimitId>,
-    pub lanes: usize,
-    pub ready: usize,
-    pub held: usize,
-    pub blocked_until: Option<Timestamp>,
-    pub reason: Option<String>,
 }
 
 async fn run_alarm(shared: Arc<Shared>) {

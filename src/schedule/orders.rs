@@ -48,8 +48,7 @@ impl Schedule {
 
     /// Rows of limits have changed: what they stopped is asked again.
     pub async fn reload_limits(&self) -> Result<(), QueueError> {
-        let rows = self.0.queue.store().limits().await.map_err(QueueError::from)?;
-        self.0.limits.replace(rows.into_iter().map(|row| row.limit).collect());
+        self.0.controller.reload_limits().await?;
         self.0.unpark_all();
         Ok(())
     }

@@ -4,10 +4,16 @@
 //!             question.
 //! Promises:   a source that is suspended, red, at its share or denied by a limit is not picked;
 //!             mail divides by weight; a greylisted mail goes where it was greylisted, if it can.
-//! Knows not:  limits (asked by a closure), rows, connections.
+//! Knows not:  limits (asked by a closure), rows, connections, the names of sources.
+//! Lanes, the forecast and the simulation of warm-ups all pick by it.
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::model::*;
 
+/// Weights and shares hold over so long.
+pub const WINDOW: Duration = Duration::from_secs(3600);
 /// Of a pool's mail in a window a source may carry so many whatever its share is: else the first
 /// mail of a window would already be above any share.
 pub const SHARE_FLOOR: u64 = 20;
@@ -19,7 +25,6 @@ const AHEAD_MAX: u64 = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     pub source: SourceId,
-    pub name: String,
     /// Lower ones are asked first, whatever the weights say: the warm-up's order.
     pub tier: u8,
     pub weight: u32,
@@ -93,9 +98,9 @@ pub struct Wish {
     pub open: Option<SourceId>,
 }
 
-/// No source may make the attempt now: each with its reason, in the pool's order.
+/// No source may make the attempt now: each with its reason, in the order they were asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoSource(pub Vec<(String, Refusal)>);
+pub struct NoSource(pub Vec<(SourceId, Refusal)>);
 
 impl NoSource {
     /// When the first of them may be free again, where that is known.
@@ -153,7 +158,7 @@ pub fn pick(
                 Err(denial) => Refusal::Limit(denial),
             },
         };
-        refused.push((one.name.clone(), refusal));
+        refused.push((one.source, refusal));
     }
     Err(NoSource(refused))
 }
@@ -168,6 +173,45 @@ fn refusal(one: &Candidate, total: u64, window_end: Timestamp) -> Option<Refusal
     is_full.then_some(Refusal::Share { share_max, until: window_end })
 }
 
+/// What the sources of each pool have carried in the present window.
+#[derive(Debug, Default)]
+pub struct Counts {
+    window: i64,
+    sent: HashMap<(PoolId, SourceId), u64>,
+}
+
+impl Counts {
+    /// A new window begins with nothing.
+    pub fn turn(&mut self, now: Timestamp) {
+        let window = window_of(now);
+        if window != self.window {
+            self.window = window;
+            self.sent.clear();
+        }
+    }
+
+    pub fn of(&self, pool: PoolId, source: SourceId) -> u64 {
+        self.sent.get(&(pool, source)).copied().unwrap_or_default()
+    }
+
+    pub fn add(&mut self, pool: PoolId, source: SourceId, mails: u64) {
+        *self.sent.entry((pool, source)).or_default() += mails;
+    }
+}
+
+/// When weights and shares are counted anew.
+pub fn window_end(now: Timestamp) -> Timestamp {
+    Timestamp((window_of(now) + 1).saturating_mul(window_length()))
+}
+
+fn window_length() -> i64 {
+    i64::try_from(WINDOW.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn window_of(now: Timestamp) -> i64 {
+    now.0.div_euclid(window_length())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,15 +219,7 @@ mod tests {
     const END: Timestamp = Timestamp(1000);
 
     fn candidate(id: i64, weight: u32, sent: u64) -> Candidate {
-        Candidate {
-            source: SourceId(id),
-            name: format!("s{id}"),
-            tier: 0,
-            weight,
-            share_max: None,
-            sent,
-            bar: None,
-        }
+        Candidate { source: SourceId(id), tier: 0, weight, share_max: None, sent, bar: None }
     }
 
     fn picked(candidates: &[Candidate], wish: Wish) -> Option<i64> {
@@ -266,8 +302,8 @@ mod tests {
         let none = pick(&all, Wish::default(), END, |source| Err(denial(source.0 * 10)));
         let none = none.expect_err("nobody may");
         assert_eq!(none.until(), Some(Timestamp(30)));
-        let told: Vec<String> = none.0.iter().map(|(name, why)| format!("{name} {why}")).collect();
-        assert_eq!(told, ["s1 suspended", "s2 not checked yet", "s3 by limit", "s4 by limit"]);
+        let told: Vec<String> = none.0.iter().map(|(id, why)| format!("{id} {why}")).collect();
+        assert_eq!(told, ["1 suspended", "2 not checked yet", "3 by limit", "4 by limit"]);
         let third_denied = |source| if source == SourceId(3) { Err(denial(1)) } else { Ok(()) };
         let one = pick(&all, Wish::default(), END, third_denied);
         assert_eq!(one, Ok(SourceId(4)));

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 
 use super::park::{Line, Parks};
-use crate::model::DeliveryId;
+use crate::model::{DeliveryId, TakeOrder};
 use crate::queue::Claimed;
 
 /// One turn in so many goes to marketing while transactional mail waits too.
@@ -87,7 +87,13 @@ impl Ready {
 
     /// The deliveries of the next transaction: they share a message and a recipient domain.
     /// Neither `site` nor `lane` has parked them.
-    pub fn next(&mut self, recipients_max: usize, site: &Parks, lane: &Parks) -> Vec<Claimed> {
+    pub fn next(
+        &mut self,
+        order: TakeOrder,
+        recipients_max: usize,
+        site: &Parks,
+        lane: &Parks,
+    ) -> Vec<Claimed> {
         let is_free = |line: &Line| !site.cover(line) && !lane.cover(line);
         let [transactional, marketing] = &mut self.ranks;
         self.turns = self.turns.wrapping_add(1);
@@ -97,7 +103,7 @@ impl Ready {
             [transactional, marketing]
         };
         for rank in ranks {
-            let transaction = rank.next(recipients_max, is_free);
+            let transaction = rank.next(order, recipients_max, is_free);
             if !transaction.is_empty() {
                 return transaction;
             }
@@ -155,7 +161,12 @@ impl Rank {
 
     /// The first in turn that is free and owes nothing. A turn that is passed over pays for one
     /// recipient; when all owe, all are let off what the least of them owes.
-    fn next(&mut self, recipients_max: usize, is_free: impl Fn(&Line) -> bool) -> Vec<Claimed> {
+    fn next(
+        &mut self,
+        order: TakeOrder,
+        recipients_max: usize,
+        is_free: impl Fn(&Line) -> bool,
+    ) -> Vec<Claimed> {
         let free: Vec<usize> =
             (0..self.queues.len()).filter(|at| is_free(&self.queues[*at].line)).collect();
         let Some(least) = free.iter().map(|at| self.queues[*at].debt).min() else {
@@ -174,7 +185,7 @@ impl Rank {
         let Some(mut queue) = chosen.and_then(|at| self.queues.remove(at)) else {
             return Vec::new();
         };
-        let transaction = queue.next(recipients_max);
+        let transaction = queue.next(order, recipients_max);
         queue.debt += transaction.len().saturating_sub(1);
         self.count -= transaction.len();
         if !queue.waiting.is_empty() {
@@ -185,15 +196,19 @@ impl Rank {
 }
 
 impl Queued {
-    fn next(&mut self, recipients_max: usize) -> Vec<Claimed> {
-        let Some(first) = self.waiting.pop_front() else { return Vec::new() };
+    fn next(&mut self, order: TakeOrder, recipients_max: usize) -> Vec<Claimed> {
+        let place = match order {
+            TakeOrder::Due => 0,
+            TakeOrder::Engaged => self.most_engaged(),
+        };
+        let Some(first) = self.waiting.remove(place) else { return Vec::new() };
         let (message, tries) = (first.delivery.message.id, first.delivery.tries);
         let domain = first.delivery.recipient.address.domain().clone();
         // Made for one person alone.
         let recipients_max =
             if first.delivery.message.body.is_recipe() { 1 } else { recipients_max };
         let mut transaction = vec![first];
-        let mut at = 0;
+        let mut at = place;
         // A message's deliveries lie side by side; those to other domains are stepped over.
         while transaction.len() < recipients_max {
             let Some(next) = self.waiting.get(at) else { break };
@@ -209,6 +224,12 @@ impl Queued {
             }
         }
         transaction
+    }
+
+    /// The first of those with the highest score.
+    fn most_engaged(&self) -> usize {
+        let score = |(at, one): &(usize, &Claimed)| (one.delivery.score, std::cmp::Reverse(*at));
+        self.waiting.iter().enumerate().max_by_key(score).map_or(0, |(at, _)| at)
     }
 }
 
@@ -254,6 +275,7 @@ pub(super) mod tests {
             site: SiteId(1),
             tries: 0,
             due_at: Timestamp(0),
+            score: 0,
             delay_reported: false,
             last_text: String::new(),
             message: message.clone(),
@@ -274,19 +296,20 @@ pub(super) mod tests {
         }
         ready.push(claimed(&two, "d@x.example"));
         assert_eq!(
-            recipients(&ready.next(10, &Parks::default(), &Parks::default())),
+            recipients(&ready.next(TakeOrder::Due, 10, &Parks::default(), &Parks::default())),
             ["a@x.example", "c@x.example"]
         );
         assert_eq!(
-            recipients(&ready.next(10, &Parks::default(), &Parks::default())),
+            recipients(&ready.next(TakeOrder::Due, 10, &Parks::default(), &Parks::default())),
             ["b@y.example"]
         );
         assert_eq!(
-            recipients(&ready.next(10, &Parks::default(), &Parks::default())),
+            recipients(&ready.next(TakeOrder::Due, 10, &Parks::default(), &Parks::default())),
             ["d@x.example"]
         );
         assert!(
-            ready.len() == 0 && ready.next(10, &Parks::default(), &Parks::default()).is_empty()
+            ready.len() == 0
+                && ready.next(TakeOrder::Due, 10, &Parks::default(), &Parks::default()).is_empty()
         );
     }
 
@@ -298,9 +321,9 @@ pub(super) mod tests {
             ready.push(claimed(&large, &format!("{number}@x.example")));
         }
         ready.push(claimed(&small, "small@x.example"));
-        ready.next(1, &Parks::default(), &Parks::default());
+        ready.next(TakeOrder::Due, 1, &Parks::default(), &Parks::default());
         assert_eq!(
-            recipients(&ready.next(1, &Parks::default(), &Parks::default())),
+            recipients(&ready.next(TakeOrder::Due, 1, &Parks::default(), &Parks::default())),
             ["small@x.example"]
         );
     }
@@ -314,10 +337,33 @@ pub(super) mod tests {
             ready.push(claimed(&fast, &format!("fast{number}@x.example")));
         }
         let first: Vec<String> = (0..16)
-            .flat_map(|_| recipients(&ready.next(1, &Parks::default(), &Parks::default())))
+            .flat_map(|_| {
+                recipients(&ready.next(TakeOrder::Due, 1, &Parks::default(), &Parks::default()))
+            })
             .collect();
         let bulk = first.iter().filter(|one| one.starts_with("bulk")).count();
         assert_eq!((bulk, first.len()), (2, 16));
+    }
+
+    #[test]
+    fn the_engaged_go_first_where_a_source_is_new_and_else_who_waits_longest() {
+        let (one, none) = (message(1, 1, 1), Parks::default());
+        let filled = || {
+            let mut ready = Ready::default();
+            for (at, score) in [0, 40, 7, 40].into_iter().enumerate() {
+                let mut mail = claimed(&one, &format!("r{at}@x{at}.example"));
+                mail.delivery.score = score;
+                ready.push(mail);
+            }
+            ready
+        };
+        let left = |order| -> Vec<String> {
+            let mut ready = filled();
+            (0..4).flat_map(|_| recipients(&ready.next(order, 1, &none, &none))).collect()
+        };
+        let names = |ids: [u8; 4]| ids.map(|id| format!("r{id}@x{id}.example")).to_vec();
+        assert_eq!(left(TakeOrder::Engaged), names([1, 3, 2, 0]));
+        assert_eq!(left(TakeOrder::Due), names([0, 1, 2, 3]));
     }
 
     #[test]
@@ -327,11 +373,11 @@ pub(super) mod tests {
         for recipient in ["a@x.example", "b@x.example", "c@y.example"] {
             ready.push(claimed(&one, recipient));
         }
-        let transaction = ready.next(10, &Parks::default(), &Parks::default());
+        let transaction = ready.next(TakeOrder::Due, 10, &Parks::default(), &Parks::default());
         ready.push_front(transaction);
         assert_eq!(ready.len(), 3);
         assert_eq!(
-            recipients(&ready.next(10, &Parks::default(), &Parks::default())),
+            recipients(&ready.next(TakeOrder::Due, 10, &Parks::default(), &Parks::default())),
             ["a@x.example", "b@x.example"]
         );
         assert_eq!(ready.drain(|_| true).len(), 1);
@@ -348,7 +394,7 @@ pub(super) mod tests {
         let none = Parks::default();
         let mut sent = [0, 0];
         for _ in 0..24 {
-            for one in ready.next(10, &none, &none) {
+            for one in ready.next(TakeOrder::Due, 10, &none, &none) {
                 sent[usize::from(one.delivery.message.id == MessageId(2))] += 1;
             }
         }
@@ -380,9 +426,12 @@ pub(super) mod tests {
         parks.add(Park::of(&denial, line_of(&claimed(&fast, "a@x.example")), Timestamp(0)));
         assert_eq!(ready.free(&parks), 1);
         let none = Parks::default();
-        let next = ready.next(10, &parks, &none);
+        let next = ready.next(TakeOrder::Due, 10, &parks, &none);
         assert_eq!(next[0].delivery.message.id, MessageId(3));
-        assert!(ready.next(10, &none, &parks).is_empty(), "nor does a lane's own park");
+        assert!(
+            ready.next(TakeOrder::Due, 10, &none, &parks).is_empty(),
+            "nor does a lane's own park"
+        );
         assert_eq!(ready.drain(|line| parks.cover(line)).len(), 2);
     }
 }

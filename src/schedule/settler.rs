@@ -16,7 +16,10 @@ use super::site::Site;
 use crate::model::*;
 use crate::queue::outcome_log::Ticket;
 use crate::queue::{Claimed, Prepared, QueueError};
-use crate::store::{NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Settle, SettleGroup, Settled};
+use crate::store::{
+    AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Settle, SettleGroup, Settled,
+    SoftBounce,
+};
 
 /// Settlements under way; a lane that finds no place waits, so a dead ledger stops delivery.
 pub const SETTLEMENTS_MAX: usize = 4096;
@@ -34,8 +37,18 @@ pub struct Settlement {
     waits_until: Option<Timestamp>,
     ticket: Option<Ticket>,
     report: Option<Prepared>,
-    /// Addresses that hosts called lost.
-    lost: Vec<NewSuppression>,
+    lessons: Lessons,
+}
+
+/// What outcomes teach about addresses.
+#[derive(Default)]
+pub struct Lessons {
+    /// Hosts called them lost.
+    pub lost: Vec<NewSuppression>,
+    /// They did not take a mail.
+    pub soft: Vec<(OrganizationId, SoftBounce)>,
+    /// They took one, while some address has soft bounces.
+    pub taken: Vec<(OrganizationId, AddressHash)>,
 }
 
 impl Settlement {
@@ -52,13 +65,13 @@ impl Settlement {
         settles.iter_mut().for_each(|settle| settle.site = Some(site.id));
         let again = settles.iter().filter(|one| matches!(one.step, Step::Defer | Step::LoseLease));
         let waits_until = again.map(|settle| settle.due).min();
-        let lost = Vec::new();
-        Settlement { site, settles, claims, waits_until, ticket, report, lost }
+        let lessons = Lessons::default();
+        Settlement { site, settles, claims, waits_until, ticket, report, lessons }
     }
 
-    /// Entries that follow from its outcomes.
-    pub fn with_lost(self, lost: Vec<NewSuppression>) -> Settlement {
-        Settlement { lost, ..self }
+    /// Entries and counts that follow from its outcomes.
+    pub fn with_lessons(self, lessons: Lessons) -> Settlement {
+        Settlement { lessons, ..self }
     }
 }
 
@@ -80,8 +93,15 @@ pub async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Settlement
 
 /// In one transaction; when the ledger refuses it, halves are tried until the culprit stands alone.
 async fn settle(shared: &Arc<Shared>, mut settlements: Vec<Settlement>) {
-    let lost = settlements.iter_mut().flat_map(|one| std::mem::take(&mut one.lost)).collect();
-    suppress(shared, lost).await;
+    let mut all = Lessons::default();
+    for settlement in &mut settlements {
+        let Lessons { lost, soft, taken } = std::mem::take(&mut settlement.lessons);
+        all.lost.extend(lost);
+        all.soft.extend(soft);
+        all.taken.extend(taken);
+    }
+    suppress(shared, all.lost).await;
+    count_softly(shared, all.soft, all.taken).await;
     let mut parts = vec![settlements];
     while let Some(mut part) = parts.pop() {
         let mut group = group_of(&mut part);
@@ -114,6 +134,25 @@ pub(super) async fn suppress(shared: &Shared, mut lost: Vec<NewSuppression>) {
         let rest = lost.split_off(lost.len().min(SUPPRESSIONS_PER_CHANGE_MAX));
         suppress_some(shared, lost).await;
         lost = rest;
+    }
+}
+
+/// A count that a database's trouble swallows is no more than one bounce or delivery less.
+async fn count_softly(
+    shared: &Shared,
+    soft: Vec<(OrganizationId, SoftBounce)>,
+    taken: Vec<(OrganizationId, AddressHash)>,
+) {
+    let store = shared.queue.store();
+    if !taken.is_empty()
+        && let Err(error) = store.was_delivered(taken).await
+    {
+        tracing::warn!(%error, "deliveries to addresses with soft bounces were not counted");
+    }
+    if !soft.is_empty()
+        && let Err(error) = store.soft_bounced(soft).await
+    {
+        tracing::warn!(%error, "soft bounces were not counted");
     }
 }
 

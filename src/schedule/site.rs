@@ -271,15 +271,20 @@ impl Site {
         unused
     }
 
-    /// The next transaction for a lane that has parked some itself; empty when there is none or
-    /// the site is blocked.
-    pub fn next(&self, recipients_max: usize, own: &Parks, now: Timestamp) -> Vec<Claimed> {
+    /// The next transaction for a lane that has parked some itself; a blocked site has none.
+    pub fn next(
+        &self,
+        order: TakeOrder,
+        recipients_max: usize,
+        own: &Parks,
+        now: Timestamp,
+    ) -> Vec<Claimed> {
         let mut held = self.state.lock();
         if held.block.as_ref().is_some_and(|block| block.until > now) {
             return Vec::new();
         }
         let Held { ready, parks, .. } = &mut *held;
-        ready.next(recipients_max, parks, own)
+        ready.next(order, recipients_max, parks, own)
     }
 
     /// A limit stops some of the mail. Unless it is kept in memory, what is ready of it is

@@ -14,13 +14,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::pick::{Bar, Candidate};
+use super::pick::{Bar, Candidate, Counts};
 use crate::deliver::{Relay, RelayAuth, Source, SourceFault};
 use crate::model::*;
 use crate::store::{ClaimedDelivery, SourceTables};
 
-/// Weights and shares hold over so long.
-pub const WINDOW: Duration = Duration::from_secs(3600);
 /// How long a source that could not connect is left alone.
 pub const SET_ASIDE: Duration = Duration::from_secs(60);
 /// Pairs of source and site set aside at the same time; beyond it the list begins anew.
@@ -49,12 +47,6 @@ struct Entry {
     health: Option<SourceHealth>,
     /// Its secret cannot be read.
     fault: Option<String>,
-}
-
-#[derive(Default)]
-struct Counts {
-    window: i64,
-    sent: HashMap<(PoolId, SourceId), u64>,
 }
 
 /// What the source's own connections say of the way out.
@@ -196,13 +188,38 @@ impl Sources {
         pools
     }
 
-    /// The pool that carries the mail, and its name.
-    pub fn pool_of(&self, asked: &Asked<'_>) -> (PoolId, String) {
+    /// The pool that carries the mail.
+    pub fn pool_of(&self, asked: &Asked<'_>) -> PoolId {
         let known = self.known.load();
         let rule = known.tables.rules.iter().find(|rule| matches(&rule.matches, asked));
-        let pool = rule.map_or(PoolId::DEFAULT, |rule| rule.pool);
+        rule.map_or(PoolId::DEFAULT, |rule| rule.pool)
+    }
+
+    pub fn pool_name(&self, pool: PoolId) -> String {
+        let known = self.known.load();
         let row = known.tables.pools.iter().find(|row| row.id == pool);
-        (pool, row.map_or_else(|| pool.to_string(), |row| row.name.clone()))
+        row.map_or_else(|| pool.to_string(), |row| row.name.clone())
+    }
+
+    /// Those of a pool whom a person and their checks let send, or of all pools, alike.
+    pub fn able(&self, pool: Option<PoolId>) -> Vec<PoolMember> {
+        let known = self.known.load();
+        let alike =
+            |source| PoolMember { pool: PoolId::DEFAULT, source, weight: 1, share_max: None };
+        if known.sources.is_empty() {
+            return vec![alike(SourceId::SYSTEM)];
+        }
+        let mut members: Vec<PoolMember> = match pool {
+            Some(pool) => known.members.get(&pool).cloned().unwrap_or_default(),
+            None => known.sources.keys().copied().map(alike).collect(),
+        };
+        let is_able = |source| {
+            let entry = known.sources.get(&source);
+            entry.is_some_and(|entry| matches!(self.bar(entry, false), None | Some(Bar::Unchecked)))
+        };
+        members.retain(|member| is_able(member.source));
+        members.sort_by_key(|member| member.source);
+        members
     }
 
     /// The sources of a pool as they stand now; `is_routed`: a static route leads the mail.
@@ -235,7 +252,6 @@ impl Sources {
             };
             Some(Candidate {
                 source: member.source,
-                name: entry.row.name.clone(),
                 tier: 0,
                 weight: member.weight,
                 share_max: member.share_max,
@@ -251,7 +267,6 @@ impl Sources {
         counts.turn(now);
         Candidate {
             source: SourceId::SYSTEM,
-            name: self.system.name.clone(),
             tier: 0,
             weight: 1,
             share_max: None,
@@ -288,12 +303,7 @@ impl Sources {
     pub fn count(&self, pool: PoolId, source: SourceId, mails: u64, now: Timestamp) {
         let mut counts = self.counts.lock();
         counts.turn(now);
-        *counts.sent.entry((pool, source)).or_default() += mails;
-    }
-
-    /// When weights and shares are counted anew.
-    pub fn window_end(now: Timestamp) -> Timestamp {
-        Timestamp((window_of(now) + 1).saturating_mul(window_length()))
+        counts.add(pool, source, mails);
     }
 
     /// The source is not asked for a while: at this site, or anywhere.
@@ -337,28 +347,6 @@ impl Sources {
 
     pub fn system(&self) -> Arc<Source> {
         self.system.clone()
-    }
-}
-
-fn window_length() -> i64 {
-    i64::try_from(WINDOW.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn window_of(now: Timestamp) -> i64 {
-    now.0.div_euclid(window_length())
-}
-
-impl Counts {
-    fn turn(&mut self, now: Timestamp) {
-        let window = window_of(now);
-        if window != self.window {
-            self.window = window;
-            self.sent.clear();
-        }
-    }
-
-    fn of(&self, pool: PoolId, source: SourceId) -> u64 {
-        self.sent.get(&(pool, source)).copied().unwrap_or_default()
     }
 }
 
@@ -611,7 +599,7 @@ mod tests {
         sources.replace(tables());
         let sent = |now| sources.candidates(PoolId(1), SiteId(5), false, now)[0].sent;
         assert_eq!((sent(at(59)), sent(at(60))), (7, 0));
-        assert_eq!(Sources::window_end(at(59)), at(60));
+        assert_eq!(crate::schedule::pick::window_end(at(59)), at(60));
     }
 
     #[test]
@@ -636,7 +624,7 @@ mod tests {
         let pool = |rank, recipient: &str, operator| {
             let mail = claimed(&message(1, 1, rank), recipient);
             let asked = Asked { delivery: &mail.delivery, operator: OperatorId(operator) };
-            sources.pool_of(&asked).1
+            sources.pool_name(sources.pool_of(&asked))
         };
         assert_eq!(pool(1, "a@x.example", 9), "marketing");
         assert_eq!(pool(1, "a@x.example", 8), "empty");

@@ -18,7 +18,10 @@ use super::verdict::{self, Notice};
 use crate::model::*;
 use crate::queue::Claimed;
 use crate::queue::outcome_log::Record;
-use crate::store::{AddressHash, ClaimedDelivery, NewSuppression, Settle, Stop, StoreError};
+use crate::store::{
+    AddressHash, ClaimedDelivery, NewSuppression, Settle, SoftBounce, SoftBounceRule, Stop,
+    StoreError,
+};
 
 impl Shared {
     /// Those of one message that may be written to; the others are settled and their sender told.
@@ -35,10 +38,18 @@ impl Shared {
             (first.delivery.message.organization, first.delivery.message.stream);
         let addresses: Vec<&Address> =
             claimed.iter().map(|one| &one.delivery.recipient.address).collect();
-        let stops = match self.suppressions.stops(organization, stream, &addresses).await {
+        let mut stops = match self.suppressions.stops(organization, stream, &addresses).await {
             Ok(stops) => stops,
             Err(error) => return Err((error, claimed)),
         };
+        if first.delivery.campaign.is_some() {
+            for (one, stop) in claimed.iter().zip(&mut stops).filter(|(_, stop)| stop.is_none()) {
+                match self.suppressions.stops_list(&one.delivery).await {
+                    Ok(found) => *stop = found,
+                    Err(error) => return Err((error, claimed)),
+                }
+            }
+        }
         let (mut allowed, mut stopped) = (Vec::new(), Vec::new());
         for (one, stop) in claimed.into_iter().zip(stops) {
             match stop {
@@ -55,12 +66,16 @@ impl Shared {
 
     async fn suppressed(&self, site: &Arc<Site>, stopped: &[(Claimed, Stop)]) -> Settlement {
         let now = self.clock.now();
+        let stream = stopped.first().map(|(one, _)| one.delivery.message.stream);
+        let policy = stream.map(|stream| self.suppressions.policy(stream)).unwrap_or_default();
+        let policy = policy.suppressed;
         let outcomes: Vec<Outcome> = stopped.iter().map(|(_, stop)| outcome(*stop)).collect();
         let mut settles = Vec::with_capacity(stopped.len());
         let mut notices = Vec::new();
         for ((one, stop), outcome) in stopped.iter().zip(&outcomes) {
-            settles.push(settle(&one.delivery, *stop, now));
-            let is_told = one.delivery.message.sender.0.is_some();
+            let is_held = policy == SuppressedPolicy::Hold;
+            settles.push(settle(&one.delivery, *stop, is_held, now));
+            let is_told = one.delivery.message.sender.0.is_some() && !is_held;
             if is_told && one.delivery.recipient.notify.failure {
                 let (notice, host) = (Notice::Failed, String::new());
                 notices.push(Told { notice, claimed: one, outcome, host, at: now });
@@ -81,10 +96,10 @@ fn outcome(stop: Stop) -> Outcome {
     Outcome::Failed { reply: None, blame: Blame::Recipient, reason: reason(stop) }
 }
 
-fn settle(delivery: &ClaimedDelivery, stop: Stop, now: Timestamp) -> Settle {
+fn settle(delivery: &ClaimedDelivery, stop: Stop, is_held: bool, now: Timestamp) -> Settle {
     Settle {
         site: None,
-        step: Step::Suppress,
+        step: if is_held { Step::Hold } else { Step::Suppress },
         text: reason(stop),
         blame: Some(Blame::Recipient),
         fields: json!({
@@ -101,19 +116,57 @@ pub fn lost(delivery: &ClaimedDelivery, record: &Record) -> Option<NewSuppressio
         return None;
     };
     let suppress = lost_for(reply, &classified_in(&record.fields)?)?;
+    let expires_at = suppress.duration().map(|span| record.at + span);
+    Some(entry(delivery, reply, SuppressionReason::HardBounce, expires_at, record.at))
+}
+
+/// The soft bounce that an outcome is: the mailbox did not take the mail, and is not lost for it.
+pub fn soft(
+    delivery: &ClaimedDelivery,
+    record: &Record,
+    rule: SoftBounceRule,
+) -> Option<(OrganizationId, SoftBounce)> {
+    let Outcome::Failed { reply: Some(reply), .. } = &record.outcome else { return None };
+    soft_by(delivery, reply, &classified_in(&record.fields)?, (rule, record.at))
+}
+
+/// The same of what a host has said for the last time.
+pub fn soft_by(
+    delivery: &ClaimedDelivery,
+    reply: &Reply,
+    told: &Classification,
+    (rule, at): (SoftBounceRule, Timestamp),
+) -> Option<(OrganizationId, SoftBounce)> {
+    // A code of another subject (5.4.1, 5.7.1) may mean anything.
+    let is_about = reply.enhanced().is_none_or(|code| matches!(code.1, 1 | 2));
+    if !is_about || !told.class.is_of_mailbox() || lost_for(reply, told).is_some() {
+        return None;
+    }
+    let entry = entry(delivery, reply, SuppressionReason::SoftBounces, None, at);
+    Some((delivery.message.organization, SoftBounce { rule, entry, was_delivered: false }))
+}
+
+fn entry(
+    delivery: &ClaimedDelivery,
+    reply: &Reply,
+    reason: SuppressionReason,
+    expires_at: Option<Timestamp>,
+    at: Timestamp,
+) -> NewSuppression {
     let recipient = &delivery.recipient.address;
-    Some(NewSuppression {
+    NewSuppression {
         scope: SuppressionScope::Organization,
         organization: Some(delivery.message.organization),
         stream: None,
+        list: None,
         hash: AddressHash::of(recipient),
         address: Some(recipient.to_string()),
-        reason: SuppressionReason::HardBounce,
+        reason,
         evidence: Some(delivery.id),
         note: reply.to_string().chars().take(200).collect(),
-        expires_at: suppress.duration().map(|span| record.at + span),
-        at: record.at,
-    })
+        expires_at,
+        at,
+    }
 }
 
 /// Sure only where the host's code says what the rules make of its words (RFC 3463: X.1.1, X.1.6,

@@ -61,7 +61,7 @@ fn noticed(ended: Option<Result<(), tokio::task::JoinError>>) {
 fn by_domain(site: &Site, now: Timestamp) -> HashMap<Domain, Vec<Claimed>> {
     let mut domains: HashMap<Domain, Vec<Claimed>> = HashMap::new();
     loop {
-        let transaction = site.next(usize::MAX, &Parks::default(), now);
+        let transaction = site.next(TakeOrder::Due, usize::MAX, &Parks::default(), now);
         let Some(first) = transaction.first() else { return domains };
         let domain = first.delivery.recipient.address.domain().clone();
         domains.entry(domain).or_default().extend(transaction);

@@ -268,6 +268,7 @@ mod tests {
             site: SiteId(1),
             tries: 2,
             due_at: Timestamp(0),
+            score: 0,
             delay_reported: false,
             last_text: String::new(),
             message: Arc::new(message),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::park::Park;
 use super::ready::line_of;
 use super::site::Site;
-use super::{Schedule, Shared, choose};
+use super::{Schedule, Shared};
 use crate::model::limits::READY_MAX;
 use crate::model::state::words;
 use crate::model::*;
@@ -299,7 +299,7 @@ impl Shared {
             reasons.extend(told);
         }
         if denied.len() < none.0.len() || none.0.is_empty() {
-            let text = choose::reason_of(&pool, &none);
+            let text = self.reason_of(pool, &none);
             reasons.push(Reason::new(ReasonKind::Source, text, none.until().or(again)));
         }
         reasons.sort();

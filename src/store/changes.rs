@@ -20,12 +20,14 @@ use super::database::{Connection, Value};
 use super::dialect::Statement;
 use super::erasure::{self, Erasure};
 use super::error::{Result, StoreError};
+use super::health::{self, HealthChange};
 use super::ids;
 use super::imports::{self, ImportChange};
 use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
 use super::returns::{self, ReturnChange};
+use super::routes::{self, RouteChange};
 use super::rows::DkimKeyRow;
 use super::sources::{self, SourceChange};
 use super::suppressions::{self, SuppressionChange};
@@ -76,6 +78,7 @@ pub enum Change {
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
     Return(ReturnChange),
+    Route(RouteChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
     Contacts(ContactChange),
@@ -88,6 +91,7 @@ pub enum Change {
     ForgetSourceHours {
         before: Timestamp,
     },
+    Health(Box<HealthChange>),
     Webhook(Box<WebhookChange>),
     Campaign(CampaignChange),
     Automation(Box<AutomationChange>),
@@ -244,10 +248,7 @@ async fn write(
             ];
             insert_with_id(connection, "credential", &INSERT_CREDENTIAL, values).await
         }
-        Change::RevokeCredential { name, at } => {
-            let values = vec![name.as_str().into(), at.0.into()];
-            rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
-        }
+        Change::RevokeCredential { name, at } => revoke_credential(connection, name, *at).await,
         Change::AddDkimKey(key) => add_dkim_key(connection, key).await,
         Change::Site { key, .. } => {
             Err(StoreError::Refused(format!("no site could be made: {key}")))
@@ -257,11 +258,13 @@ async fn write(
         Change::RemoveSegment(segment) => remove_segment(connection, own.0, *segment).await,
         Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Return(change) => returns::write(connection, change).await,
+        Change::Route(change) => routes::write(connection, change).await,
         Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
         Change::Limits(change) => rows(limits::write(connection, change, own.0).await?),
         Change::Learnt { learnt, at } => warmups::write(connection, learnt, *at, events).await,
         Change::ForgetSourceHours { before } => warmups::forget_hours(connection, *before).await,
+        Change::Health(change) => health::write(connection, change, events).await,
         Change::FreeOwnLeases => free_own_leases(connection, own).await,
         Change::Contacts(change) => contact_definitions::write(connection, change).await,
         Change::Import(change) => imports::write(connection, change, own.0).await,
@@ -278,6 +281,11 @@ async fn write(
         // One within another has nothing to add.
         Change::Audited(..) => Ok(0),
     }
+}
+
+async fn revoke_credential(connection: &mut Connection, name: &str, at: Timestamp) -> Result<i64> {
+    let values = vec![name.into(), at.0.into()];
+    rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
 }
 
 async fn remove_segment(connection: &mut Connection, node: i64, id: SegmentId) -> Result<i64> {

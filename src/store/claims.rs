@@ -5,6 +5,8 @@
 //!             costs by the number of flows and of rows returned, never by the rows that wait.
 //! Knows not:  fairness, time; `now` comes from the caller.
 
+mod turns; // whose rows a claim takes
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use super::messages::{self, MESSAGES_BY_ID};
 use super::rows::{Backlog, ClaimedDelivery, MessageRow};
 use super::unreadable::Unreadable;
 use super::{Store, collect};
+use turns::Candidates;
 
 const CLAIM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(6);
 
@@ -74,6 +77,21 @@ pub static DUE_IN_FLOW: Statement = Statement::pair(
      FOR UPDATE SKIP LOCKED",
 );
 
+/// Of the first of one flow that are due, those with the highest score: so many are looked at,
+/// whatever waits behind them.
+pub static ENGAGED_IN_FLOW: Statement = Statement::pair(
+    "SELECT id, due_at FROM (SELECT id, due_at, score FROM deliveries WHERE state = 'waiting' \
+       AND site = $1 AND organization = $2 AND stream = $3 AND rank = $4 AND due_at <= $5 \
+       AND id NOT IN (SELECT id FROM {ids:6} AS taken) ORDER BY due_at, id LIMIT 1000) AS first \
+     ORDER BY score DESC, due_at, id LIMIT $7",
+    "SELECT id, due_at FROM deliveries WHERE state = 'waiting' AND id IN (\
+       SELECT id FROM (SELECT id, due_at, score FROM deliveries WHERE state = 'waiting' \
+         AND site = $1 AND organization = $2 AND stream = $3 AND rank = $4 AND due_at <= $5 \
+         AND id NOT IN (SELECT id FROM {ids:6} AS taken) ORDER BY due_at, id LIMIT 1000) AS first \
+       ORDER BY score DESC, due_at, id LIMIT $7) \
+     ORDER BY score DESC, due_at, id FOR UPDATE SKIP LOCKED",
+);
+
 pub static NEXT_IN_FLOW: Statement = Statement::new(
     "SELECT due_at FROM deliveries WHERE state = 'waiting' AND site = $1 \
      AND organization = $2 AND stream = $3 AND rank = $4 \
@@ -113,7 +131,7 @@ pub static HELD_PAST: Statement = Statement::new(
 
 pub static DELIVERIES_BY_ID: Statement = Statement::new(
     "SELECT d.id, d.state, d.message, d.site, d.tries, d.due_at, d.recipient, d.notify, \
-     d.original_recipient, d.delay_reported, d.text, d.campaign \
+     d.original_recipient, d.delay_reported, d.text, d.campaign, d.score \
      FROM {ids:1} AS wanted JOIN deliveries d ON d.id = wanted.id",
 );
 
@@ -122,6 +140,7 @@ pub static ALL: &[&Statement] = &[
     &FLOWS,
     &BACKLOGS,
     &DUE_IN_FLOW,
+    &ENGAGED_IN_FLOW,
     &NEXT_IN_FLOW,
     &NEXT_LEASE_END,
     &FREE_STRAYS,
@@ -165,23 +184,22 @@ pub type Skip<'a> = &'a (dyn Fn(&Flow) -> bool + Sync);
 
 /// Flows of one rank that one claim looks into; those whose mail is oldest come first.
 const FLOWS_MAX: usize = 64;
-/// While both ranks wait, marketing gets one in so many.
-const MARKETING_PART: usize = 8;
-
 impl Store {
     /// Waiting deliveries of a site that are due, without those in `taken` and the flows that are
     /// to be skipped: the flows of a rank in turns, transactional mail first but for a share of
-    /// marketing. On PostgreSQL they are leased to this node, and `taken` must name all that this
-    /// node holds of the site: what else it had leased is claimed anew.
+    /// marketing; with `TakeOrder::Engaged` the most engaged of each flow's oldest. On PostgreSQL
+    /// they are leased to this node, and `taken` must name all that this node holds of the site:
+    /// what else it had leased is claimed anew.
     pub async fn claim(
         &self,
         site: SiteId,
-        now: Timestamp,
-        limit: usize,
+        order: TakeOrder,
+        (now, limit): (Timestamp, usize),
         taken: &[DeliveryId],
         skip: Skip<'_>,
     ) -> Result<Claims> {
-        let wanted = Wanted { site, now, limit, taken: self.left_out().with(taken), skip };
+        let taken = self.left_out().with(taken);
+        let wanted = Wanted { site, order, now, limit, taken, skip };
         let (ids, behind) = match self.database() {
             Database::Sqlite { .. } => self.due(&wanted).await?,
             Database::Postgres { .. } => {
@@ -206,7 +224,7 @@ impl Store {
         let limit = wanted.limit_of(&heads);
         let mut candidates = Candidates::default();
         for head in &heads.looked_into {
-            let rows = self.read(&DUE_IN_FLOW, wanted.values(head, limit)?).await?;
+            let rows = self.read(wanted.statement(head), wanted.values(head, limit)?).await?;
             candidates.add(head.flow, rows, limit)?;
         }
         Ok(candidates.choose(wanted.limit, heads.left))
@@ -234,7 +252,7 @@ impl Store {
         let mut candidates = Candidates::default();
         for head in &heads.looked_into {
             let values = wanted.values(head, limit)?;
-            let rows = postgres_fetch(&mut transaction, &DUE_IN_FLOW, values).await?;
+            let rows = postgres_fetch(&mut transaction, wanted.statement(head), values).await?;
             candidates.add(head.flow, rows, limit)?;
         }
         let (ids, behind) = candidates.choose(wanted.limit, heads.left);
@@ -372,6 +390,7 @@ pub(super) struct ReadDeliveries {
 
 struct Wanted<'a> {
     site: SiteId,
+    order: TakeOrder,
     now: Timestamp,
     limit: usize,
     taken: String,
@@ -386,6 +405,13 @@ struct Heads {
 }
 
 impl Wanted<'_> {
+    fn statement(&self, head: &FlowHead) -> &'static Statement {
+        match self.order {
+            TakeOrder::Engaged if head.flow.class() == StreamClass::Marketing => &ENGAGED_IN_FLOW,
+            _ => &DUE_IN_FLOW,
+        }
+    }
+
     fn values(&self, head: &FlowHead, limit: usize) -> Result<Vec<Value>> {
         let mut values = head.values(self.site);
         let limit = i64::try_from(limit).map_err(StoreError::broken_row)?;
@@ -417,54 +443,6 @@ impl Wanted<'_> {
     }
 }
 
-/// Due time and id of what could be claimed, by flow.
-#[derive(Default)]
-struct Candidates(Vec<Found>);
-
-struct Found {
-    flow: Flow,
-    rows: std::collections::VecDeque<i64>,
-    /// There may be more than these rows.
-    is_cut: bool,
-}
-
-impl Candidates {
-    fn add(&mut self, flow: Flow, rows: Vec<Row>, limit: usize) -> Result<()> {
-        let is_cut = rows.len() >= limit;
-        let ids: Result<_> = rows.iter().map(|row| row.int(0)).collect();
-        self.0.push(Found { flow, rows: ids?, is_cut });
-        Ok(())
-    }
-
-    /// The flows of a rank in turns. Marketing is sure of its part, and has what the others leave.
-    fn choose(mut self, limit: usize, mut behind: Vec<Flow>) -> (Vec<i64>, Vec<Flow>) {
-        let count = |rank_is_first: bool| -> usize {
-            let of_rank = self.0.iter().filter(|one| (one.flow.rank == 0) == rank_is_first);
-            of_rank.map(|one| one.rows.len()).sum()
-        };
-        let kept_free = count(false).min(limit / MARKETING_PART);
-        let first = count(true).min(limit - kept_free);
-        let mut ids = Vec::with_capacity(limit);
-        for (is_first, share) in [(true, first), (false, limit - first)] {
-            let end = ids.len() + share;
-            let mut goes_on = true;
-            while goes_on && ids.len() < end {
-                goes_on = false;
-                for one in self.0.iter_mut().filter(|one| (one.flow.rank == 0) == is_first) {
-                    if let (true, Some(id)) = (ids.len() < end, one.rows.front().copied()) {
-                        one.rows.pop_front();
-                        ids.push(id);
-                        goes_on = true;
-                    }
-                }
-            }
-        }
-        let more = self.0.iter().filter(|one| one.is_cut || !one.rows.is_empty());
-        behind.extend(more.map(|one| one.flow));
-        (ids, behind)
-    }
-}
-
 fn delivery(
     row: &Row,
     messages: &BTreeMap<i64, Arc<MessageRow>>,
@@ -483,50 +461,10 @@ fn delivery(
         site: SiteId(row.int(3)?),
         tries: u32::try_from(row.int(4)?).map_err(StoreError::broken_row)?,
         due_at: Timestamp(row.int(5)?),
+        score: row.int(12)?,
         delay_reported: row.flag(9)?,
         last_text: row.text(10)?,
         message: Arc::clone(message),
     };
     Ok((row.parsed(1)?, delivery))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(organization: i64, rank: i64, ids: std::ops::Range<i64>, is_cut: bool) -> Found {
-        let (organization, stream) = (OrganizationId(organization), StreamId(rank + 1));
-        Found { flow: Flow { organization, stream, rank }, rows: ids.collect(), is_cut }
-    }
-
-    fn organizations(behind: &[Flow]) -> Vec<i64> {
-        behind.iter().map(|flow| flow.organization.0).collect()
-    }
-
-    #[test]
-    fn a_small_flow_is_claimed_whole_beside_a_large_one() {
-        let candidates = Candidates(vec![found(1, 1, 0..100, true), found(2, 1, 200..203, false)]);
-        let (ids, behind) = candidates.choose(10, Vec::new());
-        assert_eq!(ids, [0, 200, 1, 201, 2, 202, 3, 4, 5, 6]);
-        assert_eq!(organizations(&behind), [1]);
-    }
-
-    #[test]
-    fn transactional_mail_goes_first_and_marketing_is_sure_of_its_part() {
-        let both = || Candidates(vec![found(1, 0, 0..90, true), found(1, 1, 100..190, true)]);
-        let (ids, _) = both().choose(64, Vec::new());
-        assert_eq!(ids.iter().filter(|id| **id >= 100).count(), 8);
-        assert_eq!(ids[..56], (0..56).collect::<Vec<i64>>());
-        let few = Candidates(vec![found(1, 0, 0..3, false), found(1, 1, 100..190, true)]);
-        let (ids, behind) = few.choose(64, Vec::new());
-        assert_eq!(ids.iter().filter(|id| **id >= 100).count(), 61, "nothing is left unused");
-        assert_eq!(behind.len(), 1);
-    }
-
-    #[test]
-    fn what_was_not_looked_into_is_behind() {
-        let left = vec![found(9, 0, 0..0, false).flow];
-        let (ids, behind) = Candidates(vec![found(1, 0, 0..2, false)]).choose(64, left);
-        assert_eq!((ids.len(), organizations(&behind)), (2, vec![9]));
-    }
 }

@@ -44,7 +44,13 @@ migrations! {
     (12, "0012_templates"),
     (13, "0013_pools"),
     (14, "0014_complaints"),
+    (15, "0015_bounces"),
     (20, "0020_returns"),
+    (21, "0021_routes"),
+    (22, "0022_stream_policies"),
+    (23, "0023_health"),
+    (24, "0024_list_suppressions"),
+    (25, "0025_return_checks"),
     (30, "0030_campaigns"),
     (31, "0031_readers"),
     (35, "0035_automations"),
@@ -57,6 +63,7 @@ migrations! {
     (42, "0042_domains"),
     (43, "0043_streams"),
     (44, "0044_retention"),
+    (60, "0060_documents"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

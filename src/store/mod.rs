@@ -8,6 +8,7 @@
 mod audit; // who changed what
 mod automation_runs; // who is in which automation
 mod automations; // automations and their versions
+mod campaign_progress; // how far campaigns are, how lists grow
 mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
@@ -27,9 +28,11 @@ mod erasure; // what tells of a person goes, counts stay
 mod error;
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
+mod health; // health windows
 mod ids; // blocks of ids
 mod imports; // how far imports have come
 mod jobs;
+mod late_signals; // what was said of mail after it was taken
 mod ledger; // the statements of a batch
 mod limits; // limits and budgets
 mod lists; // lists, counts, bulk changes
@@ -42,13 +45,15 @@ mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod retention; // mail that is over and old goes
 mod returns; // what came back, mail that came in
+mod routes; // where mail that comes in goes on to
 mod rows;
 mod search; // the message log
 mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
+mod stream_policies; // what streams do with suppressed addresses
 mod suppressions; // addresses that are not written to
 mod tallies; // what became of campaigns
-mod templates; // templates and layouts
+mod templates; // templates, layouts, saved blocks
 mod tenants; // changes to organizations, streams, credentials
 mod tracking; // who opened and clicked is forgotten
 mod transaction; // read, plan, write, commit
@@ -62,6 +67,7 @@ pub use automation_runs::{
     Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
 };
 pub use automations::{AutomationChange, AutomationRow, NewVersion};
+pub use campaign_progress::{CampaignRecipient, DAY, EndsRow, GrowthRow, OpenRow, Recipients};
 pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
@@ -74,8 +80,12 @@ pub use directory::lock;
 pub use engagement::FaredOf;
 pub use erasure::Erasure;
 pub use error::{Result, StoreError};
+pub use health::{
+    CameBack, HealthChange, HealthFilter, HealthHour, HealthNews, HealthStanding, HealthSum,
+};
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
+pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use media::MediaRow;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
@@ -83,9 +93,11 @@ pub use people::{NewInvite, NewSession};
 pub use returns::{
     InboundMailRow, ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
 };
+pub use routes::{InboundCallRow, InboundRouteRow, RouteChange};
 pub use rows::*;
 pub use search::{FoundPage, Search};
 pub use sources::{SourceChange, SourceGiven, SourceTables};
+pub use stream_policies::StreamPolicy;
 pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
@@ -94,15 +106,15 @@ pub use tallies::{
     CountedEvent, CountedOf, DeferredRow, LinkRow, ReaderCounts, Reading, RecipientRow, Tally,
     TallyKey, TallyRow, Tracked, Uncounted,
 };
-pub use templates::{LayoutRow, TemplateChange, TemplateRow};
+pub use templates::{LayoutRow, SavedBlockRow, TemplateChange, TemplateRow};
 pub use unreadable::Unreadable;
-pub use warmups::{Complaint, DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
+pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -145,6 +157,8 @@ struct Inner {
     left_out: LeftOut,
     /// How often this process has made suppressions.
     suppressions: AtomicU64,
+    /// Some address has bounced softly.
+    has_soft_bounces: AtomicBool,
     lock: Mutex<Option<File>>,
 }
 
@@ -197,6 +211,7 @@ impl Store {
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
             suppressions: AtomicU64::new(0),
+            has_soft_bounces: AtomicBool::new(false),
             lock: Mutex::new(lock),
         };
         Store(Arc::new(inner), None)
@@ -387,6 +402,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(automations::ALL);
     all.extend(automation_runs::ALL);
     all.extend(tenants::ALL);
+    all.extend(campaign_progress::ALL);
     all.extend(campaigns::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
@@ -410,9 +426,13 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(organizations::ALL);
     all.extend(retention::ALL);
     all.extend(returns::ALL);
+    all.extend(stream_policies::ALL);
+    all.extend(routes::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
     all.extend(sources::ALL);
+    all.extend(health::ALL);
+    all.extend(late_signals::ALL);
     all.extend(warmups::ALL);
     all.extend(webhooks::ALL);
     all.extend(suppressions::ALL);

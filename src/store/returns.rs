@@ -5,13 +5,14 @@
 //!             its count commit together or not at all.
 //! Knows not:  how reports are read, which address may be believed.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::*;
 
-use super::changes::{Change, insert_with_id};
+use super::changes::{Change, INSERT_EVENT, NewEvent, RowWrite, insert_with_id};
 use super::database::{Connection, Row};
 use super::dialect::{Rows, Statement};
 use super::error::{Result, StoreError};
@@ -29,6 +30,14 @@ pub struct ReturnDomainRow {
     pub organization: OrganizationId,
     pub name: Domain,
     pub created_at: Timestamp,
+    /// When DNS was asked last.
+    #[serde(default)]
+    pub checked_at: Option<Timestamp>,
+    #[serde(default)]
+    pub standing: Option<ReturnStanding>,
+    /// What was found, in words.
+    #[serde(default)]
+    pub found: String,
 }
 
 /// A delivery that something may have come back for.
@@ -117,7 +126,8 @@ pub enum ReturnChange {
     Soft(Vec<(OrganizationId, SoftBounce)>),
     /// Mail that hosts took for addresses with soft bounces.
     Delivered(Vec<(OrganizationId, AddressHash)>),
-    NoteMail(Box<InboundMailRow>),
+    /// The id is the event's; the writer gives it.
+    NoteMail(Box<InboundMailRow>, EventId),
     ForgetMails {
         before: Timestamp,
     },
@@ -127,14 +137,19 @@ impl ReturnChange {
     /// Where the id of its event goes, if it records one.
     pub fn event(&mut self) -> Option<&mut EventId> {
         match self {
-            ReturnChange::Returned(_, event) => Some(event),
+            ReturnChange::Returned(_, event) | ReturnChange::NoteMail(_, event) => Some(event),
             _ => None,
         }
     }
 }
 
-pub static DOMAINS: Statement =
-    Statement::new("SELECT id, organization, name, created_at FROM return_domains ORDER BY id");
+pub static DOMAINS: Statement = Statement::new(
+    "SELECT id, organization, name, created_at, checked_at, standing, found FROM return_domains \
+     ORDER BY id",
+);
+pub static NOTE_DOMAIN: Statement = Statement::new(
+    "UPDATE return_domains SET checked_at = $2, standing = $3, found = $4 WHERE id = $1",
+);
 pub static ADD_DOMAIN: Statement = Statement::new(
     "INSERT INTO return_domains (id, organization, name, created_at) VALUES ($1, $2, $3, $4)",
 );
@@ -147,7 +162,7 @@ pub static GROUP: Statement = Statement::new(
      JOIN deliveries f ON f.id = $2 AND f.message = m.id \
      JOIN deliveries d ON d.id BETWEEN m.delivery_first AND m.delivery_last \
      AND d.message = m.id AND d.recipient_domain = f.recipient_domain \
-     WHERE m.id = $1 ORDER BY d.id LIMIT $3",
+     WHERE m.id = $1 ORDER BY CASE WHEN d.id = $2 THEN 0 ELSE 1 END, d.id LIMIT $3",
 );
 
 pub static MARK: Statement = Statement::new(
@@ -170,11 +185,7 @@ pub static COUNT_DELIVERY: Statement = Statement::new(
     "UPDATE soft_bounces SET deliveries = deliveries + 1 \
      WHERE organization = $1 AND address_hash = $2",
 );
-pub static SOFT_AFTER: Statement = Statement::new(
-    "SELECT organization, address_hash FROM soft_bounces \
-     WHERE (organization = $1 AND address_hash > $2) OR organization > $1 \
-     ORDER BY organization, address_hash LIMIT $3",
-);
+pub static ANY_SOFT: Statement = Statement::new("SELECT 1 FROM soft_bounces LIMIT 1");
 
 pub static NOTE_MAIL: Statement = Statement::new(
     "INSERT INTO inbound_mails (id, at, organization, peer, ehlo, tls, sender, recipient, subject, \
@@ -203,6 +214,7 @@ pub static MAILS_OF: Statement = mails!("AND organization = $3 ORDER BY id DESC 
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[
     &DOMAINS,
+    &NOTE_DOMAIN,
     &ADD_DOMAIN,
     &REMOVE_DOMAIN,
     &GROUP,
@@ -211,7 +223,7 @@ pub static ALL: &[&Statement] = &[
     &PUT_SOFT,
     &END_SOFT,
     &COUNT_DELIVERY,
-    &SOFT_AFTER,
+    &ANY_SOFT,
     &NOTE_MAIL,
     &FORGET_MAILS,
     &MAILS,
@@ -226,6 +238,13 @@ impl Store {
                 organization: OrganizationId(row.int(1)?),
                 name: Domain::parse(&row.text(2)?).map_err(StoreError::broken_row)?,
                 created_at: Timestamp(row.int(3)?),
+                checked_at: row.maybe_int(4)?.map(Timestamp),
+                standing: row
+                    .maybe_text(5)?
+                    .map(|text| text.parse())
+                    .transpose()
+                    .map_err(|why: String| StoreError::broken_row(why))?,
+                found: row.text(6)?,
             })
         })
     }
@@ -240,7 +259,39 @@ impl Store {
         let (name, at) = (name.clone(), self.now());
         let change = ReturnChange::AddDomain { organization, name: name.clone(), at };
         let id = ReturnDomainId(self.change(Change::Return(change)).await?);
-        Ok(ReturnDomainRow { id, organization, name, created_at: at })
+        Ok(ReturnDomainRow {
+            id,
+            organization,
+            name,
+            created_at: at,
+            checked_at: None,
+            standing: None,
+            found: String::new(),
+        })
+    }
+
+    /// What a look has found; `alarm` is what its event tells, when there is one.
+    pub async fn note_return_domain(
+        &self,
+        row: &ReturnDomainRow,
+        alarm: Option<serde_json::Value>,
+    ) -> Result<()> {
+        let values = vec![
+            row.id.0.into(),
+            row.checked_at.map(|at| at.0).into(),
+            row.standing.map(|standing| standing.word().to_owned()).into(),
+            row.found.as_str().into(),
+        ];
+        let write = vec![RowWrite::new(&NOTE_DOMAIN, values)];
+        let (at, organization, kind) = (self.now(), row.organization, EventKind::Alarm);
+        let change = match alarm {
+            Some(fields) => {
+                Change::Told(write, Box::new(NewEvent { at, kind, organization, fields }))
+            }
+            None => Change::Rows(write),
+        };
+        self.change(change).await?;
+        Ok(())
     }
 
     /// False when there is none of this id (for this organization).
@@ -272,6 +323,9 @@ impl Store {
 
     /// Writes down what came back; false when this kind had come back before and nothing changed.
     pub async fn came_back(&self, returned: Returned) -> Result<bool> {
+        if returned.soft.is_some() {
+            self.0.has_soft_bounces.store(true, Ordering::Relaxed);
+        }
         let change = ReturnChange::Returned(Box::new(returned), EventId(0));
         let changed = self.change(Change::Return(change)).await?;
         self.suppressions_changed();
@@ -279,8 +333,21 @@ impl Store {
     }
 
     pub async fn soft_bounced(&self, bounces: Vec<(OrganizationId, SoftBounce)>) -> Result<()> {
+        self.0.has_soft_bounces.store(true, Ordering::Relaxed);
         self.change(Change::Return(ReturnChange::Soft(bounces))).await?;
         self.suppressions_changed();
+        Ok(())
+    }
+
+    /// Whether any address has bounced softly, as far as this process knows.
+    pub fn has_soft_bounces(&self) -> bool {
+        self.0.has_soft_bounces.load(Ordering::Relaxed)
+    }
+
+    /// To be called at start.
+    pub async fn look_for_soft_bounces(&self) -> Result<()> {
+        let rows = self.read(&ANY_SOFT, vec![]).await?;
+        self.0.has_soft_bounces.store(!rows.is_empty(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -290,22 +357,9 @@ impl Store {
         Ok(())
     }
 
-    /// Addresses with soft bounces, in order, behind the one given.
-    pub async fn soft_bounces_after(
-        &self,
-        after: &(OrganizationId, String),
-        limit: u32,
-    ) -> Result<Vec<(OrganizationId, AddressHash)>> {
-        let values = vec![after.0.0.into(), after.1.as_str().into(), i64::from(limit).into()];
-        collect(self.read(&SOFT_AFTER, values).await?, |row| {
-            let hash = AddressHash::try_from(row.text(1)?).map_err(StoreError::broken_row)?;
-            Ok((OrganizationId(row.int(0)?), hash))
-        })
-    }
-
     /// The id of the row is given here.
     pub async fn note_inbound(&self, mail: InboundMailRow) -> Result<InboundMailId> {
-        let change = ReturnChange::NoteMail(Box::new(mail));
+        let change = ReturnChange::NoteMail(Box::new(mail), EventId(0));
         Ok(InboundMailId(self.change(Change::Return(change)).await?))
     }
 
@@ -385,7 +439,7 @@ pub(super) async fn write(connection: &mut Connection, change: &ReturnChange) ->
             }
             deliveries.len() as u64
         }
-        ReturnChange::NoteMail(mail) => return note_mail(connection, mail).await,
+        ReturnChange::NoteMail(mail, event) => return note_mail(connection, mail, *event).await,
         ReturnChange::ForgetMails { before } => {
             connection.execute(&FORGET_MAILS, vec![before.0.into()]).await?
         }
@@ -470,7 +524,11 @@ async fn soft_bounce(
     Ok(())
 }
 
-async fn note_mail(connection: &mut Connection, mail: &InboundMailRow) -> Result<i64> {
+async fn note_mail(
+    connection: &mut Connection,
+    mail: &InboundMailRow,
+    event: EventId,
+) -> Result<i64> {
     let bytes = i64::try_from(mail.bytes).unwrap_or(i64::MAX);
     let values = vec![
         mail.at.0.into(),
@@ -492,7 +550,22 @@ async fn note_mail(connection: &mut Connection, mail: &InboundMailRow) -> Result
         mail.message.map(|id| id.0).into(),
         mail.delivery.map(|id| id.0).into(),
     ];
-    insert_with_id(connection, "inbound_mail", &NOTE_MAIL, values).await
+    let id = insert_with_id(connection, "inbound_mail", &NOTE_MAIL, values).await?;
+    let fields = serde_json::json!({
+        "inbound": id, "sender": mail.sender, "recipient": mail.recipient,
+        "subject": mail.subject, "bytes": mail.bytes, "kind": mail.kind, "fate": mail.fate,
+        "spf": mail.spf, "dkim": mail.dkim, "dmarc": mail.dmarc,
+        "message": mail.message, "delivery": mail.delivery,
+    });
+    let values = vec![
+        event.0.into(),
+        mail.at.0.into(),
+        EventKind::InboundReceived.word().into(),
+        mail.organization.unwrap_or(OrganizationId::NOBODY).0.into(),
+        fields.to_string().into(),
+    ];
+    connection.execute(&INSERT_EVENT, values).await?;
+    Ok(id)
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub struct ClaimedDelivery {
     pub site: SiteId,
     pub tries: u32,
     pub due_at: Timestamp,
+    /// How engaged the recipient is, of a hundred; 0 where that is not known.
+    pub score: i64,
     /// The report on delay was sent already.
     pub delay_reported: bool,
     /// The last answer or reason that was written down; empty before the first try.

@@ -2,7 +2,8 @@
 //!
 //! Owns:       the tables `sources`, `pools`, `pool_sources`, `pool_rules`.
 //! Promises:   a source keeps its id and pools however often it is declared; a source's state and
-//!             the event that tells of it are in one transaction.
+//!             the event that tells of it are in one transaction; with a source go its warm-ups,
+//!             its limits and what was decided of it, and with a pool its limits.
 //! Knows not:  which source carries what; secrets.
 
 use crate::model::*;
@@ -75,6 +76,19 @@ pub static UPDATE_SOURCE: Statement = Statement::new(
      health = CASE WHEN ehlo = $3 AND definition = $4 THEN health END WHERE id = $1",
 );
 pub static DELETE_SOURCE: Statement = Statement::new("DELETE FROM sources WHERE id = $1");
+/// Of the scope $1, which goes, and of the warm-ups of the source $2.
+pub static END_DECISIONS_OF: Statement = Statement::new(
+    "UPDATE decisions SET state = 'past', pinned = 0 WHERE state = 'active' AND (\
+     limit_id IN (SELECT id FROM limits WHERE from_scope = $1) OR \
+     limit_id IN (SELECT limit_id FROM warmups WHERE source = $2))",
+);
+pub static DELETE_DAYS_OF_SOURCE: Statement = Statement::new(
+    "DELETE FROM warmup_days WHERE warmup IN (SELECT id FROM warmups WHERE source = $1)",
+);
+pub static DELETE_WARMUPS_OF_SOURCE: Statement =
+    Statement::new("DELETE FROM warmups WHERE source = $1");
+pub static DELETE_LIMITS_FROM: Statement =
+    Statement::new("DELETE FROM limits WHERE from_scope = $1");
 pub static SET_SOURCE_STATE: Statement =
     Statement::new("UPDATE sources SET state = $2 WHERE id = $1");
 pub static OVERRIDE_SOURCE: Statement =
@@ -130,6 +144,10 @@ pub static ALL: &[&Statement] = &[
     &INSERT_SOURCE,
     &UPDATE_SOURCE,
     &DELETE_SOURCE,
+    &END_DECISIONS_OF,
+    &DELETE_DAYS_OF_SOURCE,
+    &DELETE_WARMUPS_OF_SOURCE,
+    &DELETE_LIMITS_FROM,
     &SET_SOURCE_STATE,
     &OVERRIDE_SOURCE,
     &SET_HEALTH,
@@ -253,10 +271,13 @@ pub(super) async fn write(
             return put_rule(connection, *position, *pool, matches).await;
         }
         SourceChange::Remove(id) => {
+            end_what_it_has(connection, *id).await?;
             connection.execute(&DELETE_MEMBERS_OF_SOURCE, vec![id.0.into()]).await?;
             (&DELETE_SOURCE, vec![id.0.into()])
         }
         SourceChange::RemovePool(id) => {
+            let scope = FromScope::Pool(*id).to_string();
+            connection.execute(&DELETE_LIMITS_FROM, vec![scope.into()]).await?;
             connection.execute(&DELETE_MEMBERS_OF_POOL, vec![id.0.into()]).await?;
             (&DELETE_POOL, vec![id.0.into()])
         }
@@ -282,6 +303,17 @@ pub(super) async fn write(
     };
     let changed = connection.execute(statement, values).await?;
     Ok(i64::try_from(changed).unwrap_or(i64::MAX))
+}
+
+/// Nothing that names a source outlives it: an id is not given twice, so nobody would ever meet it.
+async fn end_what_it_has(connection: &mut Connection, source: SourceId) -> Result<()> {
+    let scope = FromScope::Source(source).to_string();
+    let both = vec![scope.as_str().into(), source.0.into()];
+    connection.execute(&END_DECISIONS_OF, both).await?;
+    connection.execute(&DELETE_DAYS_OF_SOURCE, vec![source.0.into()]).await?;
+    connection.execute(&DELETE_WARMUPS_OF_SOURCE, vec![source.0.into()]).await?;
+    connection.execute(&DELETE_LIMITS_FROM, vec![scope.into()]).await?;
+    Ok(())
 }
 
 /// The source of this name as it is given now, its id and its pools kept.

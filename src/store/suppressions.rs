@@ -73,6 +73,7 @@ pub struct NewSuppression {
     /// None for the whole installation.
     pub organization: Option<OrganizationId>,
     pub stream: Option<StreamId>,
+    pub list: Option<ListId>,
     pub hash: AddressHash,
     pub address: Option<String>,
     pub reason: SuppressionReason,
@@ -88,6 +89,8 @@ pub struct SuppressionRow {
     pub scope: SuppressionScope,
     pub organization: Option<OrganizationId>,
     pub stream: Option<StreamId>,
+    #[serde(default)]
+    pub list: Option<ListId>,
     /// Null where only the hash is known.
     pub address: Option<String>,
     pub sha256: AddressHash,
@@ -129,6 +132,7 @@ const COLUMNS: &[Column] = &[
     text("scope"),
     int("organization"),
     int("stream"),
+    int("list"),
     text("address_hash"),
     text("address"),
     text("reason"),
@@ -141,10 +145,10 @@ const COLUMNS: &[Column] = &[
 /// An entry with an end gives way to whatever is newer; one without stays as it is.
 pub static ADD: Statement = Statement::with_rows(
     COLUMNS,
-    "INSERT INTO suppressions (id, scope, organization, stream, address_hash, address, reason, \
-     evidence, note, created_at, expires_at) SELECT id, scope, organization, stream, \
+    "INSERT INTO suppressions (id, scope, organization, stream, list, address_hash, address, \
+     reason, evidence, note, created_at, expires_at) SELECT id, scope, organization, stream, list, \
      address_hash, address, reason, evidence, note, created_at, expires_at FROM {rows} AS r \
-     WHERE true ON CONFLICT (address_hash, scope, organization, stream) \
+     WHERE true ON CONFLICT (address_hash, scope, organization, stream, list) \
      WHERE removed_at IS NULL DO UPDATE SET reason = excluded.reason, \
      evidence = excluded.evidence, note = excluded.note, expires_at = excluded.expires_at, \
      created_at = excluded.created_at, \
@@ -163,8 +167,16 @@ pub static STOPPING: Statement = Statement::with_rows(
     "SELECT r.place, s.reason, s.scope, s.id FROM {rows} AS r \
      JOIN suppressions s ON s.address_hash = r.address_hash AND s.removed_at IS NULL \
      WHERE (s.expires_at IS NULL OR s.expires_at > $4) AND (s.scope = 'installation' \
-     OR s.organization = $2 AND (s.scope = 'organization' OR s.stream = $3)) \
+     OR s.organization = $2 AND (s.scope = 'organization' \
+     OR (s.scope = 'stream' AND s.stream = $3))) \
      ORDER BY r.place, s.id",
+);
+
+/// The lists of an organization whose campaigns do not go to an address.
+pub static STOPPED_LISTS: Statement = Statement::new(
+    "SELECT id, reason, list FROM suppressions WHERE address_hash = $1 AND organization = $2 \
+     AND scope = 'list' AND removed_at IS NULL AND (expires_at IS NULL OR expires_at > $3) \
+     ORDER BY id",
 );
 
 pub static NEWS: Statement = Statement::new(
@@ -174,20 +186,22 @@ pub static NEWS: Statement = Statement::new(
 
 pub static LIST: Statement = Statement::new(
     "SELECT id, scope, organization, stream, address, address_hash, reason, evidence, note, \
-     created_at, expires_at, removed_at, removal_note FROM suppressions \
-     WHERE id < $1 AND ($2 = 0 OR organization = $2) AND ($3 = 1 OR removed_at IS NULL) \
-     ORDER BY id DESC LIMIT $4",
+     created_at, expires_at, removed_at, removal_note, list FROM suppressions \
+     WHERE id < $1 AND ($2 = 0 OR organization = $2) AND ($3 = 1 OR (removed_at IS NULL \
+     AND (expires_at IS NULL OR expires_at > $5))) ORDER BY id DESC LIMIT $4",
 );
 
 pub static LIST_OF_ADDRESS: Statement = Statement::new(
     "SELECT id, scope, organization, stream, address, address_hash, reason, evidence, note, \
-     created_at, expires_at, removed_at, removal_note FROM suppressions \
-     WHERE address_hash = $5 AND id < $1 AND ($2 = 0 OR organization = $2) \
-     AND ($3 = 1 OR removed_at IS NULL) ORDER BY id DESC LIMIT $4",
+     created_at, expires_at, removed_at, removal_note, list FROM suppressions \
+     WHERE address_hash = $6 AND id < $1 AND ($2 = 0 OR organization = $2) AND ($3 = 1 \
+     OR (removed_at IS NULL AND (expires_at IS NULL OR expires_at > $5))) \
+     ORDER BY id DESC LIMIT $4",
 );
 
 #[cfg(test)]
-pub static ALL: &[&Statement] = &[&ADD, &REMOVE, &STOPPING, &NEWS, &LIST, &LIST_OF_ADDRESS];
+pub static ALL: &[&Statement] =
+    &[&ADD, &REMOVE, &STOPPING, &STOPPED_LISTS, &NEWS, &LIST, &LIST_OF_ADDRESS];
 
 /// An entry that stops mail to one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,6 +285,22 @@ impl Store {
         Ok(stops)
     }
 
+    /// The lists whose campaigns do not go to an address now.
+    pub async fn stopped_lists(
+        &self,
+        organization: OrganizationId,
+        hash: &AddressHash,
+        now: Timestamp,
+    ) -> Result<Vec<(ListId, Stop)>> {
+        let values = vec![hash.as_str().into(), organization.0.into(), now.0.into()];
+        collect(self.read(&STOPPED_LISTS, values).await?, |row| {
+            let scope = SuppressionScope::List;
+            let stop =
+                Stop { suppression: SuppressionId(row.int(0)?), reason: word(row, 1)?, scope };
+            Ok((ListId(row.int(2)?), stop))
+        })
+    }
+
     /// Newest first.
     pub async fn suppressions(
         &self,
@@ -282,6 +312,7 @@ impl Store {
             filter.organization.map_or(0, |id| id.0).into(),
             i64::from(filter.removed).into(),
             i64::from(limit).into(),
+            self.now().0.into(),
         ];
         let statement = match &filter.hash {
             Some(hash) => {
@@ -310,6 +341,7 @@ fn row_of(row: &Row) -> Result<SuppressionRow> {
         expires_at: row.maybe_int(10)?.map(Timestamp),
         removed_at: row.maybe_int(11)?.map(Timestamp),
         removal_note: row.maybe_text(12)?,
+        list: given(row.int(13)?).map(ListId),
     })
 }
 
@@ -340,7 +372,9 @@ pub(super) async fn write(connection: &mut Connection, change: &SuppressionChang
 /// PostgreSQL refuses to touch a row twice in one statement, so an address counts once.
 pub(super) async fn add(connection: &mut Connection, new: &[NewSuppression]) -> Result<u64> {
     let mut seen = std::collections::HashSet::new();
-    let place = |one: &NewSuppression| (one.hash.clone(), one.scope, one.organization, one.stream);
+    let place = |one: &NewSuppression| {
+        (one.hash.clone(), one.scope, one.organization, one.stream, one.list)
+    };
     let new: Vec<&NewSuppression> = new.iter().filter(|one| seen.insert(place(one))).collect();
     let count = i64::try_from(new.len()).map_err(StoreError::broken_row)?;
     let first = ids::reserve(connection, "suppression", count).await?;
@@ -350,6 +384,7 @@ pub(super) async fn add(connection: &mut Connection, new: &[NewSuppression]) -> 
             .text(one.scope.word())
             .int(one.organization.map_or(0, |id| id.0))
             .int(one.stream.map_or(0, |id| id.0))
+            .int(one.list.map_or(0, |id| id.0))
             .text(one.hash.as_str())
             .maybe_text(one.address.as_deref())
             .text(one.reason.word())

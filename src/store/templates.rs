@@ -1,8 +1,8 @@
-//! Templates and layouts, as people wrote them.
+//! Templates, layouts and saved blocks, as people wrote them.
 //!
-//! Owns:       the tables `templates` and `layouts`.
+//! Owns:       the tables `templates`, `layouts` and `saved_blocks`.
 //! Promises:   a change names the revision it was made from, so that two people do not overwrite
-//!             each other unseen; a layout in use is not removed.
+//!             each other unseen; a layout or block in use is not removed.
 //! Knows not:  what a template becomes.
 
 use crate::model::*;
@@ -39,6 +39,17 @@ pub struct LayoutRow {
     pub updated_at: Timestamp,
 }
 
+/// Blocks that stand in the documents which name them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedBlockRow {
+    pub id: SavedBlockId,
+    pub organization: OrganizationId,
+    pub name: String,
+    /// A JSON array.
+    pub blocks: String,
+    pub updated_at: Timestamp,
+}
+
 #[derive(Clone, Debug)]
 pub enum TemplateChange {
     Add(TemplateRow),
@@ -53,6 +64,12 @@ pub enum TemplateChange {
     RemoveLayout {
         organization: OrganizationId,
         id: LayoutId,
+    },
+    AddBlock(SavedBlockRow),
+    ChangeBlock(SavedBlockRow),
+    RemoveBlock {
+        organization: OrganizationId,
+        id: SavedBlockId,
     },
 }
 
@@ -96,6 +113,23 @@ pub static DELETE_LAYOUT: Statement = Statement::new(
     "DELETE FROM layouts WHERE organization = $1 AND id = $2 \
      AND NOT EXISTS (SELECT 1 FROM templates WHERE layout = $2)",
 );
+pub static SAVED_BLOCKS: Statement = Statement::new(
+    "SELECT id, organization, name, blocks, updated_at FROM saved_blocks WHERE organization = $1 \
+     ORDER BY id LIMIT 1000",
+);
+pub static INSERT_BLOCK: Statement = Statement::new(
+    "INSERT INTO saved_blocks (id, organization, name, blocks, updated_at) \
+     VALUES ($1, $2, $3, $4, $5)",
+);
+pub static UPDATE_BLOCK: Statement = Statement::new(
+    "UPDATE saved_blocks SET name = $3, blocks = $4, updated_at = $5 \
+     WHERE organization = $2 AND id = $1",
+);
+/// $3 finds its mark in the text of a document, which is always written the same way.
+pub static DELETE_BLOCK: Statement = Statement::new(
+    "DELETE FROM saved_blocks WHERE organization = $1 AND id = $2 AND NOT EXISTS \
+     (SELECT 1 FROM templates WHERE organization = $1 AND kind = 'document' AND body LIKE $3)",
+);
 
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[
@@ -109,6 +143,10 @@ pub static ALL: &[&Statement] = &[
     &INSERT_LAYOUT,
     &UPDATE_LAYOUT,
     &DELETE_LAYOUT,
+    &SAVED_BLOCKS,
+    &INSERT_BLOCK,
+    &UPDATE_BLOCK,
+    &DELETE_BLOCK,
 ];
 
 impl Store {
@@ -153,6 +191,18 @@ impl Store {
                 organization: OrganizationId(row.int(1)?),
                 name: row.text(2)?,
                 body: row.text(3)?,
+                updated_at: Timestamp(row.int(4)?),
+            })
+        })
+    }
+
+    pub async fn saved_blocks(&self, organization: OrganizationId) -> Result<Vec<SavedBlockRow>> {
+        collect(self.read(&SAVED_BLOCKS, vec![organization.0.into()]).await?, |row| {
+            Ok(SavedBlockRow {
+                id: SavedBlockId(row.int(0)?),
+                organization: OrganizationId(row.int(1)?),
+                name: row.text(2)?,
+                blocks: row.text(3)?,
                 updated_at: Timestamp(row.int(4)?),
             })
         })
@@ -202,6 +252,19 @@ pub async fn write(connection: &mut Connection, change: &TemplateChange) -> Resu
             let values = vec![organization.0.into(), id.0.into()];
             rows(connection.execute(&DELETE_LAYOUT, values).await?)
         }
+        TemplateChange::AddBlock(row) => {
+            insert_with_id(connection, "saved_block", &INSERT_BLOCK, block_values(row)).await
+        }
+        TemplateChange::ChangeBlock(row) => {
+            let mut values = block_values(row);
+            values.insert(0, row.id.0.into());
+            rows(connection.execute(&UPDATE_BLOCK, values).await?)
+        }
+        TemplateChange::RemoveBlock { organization, id } => {
+            let mark = format!("%{{\"type\":\"saved\",\"block\":{id}}}%");
+            let values = vec![organization.0.into(), id.0.into(), mark.into()];
+            rows(connection.execute(&DELETE_BLOCK, values).await?)
+        }
     }
 }
 
@@ -223,6 +286,15 @@ fn layout_values(row: &LayoutRow) -> Vec<Value> {
         row.organization.0.into(),
         row.name.as_str().into(),
         row.body.as_str().into(),
+        row.updated_at.0.into(),
+    ]
+}
+
+fn block_values(row: &SavedBlockRow) -> Vec<Value> {
+    vec![
+        row.organization.0.into(),
+        row.name.as_str().into(),
+        row.blocks.as_str().into(),
         row.updated_at.0.into(),
     ]
 }

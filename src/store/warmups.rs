@@ -69,15 +69,6 @@ pub struct Learnt {
     pub alarms: Vec<String>,
 }
 
-/// Somebody complained of a mail: who runs his mailbox, and which source had brought it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
-    pub event: EventId,
-    pub operator: OperatorId,
-    /// By name; None where it is not known any more.
-    pub source: Option<String>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecisionChange {
     pub id: DecisionId,
@@ -249,22 +240,8 @@ pub static WAITING_BY_OPERATOR: Statement = Statement::new(
      WHERE d.state = 'waiting' GROUP BY COALESCE(s.operator, 1)",
 );
 
-pub static COMPLAINTS_AFTER: Statement = Statement::new(
-    "SELECT c.id, c.message, c.delivery, COALESCE(s.operator, 1) FROM events c \
-     JOIN deliveries d ON d.id = c.delivery LEFT JOIN sites s ON s.id = d.site \
-     WHERE c.kind = 'complained' AND c.id > $1 ORDER BY c.id LIMIT 1000",
-);
-
-/// How a delivery was taken at last, by the events of its message.
-pub static TAKEN: Statement = Statement::new(
-    "SELECT fields FROM events WHERE message = $1 AND delivery = $2 AND kind = 'delivered' \
-     ORDER BY id DESC LIMIT 1",
-);
-
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[
-    &COMPLAINTS_AFTER,
-    &TAKEN,
     &PUT_WARMUPS,
     &DELETE_WARMUPS,
     &PUT_DAYS,
@@ -340,26 +317,6 @@ impl Store {
                 marks: marks(row, 3)?,
             })
         })
-    }
-
-    /// Complaints about mail that a host had taken, after that event; at most a thousand.
-    pub async fn complaints_after(&self, after: EventId) -> Result<Vec<Complaint>> {
-        let mut complaints = Vec::new();
-        for row in self.read(&COMPLAINTS_AFTER, vec![after.0.into()]).await? {
-            let values = vec![row.int(1)?.into(), row.int(2)?.into()];
-            let taken = self.read(&TAKEN, values).await?;
-            let source = match taken.first() {
-                Some(row) => {
-                    let fields: serde_json::Value =
-                        serde_json::from_str(&row.text(0)?).map_err(StoreError::broken_row)?;
-                    fields.get("source").and_then(|name| name.as_str()).map(str::to_owned)
-                }
-                None => None,
-            };
-            let operator = OperatorId(row.int(3)?);
-            complaints.push(Complaint { event: EventId(row.int(0)?), operator, source });
-        }
-        Ok(complaints)
     }
 
     /// Forgets hours before this moment.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::pace::{self, Tried};
 use super::payload::{self, Facts};
-use super::{PostalKeyError, Shared, postal, sign};
-use crate::fetch::{Answer, Call, FetchError, Url};
+use super::{PostalKeyError, Shared, postal};
+use crate::fetch::pace::{self, Tried};
+use crate::fetch::{Answer, Call, FetchError, Url, sign};
 use crate::model::*;
 use crate::store::{CallEnd, CallRow, EventRow, Secret, StoreError, WebhookChange, WebhookRow};
 
@@ -111,7 +111,7 @@ async fn send(
     {
         secrets.push(before);
     }
-    let mut headers = Vec::from(sign::headers(call.id, at, &body, &secrets));
+    let mut headers = Vec::from(sign::headers(&format!("call_{}", call.id), at, &body, &secrets));
     if webhook.format == WebhookFormat::Postal {
         let signed = async { shared.postal_keys.key().await?.headers(&body) };
         let signed: Result<_, PostalKeyError> = signed.await;

@@ -7,11 +7,9 @@
 
 mod caller;
 mod feed;
-mod pace;
 mod payload;
 pub mod postal;
 mod postal_key;
-mod sign;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -27,10 +25,10 @@ use crate::fetch::Fetcher;
 use crate::model::*;
 use crate::store::{CallRow, NewCall, Store, StoreError, WebhookChange, WebhookRow};
 
+pub use crate::fetch::sign::secret_of;
 pub use feed::EVENTS_PER_CALL_MAX;
 pub use payload::{Facts, told};
 pub use postal_key::{PostalKeyError, PostalKeys};
-pub use sign::secret_of;
 
 /// Of one organization.
 pub const WEBHOOKS_MAX: usize = 50;

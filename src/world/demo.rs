@@ -277,6 +277,9 @@ async fn run(options: &DemoOptions, place: &Place, ports: &Ports) -> Result<Runn
     publish(&world, &seeded);
     let app = App::start(settings, clock).await?;
     let addresses = app.addresses().clone();
+    if let Some(inbound) = addresses.inbound.first() {
+        world.send_back_to(*inbound);
+    }
     let ready = ready(place, &world, &addresses, &seeded.secrets);
     tell(&ready, place, &operators, options);
     if let Some(file) = &options.ready_file {

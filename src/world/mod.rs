@@ -12,6 +12,7 @@ mod body;
 pub mod certificates;
 pub mod demo;
 pub mod dns;
+mod echo;
 mod grammar;
 pub mod manners;
 pub mod mx;
@@ -32,6 +33,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -101,6 +103,15 @@ impl World {
             hosts.push(host);
         }
         Ok(World { dns, hosts, mx_port, common, _tasks: tasks })
+    }
+
+    /// From now on mailboxes with habits (`bounces@`, `complains@` …) send something back, to where
+    /// mail from outside comes in. The first call wins.
+    pub fn send_back_to(&self, address: SocketAddr) {
+        let (sender, mails) = mpsc::channel(echo::ECHOES_MAX);
+        if self.common.echoes.set(sender).is_ok() {
+            tokio::spawn(echo::run(address, self.common.clock.clone(), mails));
+        }
     }
 
     pub fn dns(&self) -> &DnsServer {

@@ -9,20 +9,20 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::certificates::Authority;
 use super::manners::{Deed, Manners, Phase, Rule, TlsManner, take};
 use super::session;
-use super::sink::Sink;
+use super::sink::{Received, Sink};
 use crate::clock::Clock;
 use crate::model::Timestamp;
 
@@ -54,12 +54,27 @@ pub(super) struct Common {
     pub(super) clock: Clock,
     pub(super) sink: Sink,
     pub(super) authority: Authority,
+    /// Where mail goes that was taken, when something is sent back for some of it.
+    pub(super) echoes: OnceLock<mpsc::Sender<Arc<Received>>>,
     faults: Mutex<Vec<String>>,
 }
 
 impl Common {
     pub(super) fn new(clock: Clock, sink: Sink, authority: Authority) -> Common {
-        Common { clock, sink, authority, faults: Mutex::new(Vec::new()) }
+        let (echoes, faults) = (OnceLock::new(), Mutex::new(Vec::new()));
+        Common { clock, sink, authority, echoes, faults }
+    }
+
+    /// Keeps a mail that was taken; its number.
+    pub(super) async fn keep(&self, mail: Received) -> io::Result<u64> {
+        let echoes = self.echoes.get().map(|echoes| (echoes, Arc::new(mail.clone())));
+        let number = self.sink.keep(mail).await?;
+        if let Some((echoes, mail)) = echoes
+            && echoes.try_send(mail).is_err()
+        {
+            tracing::warn!("too many mails wait to be answered: nothing comes back for this one");
+        }
+        Ok(number)
     }
 
     /// A client broke the protocol.

@@ -266,7 +266,7 @@ impl Session {
             of_connection: self.kept,
             body,
         };
-        self.host.common.sink.keep(mail).await
+        self.host.common.keep(mail).await
     }
 }
 

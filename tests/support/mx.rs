@@ -108,6 +108,11 @@ impl FakeMx {
         self.world.received()
     }
 
+    /// From now on mailboxes with habits send something back to there.
+    pub fn send_back_to(&self, address: std::net::SocketAddr) {
+        self.world.send_back_to(address);
+    }
+
     /// The only mail to this recipient.
     pub fn mail_to(&self, recipient: &str) -> Arc<Received> {
         let mut mails = self.mails();

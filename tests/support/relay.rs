@@ -19,6 +19,7 @@ use postroad::store::{DeliveryFilter, DeliveryView, EventRow, LimitRow, Location
 use postroad::wire::network::Network;
 use sqlx::{Connection, Executor};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::PATIENCE;
 use super::mx::FakeMx;
@@ -158,6 +159,11 @@ impl TestRelay {
     /// As the operator does, while the daemon runs.
     pub async fn order(&self, path: &str, body: serde_json::Value) -> serde_json::Value {
         self.operate("POST", path, &body.to_string()).await
+    }
+
+    /// As the operator removes something.
+    pub async fn remove(&self, path: &str) -> serde_json::Value {
+        self.operate("DELETE", path, "").await
     }
 
     /// What the operator sees.
@@ -369,8 +375,9 @@ impl TestRelay {
 
     /// What was answered is learnt from now, and what time brings is in force.
     pub async fn look(&self) {
-        self.controller().look().await.expect("written");
-        self.app.as_ref().expect("runs").schedule().reload_limits().await.expect("in force");
+        let schedule = self.app.as_ref().expect("runs").schedule();
+        schedule.look().await.expect("written");
+        schedule.reload_limits().await.expect("in force");
     }
 
     /// A new limit, in force.
@@ -464,6 +471,38 @@ impl TestRelay {
         let census = self.reader.census().await.expect("counted");
         assert_eq!(census.accepted, census.by_state.values().sum::<u64>(), "{census:?}");
     }
+}
+
+/// Whatever still waits at the end of a scenario has a reason.
+impl Drop for TestRelay {
+    fn drop(&mut self) {
+        let (Some(app), Ok(runtime)) = (self.app.take(), Handle::try_current()) else { return };
+        let is_shared = runtime.runtime_flavor() == RuntimeFlavor::MultiThread;
+        if std::thread::panicking() || !is_shared {
+            return;
+        }
+        let asking = tokio::time::timeout(PATIENCE, without_reason(&app, &self.reader));
+        let silent = tokio::task::block_in_place(|| runtime.block_on(asking));
+        assert_eq!(silent.unwrap_or_default(), [], "these wait without a reason");
+    }
+}
+
+/// A scenario may have taken the ledger away: then nobody can be asked.
+async fn without_reason(app: &App, reader: &Store) -> Vec<DeliveryId> {
+    let mut silent = Vec::new();
+    for state in [State::Waiting, State::Leased] {
+        let filter = DeliveryFilter { state: Some(state), ..DeliveryFilter::default() };
+        for delivery in reader.list_deliveries(&filter, 1000).await.unwrap_or_default() {
+            let told = app.schedule().why(delivery.id).await;
+            let Ok(Some((_, reasons))) = told else { continue };
+            let now = reader.deliveries_by_id(&[delivery.id]).await.unwrap_or_default();
+            let waits = |(state, _): &(State, _)| matches!(state, State::Waiting | State::Leased);
+            if reasons.is_empty() && now.first().is_some_and(waits) {
+                silent.push(delivery.id);
+            }
+        }
+    }
+    silent
 }
 
 /// An answer that does not end.

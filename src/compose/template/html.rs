@@ -1,4 +1,5 @@
-//! What HTML, Markdown and MJML become: HTML with its styles inlined and its links looked at.
+//! What HTML, Markdown, MJML and documents become: HTML with its styles inlined and its links
+//! looked at.
 //!
 //! The pieces of the template language would not survive these steps (a parser moves text out of
 //! tables and escapes quotes), so each stands as a mark while they run: within a tag and for
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use css_inline::CSSInliner;
 use lol_html::{HtmlRewriter, Settings, element};
 
+use super::document::{self, Document};
 use super::language::is_link;
 use super::scan::{PieceKind, pieces};
 use super::{Part, Source, TemplateError, place};
@@ -59,7 +61,7 @@ struct Mark {
     is_link: bool,
 }
 
-const WORD: &str = "zq7mark";
+pub const WORD: &str = "zq7mark";
 
 fn word_of(number: usize) -> String {
     format!("{WORD}{number}x")
@@ -98,17 +100,21 @@ fn as_link(piece: &str) -> String {
     format!("{{{{ ({})|link }}}}", inner.trim())
 }
 
-pub fn make(source: &Source) -> Result<Made, TemplateError> {
+/// `document` is the body, where it is one.
+pub fn make(source: &Source, document: Option<&Document>) -> Result<Made, TemplateError> {
     let mut marked = Marked::default();
-    let body = marked.mark(Part::Body, &source.body)?;
+    let body = match document {
+        Some(document) => of_document(document, &mut marked)?,
+        None => marked.mark(Part::Body, &source.body)?,
+    };
     let html = match source.kind {
-        TemplateKind::Html => body,
+        TemplateKind::Html | TemplateKind::Document => body,
         TemplateKind::Markdown => markdown(&body),
         TemplateKind::Mjml => mjml(&body, &source.body)?,
     };
     let html = match (&source.layout, source.kind) {
-        (Some(_), TemplateKind::Mjml) => {
-            return Err(place(Part::Layout, "", 0, "a body of MJML has no layout"));
+        (Some(_), TemplateKind::Mjml | TemplateKind::Document) => {
+            return Err(place(Part::Layout, "", 0, "a body of this kind has no layout"));
         }
         (Some(layout), _) => laid_out(&mut marked, layout, &html)?,
         (None, _) => html,
@@ -124,8 +130,15 @@ pub fn make(source: &Source) -> Result<Made, TemplateError> {
         .build();
     let html = inliner.inline(&html).map_err(|why| wrong(format!("styles: {why}")))?;
     let mut made = Made { html, pieces: marked.pieces };
-    made.html = with_links(&made, source)?;
+    made.html = with_links(&made, source, document)?;
     Ok(made)
+}
+
+fn of_document(document: &Document, marked: &mut Marked) -> Result<String, TemplateError> {
+    let drawn = document::draw(document, marked)?;
+    let wrong = |why: String| place(Part::Body, "", 0, why);
+    let parsed = parsed(&drawn.mjml).map_err(|why| wrong(why.to_string()))?;
+    Ok(drawn.filled(&parsed.render(&options()).map_err(|why| wrong(why.to_string()))?))
 }
 
 /// A `<link>` to a style sheet brings nothing in.
@@ -139,12 +152,27 @@ impl css_inline::StylesheetResolver for NoSheets {
 }
 
 #[derive(Default)]
-struct Marked {
+pub struct Marked {
     pieces: Vec<String>,
 }
 
 impl Marked {
-    fn mark(&mut self, part: Part, text: &str) -> Result<String, TemplateError> {
+    pub fn mark(&mut self, part: Part, text: &str) -> Result<String, TemplateError> {
+        self.marked(part, text, true)
+    }
+
+    /// For what stands within a tag, or in text where a statement needs no comment.
+    pub fn mark_words(&mut self, part: Part, text: &str) -> Result<String, TemplateError> {
+        self.marked(part, text, false)
+    }
+
+    /// A statement of our own, which may stand wherever a comment may.
+    pub fn statement(&mut self, statement: String) -> String {
+        self.pieces.push(statement);
+        comment_of(self.pieces.len() - 1)
+    }
+
+    fn marked(&mut self, part: Part, text: &str, comments: bool) -> Result<String, TemplateError> {
         if let Some(at) = text.find(WORD) {
             return Err(place(part, text, at, format!("'{WORD}' is a word of ours")));
         }
@@ -158,7 +186,8 @@ impl Marked {
                 continue;
             }
             let number = self.pieces.len();
-            let is_statement = piece.kind == PieceKind::Statement && !is_within_tag(&marked);
+            let is_statement =
+                comments && piece.kind == PieceKind::Statement && !is_within_tag(&marked);
             marked.push_str(&if is_statement { comment_of(number) } else { word_of(number) });
             self.pieces.push(piece.text.to_owned());
         }
@@ -181,7 +210,7 @@ fn is_within_tag(before: &str) -> bool {
     in_tag || in_style
 }
 
-fn markdown(text: &str) -> String {
+pub fn markdown(text: &str) -> String {
     use pulldown_cmark::{Options, Parser};
 
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
@@ -190,10 +219,20 @@ fn markdown(text: &str) -> String {
     html
 }
 
-fn mjml(marked: &str, source: &str) -> Result<String, TemplateError> {
-    use mrml::prelude::parser::ParserOptions;
+/// Includes find nothing: the usual loader has no file to give.
+fn parsed(mjml: &str) -> Result<mrml::mjml::Mjml, mrml::prelude::parser::Error> {
+    let options = mrml::prelude::parser::ParserOptions::default();
+    Ok(mrml::parse_with_options(mjml, &options)?.element)
+}
+
+/// The usual fonts would be fetched from Google by every reader.
+fn options() -> mrml::prelude::render::RenderOptions {
     use mrml::prelude::render::RenderOptions;
 
+    RenderOptions { fonts: std::collections::HashMap::new(), ..RenderOptions::default() }
+}
+
+fn mjml(marked: &str, source: &str) -> Result<String, TemplateError> {
     let wrong = |why: String| place(Part::Body, source, 0, format!("MJML: {why}"));
     if depth(marked) > DEPTH_MAX {
         return Err(wrong("it is nested too deeply".to_owned()));
@@ -201,16 +240,12 @@ fn mjml(marked: &str, source: &str) -> Result<String, TemplateError> {
     if let Some((at, name)) = unknown_component(source) {
         return Err(place(Part::Body, source, at, format!("MJML: there is no <{name}>")));
     }
-    // Includes find nothing: the usual loader has no file to give.
-    let parsed = mrml::parse_with_options(marked, &ParserOptions::default());
-    let parsed = parsed.map_err(|why| {
+    let parsed = parsed(marked).map_err(|why| {
         let (line, column) = position_in(&why.to_string(), marked).unwrap_or((1, 1));
-        TemplateError { part: Part::Body, line, column, why: format!("MJML: {why}") }
+        let why = format!("MJML: {why}");
+        TemplateError { part: Part::Body, line, column, path: String::new(), why }
     })?;
-    // The usual fonts would be fetched from Google by every reader.
-    let options =
-        RenderOptions { fonts: std::collections::HashMap::new(), ..RenderOptions::default() };
-    parsed.element.render(&options).map_err(|why| wrong(why.to_string()))
+    parsed.render(&options()).map_err(|why| wrong(why.to_string()))
 }
 
 /// The parser takes what it does not know for HTML, and an include for nothing.
@@ -307,7 +342,11 @@ fn depth(html: &str) -> usize {
 }
 
 /// Looks at every link, marks those that begin with a value, refuses what runs.
-fn with_links(made: &Made, source: &Source) -> Result<String, TemplateError> {
+fn with_links(
+    made: &Made,
+    source: &Source,
+    document: Option<&Document>,
+) -> Result<String, TemplateError> {
     let html = made.html.as_str();
     let wrong: Rc<RefCell<Option<(String, String)>>> = Rc::default();
     let told = wrong.clone();
@@ -344,6 +383,10 @@ fn with_links(made: &Made, source: &Source) -> Result<String, TemplateError> {
     rewriter.end().map_err(unread)?;
     if let Some((what, why)) = wrong.borrow_mut().take() {
         let what = made.restored(&what);
+        if let Some(document) = document {
+            let path = document.path_of(&what).unwrap_or_else(|| "sections".to_owned());
+            return Err(document::Wrong { path, why }.into());
+        }
         let found =
             source.body.find(&what).map(|at| place(Part::Body, &source.body, at, why.as_str()));
         let layout = source.layout.as_deref().unwrap_or_default();

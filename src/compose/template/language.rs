@@ -306,7 +306,9 @@ fn of_jinja(part: Part, text: &str, error: &minijinja::Error) -> TemplateError {
     };
     match (error.range(), error.line()) {
         (Some(range), _) => place(part, text, range.start, why),
-        (None, line) => TemplateError { part, line: line.unwrap_or(1), column: 1, why },
+        (None, line) => {
+            TemplateError { part, line: line.unwrap_or(1), column: 1, path: String::new(), why }
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Templates: what a person wrote, checked and made ready, then rendered for one contact.
 //!
-//! Owns:       the language of templates, what HTML, Markdown and MJML become, the text part.
+//! Owns:       the language of templates, what HTML, Markdown, MJML and documents become, the text
+//!             part.
 //! Promises:   rendering ends, in bounded memory, without files or network; every value is escaped
 //!             in HTML; no link leaves `http(s)`, `mailto` and `tel`; a mistake is told with part,
-//!             line and column when it is saved.
+//!             line and column, or its path in a document, when it is saved.
 //! Knows not:  contacts' rows, campaigns, mail.
 //!
 //! The language is Jinja's: `{{ name|default("friend") }}`, `{% if city == "Köln" %}`, `{% for item
@@ -12,6 +13,7 @@
 //! `set`; `~` and `+` are few in statements.
 
 mod check; // what is looked at before a launch
+pub mod document; // sections, columns, blocks
 mod html; // Markdown, MJML, styles, links
 mod language; // the environment: filters, limits
 mod scan; // pieces of the language within a text
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use check::{Check, Weight, checks};
+use document::Document;
 
 use crate::model::TemplateKind;
 use crate::model::state::words;
@@ -48,7 +51,7 @@ pub struct Source {
     pub subject: String,
     pub kind: TemplateKind,
     pub body: String,
-    /// HTML with `{{ content }}` where the body goes. MJML has none.
+    /// HTML with `{{ content }}` where the body goes. MJML and documents have none.
     pub layout: Option<String>,
     /// The text part; made from the body when it is missing.
     pub text: Option<String>,
@@ -56,12 +59,22 @@ pub struct Source {
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{part}, line {line}, column {column}: {why}")]
+#[error("{}: {why}", where_of(*part, *line, *column, path))]
 pub struct TemplateError {
     pub part: Part,
     pub line: usize,
     pub column: usize,
+    /// Within a document, such as `sections[0].columns[0].blocks[2].text`; empty in a text.
+    #[serde(default)]
+    pub path: String,
     pub why: String,
+}
+
+fn where_of(part: Part, line: usize, column: usize, path: &str) -> String {
+    match path {
+        "" => format!("{part}, line {line}, column {column}"),
+        path => path.to_owned(),
+    }
 }
 
 /// Words that stand for something besides the organization's own fields.
@@ -102,14 +115,21 @@ impl Template {
     /// Checks all of it and makes it ready; `fields` are the names of the organization's own. This
     /// takes milliseconds: once for each version, not for each mail.
     pub fn make(source: &Source, fields: &BTreeSet<String>) -> Result<Template, TemplateError> {
-        let mut parts =
-            vec![(Part::Subject, source.subject.as_str()), (Part::Body, source.body.as_str())];
+        let document = match source.kind {
+            TemplateKind::Document => Some(Document::of_text(&source.body)?),
+            _ => None,
+        };
+        let mut parts = vec![(Part::Subject, source.subject.as_str())];
+        match &document {
+            Some(document) => document.check(fields)?,
+            None => parts.push((Part::Body, source.body.as_str())),
+        }
         parts.extend(source.layout.as_deref().map(|layout| (Part::Layout, layout)));
         parts.extend(source.text.as_deref().map(|text| (Part::Text, text)));
         for (part, text) in &parts {
             language::check(*part, text, fields)?;
         }
-        let made = html::make(source)?;
+        let made = html::make(source, document.as_ref())?;
         let text = match &source.text {
             Some(text) => text.clone(),
             None => text::made(&made)?,
@@ -145,7 +165,7 @@ fn place(part: Part, text: &str, offset: usize, why: impl Into<String>) -> Templ
     let before = &text[..offset];
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    TemplateError { part, line, column, why: why.into() }
+    TemplateError { part, line, column, path: String::new(), why: why.into() }
 }
 
 #[cfg(test)]

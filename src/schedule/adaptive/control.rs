@@ -166,10 +166,6 @@ impl Control {
         changes
     }
 
-    pub fn is_blocked(&self, now: Timestamp) -> bool {
-        self.block.until.is_some_and(|until| now < until)
-    }
-
     /// Nothing is limited and nothing is remembered that would matter.
     pub fn is_at_rest(&self, now: Timestamp) -> bool {
         self.connections == Lever::default()

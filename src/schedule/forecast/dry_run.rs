@@ -2,7 +2,8 @@
 //!
 //! Owns:       the wiring that in the daemon lanes and tasks are.
 //! Promises:   nothing is decided here: what is placed was granted by `Limits::reserve`, in the
-//!             order of `overflow::order`, and every limit was written by `Governor::think`.
+//!             order of `overflow::rank` and `pick`, as a lane asks, and every limit was written by
+//!             `Governor::think`.
 //! Knows not:  what becomes of what was placed; who asks says that.
 
 use std::time::Duration;
@@ -11,7 +12,8 @@ use crate::model::*;
 use crate::schedule::governor::book::{Book, Lesson};
 use crate::schedule::governor::{Governor, Numbers};
 use crate::schedule::limits::Limits;
-use crate::schedule::warmup::overflow::{Candidate, order};
+use crate::schedule::pick::{self, Candidate, Counts};
+use crate::schedule::warmup::overflow;
 
 /// Waits for a limit that opens soon, in one call.
 const WAITS_MAX: u32 = 600;
@@ -63,10 +65,9 @@ pub struct DryRun {
     pub governor: Governor,
     pub limits: Limits,
     pub numbers: Counter,
-    /// The pool.
-    pub sources: Vec<SourceId>,
+    pub pool: Vec<PoolMember>,
     book: Book,
-    turn: usize,
+    counts: Counts,
     domain: Domain,
     /// Why the last wish found no source.
     pub denied: Vec<Denial>,
@@ -74,15 +75,15 @@ pub struct DryRun {
 
 impl DryRun {
     /// None where no domain could be named, which a test would notice.
-    pub fn new(governor: Governor, limits: Limits, sources: Vec<SourceId>) -> Option<DryRun> {
+    pub fn new(governor: Governor, limits: Limits, pool: Vec<PoolMember>) -> Option<DryRun> {
         Some(DryRun {
             governor,
             limits,
             // Far above those of the ledger, so that no id is met twice.
             numbers: Counter(1 << 52),
-            sources,
+            pool,
             book: Book::default(),
-            turn: 0,
+            counts: Counts::default(),
             domain: Domain::parse("example.com").ok()?,
             denied: Vec::new(),
         })
@@ -120,31 +121,54 @@ impl DryRun {
 
     /// Where some of these mails go; None when they are to wait.
     pub fn place(&mut self, wish: &Wish) -> Option<Placed> {
-        self.turn += 1;
         self.denied.clear();
-        let sources = self.sources.len();
-        let candidates: Vec<Candidate> = (0..sources)
-            .map(|at| self.sources[(at + self.turn) % sources])
-            .filter(|source| !self.governor.is_blocked(*source, wish.operator, wish.now))
-            .map(|source| {
-                let standing = self.governor.standing(source, wish.operator, wish.now);
-                Candidate { source, standing }
-            })
-            .collect();
-        for source in order(wish.class, &candidates) {
-            let pair = (WarmSubject::Source(source), wish.operator);
-            let course = self.governor.planner.get(pair).map(|warmup| &warmup.course);
-            let day = course.map_or(u64::MAX, |course| course.cap() / PART_OF_DAY);
-            let turns = (wish.count / sources as u64).max(PART_MIN);
-            let part = wish.count.min(turns).min(day.max(PART_MIN));
-            if let Some(count) = self.ask(source, wish, part) {
-                return Some(Placed { source, count });
+        self.counts.turn(wish.now);
+        let standing = |source| self.governor.standing(source, wish.operator, wish.now);
+        let mut candidates: Vec<Candidate> =
+            self.pool.iter().map(|member| self.candidate(member)).collect();
+        overflow::rank(wish.class, &mut candidates, standing);
+        let mut granted = 0;
+        let end = pick::window_end(wish.now);
+        let picked = pick::pick(&candidates, pick::Wish::default(), end, |source| {
+            let part = overflow::part(wish.class, standing(source), self.part_of(source, wish));
+            granted = self.ask(source, wish, part)?;
+            Ok(())
+        });
+        match picked {
+            Ok(source) => {
+                let pool = self.pool.first().map_or(PoolId::DEFAULT, |member| member.pool);
+                self.counts.add(pool, source, granted);
+                Some(Placed { source, count: granted })
+            }
+            Err(none) => {
+                self.denied = none.denials();
+                None
             }
         }
-        None
     }
 
-    fn ask(&mut self, source: SourceId, wish: &Wish, count: u64) -> Option<u64> {
+    fn candidate(&self, member: &PoolMember) -> Candidate {
+        Candidate {
+            source: member.source,
+            tier: 0,
+            weight: member.weight,
+            share_max: member.share_max,
+            sent: self.counts.of(member.pool, member.source),
+            bar: None,
+        }
+    }
+
+    /// How many a lane would send before somebody else's turn, or before something is learnt.
+    fn part_of(&self, source: SourceId, wish: &Wish) -> u64 {
+        let pair = (WarmSubject::Source(source), wish.operator);
+        let course = self.governor.planner.get(pair).map(|warmup| &warmup.course);
+        let day = course.map_or(u64::MAX, |course| course.cap() / PART_OF_DAY);
+        let turns = (wish.count / self.pool.len().max(1) as u64).max(PART_MIN);
+        wish.count.min(turns).min(day.max(PART_MIN))
+    }
+
+    /// Returns how many of them the limits grant, waiting for what opens soon.
+    fn ask(&self, source: SourceId, wish: &Wish, count: u64) -> Result<u64, Box<Denial>> {
         let attempt = Attempt {
             source,
             operator: wish.operator,
@@ -157,23 +181,23 @@ impl DryRun {
             sending_domain: None,
         };
         let end = wish.now + wish.within;
-        let mut at = wish.now;
-        for _ in 0..WAITS_MAX {
-            match self.limits.reserve(&attempt, count, at) {
+        let (mut at, mut waits) = (wish.now, 0);
+        loop {
+            let denial = match self.limits.reserve(&attempt, count, at) {
                 Ok(mut permit) => {
                     permit.offer();
-                    return Some(permit.count());
+                    return Ok(permit.count());
                 }
-                Err(denial) => match denial.until.filter(|until| *until > at && *until < end) {
-                    Some(until) => at = until,
-                    None => {
-                        self.denied.push(*denial);
-                        return None;
-                    }
-                },
+                Err(denial) => denial,
+            };
+            waits += 1;
+            // What stops all of it may end with other rules than it began with: that is for a look.
+            let opens = denial.until.filter(|_| denial.value > 0);
+            match opens.filter(|until| *until > at && *until < end) {
+                Some(until) if waits < WAITS_MAX => at = until,
+                _ => return Err(denial),
             }
         }
-        None
     }
 
     pub fn tell(&mut self, lesson: &Lesson<'_>) {

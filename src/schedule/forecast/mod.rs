@@ -75,16 +75,17 @@ struct Left {
 /// Everything that decides, as it stands now. It is used up by one answer.
 pub struct Standing {
     pub governor: Governor,
-    pub limits: Vec<Limit>,
-    pub calendar: super::limits::calendar::Calendar,
-    pub sources: Vec<SourceId>,
+    /// A copy: with what is used of them already.
+    pub limits: Limits,
+    pub pool: Vec<PoolMember>,
 }
 
 impl Standing {
     /// One more source of ours: cold where the others are or were, with the same plans.
     #[must_use]
     pub fn with_one_more(mut self) -> Standing {
-        let new = SourceId(self.sources.iter().map(|id| id.0).max().unwrap_or(0) + 1);
+        // Far above those of the ledger, as ids of a dry run are.
+        let new = SourceId(1 << 52);
         let mut numbers = Counter((1 << 52) - (1 << 20));
         let mut models: BTreeMap<OperatorId, Warmup> = BTreeMap::new();
         for warmup in self.governor.planner.all() {
@@ -101,24 +102,24 @@ impl Standing {
             warmup.course.last_sent = None;
             self.governor.planner.put(warmup);
         }
-        self.sources.push(new);
+        if let Some(other) = self.pool.iter().max_by_key(|member| member.weight).copied() {
+            self.limits.stand_in(new, other.source);
+            self.pool.push(PoolMember { source: new, share_max: None, ..other });
+        }
         self
     }
 }
 
 /// None where there is no source at all.
 pub fn forecast(question: &Question, standing: Standing) -> Option<Forecast> {
-    if standing.sources.is_empty() {
+    if standing.pool.is_empty() {
         return None;
     }
-    let limits = Limits::new(standing.calendar);
-    standing.limits.into_iter().for_each(|limit| limits.put(limit));
-    let mut run = DryRun::new(standing.governor, limits, standing.sources)?;
+    let mut run = DryRun::new(standing.governor, standing.limits, standing.pool)?;
     let mut left: BTreeMap<OperatorId, Left> =
         question.audience.iter().map(|(id, count)| (*id, left_of(question, *id, *count))).collect();
     let mut now = question.begins_at;
     run.begin(now);
-    spend_today(&mut run, now);
     let end = now + HORIZON;
     while now < end && left.values().any(|one| one.ends_at.is_none()) {
         run.look(now);
@@ -143,36 +144,8 @@ fn left_of(question: &Question, operator: OperatorId, audience: u64) -> Left {
     }
 }
 
-/// What today has carried already counts.
-fn spend_today(run: &mut DryRun, now: Timestamp) {
-    let sources = run.sources.clone();
-    let courses: Vec<(SourceId, OperatorId, u64)> = run
-        .governor
-        .planner
-        .all()
-        .filter_map(|warmup| match (warmup.subject, &warmup.course.today) {
-            (WarmSubject::Source(source), Some(today)) if today.day.holds(now) => {
-                Some((source, warmup.operator, today.marks.offered))
-            }
-            _ => None,
-        })
-        .collect();
-    for (source, operator, mut offered) in courses {
-        run.sources = vec![source];
-        while offered > 0 {
-            // Transactional mail is not stopped by the warm-up's own limit, and counts there.
-            let class = StreamClass::Transactional;
-            let within = Duration::ZERO;
-            let wish = Wish { class, operator, count: offered, now, within };
-            let Some(placed) = run.place(&wish) else { break };
-            offered -= placed.count.min(offered);
-        }
-    }
-    run.sources = sources;
-}
-
 fn tick(run: &mut DryRun, operator: OperatorId, one: &mut Left, now: Timestamp) {
-    let mut pace = one.hourly as f64 * run.sources.len() as f64 * TICK.as_secs_f64() / 3600.0;
+    let mut pace = one.hourly as f64 * run.pool.len() as f64 * TICK.as_secs_f64() / 3600.0;
     let class = StreamClass::Transactional;
     let due = one.transactional.round() as u64;
     send(run, one, Wish { class, operator, count: due, now, within: TICK });

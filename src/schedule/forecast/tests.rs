@@ -10,6 +10,10 @@ use crate::world::tolerance::{Model, Offer, Trust};
 
 const START: i64 = 1_800_057_600 / 86_400 * 86_400;
 
+fn member(source: i64) -> PoolMember {
+    PoolMember { pool: PoolId::DEFAULT, source: SourceId(source), weight: 1, share_max: None }
+}
+
 /// Two cold sources, and the operators of a model who answer them.
 struct Simulation {
     model: Model,
@@ -29,7 +33,7 @@ impl Simulation {
         let trusts = (0..2)
             .map(|_| model.operator.iter().map(|one| Trust::new(one, &dice)).collect())
             .collect();
-        let pool = vec![SourceId(1), SourceId(2)];
+        let pool = vec![member(1), member(2)];
         let limits = Limits::new(Calendar::utc());
         let mut run = DryRun::new(Governor::default(), limits, pool).expect("a dry run");
         for source in 1..=2 {
@@ -50,9 +54,8 @@ impl Simulation {
     fn forecast(&self) -> Forecast {
         let standing = Standing {
             governor: self.run.governor.clone(),
-            limits: self.run.limits.all(),
-            calendar: Calendar::utc(),
-            sources: self.run.sources.clone(),
+            limits: self.run.limits.copied(),
+            pool: self.run.pool.clone(),
         };
         let open = self.left.iter().filter(|(_, count)| **count > 0);
         let question = Question {
@@ -149,9 +152,8 @@ fn one_more_source_ends_it_sooner_and_a_warm_one_is_bound_by_its_pace_alone() {
     let simulation = Simulation::new(1, &[40_000]);
     let standing = || Standing {
         governor: simulation.run.governor.clone(),
-        limits: simulation.run.limits.all(),
-        calendar: Calendar::utc(),
-        sources: simulation.run.sources.clone(),
+        limits: simulation.run.limits.copied(),
+        pool: simulation.run.pool.clone(),
     };
     let question = Question {
         audience: BTreeMap::from([(OperatorId(1), 40_000)]),
@@ -161,9 +163,49 @@ fn one_more_source_ends_it_sooner_and_a_warm_one_is_bound_by_its_pace_alone() {
     let ends = |standing| forecast(&question, standing).and_then(|told| told.ends_at);
     let (two, three) = (ends(standing()), ends(standing().with_one_more()));
     assert!(three < two && three.is_some(), "{three:?} {two:?}");
-    let warm = Standing { governor: Governor::default(), limits: Vec::new(), ..standing() };
+    let limits = Limits::new(Calendar::utc());
+    let warm = Standing { governor: Governor::default(), limits, ..standing() };
     let end = ends(warm).expect("an end").since(simulation.now);
     assert!(end <= Duration::from_secs(2 * 3600), "{end:?}");
+}
+
+/// A quota of the source, of which the morning has used the most.
+#[test]
+fn what_today_has_used_of_a_limit_is_not_there_any_more() {
+    let limits = Limits::new(Calendar::utc());
+    let from = FromScope::Source(SourceId(1));
+    let (to, who, class) = (ToScope::Anywhere, WhoScope::Everybody, None);
+    limits.put(Limit {
+        id: LimitId(1),
+        scope: LimitScope { from, to, who, class },
+        metric: Metric::Messages,
+        value: 1000,
+        window: Some(Duration::from_secs(86_400)),
+        pace: Pace::Fixed,
+        origin: Origin::Admin,
+        reason: "the source's quota".into(),
+        expires_at: None,
+        pinned: true,
+    });
+    let now = Timestamp::from_seconds(START + 12 * 3600);
+    let ends = |limits: &Limits| {
+        let standing = Standing {
+            governor: Governor::default(),
+            limits: limits.copied(),
+            pool: vec![member(1)],
+        };
+        let audience = BTreeMap::from([(OperatorId(1), 500)]);
+        let question = Question { audience, begins_at: now, ..Question::default() };
+        forecast(&question, standing).and_then(|told| told.ends_at).expect("an end").since(now)
+    };
+    assert!(ends(&limits) < Duration::from_secs(3600));
+    let mut run = DryRun::new(Governor::default(), limits.copied(), vec![member(1)]);
+    let run = run.as_mut().expect("a dry run");
+    let (class, operator) = (StreamClass::Transactional, OperatorId(2));
+    let wish = Wish { class, operator, count: 900, now, within: TICK };
+    assert_eq!(run.place(&wish).map(|placed| placed.count), Some(900));
+    assert!(ends(&run.limits) > Duration::from_secs(11 * 3600), "it goes on tomorrow");
+    assert!(ends(&limits) < Duration::from_secs(3600), "a copy changes nothing of the first");
 }
 
 #[test]
@@ -185,11 +227,10 @@ fn what_never_ends_is_said_to_and_nothing_to_send_ends_at_once() {
         expires_at: None,
         pinned: true,
     };
-    let standing = |limits| Standing {
-        governor: Governor::default(),
-        limits,
-        calendar: Calendar::utc(),
-        sources: vec![SourceId(1)],
+    let standing = |rows: Vec<Limit>| {
+        let limits = Limits::new(Calendar::utc());
+        rows.into_iter().for_each(|limit| limits.put(limit));
+        Standing { governor: Governor::default(), limits, pool: vec![member(1)] }
     };
     let question = Question {
         audience: BTreeMap::from([(OperatorId(1), 10), (OperatorId(2), 0)]),
@@ -200,6 +241,6 @@ fn what_never_ends_is_said_to_and_nothing_to_send_ends_at_once() {
     assert_eq!((told.ends_at, told.operators[0].ends_at), (None, None));
     assert_eq!(told.operators[0].bottleneck.as_deref(), Some("closed by hand"));
     assert_eq!(told.operators[1].ends_at, Some(question.begins_at));
-    let none = Standing { sources: Vec::new(), ..standing(Vec::new()) };
+    let none = Standing { pool: Vec::new(), ..standing(Vec::new()) };
     assert_eq!(forecast(&question, none), None);
 }

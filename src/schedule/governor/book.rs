@@ -110,6 +110,24 @@ impl Book {
         }
     }
 
+    /// A source is no more.
+    pub fn forget(&mut self, source: SourceId) {
+        self.pairs.retain(|pair, _| pair.0 != source);
+    }
+
+    /// A mail that was accepted earlier came back: it was offered already, and counts now for what
+    /// it came back for. Warm-ups alone learn from that: beside which mails of this hour it should
+    /// stop a campaign, a report of yesterday's does not say.
+    pub fn returned(&mut self, lesson: &Lesson<'_>) {
+        if self.pairs.len() + self.whos.len() >= SUMS_MAX {
+            self.lost += lesson.count;
+            return;
+        }
+        let told = Marks { offered: 0, transactional: 0, slowed: 0, ..marks_of(lesson) };
+        self.pairs.entry((lesson.source, lesson.operator)).or_default().marks.add(&told);
+        self.note_whos(lesson, &told, Signal::None);
+    }
+
     /// A complaint came in for a mail that was accepted earlier.
     pub fn complain(&mut self, source: SourceId, operator: OperatorId, count: u64) {
         self.pairs.entry((source, operator)).or_default().marks.complaints += count;
@@ -179,6 +197,28 @@ mod tests {
         assert_eq!(words(WhoScope::SendingDomain(DomainId(4))), 14);
         let pair = &book.pairs[&(SourceId(1), OperatorId(2))];
         assert_eq!((pair.marks.offered, pair.marks.unwelcome()), (16, 0));
+    }
+
+    #[test]
+    fn what_comes_back_counts_for_its_reason_and_is_not_offered_again() {
+        let mut book = Book::default();
+        book.note(&lesson(Answered::Accepted, 10));
+        for (signal, count) in [
+            (Signal::InvalidRecipient, 3),
+            (Signal::Reputation, 2),
+            (Signal::FromDomain, 1),
+            (Signal::Rate, 5),
+        ] {
+            book.returned(&lesson(Answered::Refused { signal, for_good: true }, count));
+        }
+        let pair = &book.pairs[&(SourceId(1), OperatorId(2))];
+        let (marks, signals) = (pair.marks, &pair.signals);
+        assert_eq!((marks.offered, marks.accepted, marks.slowed), (10, 10, 0));
+        assert_eq!((marks.invalid, marks.blocked, signals.len()), (3, 2, 0));
+        let domain = &book.whos[&(WhoScope::SendingDomain(DomainId(4)), OperatorId(2))];
+        assert_eq!((domain.marks.invalid, domain.words), (3, 0));
+        book.forget(SourceId(1));
+        assert!(book.pairs.is_empty());
     }
 
     #[test]

@@ -7,12 +7,13 @@
 
 pub mod book; // what was answered since the last look
 mod person; // undone and pinned by hand
+mod stops; // campaigns and From domains that stop at an operator
 
 pub use person::PersonError;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::adaptive::{Change, Control, Facts, Stop, Stops, What};
+use super::adaptive::{Change, Control, Facts, Stops, What};
 use super::warmup::course::{Course, Turn};
 use super::warmup::gates::{Gates, Trouble};
 use super::warmup::overflow::Standing;
@@ -89,11 +90,6 @@ impl Governor {
             Standing::Cold { .. } if slowed => Standing::Strained,
             standing => standing,
         }
-    }
-
-    /// Nothing leaves there before this pair's block has ended.
-    pub fn is_blocked(&self, source: SourceId, operator: OperatorId, now: Timestamp) -> bool {
-        self.controls.get(&(source, operator)).is_some_and(|control| control.is_blocked(now))
     }
 
     /// Takes in what the book holds, and lets time pass. `bounds` are those of the day of `now`.
@@ -342,46 +338,6 @@ impl Governor {
             before: change.before,
             after: change.after,
             expires_at,
-            state: DecisionState::Active,
-            pinned: false,
-            limit: Some(id),
-        };
-        self.begin(decision, thoughts);
-    }
-
-    fn take_stop(
-        &mut self,
-        stop: Stop,
-        now: Timestamp,
-        numbers: &mut dyn Numbers,
-        thoughts: &mut Thoughts,
-    ) {
-        let id = numbers.limit();
-        self.stop_rows.insert((stop.who, stop.operator), (id, stop.until));
-        let scope = LimitScope {
-            from: FromScope::Installation,
-            to: ToScope::Operator(stop.operator),
-            who: stop.who,
-            class: None,
-        };
-        let metric = (Metric::Messages, 0, None);
-        thoughts.put.push(row(id, scope.clone(), metric, &stop.cause, Some(stop.until)));
-        let rule = match stop.who {
-            WhoScope::SendingDomain(_) => DecisionRule::SendingDomain,
-            _ => DecisionRule::CampaignContent,
-        };
-        thoughts.alarms.push(stop.cause.clone());
-        let decision = Decision {
-            id: numbers.decision(),
-            at: now,
-            rule,
-            cause: stop.cause,
-            samples: stop.samples,
-            scope,
-            metric: Metric::Messages,
-            before: None,
-            after: Some(0),
-            expires_at: Some(stop.until),
             state: DecisionState::Active,
             pinned: false,
             limit: Some(id),

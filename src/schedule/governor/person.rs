@@ -1,6 +1,7 @@
 //! What a person does to decisions: undo, pin.
 //!
-//! Owns:       how each kind of decision is taken back or held.
+//! Owns:       how each kind of decision is taken back or held, and that a source which is removed
+//!             takes its own with it.
 //! Promises:   what is undone is not done again at once; what is pinned stays until it is released.
 //! Knows not:  who may.
 
@@ -125,6 +126,24 @@ impl Governor {
         }
     }
 
+    /// A source is no more: neither are its warm-ups and what was decided of it. Returns the limits
+    /// that carried them out.
+    pub fn forget(&mut self, source: SourceId) -> Vec<LimitId> {
+        let is_own = |pair: &(SourceId, OperatorId)| pair.0 == source;
+        let subject = WarmSubject::Source(source);
+        let pairs: Vec<_> = self.planner.all().map(|one| (one.subject, one.operator)).collect();
+        let own = pairs.into_iter().filter(|pair| pair.0 == subject);
+        let warmups: Vec<_> = own.filter_map(|pair| self.planner.remove(pair)).collect();
+        let mut limits: Vec<LimitId> = warmups.iter().map(|warmup| warmup.limit).collect();
+        limits.extend(self.rows.iter().filter(|((pair, _), _)| is_own(pair)).map(|(_, id)| *id));
+        self.rows.retain(|(pair, _), _| !is_own(pair));
+        self.controls.retain(|pair, _| !is_own(pair));
+        self.quiet.retain(|pair, _| !is_own(pair));
+        self.facts.retain(|pair, _| !is_own(pair));
+        self.active.retain(|(limit, _), _| !limits.contains(limit));
+        limits
+    }
+
     /// After a start: what was in force is again.
     pub fn restore(&mut self, decisions: Vec<Decision>) {
         for decision in decisions {
@@ -145,7 +164,8 @@ impl Governor {
 }
 
 const fn is_stop(rule: DecisionRule) -> bool {
-    matches!(rule, DecisionRule::CampaignContent | DecisionRule::SendingDomain)
+    use DecisionRule::{CampaignContent, Health, SendingDomain};
+    matches!(rule, CampaignContent | SendingDomain | Health)
 }
 
 const fn what_of(rule: DecisionRule) -> Option<What> {

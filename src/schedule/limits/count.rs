@@ -116,7 +116,7 @@ impl Bucket {
 }
 
 /// The state of one limit for one of those it counts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Count {
     /// Of a gauge.
     open: u64,
@@ -221,6 +221,11 @@ impl Count {
         if self.buckets.get(place).is_none_or(|one| one.begins != bucket.begins) {
             self.buckets.insert(place, bucket);
         }
+    }
+
+    /// The same, as if every connection were closed.
+    pub fn with_none_open(&self) -> Count {
+        Count { open: 0, ..self.clone() }
     }
 
     /// Used and overdrawn in the present window.

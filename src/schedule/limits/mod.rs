@@ -97,6 +97,28 @@ impl Limits {
         }))
     }
 
+    /// The same rows with what is used of them at this moment, but for connections, of which none
+    /// is open: who asks the copy changes nothing here.
+    #[must_use]
+    pub fn copied(&self) -> Limits {
+        let copy = Limits::new(self.0.calendar.clone());
+        copy.set_pools(self.0.table.pools());
+        self.all().into_iter().for_each(|limit| copy.put(limit));
+        for cell in &self.0.cells {
+            let count = cell.count.lock().with_none_open();
+            *copy.0.cell_at(*cell.key()).count.lock() = count;
+        }
+        copy
+    }
+
+    /// A source that is to come stands in the pools of another one.
+    pub fn stand_in(&self, new: SourceId, beside: SourceId) {
+        let mut pools = self.0.table.pools();
+        let own = pools.get(&beside).cloned().unwrap_or_default();
+        pools.insert(new, own);
+        self.0.table.set_pools(pools);
+    }
+
     /// Takes a row in, or in the place of an older one of its id. What was used stays used as long
     /// as the row counts in the same way.
     pub fn put(&self, limit: Limit) {

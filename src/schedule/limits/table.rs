@@ -89,6 +89,10 @@ impl Table {
         self.pools.store(Arc::new(pools));
     }
 
+    pub fn pools(&self) -> HashMap<SourceId, Vec<PoolId>> {
+        self.pools.load().as_ref().clone()
+    }
+
     /// Takes the row in, in the place of an older one of its id.
     pub fn put(&self, row: Row) {
         self.remove(row.limit.id);

@@ -32,6 +32,10 @@ const BACKS_WITHIN: Duration = Duration::from_secs(7 * 86_400);
 const THAWS_AFTER: Duration = Duration::from_secs(48 * 3600);
 /// Clean days at the target that end a warm-up.
 const FULL_DAYS: u32 = 3;
+const HOUR_SECONDS: i64 = 3600;
+/// Of what a pair has held on a day: what transactional mail may use of it without finding out what
+/// the operator makes of more.
+const SAFE_SHARE: f64 = 0.6;
 /// A pair that sent nothing for so long is warmed up again, from half of what it held before,
 /// and half of that for each further week.
 const IDLE_AFTER: Duration = Duration::from_secs(21 * 86_400);
@@ -68,6 +72,9 @@ pub struct Today {
     /// Offered before it was stopped.
     pub spent: u64,
     pub samples: Vec<String>,
+    /// Offered in the hour that begins then.
+    #[serde(default)]
+    pub hour: (Timestamp, u64),
 }
 
 /// What a day came to, or what happened in its middle.
@@ -90,11 +97,29 @@ impl Today {
         self.spent = self.marks.offered;
     }
 
+    fn note(&mut self, marks: &Marks, now: Timestamp) {
+        self.marks.add(marks);
+        self.hour = (hour_of(now), self.offered_this_hour(now) + marks.offered);
+    }
+
+    fn offered_this_hour(&self, now: Timestamp) -> u64 {
+        if self.hour.0 == hour_of(now) { self.hour.1 } else { 0 }
+    }
+
+    /// Of the sending window; at least one.
+    fn hours(&self) -> f64 {
+        (self.day.closes.since(self.day.opens).as_secs_f64() / HOUR_SECONDS as f64).max(1.0)
+    }
+
     /// The part of the sending window that has passed.
     fn passed(&self, now: Timestamp) -> f64 {
         let window = self.day.closes.since(self.day.opens).as_secs_f64().max(1.0);
         (now.since(self.day.opens).as_secs_f64() / window).min(1.0)
     }
+}
+
+fn hour_of(now: Timestamp) -> Timestamp {
+    Timestamp::from_seconds(now.seconds().div_euclid(HOUR_SECONDS) * HOUR_SECONDS)
 }
 
 impl Course {
@@ -142,11 +167,15 @@ impl Course {
         }
     }
 
-    /// Mails that this pair has held before, with a margin, as far into the day as it is: so many
-    /// may transactional mail use without finding out what the operator makes of more.
-    fn safe_budget(&self, today: &Today, now: Timestamp) -> u64 {
-        const SAFE_SHARE: f64 = 0.6;
-        (self.proven.min(self.cap()) as f64 * SAFE_SHARE * today.passed(now)) as u64
+    /// Mails that transactional mail may add now to what was offered today: this pair has held so
+    /// many before, with a margin, in the part of the day that has passed and in an hour of it.
+    /// Operators count by the hour too, and what a day has not used is no leave for a burst.
+    fn safe_now(&self, today: &Today, now: Timestamp) -> u64 {
+        let held = self.proven.min(self.cap()) as f64 * SAFE_SHARE;
+        let of_day = (held * today.passed(now)) as u64;
+        let of_hour = (held / today.hours()) as u64;
+        let left = of_day.saturating_sub(today.marks.offered);
+        left.min(of_hour.saturating_sub(today.offered_this_hour(now)))
     }
 
     pub fn standing(&self, now: Timestamp) -> Standing {
@@ -158,7 +187,7 @@ impl Course {
             None => Standing::Warm,
             Some(budget) => Standing::Cold {
                 left: budget.saturating_sub(today.marks.offered),
-                safe: self.safe_budget(today, now).saturating_sub(today.marks.offered),
+                safe: self.safe_now(today, now),
             },
         }
     }
@@ -180,7 +209,8 @@ impl Course {
             let day = self.window.on(bounds);
             let cap = self.cap();
             let marks = Marks::default();
-            self.today = Some(Today { day, cap, marks, stop: None, spent: 0, samples: Vec::new() });
+            let (stop, spent, samples, hour) = Default::default();
+            self.today = Some(Today { day, cap, marks, stop, spent, samples, hour });
         }
         turns
     }
@@ -191,7 +221,7 @@ impl Course {
             self.last_sent = Some(now);
         }
         let today = self.today.as_mut()?;
-        today.marks.add(marks);
+        today.note(marks, now);
         let places = DECISION_SAMPLES_MAX.saturating_sub(today.samples.len());
         today.samples.extend(samples.iter().take(places).cloned());
         if today.stop.is_some() {

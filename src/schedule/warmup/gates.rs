@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Marks;
+use crate::model::{Marks, Share};
 
 /// A rate of fewer attempts is noise.
 pub const ATTEMPTS_MIN: u64 = 50;
@@ -147,15 +147,9 @@ fn share(count: u64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { count as f64 / of as f64 }
 }
 
-/// Wilson's interval: even its lower end lies above the gate.
+/// Even the lower end of Wilson's interval lies above the gate.
 fn surely_above(count: u64, of: u64, gate: f64) -> bool {
-    if of < ATTEMPTS_MIN {
-        return false;
-    }
-    let (n, p, z) = (of as f64, share(count, of), CONFIDENCE);
-    let middle = p + z * z / (2.0 * n);
-    let reach = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    (middle - reach) / (1.0 + z * z / n) > gate
+    of >= ATTEMPTS_MIN && Share::within(count, of, CONFIDENCE).low > gate
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 //! Owns:       the tiers of the sources of a pool, by class.
 //! Promises:   marketing goes to the next cold source, then to warm ones; transactional mail goes
 //!             where it is surely taken, and never waits for a warm-up.
-//! Knows not:  limits: what a source has no room for is refused when it is asked.
+//! Knows not:  limits: what a source has no room for is refused when it is asked; weights, which
+//!             divide the mail within a tier (`pick`).
 
 use crate::model::{SourceId, StreamClass};
+use crate::schedule::pick::Candidate;
 
 /// How a source stands with one operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,29 +34,26 @@ impl Standing {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    pub source: SourceId,
-    pub standing: Standing,
+/// Gives each its tier. While nothing of the pool is warmed up there, weights alone divide the
+/// mail.
+pub fn rank(
+    class: StreamClass,
+    candidates: &mut [Candidate],
+    standing: impl Fn(SourceId) -> Standing,
+) {
+    if candidates.iter().any(|one| standing(one.source).is_warming()) {
+        for one in candidates {
+            one.tier = tier(class, standing(one.source));
+        }
+    }
 }
 
-/// The sources in the order in which they are to be asked: by tier, then the roomiest; among equals
-/// the pool's own order holds.
-pub fn order(class: StreamClass, candidates: &[Candidate]) -> Vec<SourceId> {
-    let mut ranked: Vec<(u8, u64, SourceId)> = candidates
-        .iter()
-        .map(|one| {
-            let room = match (class, one.standing) {
-                (StreamClass::Marketing, Standing::Cold { left, .. }) => left,
-                (StreamClass::Transactional, Standing::Cold { safe: 0, left }) => left,
-                (StreamClass::Transactional, Standing::Cold { safe, .. }) => safe,
-                _ => 0,
-            };
-            (tier(class, one.standing), u64::MAX - room, one.source)
-        })
-        .collect();
-    ranked.sort_by_key(|(rank, room, _)| (*rank, *room));
-    ranked.into_iter().map(|(_, _, source)| source).collect()
+/// Of so many mails, how many a source may be asked to take before its standing is looked at again.
+pub fn part(class: StreamClass, standing: Standing, count: u64) -> u64 {
+    match (class, standing) {
+        (StreamClass::Transactional, Standing::Cold { safe: safe @ 1.., .. }) => count.min(safe),
+        _ => count,
+    }
 }
 
 /// Before which others a source is asked.
@@ -81,33 +80,46 @@ pub const fn tier(class: StreamClass, standing: Standing) -> u8 {
 mod tests {
     use super::*;
 
-    fn pool() -> Vec<Candidate> {
-        let standings = [
-            Standing::Relay,
-            Standing::Cold { left: 10, safe: 0 },
-            Standing::Strained,
-            Standing::Warm,
-            Standing::Cold { left: 400, safe: 50 },
-            Standing::Cold { left: 0, safe: 90 },
-        ];
-        let candidate = |(at, standing): (i64, &Standing)| Candidate {
-            source: SourceId(at),
-            standing: *standing,
-        };
-        (0..).zip(&standings).map(candidate).collect()
-    }
+    const STANDINGS: [Standing; 6] = [
+        Standing::Relay,
+        Standing::Cold { left: 10, safe: 0 },
+        Standing::Strained,
+        Standing::Warm,
+        Standing::Cold { left: 400, safe: 50 },
+        Standing::Cold { left: 0, safe: 90 },
+    ];
 
-    fn ids(class: StreamClass) -> Vec<i64> {
-        order(class, &pool()).iter().map(|id| id.0).collect()
+    fn tiers(class: StreamClass, standings: &[Standing]) -> Vec<u8> {
+        let candidate = |at| Candidate {
+            source: SourceId(at),
+            tier: 0,
+            weight: 1,
+            share_max: None,
+            sent: 0,
+            bar: None,
+        };
+        let mut pool: Vec<Candidate> = (0..).map(candidate).take(standings.len()).collect();
+        rank(class, &mut pool, |source| standings[source.0 as usize]);
+        pool.iter().map(|one| one.tier).collect()
     }
 
     #[test]
     fn marketing_warms_cold_sources_before_it_uses_warm_ones_and_asks_strained_ones_last() {
-        assert_eq!(ids(StreamClass::Marketing), [4, 1, 3, 0, 2, 5]);
+        assert_eq!(tiers(StreamClass::Marketing, &STANDINGS), [2, 0, 3, 1, 0, 3]);
     }
 
     #[test]
     fn transactional_mail_goes_where_it_is_surely_taken_and_always_somewhere() {
-        assert_eq!(ids(StreamClass::Transactional), [3, 5, 4, 0, 1, 2]);
+        assert_eq!(tiers(StreamClass::Transactional, &STANDINGS), [2, 3, 4, 0, 1, 1]);
+        let cold = Standing::Cold { left: 9, safe: 3 };
+        assert_eq!(part(StreamClass::Transactional, cold, 8), 3);
+        assert_eq!(part(StreamClass::Marketing, cold, 8), 8);
+        assert_eq!(part(StreamClass::Transactional, STANDINGS[1], 8), 8);
+    }
+
+    #[test]
+    fn while_nothing_is_warmed_up_weights_alone_divide_the_mail() {
+        let warm = [Standing::Warm, Standing::Relay, Standing::Warm];
+        assert_eq!(tiers(StreamClass::Marketing, &warm), [0, 0, 0]);
     }
 }

@@ -131,6 +131,29 @@ fn a_block_steps_back_and_the_third_in_a_week_freezes_until_it_thaws() {
 }
 
 #[test]
+fn transactional_mail_has_no_more_of_a_cold_source_than_an_hour_of_it_has_held() {
+    let mut results = Results::of(course("fast", 50_000));
+    while results.course.cap() < 2400 {
+        results.clean();
+    }
+    let at = |hour: i64| Timestamp::from_seconds(results.day * DAY_SECONDS + hour * HOURS + 60);
+    let safe = |course: &Course, hour| match course.standing(at(hour)) {
+        Standing::Cold { safe, .. } => safe,
+        other => panic!("{other:?}"),
+    };
+    let mut course = results.course.clone();
+    let held = course.proven;
+    // Nothing was sent all day: that is no leave for a burst in the evening.
+    assert_eq!(safe(&course, 20), (held as f64 * 0.6 / 24.0) as u64);
+    course.learn(&accepted(safe(&course, 20)), &[], at(20));
+    assert_eq!(safe(&course, 20), 0);
+    assert!(safe(&course, 21) > 0, "the next hour has its own");
+    // Marketing that goes out evenly leaves none.
+    course.learn(&accepted(held), &[], at(21));
+    assert_eq!((safe(&course, 21), safe(&course, 22)), (0, 0));
+}
+
+#[test]
 fn a_bad_list_stops_the_day_and_costs_no_more_than_half_the_volume() {
     let mut results = Results::of(course("fast", 50_000));
     while results.course.cap() < 4000 {

@@ -37,7 +37,8 @@ export const client = createFetch<paths>({ baseUrl: "/" });
 
 client.use({
   onRequest({ request }) {
-    for (const [name, value] of Object.entries(headers())) request.headers.set(name, value);
+    // What names an organization itself is about that one.
+    for (const [name, value] of Object.entries(headers())) if (!request.headers.has(name)) request.headers.set(name, value);
     return request;
   },
   async onResponse({ request, response }) {

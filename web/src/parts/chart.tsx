@@ -37,11 +37,11 @@ export function Chart({ points, label, plan, done }: { points: Point[]; label: s
         {points.map((point, at) => at % every === 0 && <text key={point.name} x={x(at) + step / 2} y={HEIGHT + 6} textAnchor="middle" fontSize="12" fill="var(--faint)">{point.name}</text>)}
       </svg>
       <figcaption className="row faint"><span><span style={{ color: "var(--warn)" }}>━</span> {plan}</span>{done && <span><span style={{ color: "var(--accent)" }}>■</span> {done}</span>}</figcaption>
-      <table className="unseen">
+      <div className="unseen">{/* A table would not keep to the size of what is hidden. */}<table>
         <caption>{label}</caption>
         <thead><tr><th>–</th><th>{plan}</th>{done && <th>{done}</th>}</tr></thead>
         <tbody>{points.map((point) => <tr key={point.name}><th>{point.name}</th><td>{point.plan}</td>{done && <td>{point.done ?? ""}</td>}</tr>)}</tbody>
-      </table>
+      </table></div>
     </figure>
   );
 }

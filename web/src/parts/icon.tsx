@@ -31,13 +31,27 @@ const PATHS = {
   download: "M12 4v11m0 0 4-4m-4 4-4-4M4 19h16",
   copy: "M8 8h12v12H8zM16 8V4H4v12h4",
   moon: "M20 14a8 8 0 1 1-9-10 7 7 0 0 0 9 10",
+  undo: "M9 5 4 10l5 5M4 10h10a6 6 0 0 1 0 12h-3",
+  redo: "M15 5l5 5-5 5M20 10H10a6 6 0 0 0 0 12h3",
+  grip: "M9 5h.01M15 5h.01M9 12h.01M15 12h.01M9 19h.01M15 19h.01",
+  block_heading: "M6 5v14M18 5v14M6 12h12",
+  block_text: "M4 6h16M4 11h16M4 16h10",
+  block_image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9h.01",
+  block_button: "M3 8h18v8H3zM8 12h8",
+  block_divider: "M3 12h18",
+  block_spacer: "M4 4h16M4 20h16M12 8v8M9.5 10 12 7.5 14.5 10M9.5 14l2.5 2.5 2.5-2.5",
+  block_social: "M7 14a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5M17 8a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5M17 21a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5M9.3 10.5l5.4-3.4M9.3 12.8l5.4 4",
+  block_html: "M8 7l-5 5 5 5M16 7l5 5-5 5M13.5 5l-3 14",
+  block_loop: "M4 12a7 7 0 0 1 12-5l3 3M19 5v5h-5M20 12a7 7 0 0 1-12 5l-3-3M5 19v-5h5",
+  block_condition: "M12 3v6M12 9l-6 6v6M12 9l6 6v6",
+  block_saved: "M6 3h12v18l-6-4-6 4z",
 } as const;
 
 export type IconName = keyof typeof PATHS;
 
 export function Icon({ name }: { name: IconName }) {
   return (
-    <svg className="icon" viewBox="0 0 24 24" fill="none" stroke="currentColor" strokeWidth={name === "more" ? 3 : 1.8} strokeLinecap="round" strokeLinejoin="round" aria-hidden="true">
+    <svg className="icon" viewBox="0 0 24 24" fill="none" stroke="currentColor" strokeWidth={name === "more" || name === "grip" ? 3 : 1.8} strokeLinecap="round" strokeLinejoin="round" aria-hidden="true">
       <path d={PATHS[name]} />
     </svg>
   );

@@ -38,13 +38,16 @@ interface Props<Row> {
   every?: number;
   choose?: (chosen: Row[], clear: () => void) => ReactNode;
   above?: ReactNode;
+  /** The API gives all of it at once: it is looked through here. */
+  whole?: boolean;
 }
 
 const CSV_PAGES_MAX = 200;
 
 export function List<Row>(props: Props<Row>) {
-  const { name, load, columns, filters, empty } = props;
+  const { name, load, columns, empty } = props;
   const { values } = useFilters();
+  const filters = props.whole ? [{ name: "find", label: t("list.find") }, ...(props.filters ?? [])] : props.filters;
   const { cursor, ...search } = values;
   const [chosen, setChosen] = useState<ReadonlySet<string | number>>(new Set());
   const query = useQuery({
@@ -53,7 +56,9 @@ export function List<Row>(props: Props<Row>) {
     placeholderData: keepPreviousData,
     refetchInterval: props.every,
   });
-  const rows = query.data?.items ?? [];
+  const all = query.data?.items ?? [];
+  const wanted = props.whole ? (values.find ?? "").trim().toLowerCase() : "";
+  const rows = wanted === "" ? all : all.filter((row) => columns.some((column) => textOf(column, row).toLowerCase().includes(wanted)));
   const narrowed = filters?.some((filter) => values[filter.name]) ?? false;
   const drawn = () => {
     if (query.isPending) return <Loading rows={6} />;
@@ -65,7 +70,7 @@ export function List<Row>(props: Props<Row>) {
   const picked = rows.filter((row) => chosen.has(props.id(row)));
   return (
     <section className="card" aria-label={props.label} aria-busy={query.isFetching}>
-      {filters && <Filters filters={filters} />}
+      {filters && (all.length > 0 || narrowed || !props.whole) && <Filters filters={filters} />}
       {props.above}
       {query.error && query.data && <div className="chosen" role="alert">{explain(query.error)}</div>}
       {props.choose && picked.length > 0 && (
@@ -75,7 +80,7 @@ export function List<Row>(props: Props<Row>) {
         </div>
       )}
       {drawn()}
-      {(rows.length > 0 || cursor) && <Foot shown={rows.length} next={query.data?.next ?? undefined} save={() => saveAll(props.name, columns, (next) => load(search, next))} />}
+      {(rows.length > 0 || cursor) && <Foot shown={rows.length} next={query.data?.next ?? undefined} save={() => (props.whole ? saveRows(props.name, columns, rows) : saveAll(props.name, columns, (next) => load(search, next)))} />}
     </section>
   );
 }
@@ -143,8 +148,16 @@ function Foot({ shown, next, save }: { shown: number; next?: string; save: () =>
   );
 }
 
-function plain(cell: ReactNode): string {
+export function plain(cell: ReactNode): string {
   return typeof cell === "string" || typeof cell === "number" ? String(cell) : "";
+}
+
+function textOf<Row>(column: Column<Row>, row: Row): string {
+  return column.text?.(row) ?? plain(column.cell(row));
+}
+
+async function saveRows<Row>(name: string, columns: Column<Row>[], rows: Row[]): Promise<void> {
+  save(`${name}.csv`, csv([columns.map((column) => column.title), ...rows.map((row) => columns.map((column) => textOf(column, row)))]));
 }
 
 async function saveAll<Row>(name: string, columns: Column<Row>[], load: (cursor: string | undefined) => Promise<Page<Row>>): Promise<void> {
@@ -153,7 +166,7 @@ async function saveAll<Row>(name: string, columns: Column<Row>[], load: (cursor:
     let cursor: string | undefined;
     for (let page = 0; page < CSV_PAGES_MAX; page += 1) {
       const { items, next } = await load(cursor);
-      for (const row of items) table.push(columns.map((column) => column.text?.(row) ?? plain(column.cell(row))));
+      for (const row of items) table.push(columns.map((column) => textOf(column, row)));
       if (!next) break;
       cursor = next;
     }

@@ -1,6 +1,6 @@
 // States of the API as coloured words.
 import type { Schemas } from "../api/client";
-import { word } from "../lib/text";
+import { t, word } from "../lib/text";
 import { Badge, type Tone } from "./basic";
 
 const STATES: Record<Schemas["State"], Tone> = { waiting: "info", leased: "info", held: "warn", cancelled: "plain", expired: "bad", delivered: "good", failed: "bad", suppressed: "warn" };
@@ -23,4 +23,9 @@ export function EventBadge({ kind }: { kind: string }) {
 /** Words to choose from, as a list of options. */
 export function options(group: string, names: readonly string[]): [string, string][] {
   return names.map((name) => [name, word(group, name)]);
+}
+
+/** Who is not known as a large operator counts to the tail. */
+export function operatorName(name: string | null | undefined): string {
+  return name == null || name === "tail" ? t("progress.others") : name;
 }

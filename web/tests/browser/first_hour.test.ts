@@ -1,4 +1,6 @@
 // What a new user does in the first hour: with a pointer, by keyboard alone, and on a phone.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Hand, handOf } from "./hands";
@@ -12,6 +14,16 @@ const WAYS = [
 ] as const;
 
 const PEOPLE = "email,name,city\nann@goodmail.test,Ann,Berlin\nbob@goodmail.test,Bob,Bonn\ngone@goodmail.test,Gone,Ulm\n";
+
+/** Where a recipient leaves, out of the mail as a simulated host has taken it. */
+function leaveLink(sink: string, recipient: string): string {
+  for (const name of readdirSync(sink).filter((name) => name.endsWith(".eml"))) {
+    const mail = readFileSync(join(sink, name), "utf8").replace(/=\r?\n/g, "");
+    const link = /http:\/\/[\d.:]+\/u\/[\w.~-]+/.exec(mail)?.[0];
+    if (link && mail.includes(recipient)) return link;
+  }
+  throw new Error(`no mail to ${recipient} leads out`);
+}
 
 let browser: Browser;
 
@@ -183,6 +195,30 @@ describe.each(WAYS)("the first hour $way", ({ kind, viewport }) => {
     await ask("Pause", /wait until you resume/, "paused");
     await ask("Resume", /goe?s? on/, "sending");
     await ask("Cancel for good", /cannot be undone/, "cancelled");
+  });
+
+  test("the report of the campaign says who got it, what was refused and why", async () => {
+    await hand.go("Campaigns");
+    await hand.press(page.getByRole("link", { name: "November" }));
+    await hand.press(page.getByRole("link", { name: "Report", exact: true }));
+    await page.getByRole("heading", { level: 1, name: "Report: November" }).waitFor();
+    await page.getByRole("cell", { name: "mailbox does not exist" }).first().waitFor({ timeout: 30_000 });
+    await hand.press(page.getByRole("link", { name: "Recipients", exact: true }));
+    await page.getByRole("heading", { level: 1, name: "Recipients: November" }).waitFor();
+    await hand.choose(field("State"), "failed");
+    await page.getByRole("cell", { name: "gone@goodmail.test" }).waitFor();
+    await page.getByRole("cell", { name: "ann@goodmail.test" }).waitFor({ state: "detached" });
+  });
+
+  test("a recipient unsubscribes by the link in the mail, and the panel knows", async () => {
+    // Somebody else, who has no session here.
+    const recipient = await browser.newPage();
+    await recipient.goto(leaveLink(demo.ready.sink_dir, "ann@goodmail.test"));
+    await recipient.getByRole("button", { name: "Unsubscribe", exact: true }).first().click();
+    await recipient.close();
+    await hand.go("Contacts");
+    await hand.press(page.getByRole("link", { name: "ann@goodmail.test" }));
+    await page.getByText("unsubscribed").first().waitFor();
   });
 
   test("a source is warmed up by a plan whose calendar is shown first", async () => {

@@ -49,8 +49,10 @@ class Keyboard extends Pointer {
       const key = await what.evaluate((element) => {
         const here = document.activeElement;
         if (element === here) return null;
-        const isBeside = element.getAttribute("role") === "tab" && here?.parentElement === element.parentElement;
-        return isBeside ? "ArrowRight" : "Tab";
+        const role = element.getAttribute("role");
+        const isBeside = here?.parentElement === element.parentElement;
+        if (role === "menuitem") return here?.closest("[role=menu]") === element.closest("[role=menu]") ? "ArrowDown" : "Tab";
+        return role === "tab" && isBeside ? "ArrowRight" : "Tab";
       });
       if (key === null) return;
       await this.page.keyboard.press(key);

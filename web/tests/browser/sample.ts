@@ -10,6 +10,8 @@ export interface Sample {
   campaign: number;
   webhook: number;
   warmup: number;
+  list: number;
+  automation: number;
 }
 
 const HTML = '<h1 style="color:#0b6b63">Hello</h1><p>Your order has left. <a href="https://shop.test/track">Track it</a>.</p>';
@@ -28,13 +30,14 @@ export async function fill(demo: Demo): Promise<Sample> {
   await demo.call("POST", `/v1/campaigns/${campaign.id}/step`, { step: "launch" });
   const webhook = await demo.call<{ webhook: { id: number } }>("POST", "/v1/webhooks", { name: "Shop", url: "https://shop.test/hook", kinds: ["delivered", "failed"] });
   const warmups = await demo.asAdmin<{ items: { id: number }[] }>("POST", "/v1/warmups", { source: "news-1", operators: ["google", "yahoo"], target: 50_000 });
+  const automation = await demo.call<{ id: number }>("POST", "/v1/automations", { name: "Welcome", entry: { kind: "subscription", list: list.id }, steps: [{ kind: "wait", seconds: 86_400 }, { kind: "condition", expression: "opened within last 7 days" }, { kind: "send", from: `news@${from.split("@")[1]}`, mail: { template: template.id } }] });
   const file = await upload(demo, "email;first name;city\nerin@goodmail.test;Erin;Köln\nfrank@goodmail.test;Frank;Bonn\n");
   await demo.call("POST", "/v1/suppressions", { entries: [{ address: `gone@${accepting_domain}` }], scope: "organization", note: "asked by phone" });
   const failed = await until(async () => {
     const page = await demo.call<{ items: { delivery: number; message: number }[] }>("GET", "/v1/messages?state=failed");
     return page.items[0];
   });
-  return { message: failed.message, delivery: failed.delivery, contact: contacts[0]?.id ?? 0, import: file.id, template: template.id, campaign: campaign.id, webhook: webhook.webhook.id, warmup: warmups.items[0]?.id ?? 0 };
+  return { message: failed.message, delivery: failed.delivery, contact: contacts[0]?.id ?? 0, import: file.id, template: template.id, campaign: campaign.id, webhook: webhook.webhook.id, warmup: warmups.items[0]?.id ?? 0, list: list.id, automation: automation.id };
 }
 
 async function upload(demo: Demo, text: string): Promise<{ id: number }> {
@@ -55,7 +58,8 @@ export async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
 
 /** The address of a page of the router's list, with what it is about filled in. */
 export function addressOf(path: string, sample: Sample): string {
-  const ids: Record<string, number | string> = { messages: sample.message, deliveries: sample.delivery, contacts: sample.contact, imports: sample.import, templates: sample.template, webhooks: sample.webhook, domains: "shop.test", campaigns: sample.campaign, warmups: sample.warmup };
+  const ids: Record<string, number | string> = { messages: sample.message, deliveries: sample.delivery, contacts: sample.contact, imports: sample.import, templates: sample.template, webhooks: sample.webhook, domains: "shop.test", campaigns: sample.campaign, warmups: sample.warmup, lists: sample.list, organizations: 1, automations: sample.automation };
+  if (path === "/campaigns/compare") return `${path}?ids=${sample.campaign}`;
   const kind = path.split("/")[1] ?? "";
   return path.replace(/\$(id|name)/, String(ids[kind] ?? ""));
 }

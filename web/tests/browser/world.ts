@@ -23,6 +23,7 @@ export interface Ready {
   accepting_domain: string;
   refused_recipient: string;
   greylisting_domain: string;
+  sink_dir: string;
 }
 
 export class Demo {

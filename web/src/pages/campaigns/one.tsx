@@ -1,6 +1,6 @@
 // One campaign: written, looked at, launched, watched.
 import { useQueryClient } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
+import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { api, client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
@@ -14,6 +14,8 @@ import { tell } from "../../parts/toast";
 import { Edit } from "./edit";
 import { Look } from "./look";
 import { CAMPAIGN_TONES, type Campaign } from "./page";
+import { Outlook } from "./outlook";
+import { Progress } from "./progress";
 import { Sums } from "./sums";
 
 export function Page() {
@@ -51,6 +53,8 @@ function Drawn({ campaign }: { campaign: Campaign }) {
     <>
       <PageHead title={campaign.name} text={campaign.content.variants[0]?.subject}>
         <Badge tone={CAMPAIGN_TONES[campaign.state]}>{word("campaign_state", campaign.state)}</Badge>
+        {campaign.audience != null && <Link to="/campaigns/$id/report" params={{ id: String(campaign.id) }} search={{}} className="button">{t("report.title")}</Link>}
+        {campaign.audience != null && <Link to="/campaigns/$id/recipients" params={{ id: String(campaign.id) }} search={{}} className="button">{t("recipients.title")}</Link>}
         {may("campaigns_write") && <Steps campaign={campaign} />}
       </PageHead>
       {campaign.trouble && <Notice tone="bad">{campaign.trouble}</Notice>}
@@ -64,7 +68,11 @@ function Overview({ campaign }: { campaign: Campaign }) {
   return (
     <>
       {BEFORE.includes(campaign.state) ? <Checks id={campaign.id} /> : (
-        <Card title={t("campaigns.progress")}><Sums sums={campaign.sums} /></Card>
+        <>
+          <Card title={t("campaigns.progress")}><Sums sums={campaign.sums} /></Card>
+          <Outlook id={campaign.id} />
+          <Progress id={campaign.id} state={campaign.state} />
+        </>
       )}
       {settings.test && campaign.winner === null && campaign.state === "sending" && <Winner campaign={campaign} />}
       <Card title={t("message.facts")}>

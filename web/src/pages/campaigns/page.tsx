@@ -23,9 +23,10 @@ export function Page() {
   return (
     <>
       <PageHead title={t("campaigns.title")} text={t("campaigns.text")}>
+        <Link to="/campaigns/compare" search={{}} className="button">{t("compare.title")}</Link>
         {may("campaigns_write") && <Link to="/campaigns/$id" params={{ id: "new" }} search={{}} className="button main-one">{t("campaigns.add")}</Link>}
       </PageHead>
-      <List name="campaigns" label={t("campaigns.title")} load={(_, cursor) => got(client.GET("/v1/campaigns", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("campaigns.empty"), text: t("campaigns.empty_text") }} />
+      <List name="campaigns" label={t("campaigns.title")} load={(_, cursor) => got(client.GET("/v1/campaigns", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} every={5_000} choose={(rows) => <Link to="/campaigns/compare" search={{ ids: rows.map((row) => row.id).join(",") }} className="button small">{t("compare.these")}</Link>} empty={{ title: t("campaigns.empty"), text: t("campaigns.empty_text") }} />
     </>
   );
 }

@@ -62,7 +62,7 @@ function Rules() {
   };
   return (
     <>
-      <List name="rules" label={t("classification.rules")} load={() => got(client.GET("/v1/classification/rules"))} columns={columns} id={(row) => row.rule.id} actions={(row) => [{ text: t("classification.remove"), danger: true, act: () => ask({ title: t("classification.remove"), text: t("classification.remove_text", { rule: row.rule.id }), button: t("classification.remove"), danger: true, act: () => remove(row.rule.id) }) }]} empty={{ title: t("classification.no_rules"), text: t("classification.no_rules_text") }} />
+      <List whole name="rules" label={t("classification.rules")} load={() => got(client.GET("/v1/classification/rules"))} columns={columns} id={(row) => row.rule.id} actions={(row) => [{ text: t("classification.remove"), danger: true, act: () => ask({ title: t("classification.remove"), text: t("classification.remove_text", { rule: row.rule.id }), button: t("classification.remove"), danger: true, act: () => remove(row.rule.id) }) }]} empty={{ title: t("classification.no_rules"), text: t("classification.no_rules_text") }} />
       {question}
     </>
   );

@@ -13,8 +13,9 @@ import { FormDialog } from "../../parts/maker";
 import { Empty, Shown } from "../../parts/state";
 import { tell } from "../../parts/toast";
 import { consentFields } from "./page";
+import { Story } from "./story";
 
-type Story = Schemas["ContactStory"];
+type Contact = Schemas["ContactStory"];
 
 export function Page() {
   const { id } = useParams({ strict: false }) as { id: string };
@@ -22,7 +23,7 @@ export function Page() {
   return <Shown of={contact}>{(data) => <Drawn contact={data} />}</Shown>;
 }
 
-function Drawn({ contact }: { contact: Story }) {
+function Drawn({ contact }: { contact: Contact }) {
   const lists = api.useQuery("get", "/v1/lists");
   const names = new Map((lists.data?.items ?? []).map((list) => [list.id, list.name]));
   const fields = Object.entries((contact.fields ?? {}) as Record<string, unknown>);
@@ -68,11 +69,12 @@ function Drawn({ contact }: { contact: Story }) {
           )}
         </Card>
       </div>
+      <Story id={contact.id} />
     </>
   );
 }
 
-function Actions({ contact, lists }: { contact: Story; lists: Schemas["ListView"][] }) {
+function Actions({ contact, lists }: { contact: Contact; lists: Schemas["ListView"][] }) {
   const { may } = useSession();
   const [editing, setEditing] = useState(false);
   const [ask, question] = useQuestion();
@@ -102,8 +104,15 @@ function Actions({ contact, lists }: { contact: Story; lists: Schemas["ListView"
     await queryClient.invalidateQueries();
     await navigate({ to: "/contacts", search: {} });
   };
+  const erase = async () => {
+    const { mails } = await got(client.POST("/v1/contacts/{id}/erase", { params: { path } }));
+    tell(t("contact.erased", { n: mails }));
+    await queryClient.invalidateQueries();
+    await navigate({ to: "/contacts", search: {} });
+  };
   return (
     <>
+      <Button look="danger" onClick={() => ask({ title: t("contact.erase"), text: t("contact.erase_text", { email: contact.email }), button: t("contact.erase"), danger: true, act: erase })}>{t("contact.erase")}</Button>
       <Button onClick={() => setEditing(true)}>{t("act.change")}</Button>
       <Button look="danger" onClick={() => ask({ title: t("contact.remove"), text: t("contact.remove_text", { email: contact.email }), button: t("contact.remove"), danger: true, act: remove })}>{t("contact.remove")}</Button>
       {editing && <FormDialog close={() => setEditing(false)} title={contact.email} fields={fields} button={t("act.save")} done={t("act.saved")} submit={change} />}

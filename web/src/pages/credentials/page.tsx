@@ -73,7 +73,7 @@ export function Page() {
   return (
     <>
       <PageHead title={t("credentials.title")} text={t("credentials.text")}>{writes && <Adding streams={[...new Set(names.values())]} />}</PageHead>
-      <List name="credentials" label={t("credentials.title")} load={() => got(client.GET("/v1/credentials"))} columns={columns} id={(row) => row.name} actions={writes ? actions : undefined} empty={{ title: t("credentials.empty"), text: t("credentials.empty_text") }} />
+      <List whole name="credentials" label={t("credentials.title")} load={() => got(client.GET("/v1/credentials"))} columns={columns} id={(row) => row.name} actions={writes ? actions : undefined} empty={{ title: t("credentials.empty"), text: t("credentials.empty_text") }} />
       {changing && <FormDialog close={() => setChanging(null)} title={changing.name} fields={ruleFields(changing.rules)} button={t("act.save")} done={t("act.saved")} submit={async (values) => { await got(client.PATCH("/v1/credentials/{name}", { ...path(changing), body: rulesOf(values) })); }} />}
       {rotated && <Dialog open close={() => setRotated(null)} title={t("credentials.rotate")} text={t("credentials.rotated_text")}>{shown(rotated)}</Dialog>}
       {question}

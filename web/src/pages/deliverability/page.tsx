@@ -2,15 +2,15 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { api, client, got, type Schemas } from "../../api/client";
+import { client, got, type Schemas } from "../../api/client";
 import { t, word } from "../../lib/text";
-import { moment } from "../../lib/time";
-import { Badge, Card, Notice, PageHead, Pairs, type Tone, When } from "../../parts/basic";
+import { Badge, Card, PageHead, type Tone } from "../../parts/basic";
 import { Empty, Shown } from "../../parts/state";
 import { Tabs } from "../../parts/tabs";
 import { HEALTH_TONES } from "../sources/page";
 import { CellDetails } from "./cell";
 import { Decisions } from "./decisions";
+import { Forecast } from "./forecast";
 
 type Warmup = Schemas["WarmupView"];
 type Decision = Schemas["DecisionView"];
@@ -21,6 +21,8 @@ export interface Cell {
   operator: string;
   warmup?: Warmup;
   decisions: Decision[];
+  /** Limits that rules have set by themselves, decided of lately or long ago. */
+  adaptive: Schemas["LimitView"][];
 }
 
 export function Page() {
@@ -48,13 +50,14 @@ function useMatrix() {
     queryKey: ["matrix"],
     refetchInterval: 10_000,
     queryFn: async () => {
-      const [sources, warmups, decisions] = await Promise.all([got(client.GET("/v1/sources")), got(client.GET("/v1/warmups")), got(client.GET("/v1/decisions", { params: { query: { active: true } } }))]);
-      const named = decisions.items.map((one) => /^operator:(.+)$/.exec(one.to)?.[1]).filter((name): name is string => name !== undefined);
+      const [sources, warmups, decisions, limits] = await Promise.all([got(client.GET("/v1/sources")), got(client.GET("/v1/warmups")), got(client.GET("/v1/decisions", { params: { query: { active: true } } })), got(client.GET("/v1/limits", { params: { query: { origin: "adaptive" } } }))]);
+      const named = [...decisions.items, ...limits.items].map((one) => /^operator:(.+)$/.exec(one.to)?.[1]).filter((name): name is string => name !== undefined);
       const operators = [...new Set([...warmups.items.map((one) => one.operator), ...named])].sort();
       const cells = sources.items.map((source) => operators.map((operator): Cell => ({
         source, operator,
         warmup: warmups.items.find((one) => one.source === source.id && one.operator === operator),
         decisions: decisions.items.filter((one) => one.to === `operator:${operator}` && covers(one.from, one.to, source, operator)),
+        adaptive: limits.items.filter((one) => one.to === `operator:${operator}` && one.for === "everybody" && covers(one.from, one.to, source, operator)),
       })));
       return { operators, sources: sources.items, cells };
     },
@@ -63,7 +66,8 @@ function useMatrix() {
 
 function stateOf(cell: Cell): [Tone, string] {
   if (cell.decisions.some((one) => ["block", "warmup_freeze"].includes(one.rule)) || cell.warmup?.state === "frozen") return ["bad", t("reach.blocked")];
-  if (cell.decisions.some((one) => !one.rule.startsWith("warmup_day"))) return ["warn", t("reach.slowed")];
+  if (cell.adaptive.some((one) => one.value === 0)) return ["bad", t("reach.blocked")];
+  if (cell.adaptive.length > 0 || cell.decisions.some((one) => !one.rule.startsWith("warmup_day"))) return ["warn", t("reach.slowed")];
   if (cell.warmup?.state === "running") return ["info", t("reach.warming")];
   if (cell.warmup?.state === "paused") return ["warn", t("reach.paused")];
   if (cell.warmup?.state === "finished") return ["good", t("reach.warm")];
@@ -110,32 +114,8 @@ function CellButton({ cell, open }: { cell: Cell; open: () => void }) {
       <span className="unseen">{t("reach.cell", { source: cell.source.name, operator: cell.operator })}</span>
       <strong>{text}</strong>
       {warmup && <span>{t("warmups.day_of", { day: warmup.day, days: warmup.days })}</span>}
+      {cell.adaptive.slice(0, 2).map((one) => <span key={one.id}>{word("metric_of", one.metric)}: {one.value.toLocaleString()}</span>)}
       {warmup?.budget != null && <span>{warmup.offered_today.toLocaleString()} / {warmup.budget.toLocaleString()}</span>}
     </button>
-  );
-}
-
-function Forecast() {
-  const forecast = api.useQuery("get", "/v1/forecast", {}, { refetchInterval: 30_000, retry: false });
-  const end = (at: number | null | undefined) => (at == null ? t("forecast.never") : moment(at));
-  return (
-    <Card title={t("forecast.waiting")}>
-      <Shown of={forecast}>
-        {(data) => (
-          <div className="stack">
-            <Pairs of={[
-              [t("forecast.ends"), end(data.ends_at)],
-              [t("forecast.bottleneck"), data.bottleneck],
-              [t("forecast.one_more"), data.ends_at_with_one_more == null ? null : moment(data.ends_at_with_one_more)],
-            ]} />
-            {data.operators.length === 0 ? <Notice tone="good">{t("queue.nothing")}</Notice> : (
-              <ul className="steps">
-                {data.operators.map((one) => <li key={one.operator}><strong>{one.operator}</strong><span className="text">{t("forecast.recipients", { n: one.recipients })}{one.bottleneck ? ` · ${one.bottleneck}` : ""}</span>{one.ends_at == null ? <Badge tone="bad">{t("forecast.never")}</Badge> : <When at={one.ends_at} />}</li>)}
-              </ul>
-            )}
-          </div>
-        )}
-      </Shown>
-    </Card>
   );
 }

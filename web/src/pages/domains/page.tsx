@@ -56,5 +56,5 @@ export function Page() {
 }
 
 function Domains({ columns }: { columns: Column<Row>[] }) {
-  return <List name="domains" label={t("domains.title")} load={() => got(client.GET("/v1/domains"))} columns={columns} id={(row) => row.id} empty={{ title: t("domains.empty"), text: t("domains.empty_text") }} />;
+  return <List whole name="domains" label={t("domains.title")} load={() => got(client.GET("/v1/domains"))} columns={columns} id={(row) => row.id} empty={{ title: t("domains.empty"), text: t("domains.empty_text") }} />;
 }

@@ -29,7 +29,7 @@ export function Returns() {
   return (
     <>
       {writes && <div className="row"><Maker label={t("returns.add")} title={t("returns.add")} text={t("returns.add_text")} fields={[{ name: "name", label: t("domains.domain"), required: true, placeholder: "bounce.example.com" }]} button={t("returns.add")} done={t("act.saved")} submit={async (values) => { await got(client.POST("/v1/return-domains", { body: { name: given(values, "name") ?? "" } })); }} /></div>}
-      <List name="return-domains" label={t("returns.title")} load={() => got(client.GET("/v1/return-domains"))} columns={columns} id={(row) => row.id} actions={writes ? (row) => [{ text: t("returns.remove"), danger: true, act: () => ask({ title: t("returns.remove"), text: t("returns.remove_text", { name: row.name }), button: t("returns.remove"), danger: true, act: () => remove(row) }) }] : undefined} empty={{ title: t("returns.empty"), text: t("returns.empty_text") }} />
+      <List whole name="return-domains" label={t("returns.title")} load={() => got(client.GET("/v1/return-domains"))} columns={columns} id={(row) => row.id} actions={writes ? (row) => [{ text: t("returns.remove"), danger: true, act: () => ask({ title: t("returns.remove"), text: t("returns.remove_text", { name: row.name }), button: t("returns.remove"), danger: true, act: () => remove(row) }) }] : undefined} empty={{ title: t("returns.empty"), text: t("returns.empty_text") }} />
       {question}
     </>
   );

@@ -1,8 +1,9 @@
-// What does not mend itself: broken DNS, held mail, blocked lanes, failing webhooks, strange replies.
+// What does not mend itself: red sources, broken DNS, blocks, campaigns that were stopped, held mail,
+// lanes that wait, failing webhooks, strange replies; each with the button that helps.
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
-import { client, got } from "../../api/client";
+import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t } from "../../lib/text";
 import { Card, Notice, type Tone } from "../../parts/basic";
@@ -16,15 +17,42 @@ interface Trouble {
 
 type May = ReturnType<typeof useSession>["may"];
 
+/** As the hourly check has found them; nothing is asked of name servers for this. */
 async function brokenDomains(): Promise<Trouble[]> {
   const { items } = await got(client.GET("/v1/domains"));
-  const found = await Promise.all(items.slice(0, 10).map(async ({ name }): Promise<Trouble[]> => {
-    const check = await got(client.POST("/v1/domains/{name}/check", { params: { path: { name } } }));
-    const wrong = check.records.filter((record) => record.state === "missing" || record.state === "different");
-    if (wrong.length === 0) return [];
-    return [{ key: `domain ${name}`, tone: "bad", text: t("attention.domain", { name, n: wrong.length }), help: <Link to="/domains/$name" params={{ name }} className="button small">{t("attention.see_records")}</Link> }];
-  }));
-  return found.flat();
+  return items.flatMap(({ name, checked }): Trouble[] => {
+    const wrong = Object.values(checked ?? {}).filter((state) => state === "missing" || state === "different").length;
+    if (wrong === 0) return [];
+    return [{ key: `domain ${name}`, tone: "bad", text: t("attention.domain", { name, n: wrong }), help: <Link to="/domains/$name" params={{ name }} search={{}} className="button small">{t("attention.see_records")}</Link> }];
+  });
+}
+
+async function redSources(): Promise<Trouble[]> {
+  const { items } = await got(client.GET("/v1/sources"));
+  return items.filter((one) => one.health?.state === "red" && one.state === "active").map((one) => {
+    const why = one.health?.findings.find((finding) => finding.verdict === "bad")?.text ?? "";
+    return { key: `source ${one.name}`, tone: "bad", text: t(one.is_overridden ? "attention.source_used" : "attention.source", { name: one.name, why }), help: <Link to="/sources" search={{}} className="button small">{t("attention.see_sources")}</Link> };
+  });
+}
+
+const BLOCKS: Schemas["DecisionRule"][] = ["block", "warmup_freeze", "sending_domain"];
+
+/** What rules have stopped by themselves: sources and domains at operators, campaigns. */
+async function stopped(may: May): Promise<Trouble[]> {
+  const { items } = await got(client.GET("/v1/decisions", { params: { query: { active: true } } }));
+  const see = <Link to="/deliverability" search={{ view: "decisions", active: "true" }} className="button small">{t("attention.see_decisions")}</Link>;
+  const blocks = items.filter((one) => BLOCKS.includes(one.rule)).map((one): Trouble => ({ key: `decision ${one.id}`, tone: "bad", text: t("attention.block", { from: one.who === "everybody" ? one.from : one.who, to: one.to, cause: one.cause }), help: see }));
+  const campaigns = items.filter((one) => one.rule === "campaign_content").map((one): Trouble => {
+    const id = /^campaign:(\d+)$/.exec(one.who)?.[1];
+    const open = id && may("campaigns_read") ? <Link to="/campaigns/$id" params={{ id }} search={{}} className="button small">{t("attention.see_campaign")}</Link> : null;
+    return { key: `decision ${one.id}`, tone: "bad", text: t("attention.breaker", { campaign: id ?? "", to: one.to, cause: one.cause }), help: <>{open}{see}</> };
+  });
+  return [...blocks, ...campaigns];
+}
+
+async function troubledCampaigns(): Promise<Trouble[]> {
+  const { items } = await got(client.GET("/v1/campaigns"));
+  return items.filter((one) => one.trouble && one.state !== "cancelled" && one.state !== "sent").map((one) => ({ key: `campaign ${one.id}`, tone: "bad", text: t("attention.campaign", { name: one.name, why: one.trouble ?? "" }), help: <Link to="/campaigns/$id" params={{ id: String(one.id) }} search={{}} className="button small">{t("attention.see_campaign")}</Link> }));
 }
 
 async function heldMail(): Promise<Trouble[]> {
@@ -64,9 +92,11 @@ async function troubles(may: May): Promise<Trouble[]> {
   if (may("messages_read")) asked.push(heldMail());
   if (may("delivery_read")) asked.push(blockedLanes());
   if (may("webhooks_read")) asked.push(failingHooks());
-  if (may("installation")) asked.push(strangeReplies());
+  if (may("installation")) asked.push(strangeReplies(), redSources(), stopped(may));
+  if (may("campaigns_read")) asked.push(troubledCampaigns());
   const found = await Promise.allSettled(asked);
-  return found.flatMap((one) => (one.status === "fulfilled" ? one.value : []));
+  const weight: Record<string, number> = { bad: 0, warn: 1, info: 2 };
+  return found.flatMap((one) => (one.status === "fulfilled" ? one.value : [])).sort((a, b) => (weight[a.tone] ?? 3) - (weight[b.tone] ?? 3));
 }
 
 export function Attention() {

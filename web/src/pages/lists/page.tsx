@@ -10,7 +10,6 @@ import { type Column, List } from "../../parts/list";
 import { FormDialog, Maker } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
 import { options } from "../../parts/words";
-import { quoted } from "../contacts/page";
 
 type Row = Schemas["ListView"];
 
@@ -49,7 +48,7 @@ function Lists() {
   const { may } = useSession();
   const [changing, setChanging] = useState<Row | null>(null);
   const columns: Column<Row>[] = [
-    { title: t("lists.name"), cell: (row) => <><Link to="/contacts" search={{ segment: `list ${quoted(row.name)}` }}>{row.name}</Link><div className="sub">{row.description}</div></>, text: (row) => row.name },
+    { title: t("lists.name"), cell: (row) => <><Link to="/lists/$id" params={{ id: String(row.id) }} search={{}}>{row.name}</Link><div className="sub">{row.description}</div></>, text: (row) => row.name },
     { title: t("lists.subscribed"), cell: (row) => row.subscribed.toLocaleString(), number: true },
     { title: t("lists.unconfirmed"), cell: (row) => row.unconfirmed.toLocaleString(), number: true },
     { title: t("lists.unsubscribed"), cell: (row) => row.unsubscribed.toLocaleString(), number: true },
@@ -61,7 +60,7 @@ function Lists() {
   };
   return (
     <>
-      <List name="lists" label={t("lists.title")} load={() => got(client.GET("/v1/lists"))} columns={columns} id={(row) => row.id} actions={may("contacts_write") ? (row) => [{ text: t("act.change"), act: () => setChanging(row) }] : undefined} empty={{ title: t("lists.empty"), text: t("lists.empty_text") }} />
+      <List whole name="lists" label={t("lists.title")} load={() => got(client.GET("/v1/lists"))} columns={columns} id={(row) => row.id} actions={may("contacts_write") ? (row) => [{ text: t("act.change"), act: () => setChanging(row) }] : undefined} empty={{ title: t("lists.empty"), text: t("lists.empty_text") }} />
       {changing && <FormDialog close={() => setChanging(null)} title={changing.name} fields={fields(changing)} button={t("act.save")} done={t("act.saved")} submit={change} />}
     </>
   );
@@ -87,7 +86,7 @@ function Fields() {
   return (
     <>
       {may("contacts_write") && <div className="row"><Maker label={t("fields.add")} title={t("fields.add")} fields={form} button={t("fields.add")} done={t("fields.added")} submit={add} /></div>}
-      <List name="fields" label={t("fields.title")} load={() => got(client.GET("/v1/contact-fields"))} columns={columns} id={(row) => row.id} empty={{ title: t("fields.empty"), text: t("fields.empty_text") }} />
+      <List whole name="fields" label={t("fields.title")} load={() => got(client.GET("/v1/contact-fields"))} columns={columns} id={(row) => row.id} empty={{ title: t("fields.empty"), text: t("fields.empty_text") }} />
     </>
   );
 }

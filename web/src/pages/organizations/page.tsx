@@ -1,5 +1,6 @@
 // Tenants of the installation, and their streams.
 import { useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
@@ -37,7 +38,7 @@ function Organizations() {
   const [suspending, setSuspending] = useState<Row | null>(null);
   const queryClient = useQueryClient();
   const columns: Column<Row>[] = [
-    { title: t("organizations.name"), cell: (row) => <strong>{row.name}</strong>, text: (row) => row.name },
+    { title: t("organizations.name"), cell: (row) => <><Link to="/organizations/$id" params={{ id: String(row.id) }} search={{}}>{row.name}</Link>{row.capture && <> <Badge tone="warn">{t("organizations.captures")}</Badge></>}</>, text: (row) => row.name },
     { title: t("messages.state"), cell: (row) => row.suspended_at ? <><Badge tone="bad">{t("organizations.suspended")}</Badge><div className="sub">{row.suspended_reason}</div></> : <Badge tone="good">{t("organizations.active")}</Badge>, text: (row) => row.suspended_at ? "suspended" : "active" },
     { title: t("users.since"), cell: (row) => row.created_at === 0 ? "–" : <When at={row.created_at} />, text: (row) => new Date(row.created_at / 1000).toISOString() },
     { title: t("classification.act"), cell: (row) => row.id === organization ? <Badge tone="info">{t("organizations.chosen")}</Badge> : <Button small onClick={() => choose(row.id)}>{t("organizations.choose")}</Button>, text: () => "" },
@@ -53,7 +54,7 @@ function Organizations() {
   };
   return (
     <>
-      <List name="organizations" label={t("organizations.title")} load={() => got(client.GET("/v1/organizations"))} columns={columns} id={(row) => row.id} actions={(row) => [row.suspended_at ? { text: t("organizations.resume"), act: () => void resume(row) } : { text: t("organizations.suspend"), danger: true, act: () => setSuspending(row) }]} empty={{ title: t("organizations.empty") }} />
+      <List whole name="organizations" label={t("organizations.title")} load={() => got(client.GET("/v1/organizations"))} columns={columns} id={(row) => row.id} actions={(row) => [row.suspended_at ? { text: t("organizations.resume"), act: () => void resume(row) } : { text: t("organizations.suspend"), danger: true, act: () => setSuspending(row) }]} empty={{ title: t("organizations.empty") }} />
       {suspending && <FormDialog close={() => setSuspending(null)} title={t("organizations.suspend")} text={t("organizations.suspend_text", { name: suspending.name })} fields={[{ name: "reason", label: t("limits.reason"), required: true, hint: t("organizations.reason_hint") }]} button={t("organizations.suspend")} done={t("organizations.suspended_one")} submit={suspend} />}
     </>
   );
@@ -70,7 +71,7 @@ function Streams() {
   return (
     <>
       <div className="row"><Maker label={t("streams.add")} title={t("streams.add")} fields={[{ name: "name", label: t("streams.name"), required: true }, { name: "class", label: t("streams.class"), kind: "select", options: options("class_of", ["marketing", "transactional"]), hint: t("streams.class_hint") }]} button={t("streams.add")} done={t("streams.added")} submit={add} /></div>
-      <List name="streams" label={t("streams.title")} load={() => got(client.GET("/v1/streams"))} columns={columns} id={(row) => row.id} empty={{ title: t("streams.empty") }} />
+      <List whole name="streams" label={t("streams.title")} load={() => got(client.GET("/v1/streams"))} columns={columns} id={(row) => row.id} empty={{ title: t("streams.empty") }} />
     </>
   );
 }

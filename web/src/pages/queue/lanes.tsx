@@ -15,5 +15,5 @@ export function Lanes() {
     { title: t("lanes.limits"), cell: (row) => row.limits.map((id) => <Badge key={id} tone="warn">{t("queue.limit", { id })}</Badge>), text: (row) => row.limits.join(" ") },
     { title: t("lanes.blocked"), cell: (row) => row.blocked_until ? <><Badge tone="bad">{t("lanes.waits")}</Badge> <When at={row.blocked_until} /><div className="sub">{row.reason}</div></> : "", text: (row) => row.reason ?? "" },
   ];
-  return <List name="lanes" label={t("queue.lanes")} load={() => got(client.GET("/v1/lanes"))} columns={columns} id={(row) => `${row.source}/${row.site}`} every={3_000} empty={{ title: t("lanes.empty"), text: t("lanes.empty_text") }} />;
+  return <List whole name="lanes" label={t("queue.lanes")} load={() => got(client.GET("/v1/lanes"))} columns={columns} id={(row) => `${row.source}/${row.site}`} every={3_000} empty={{ title: t("lanes.empty"), text: t("lanes.empty_text") }} />;
 }

@@ -37,7 +37,7 @@ export function Page() {
       <PageHead title={t("segments.title")} text={t("segments.text")}>
         {writes && <Button look="main" icon="plus" onClick={() => setOpen({})}>{t("segments.add")}</Button>}
       </PageHead>
-      <List name="segments" label={t("segments.title")} load={() => got(client.GET("/v1/segments"))} columns={columns} id={(row) => row.id} actions={writes ? (row) => [{ text: t("act.change"), act: () => setOpen(row) }, { text: t("segments.remove"), danger: true, act: () => ask({ title: t("segments.remove"), text: t("segments.remove_text", { name: row.name }), button: t("segments.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("segments.empty"), text: t("segments.empty_text") }} />
+      <List whole name="segments" label={t("segments.title")} load={() => got(client.GET("/v1/segments"))} columns={columns} id={(row) => row.id} actions={writes ? (row) => [{ text: t("act.change"), act: () => setOpen(row) }, { text: t("segments.remove"), danger: true, act: () => ask({ title: t("segments.remove"), text: t("segments.remove_text", { name: row.name }), button: t("segments.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("segments.empty"), text: t("segments.empty_text") }} />
       {open && <Editor segment={open} close={() => setOpen(null)} />}
       {question}
     </>

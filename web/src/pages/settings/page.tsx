@@ -1,5 +1,6 @@
 // One's own account: password, second factor, sessions; and how the panel looks.
 import { useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
@@ -13,7 +14,7 @@ import { Tabs } from "../../parts/tabs";
 import { tell } from "../../parts/toast";
 
 export function Page() {
-  const { may, who } = useSession();
+  const { may, who, organization } = useSession();
   const tabs = [
     { name: "account", title: t("settings.account"), draw: () => <div className="grid wide"><Password /><Factor /></div> },
     { name: "sessions", title: t("settings.sessions"), draw: () => <Sessions /> },
@@ -21,7 +22,9 @@ export function Page() {
   ];
   return (
     <>
-      <PageHead title={t("settings.title")} text={who.email ?? who.name} />
+      <PageHead title={t("settings.title")} text={who.email ?? who.name}>
+        {organization !== null && may("settings_read") && <Link to="/organizations/$id" params={{ id: String(organization) }} search={{}} className="button">{t("organization.title")}</Link>}
+      </PageHead>
       <Tabs label={t("settings.title")} tabs={tabs} />
     </>
   );

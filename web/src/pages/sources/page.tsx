@@ -133,7 +133,7 @@ function Sources() {
   ];
   return (
     <>
-      <List name="sources" label={t("sources.title")} load={() => got(client.GET("/v1/sources"))} columns={columns()} id={(row) => row.name} actions={actions} every={10_000} empty={{ title: t("sources.empty"), text: t("sources.empty_text"), action: <Link to="/domains" search={{}} className="button">{t("domains.title")}</Link> }} />
+      <List whole name="sources" label={t("sources.title")} load={() => got(client.GET("/v1/sources"))} columns={columns()} id={(row) => row.name} actions={actions} every={10_000} empty={{ title: t("sources.empty"), text: t("sources.empty_text"), action: <Link to="/domains" search={{}} className="button">{t("domains.title")}</Link> }} />
       {tested && (
         <Dialog open close={() => setTested(null)} broad title={t("sources.test_of", { name: tested.name })}>
           {tested.result ? <Result result={tested.result} /> : <Loading rows={4} />}

@@ -55,7 +55,7 @@ export function Pools() {
   return (
     <>
       <div className="row"><Maker label={t("pools.add")} title={t("pools.add")} fields={[{ name: "name", label: t("pools.name"), required: true }]} button={t("pools.add")} done={t("act.saved")} submit={async (values) => { await got(client.POST("/v1/pools", { body: { name: given(values, "name") ?? "" } })); }} /></div>
-      <List name="pools" label={t("pools.title")} load={() => got(client.GET("/v1/pools"))} columns={columns} id={(row) => row.name} actions={actions} empty={{ title: t("pools.empty") }} />
+      <List whole name="pools" label={t("pools.title")} load={() => got(client.GET("/v1/pools"))} columns={columns} id={(row) => row.name} actions={actions} empty={{ title: t("pools.empty") }} />
       {open && <FormDialog close={() => setOpen(null)} title={t("pools.put_into", { name: open.name })} fields={member} button={t("act.save")} done={t("act.saved")} submit={put} />}
       {question}
     </>
@@ -105,7 +105,7 @@ export function Rules() {
   return (
     <>
       <div className="row"><Maker label={t("rules.add")} title={t("rules.add")} text={t("rules.add_text")} fields={fields} button={t("rules.add")} done={t("act.saved")} submit={put} /></div>
-      <List name="pool-rules" label={t("rules.title")} load={() => got(client.GET("/v1/pool-rules"))} columns={columns} id={(row) => row.id} actions={(row) => [{ text: t("rules.remove"), danger: true, act: () => ask({ title: t("rules.remove"), text: t("rules.remove_text", { pool: row.pool_name }), button: t("rules.remove"), danger: true, act: () => remove(row) }) }]} empty={{ title: t("rules.empty"), text: t("rules.empty_text") }} />
+      <List whole name="pool-rules" label={t("rules.title")} load={() => got(client.GET("/v1/pool-rules"))} columns={columns} id={(row) => row.id} actions={(row) => [{ text: t("rules.remove"), danger: true, act: () => ask({ title: t("rules.remove"), text: t("rules.remove_text", { pool: row.pool_name }), button: t("rules.remove"), danger: true, act: () => remove(row) }) }]} empty={{ title: t("rules.empty"), text: t("rules.empty_text") }} />
       {question}
     </>
   );

@@ -5,6 +5,7 @@ import { EditorState } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
 import { basicSetup } from "codemirror";
 import { useEffect, useRef } from "react";
+import { offered } from "../../lib/complete";
 import { t } from "../../lib/text";
 
 interface Props {
@@ -24,13 +25,14 @@ const LOOK = EditorView.theme({
   ".cm-line span": { color: "inherit" },
 });
 
-/** Within `{{ … }}` the names of fields are offered. */
+/** Names where one is being written. */
 function fields(names: string[]) {
   return (context: CompletionContext) => {
-    const before = context.matchBefore(/\{[{%][^}%]*?([\w.]*)$/);
-    if (!before) return null;
+    const line = context.state.doc.lineAt(context.pos);
+    const found = offered(line.text.slice(0, context.pos - line.from), names);
+    if (!found) return null;
     const word = context.matchBefore(/[\w.]*$/);
-    return { from: word?.from ?? context.pos, options: names.map((label) => ({ label, type: "variable" })) };
+    return { from: word?.from ?? context.pos, options: found.labels.map((label) => ({ label, type: found.type })) };
   };
 }
 

@@ -2,7 +2,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useId, useState } from "react";
-import { api, client, got, type Schemas } from "../../api/client";
+import { api, client, got, refusal, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, Button, Card, Notice, PageHead } from "../../parts/basic";
@@ -13,11 +13,13 @@ import { tell } from "../../parts/toast";
 import { options } from "../../parts/words";
 
 const Editor = lazy(() => import("./editor"));
+const VisualEditor = lazy(() => import("./visual/editor"));
 
-type Input = Schemas["TemplateInput"];
+export type Input = Omit<Schemas["TemplateInput"], "body" | "document"> & { body: string };
 
+/** Those that are written as text. */
 const KINDS: Input["kind"][] = ["html", "markdown", "mjml"];
-const OWN = ["email", "name", "language", "time_zone", "tags", "unsubscribe_url", "preferences_url"];
+const OWN = ["email", "name", "language", "time_zone", "tags", "unsubscribe_url", "preferences_url", "data"];
 const FIRST: Input = {
   name: "",
   kind: "html",
@@ -40,10 +42,10 @@ function Existing({ id }: { id: number }) {
   );
 }
 
-function Edit({ id, input }: { id?: number; input: Input }) {
+export function Edit({ id, input }: { id?: number; input: Input }) {
   const { may } = useSession();
   const [draft, setDraft] = useState(input);
-  const [wrong, setWrong] = useState<string | null>(null);
+  const [wrong, setWrong] = useState<{ text: string; field?: string } | null>(null);
   const [busy, setBusy] = useState(false);
   const queryClient = useQueryClient();
   const navigate = useNavigate();
@@ -58,7 +60,7 @@ function Edit({ id, input }: { id?: number; input: Input }) {
       await queryClient.invalidateQueries();
       if (id === undefined) await navigate({ to: "/templates/$id", params: { id: String(row.id) }, replace: true });
     } catch (error) {
-      setWrong(explain(error));
+      setWrong({ text: explain(error), field: refusal(error).problem.field ?? undefined });
     } finally {
       setBusy(false);
     }
@@ -70,11 +72,13 @@ function Edit({ id, input }: { id?: number; input: Input }) {
         {changed && <Badge tone="warn">{t("template.unsaved")}</Badge>}
         {may("campaigns_write") && <Button look="main" busy={busy} disabled={!changed && id !== undefined} onClick={save}>{t("act.save")}</Button>}
       </PageHead>
-      {wrong && <Notice tone="bad">{wrong}</Notice>}
-      <div className="grid wide">
-        <Card title={t("template.text")}><Fields draft={draft} change={(part) => setDraft((before) => ({ ...before, ...part }))} /></Card>
-        <Card title={t("template.preview")}><Preview draft={draft} /></Card>
-      </div>
+      {wrong && <Notice tone="bad">{wrong.text}</Notice>}
+      {draft.kind === "document" ? <Visual draft={draft} wrong={wrong?.field} change={(part) => setDraft((before) => ({ ...before, ...part }))} /> : (
+        <div className="grid wide">
+          <Card title={t("template.text")}><Fields draft={draft} change={(part) => setDraft((before) => ({ ...before, ...part }))} /></Card>
+          <Card title={t("template.preview")}><Preview draft={draft} /></Card>
+        </div>
+      )}
     </>
   );
 }
@@ -88,15 +92,53 @@ function useLeaveWarning(changed: boolean) {
   }, [changed]);
 }
 
-function Fields({ draft, change }: { draft: Input; change: (part: Partial<Input>) => void }) {
+interface DraftProps {
+  draft: Input;
+  change: (part: Partial<Input>) => void;
+}
+
+function NameAndSubject({ draft, change }: DraftProps) {
+  const id = useId();
+  return (
+    <>
+      <div className="field"><label htmlFor={`${id}n`}>{t("templates.name")}</label><input id={`${id}n`} value={draft.name} onChange={(event) => change({ name: event.target.value })} /></div>
+      <div className="field"><label htmlFor={`${id}s`}>{t("messages.subject")}</label><input id={`${id}s`} value={draft.subject} onChange={(event) => change({ subject: event.target.value })} /></div>
+    </>
+  );
+}
+
+/** The visual editor, or what a contact would get of it. */
+function Visual({ draft, change, wrong }: DraftProps & { wrong?: string }) {
+  const { may } = useSession();
+  const [looking, setLooking] = useState(false);
+  const fields = api.useQuery("get", "/v1/contact-fields");
+  const names = [...OWN, ...(fields.data?.items ?? []).map((field) => field.name)];
+  return (
+    <>
+      <Card>
+        <div className="grid"><NameAndSubject draft={draft} change={change} /></div>
+      </Card>
+      <fieldset className="row" aria-label={t("visual.shown")}>
+        <Button aria-pressed={!looking} look={looking ? "quiet" : undefined} onClick={() => setLooking(false)}>{t("visual.put_together")}</Button>
+        <Button aria-pressed={looking} look={looking ? undefined : "quiet"} onClick={() => setLooking(true)}>{t("template.preview")}</Button>
+      </fieldset>
+      {looking && <Card title={t("template.preview")}><Preview draft={draft} /></Card>}
+      {/* What was undone can still be done again after a look at the preview. */}
+      <div hidden={looking}>
+        {fields.isPending ? <Loading rows={6} /> : <Suspense fallback={<Loading rows={6} />}><VisualEditor value={draft.body} names={names} writes={may("campaigns_write")} wrong={wrong} change={(body) => change({ body })} /></Suspense>}
+      </div>
+    </>
+  );
+}
+
+function Fields({ draft, change }: DraftProps) {
   const id = useId();
   const fields = api.useQuery("get", "/v1/contact-fields");
   const layouts = api.useQuery("get", "/v1/layouts");
   const names = [...OWN, ...(fields.data?.items ?? []).map((field) => field.name)];
   return (
     <div className="stack">
-      <div className="field"><label htmlFor={`${id}n`}>{t("templates.name")}</label><input id={`${id}n`} value={draft.name} onChange={(event) => change({ name: event.target.value })} /></div>
-      <div className="field"><label htmlFor={`${id}s`}>{t("messages.subject")}</label><input id={`${id}s`} value={draft.subject} onChange={(event) => change({ subject: event.target.value })} /></div>
+      <NameAndSubject draft={draft} change={change} />
       <div className="row">
         <label className="row">{t("templates.kind")}
           <select style={{ width: "auto" }} value={draft.kind} onChange={(event) => change({ kind: event.target.value as Input["kind"] })}>

@@ -18,11 +18,13 @@ export function Page() {
   const tabs = [
     { name: "templates", title: t("templates.title"), draw: () => <Templates /> },
     { name: "layouts", title: t("layouts.title"), draw: () => <Layouts /> },
+    { name: "blocks", title: t("saved.title"), draw: () => <SavedBlocks /> },
   ];
   return (
     <>
       <PageHead title={t("templates.title")} text={t("templates.text")}>
-        {may("campaigns_write") && <Link to="/templates/$id" params={{ id: "new" }} className="button main-one">{t("templates.add")}</Link>}
+        {may("campaigns_write") && <Link to="/templates/$id" params={{ id: "new" }} className="button">{t("templates.add")}</Link>}
+        {may("campaigns_write") && <Link to="/templates/visual" className="button main-one">{t("templates.add_visual")}</Link>}
       </PageHead>
       <Tabs label={t("templates.title")} tabs={tabs} />
     </>
@@ -82,8 +84,40 @@ function Layouts() {
   return (
     <>
       {writes && <div className="row"><Button icon="plus" onClick={() => setOpen({})}>{t("layouts.add")}</Button></div>}
-      <List name="layouts" label={t("layouts.title")} load={() => got(client.GET("/v1/layouts"))} columns={columns} id={(row) => row.id} actions={writes ? (row) => [{ text: t("act.change"), act: () => setOpen(row) }, { text: t("layouts.remove"), danger: true, act: () => ask({ title: t("layouts.remove"), text: t("templates.remove_text", { name: row.name }), button: t("layouts.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("layouts.empty"), text: t("layouts.empty_text") }} />
+      <List whole name="layouts" label={t("layouts.title")} load={() => got(client.GET("/v1/layouts"))} columns={columns} id={(row) => row.id} actions={writes ? (row) => [{ text: t("act.change"), act: () => setOpen(row) }, { text: t("layouts.remove"), danger: true, act: () => ask({ title: t("layouts.remove"), text: t("templates.remove_text", { name: row.name }), button: t("layouts.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("layouts.empty"), text: t("layouts.empty_text") }} />
       {open && <FormDialog broad close={() => setOpen(null)} title={open.name ?? t("layouts.add")} fields={fields} button={t("act.save")} done={t("act.saved")} submit={save} />}
+      {question}
+    </>
+  );
+}
+
+type Saved = Schemas["SavedBlocksView"];
+
+function SavedBlocks() {
+  const { may } = useSession();
+  const [open, setOpen] = useState<Saved | null>(null);
+  const [ask, question] = useQuestion();
+  const queryClient = useQueryClient();
+  const columns: Column<Saved>[] = [
+    { title: t("templates.name"), cell: (row) => row.name },
+    { title: t("saved.holds"), cell: (row) => row.blocks.map((block) => word("block", block.type)).join(", ") },
+    { title: t("segments.changed"), cell: (row) => <When at={row.updated_at} />, text: (row) => new Date(row.updated_at / 1000).toISOString() },
+  ];
+  const rename = async (values: Values) => {
+    if (open) await got(client.PUT("/v1/saved-blocks/{id}", { params: { path: { id: open.id } }, body: { name: given(values, "name") ?? "", blocks: open.blocks } }));
+  };
+  const remove = async (id: number) => {
+    await got(client.DELETE("/v1/saved-blocks/{id}", { params: { path: { id } } }));
+    await queryClient.invalidateQueries();
+  };
+  const actions = (row: Saved) => [
+    { text: t("saved.rename"), act: () => setOpen(row) },
+    { text: t("saved.remove"), danger: true, act: () => ask({ title: t("saved.remove"), text: t("templates.remove_text", { name: row.name }), button: t("saved.remove"), danger: true, act: () => remove(row.id) }) },
+  ];
+  return (
+    <>
+      <List whole name="saved-blocks" label={t("saved.title")} load={() => got(client.GET("/v1/saved-blocks"))} columns={columns} id={(row) => row.id} actions={may("campaigns_write") ? actions : undefined} empty={{ title: t("saved.empty"), text: t("saved.empty_text") }} />
+      {open && <FormDialog close={() => setOpen(null)} title={t("saved.rename")} fields={[{ name: "name", label: t("templates.name"), required: true, value: open.name }]} button={t("act.save")} done={t("act.saved")} submit={rename} />}
       {question}
     </>
   );

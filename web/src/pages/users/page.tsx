@@ -87,7 +87,7 @@ function Invites() {
     tell(t("users.withdrawn"));
     await queryClient.invalidateQueries();
   };
-  return <List name="invites" label={t("users.invites")} load={() => got(client.GET("/v1/invites"))} columns={columns} id={(row) => row.id} actions={may("people_write") ? (row) => [{ text: t("users.withdraw"), danger: true, act: () => void withdraw(row.id) }] : undefined} empty={{ title: t("users.no_invites"), text: t("users.no_invites_text") }} />;
+  return <List whole name="invites" label={t("users.invites")} load={() => got(client.GET("/v1/invites"))} columns={columns} id={(row) => row.id} actions={may("people_write") ? (row) => [{ text: t("users.withdraw"), danger: true, act: () => void withdraw(row.id) }] : undefined} empty={{ title: t("users.no_invites"), text: t("users.no_invites_text") }} />;
 }
 
 function Everybody() {

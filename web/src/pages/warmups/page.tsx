@@ -8,6 +8,8 @@ import { Chart } from "../../parts/chart";
 import { type Field, given, lines, type Values } from "../../parts/form";
 import { type Column, List } from "../../parts/list";
 import { Maker } from "../../parts/maker";
+import { Tabs } from "../../parts/tabs";
+import { Calendar } from "./calendar";
 
 export type Warmup = Schemas["WarmupView"];
 
@@ -24,6 +26,19 @@ export function useSubjects() {
 }
 
 export function Page() {
+  const tabs = [
+    { name: "list", title: t("warmups.title"), draw: () => <All /> },
+    { name: "calendar", title: t("warmups.calendar_tab"), draw: () => <Calendar /> },
+  ];
+  return (
+    <>
+      <PageHead title={t("warmups.title")} text={t("warmups.text")}><Wizard /></PageHead>
+      <Tabs label={t("warmups.title")} tabs={tabs} />
+    </>
+  );
+}
+
+function All() {
   const name = useSubjects();
   const columns: Column<Warmup>[] = [
     { title: t("warmups.subject"), cell: (row) => <Link to="/warmups/$id" params={{ id: String(row.id) }}>{name(row)} → {row.operator}</Link>, text: (row) => `${name(row)} → ${row.operator}` },
@@ -33,12 +48,7 @@ export function Page() {
     { title: t("warmups.target"), cell: (row) => row.target.toLocaleString(), number: true },
     { title: t("warmups.plan"), cell: (row) => row.plan },
   ];
-  return (
-    <>
-      <PageHead title={t("warmups.title")} text={t("warmups.text")}><Wizard /></PageHead>
-      <List name="warmups" label={t("warmups.title")} load={() => got(client.GET("/v1/warmups"))} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("warmups.empty"), text: t("warmups.empty_text") }} />
-    </>
-  );
+  return <List whole name="warmups" label={t("warmups.title")} load={() => got(client.GET("/v1/warmups"))} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("warmups.empty"), text: t("warmups.empty_text") }} />;
 }
 
 function Today({ warmup }: { warmup: Warmup }) {
@@ -78,7 +88,7 @@ function Wizard() {
   };
   return (
     <Maker label={t("warmups.begin")} title={t("warmups.begin")} text={t("warmups.begin_text")} broad fields={fields} button={t("warmups.begin")} done={t("warmups.begun")} submit={begin}>
-      {(values: Values) => <Calendar values={values} />}
+      {(values: Values) => <Plan values={values} />}
     </Maker>
   );
 }
@@ -87,7 +97,7 @@ function curveOf(values: Values): number[] {
   return (given(values, "curve") ?? "").split(/[\s,;]+/).map(Number).filter((count) => count > 0);
 }
 
-function Calendar({ values }: { values: Values }) {
+function Plan({ values }: { values: Values }) {
   const target = Number(values.target) || 0;
   const plan = String(values.plan);
   const plans = useQuery({ queryKey: ["plans", target], enabled: target > 0, staleTime: 600_000, placeholderData: (before) => before, queryFn: () => got(client.GET("/v1/warmup-plans", { params: { query: { target } } })) });

@@ -47,7 +47,7 @@ export function Page() {
       <PageHead title={t("webhooks.title")} text={t("webhooks.text")}>
         {may("webhooks_write") && <Maker label={t("webhooks.add")} title={t("webhooks.add")} fields={hookFields(kinds)} button={t("webhooks.add")} submit={add} />}
       </PageHead>
-      <List name="webhooks" label={t("webhooks.title")} load={() => got(client.GET("/v1/webhooks"))} columns={columns} id={(row) => row.id} every={10_000} empty={{ title: t("webhooks.empty"), text: t("webhooks.empty_text") }} />
+      <List whole name="webhooks" label={t("webhooks.title")} load={() => got(client.GET("/v1/webhooks"))} columns={columns} id={(row) => row.id} every={10_000} empty={{ title: t("webhooks.empty"), text: t("webhooks.empty_text") }} />
     </>
   );
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::fetch::{Answer, FetchError};
+use super::{Answer, FetchError};
 use crate::model::{CallState, Timestamp};
 
 /// Between the tries of one call; the last gap repeats until `GIVE_UP_AFTER` is over.
@@ -70,7 +70,7 @@ pub fn verdict(tried: &Tried, answer: &Result<Answer, FetchError>) -> Verdict {
 }
 
 /// Stretched by at most a quarter, so that what failed together does not come back together.
-fn gap(tries: u32, stretch: f64) -> Duration {
+pub fn gap(tries: u32, stretch: f64) -> Duration {
     let nth = usize::try_from(tries).unwrap_or(usize::MAX).min(GAPS.len() - 1);
     GAPS[nth] + GAPS[nth].mul_f64(stretch.clamp(0.0, 1.0) * 0.25)
 }

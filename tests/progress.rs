@@ -1,0 +1,77 @@
+//! What a person watches of a campaign and of a list, over HTTP, on both databases.
+
+use postroad::world::manners::{Deed, Manners, Phase};
+use serde_json::{Value, json};
+
+use crate::campaigns::Desk;
+use crate::support::relay::Database;
+
+#[tokio::test]
+async fn progress_and_recipients_say_what_became_of_everybody() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        for number in 0..60 {
+            desk.contact(&format!("p{number}@d{number}.test"), json!({})).await;
+        }
+        desk.mx.script(Phase::Rcpt, Deed::Reply("550 5.1.1 no such user".to_owned()), 1);
+        let id = desk.campaign("<p>x</p>", json!({})).await;
+        desk.step(id, "launch").await;
+        desk.until(id, "sent").await;
+
+        let path = format!("/v1/campaigns/{id}/progress");
+        let counted = |progress: &Value, kind: &str| -> u64 {
+            let rows = progress["operators"].as_array().expect("operators");
+            rows.iter().filter_map(|row| row[kind].as_u64()).sum()
+        };
+        let mut progress = desk.done("GET", &path, Value::Null).await;
+        for _ in 0..500 {
+            if counted(&progress, "delivered") == 59 && counted(&progress, "failed") == 1 {
+                break;
+            }
+            desk.relay.clock().advance(std::time::Duration::from_secs(2));
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            progress = desk.done("GET", &path, Value::Null).await;
+        }
+        assert_eq!(progress["state"], "sent");
+        assert_eq!(counted(&progress, "delivered"), 59, "{progress}");
+        assert_eq!(progress["sums"]["failed"], 1);
+
+        let path = format!("/v1/campaigns/{id}/deliveries");
+        let first = desk.done("GET", &path, Value::Null).await;
+        let next = first["next"].as_str().expect("there is more").to_owned();
+        let second = desk.done("GET", &format!("{path}?cursor={next}"), Value::Null).await;
+        let seen = |page: &Value| -> Vec<String> {
+            let rows = page["items"].as_array().expect("items");
+            rows.iter().map(|row| row["recipient"].to_string()).collect()
+        };
+        let mut all = [seen(&first), seen(&second)].concat();
+        all.sort();
+        all.dedup();
+        assert_eq!((all.len(), &second["next"]), (60, &Value::Null));
+        let failed = desk.done("GET", &format!("{path}?state=failed"), Value::Null).await;
+        assert_eq!(failed["items"][0]["answer"], "550 5.1.1 no such user");
+        assert_eq!(failed["items"].as_array().map(Vec::len), Some(1));
+        let clicked = desk.done("GET", &format!("{path}?reader=clicked"), Value::Null).await;
+        assert_eq!(clicked["items"], json!([]));
+        let (status, _) = desk.ask("GET", &format!("{path}?cursor=lost.1"), Value::Null).await;
+        assert_eq!(status, 422);
+    }
+}
+
+#[tokio::test]
+async fn the_growth_of_a_list_counts_who_came_and_who_left() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        for name in ["ann", "bob", "carol"] {
+            desk.contact(&format!("{name}@a.test"), json!({})).await;
+        }
+        let path = format!("/v1/lists/{}/growth", desk.list);
+        let days = desk.done("GET", &format!("{path}?days=7"), Value::Null).await;
+        let items = days["items"].as_array().expect("days");
+        assert_eq!(items.len(), 7);
+        assert_eq!(items[0]["subscribed"], 0);
+        assert_eq!((&items[6]["joined"], &items[6]["subscribed"]), (&json!(3), &json!(3)));
+        assert_eq!(desk.ask("GET", "/v1/lists/999999/growth", Value::Null).await.0, 404);
+        assert_eq!(desk.ask("GET", &format!("{path}?days=0"), Value::Null).await.0, 422);
+    }
+}

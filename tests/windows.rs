@@ -1,0 +1,106 @@
+//! Health windows: what they count, whom they stop, whom they tell.
+
+use std::time::Duration;
+
+use postroad::wire::network::Network;
+use postroad::world::manners::{Manners, Rule, Whom};
+use serde_json::{Value, json};
+
+use crate::campaigns::Desk;
+use crate::support::http::HttpSink;
+use crate::support::relay::Database;
+
+/// Contacts, of whom so many have a mailbox that is gone.
+async fn people(desk: &Desk, name: &str, fine: usize, gone: usize) {
+    for number in 0..fine {
+        desk.contact(&format!("fine-{name}-{number}@a.test"), json!({"name": "A"})).await;
+    }
+    for number in 0..gone {
+        desk.contact(&format!("gone-{name}-{number}@a.test"), json!({"name": "A"})).await;
+    }
+}
+
+async fn launched(desk: &Desk, settings: Value) -> i64 {
+    let id = desk.campaign("<p>x</p>", settings).await;
+    desk.step(id, "launch").await;
+    id
+}
+
+fn manners() -> Manners {
+    let gone = Whom::LocalStart("gone".to_owned());
+    let rules = vec![Rule::mailbox(gone, "550 5.1.1 no such user here")];
+    Manners { rules, ..Manners::default() }
+}
+
+async fn window(desk: &Desk, query: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let path = format!("/v1/health-windows?{query}");
+    for _ in 0..1000 {
+        let page = desk.done("GET", &path, Value::Null).await;
+        if page["items"].as_array().is_some_and(|items| items.iter().any(&holds)) {
+            return page;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("waited in vain: {}", desk.done("GET", &path, Value::Null).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_addresses_count_for_all_they_concern_and_too_many_of_them_are_told() {
+    for database in Database::all().await {
+        let sink = HttpSink::taking().await;
+        let desk = Desk::with(&database, manners(), |settings| {
+            settings.fetch.allowed_networks = vec![Network::parse("127.0.0.0/8").expect("one")];
+        })
+        .await;
+        let order = json!({"name": "a", "url": sink.url("/hook"), "kinds": ["alarm"]});
+        desk.relay.order("/v1/webhooks", order).await;
+        people(&desk, "a", 70, 5).await;
+        let id = launched(&desk, json!({})).await;
+        desk.until(id, "sent").await;
+        let warned =
+            |one: &Value| one["bounce"]["standing"] == "warn" && one["counts"]["ended"] == 75;
+        let page = window(&desk, &format!("kind=campaign&id={id}"), warned).await;
+        let own = &page["items"][0];
+        assert_eq!((&own["bounce"]["count"], &own["bounce"]["of"]), (&json!(5), &json!(75)));
+        let (low, rate, high) =
+            (&own["bounce"]["low"], &own["bounce"]["rate"], &own["bounce"]["high"]);
+        assert!(low.as_f64() < rate.as_f64() && rate.as_f64() < high.as_f64(), "{own}");
+        for kind in ["source", "domain", "organization"] {
+            let query = format!("kind={kind}&by_operator={}", kind == "source");
+            let all = window(&desk, &query, |one| one["counts"]["ended"] == 75).await;
+            assert_eq!(all["items"][0]["counts"]["bounced"], 5, "{kind}");
+        }
+        let requests = sink.until(1).await;
+        let alarm = &requests[0].json()["events"][0]["fields"];
+        assert_eq!((&alarm["rate"], &alarm["standing"]), (&json!("bounce"), &json!("warn")));
+        assert!(alarm["of"].as_u64() >= Some(50), "{alarm}");
+        assert_eq!(desk.show(id).await["state"], "sent", "a warning stops nothing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_to_lost_addresses_is_paused_and_a_few_mails_stop_nobody() {
+    let desk = Desk::on(&Database::Sqlite, manners()).await;
+    people(&desk, "few", 4, 1).await;
+    let few = launched(&desk, json!({})).await;
+    desk.until(few, "sent").await;
+    let own = format!("kind=campaign&id={few}");
+    window(&desk, &own, |one| one["counts"]["ended"] == 5).await;
+    people(&desk, "many", 40, 80).await;
+    // What the throttle keeps back is still to come.
+    let throttle = json!({"throttle": {"messages": 100, "seconds": 86400}});
+    let many = launched(&desk, throttle).await;
+    let told = |one: &Value| one["bounce"]["standing"] == "stop";
+    let page = window(&desk, &format!("kind=campaign&id={many}"), told).await;
+    assert_eq!(page["items"][0]["operator"], Value::Null, "in all");
+    let shown = desk.until(many, "paused").await;
+    let trouble = shown["trouble"].as_str().expect("why");
+    assert!(trouble.contains("addresses are lost"), "{trouble}");
+    let page = desk.done("GET", &format!("/v1/health-windows?{own}"), Value::Null).await;
+    assert_eq!(page["items"][0]["bounce"]["standing"], "good", "one of five proves nothing");
+    let decisions = desk.done("GET", "/v1/decisions?active=true", Value::Null).await;
+    let items = decisions["items"].as_array().expect("a list");
+    let of_campaign = |one: &&Value| one["who"] == format!("campaign:{many}");
+    let stop = items.iter().find(of_campaign).unwrap_or_else(|| panic!("{decisions}"));
+    assert_eq!((&stop["rule"], &stop["after"]), (&json!("health"), &json!(0)), "{stop}");
+}
