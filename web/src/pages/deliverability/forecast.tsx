@@ -53,7 +53,7 @@ function Wizard() {
   const [answer, setAnswer] = useState<Answer | null>(null);
   const pools = api.useQuery("get", "/v1/pools");
   const fields: Field[] = [
-    { name: "audience", label: t("forecast.audience"), kind: "lines", required: true, placeholder: "google 200000\nmicrosoft 80000\nexample.com 5000", hint: t("forecast.audience_hint") },
+    { name: "audience", label: t("forecast.audience"), kind: "lines", required: true, placeholder: "google 200000\nmicrosoft_consumer 80000\nexample.com 5000", hint: t("forecast.audience_hint") },
     { name: "pool", label: t("sources.pool"), kind: "select", options: [["", t("forecast.all_sources")], ...(pools.data?.items ?? []).map((one): [string, string] => [one.name, one.name])] },
   ];
   const ask = async (values: Values) => {
