@@ -159,7 +159,7 @@ impl App {
         reread: Option<Reread>,
     ) -> Result<App, AppError> {
         files::allow_for(&settings);
-        memory::small_pages();
+        memory::keep_little();
         let http = bind_http(&settings).await?;
         let kept = Kept::open(&settings, &clock).await?;
         let (store, spool, queue) = (kept.store.clone(), kept.spool.clone(), kept.queue.clone());

@@ -30,6 +30,9 @@ const READERS_MAX: u32 = 4;
 const PAGE_BYTES: u32 = 1024;
 /// The writer's page cache: what it touches again and again at a million rows, in KiB.
 const WRITER_CACHE_KIB: u32 = 4096;
+/// A reader's page cache, in KiB: it is thrown away with each commit of the writer, so it serves one
+/// statement's walk and no more.
+const READER_CACHE_KIB: u32 = 512;
 
 /// A value to bind.
 #[derive(Clone, Debug)]
@@ -105,7 +108,8 @@ impl Database {
             .busy_timeout(BUSY_TIMEOUT)
             .row_buffer_size(256)
             .disable_statement_logging();
-        let reading = options.clone().read_only(true);
+        let reading =
+            options.clone().read_only(true).pragma("cache_size", format!("-{READER_CACHE_KIB}"));
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
             .acquire_timeout(READ_DEADLINE)
