@@ -221,8 +221,9 @@ pub struct NewRule {
     /// An address or a domain of the envelope.
     #[serde(default)]
     sender: Option<String>,
+    /// The same of the recipient.
     #[serde(default)]
-    recipient_domain: Option<Domain>,
+    recipient: Option<String>,
     /// By name.
     #[serde(default)]
     operator: Option<String>,
@@ -270,8 +271,8 @@ pub(super) async fn put_rule(
     let matches = PoolMatch {
         organization: new.organization,
         stream: new.stream,
-        sender: pattern("sender", new.sender)?,
-        recipient_domain: new.recipient_domain,
+        sender: meant("sender", new.sender)?,
+        recipient: meant("recipient", new.recipient)?,
         operator,
         tag: pattern("tag", new.tag)?,
         credential,
@@ -297,6 +298,19 @@ fn pattern(field: &str, text: Option<String>) -> Result<Option<String>, Problem>
     }
 }
 
+/// An address or a domain, as envelopes write them.
+fn meant(field: &str, text: Option<String>) -> Result<Option<String>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let text = text.strip_prefix('@').unwrap_or(&text);
+    let meant = if text.contains('@') {
+        Address::parse(text).ok().map(|address| address.to_string())
+    } else {
+        Domain::parse(text).ok().map(|domain| domain.as_str().to_owned())
+    };
+    let wrong = || Problem::of_field(field, "must be an address or a domain");
+    meant.map(Some).ok_or_else(wrong)
+}
+
 /// Remove a rule.
 #[utoipa::path(delete, path = "/v1/pool-rules/{id}", tag = "pools",
     params(("id" = i64, Path, description = "The rule's id")),
@@ -310,4 +324,24 @@ pub(super) async fn remove_rule(
     }
     taken_up(&call).await?;
     Ok(axum::Json(Done { name: id.to_string() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_names_people_as_envelopes_do_or_is_refused_by_the_fields_name() {
+        let meant = |text: &str| super::meant("recipient", Some(text.to_owned()));
+        assert_eq!(meant("@News.Example").ok().flatten().as_deref(), Some("news.example"));
+        assert_eq!(
+            meant("b\u{fc}cher.example").ok().flatten().as_deref(),
+            Some("xn--bcher-kva.example")
+        );
+        assert_eq!(meant("A.b@News.Example").ok().flatten().as_deref(), Some("A.b@news.example"));
+        for wrong in ["", "@", "two words", "a@", "a@b@c.example"] {
+            let problem = meant(wrong).expect_err(wrong);
+            assert!(format!("{problem:?}").contains("recipient"), "{wrong}");
+        }
+    }
 }

@@ -73,8 +73,9 @@ pub struct RuleAdd {
     /// An address or a domain.
     #[arg(long)]
     sender: Option<String>,
-    #[arg(long, value_name = "DOMAIN")]
-    recipient_domain: Option<String>,
+    /// An address or a domain.
+    #[arg(long)]
+    recipient: Option<String>,
     /// By name, such as google.
     #[arg(long)]
     operator: Option<String>,
@@ -170,7 +171,7 @@ async fn act_on_rule(rule: Rule, desk: &Desk) -> Result<(), CliError> {
                 "organization": add.organization,
                 "stream": add.stream,
                 "sender": add.sender,
-                "recipient_domain": add.recipient_domain,
+                "recipient": add.recipient,
                 "operator": add.operator,
                 "tag": add.tag,
                 "credential": add.credential,
@@ -199,7 +200,7 @@ fn print_rules(rules: &[RuleView]) -> Result<(), CliError> {
             number("organization", matches.organization.map(|id| id.0)),
             number("stream", matches.stream.map(|id| id.0)),
             text("sender", matches.sender.as_deref()),
-            text("recipient_domain", matches.recipient_domain.as_ref().map(|one| one.as_str())),
+            text("recipient", matches.recipient.as_deref()),
             text("operator", view.operator_name.as_deref()),
             text("tag", matches.tag.as_deref()),
             number("credential", matches.credential.map(|id| id.0)),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::*;
 use super::state::words;
 use super::time::Timestamp;
-use super::{Domain, RelayMechanism, TlsMode};
+use super::{RelayMechanism, TlsMode};
 
 words! {
     /// Who declared a source: what stands in the settings is changed there.
@@ -196,8 +196,9 @@ pub struct PoolMatch {
     /// An address, or a domain, of the envelope.
     #[serde(default)]
     pub sender: Option<String>,
+    /// The same of the recipient.
     #[serde(default)]
-    pub recipient_domain: Option<Domain>,
+    pub recipient: Option<String>,
     #[serde(default)]
     pub operator: Option<OperatorId>,
     #[serde(default)]

@@ -155,8 +155,8 @@ impl Sources {
     pub fn divides_flows(&self) -> bool {
         let known = self.known.load();
         let divides = |rule: &PoolRule| {
-            let PoolMatch { sender, recipient_domain, tag, credential, .. } = &rule.matches;
-            sender.is_some() || recipient_domain.is_some() || tag.is_some() || credential.is_some()
+            let PoolMatch { sender, recipient, tag, credential, .. } = &rule.matches;
+            sender.is_some() || recipient.is_some() || tag.is_some() || credential.is_some()
         };
         self.is_rerouted() || known.tables.rules.iter().any(divides)
     }
@@ -602,15 +602,16 @@ mod tests {
             pool: PoolId(pool),
             matches,
         };
-        let domain = Domain::parse("x.example").expect("lawful");
         let marketing = PoolMatch {
             stream: Some(StreamId(2)),
             operator: Some(OperatorId(9)),
             ..PoolMatch::default()
         };
-        let to = PoolMatch { recipient_domain: Some(domain), ..PoolMatch::default() };
+        let to = PoolMatch { recipient: Some("x.example".into()), ..PoolMatch::default() };
         let from = PoolMatch { sender: Some("Sender.Example".into()), ..PoolMatch::default() };
-        tables.rules = vec![rule(1, 2, marketing), rule(2, 3, to), rule(3, 2, from)];
+        let person = PoolMatch { recipient: Some("vip@w.example".into()), ..PoolMatch::default() };
+        tables.rules =
+            vec![rule(1, 2, marketing), rule(2, 3, to), rule(3, 2, from), rule(4, 3, person)];
         let sources = sources(tables, false);
         let pool = |rank, recipient: &str, operator| {
             let mail = claimed(&message(1, 1, rank), recipient);
@@ -620,6 +621,10 @@ mod tests {
         assert_eq!(pool(1, "a@x.example", 9), "marketing");
         assert_eq!(pool(1, "a@x.example", 8), "empty");
         assert_eq!(pool(0, "a@y.example", 9), "default");
+        assert_eq!(
+            (pool(0, "vip@w.example", 9), pool(0, "a@w.example", 9)),
+            ("empty".into(), "default".into())
+        );
     }
 
     #[test]

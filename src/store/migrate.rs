@@ -45,6 +45,7 @@ migrations! {
     (13, "0013_pools"),
     (14, "0014_complaints"),
     (15, "0015_bounces"),
+    (16, "0016_rule_recipients"),
     (20, "0020_returns"),
     (21, "0021_routes"),
     (22, "0022_stream_policies"),

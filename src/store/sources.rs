@@ -118,13 +118,13 @@ pub static DELETE_MEMBERS_OF_POOL: Statement =
     Statement::new("DELETE FROM pool_sources WHERE pool = $1");
 
 pub static RULES: Statement = Statement::new(
-    "SELECT id, position, pool, organization, stream, sender, recipient_domain, operator, tag, \
+    "SELECT id, position, pool, organization, stream, sender, recipient, operator, tag, \
      credential FROM pool_rules ORDER BY position",
 );
 pub static DELETE_RULE_AT: Statement = Statement::new("DELETE FROM pool_rules WHERE position = $1");
 pub static INSERT_RULE: Statement = Statement::new(
     "INSERT INTO pool_rules (id, position, pool, organization, stream, sender, \
-     recipient_domain, operator, tag, credential) \
+     recipient, operator, tag, credential) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 );
 pub static OWN_POOLS: Statement =
@@ -247,7 +247,7 @@ fn rule(row: &Row) -> Result<PoolRule> {
             organization: row.maybe_int(3)?.map(OrganizationId),
             stream: row.maybe_int(4)?.map(StreamId),
             sender: row.maybe_text(5)?,
-            recipient_domain: row.maybe_parsed(6)?,
+            recipient: row.maybe_text(6)?,
             operator: row.maybe_int(7)?.map(OperatorId),
             tag: row.maybe_text(8)?,
             credential: row.maybe_int(9)?.map(CredentialId),
@@ -384,7 +384,7 @@ async fn put_rule(
         matches.organization.map(|id| id.0).into(),
         matches.stream.map(|id| id.0).into(),
         matches.sender.clone().into(),
-        matches.recipient_domain.as_ref().map(|domain| domain.as_str().to_owned()).into(),
+        matches.recipient.clone().into(),
         matches.operator.map(|id| id.0).into(),
         matches.tag.clone().into(),
         matches.credential.map(|id| id.0).into(),

@@ -74,7 +74,7 @@ export function Rules() {
     row.organization != null && `${t("shell.organization")}: ${name(row.organization)}`,
     row.stream != null && `${t("credentials.stream")}: ${row.stream}`,
     row.sender && `${t("messages.sender")}: ${row.sender}`,
-    row.recipient_domain && `${t("queue.domain")}: ${row.recipient_domain}`,
+    row.recipient && `${t("messages.recipient")}: ${row.recipient}`,
     row.operator_name && `${t("classification.operator")}: ${row.operator_name}`,
     row.tag && `${t("messages.tag")}: ${row.tag}`,
   ].filter(Boolean).join(" · ");
@@ -88,7 +88,7 @@ export function Rules() {
     { name: "pool", label: t("sources.pool"), kind: "select", options: (pools.data?.items ?? []).map((one) => [one.name, one.name]) },
     { name: "organization", label: t("shell.organization"), kind: "select", options: [["", t("filter.all")], ...organizations.map((one): [string, string] => [String(one.id), one.name])] },
     { name: "sender", label: t("messages.sender"), placeholder: "example.com" },
-    { name: "recipient_domain", label: t("queue.domain") },
+    { name: "recipient", label: t("messages.recipient"), placeholder: "example.com" },
     { name: "operator", label: t("classification.operator"), placeholder: "google" },
     { name: "tag", label: t("messages.tag") },
     { name: "credential", label: t("rules.credential") },
@@ -96,7 +96,7 @@ export function Rules() {
   const put = async (values: Values) => {
     const text = (field: string) => given(values, field);
     const organization = text("organization");
-    await got(client.POST("/v1/pool-rules", { body: { position: Number(values.position), pool: String(values.pool), organization: organization ? Number(organization) : undefined, sender: text("sender"), recipient_domain: text("recipient_domain"), operator: text("operator"), tag: text("tag"), credential: text("credential") } }));
+    await got(client.POST("/v1/pool-rules", { body: { position: Number(values.position), pool: String(values.pool), organization: organization ? Number(organization) : undefined, sender: text("sender"), recipient: text("recipient"), operator: text("operator"), tag: text("tag"), credential: text("credential") } }));
   };
   const remove = async (row: Rule) => {
     await got(client.DELETE("/v1/pool-rules/{id}", { params: { path: { id: row.id } } }));
