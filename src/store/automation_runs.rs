@@ -119,9 +119,8 @@ pub static INSERT_ARRIVALS: Statement = Statement::with_rows(
 );
 pub static DELETE_ARRIVALS: Statement = Statement::with_rows(
     ARRIVAL_COLUMNS,
-    "DELETE FROM automation_arrivals WHERE EXISTS (SELECT 1 FROM {rows} AS r \
-     WHERE r.automation = automation_arrivals.automation \
-     AND r.contact = automation_arrivals.contact AND r.key = automation_arrivals.key)",
+    "DELETE FROM automation_arrivals WHERE (automation, contact, key) IN \
+     (SELECT r.automation, r.contact, r.key FROM {rows} AS r)",
 );
 pub static ARRIVALS: Statement = Statement::new(
     "SELECT w.automation, w.contact, w.key, w.at FROM automation_arrivals AS w \
@@ -209,10 +208,11 @@ pub static MOVE_RUNS: Statement = Statement::with_rows(
      AND automation_runs.visit = r.visit AND automation_runs.state = 'waiting'",
 );
 pub static RUN_CONTACTS: Statement = Statement::new(
-    "SELECT c.id, c.email, f.status, m.status, f.heat FROM {ids:2} AS w \
-     JOIN contacts AS c ON c.id = w.id AND c.organization = $1 \
-     JOIN contact_facts AS f ON f.organization = c.organization AND f.contact = c.id \
-     LEFT JOIN memberships AS m ON m.list = $3 AND m.contact = c.id",
+    "SELECT c.id, c.email, f.status, m.status, f.heat \
+     FROM {ids:2} AS w CROSS JOIN contacts AS c CROSS JOIN contact_facts AS f \
+     LEFT JOIN memberships AS m ON m.list = $3 AND m.contact = c.id \
+     WHERE c.id = w.id AND c.organization = $1 \
+     AND f.organization = c.organization AND f.contact = c.id",
 );
 macro_rules! runs {
     ($where:literal) => {

@@ -246,9 +246,9 @@ pub static CAMPAIGN_DUE_LATER: Statement = Statement::new(
      AND tries = 0 ORDER BY id LIMIT $3",
 );
 pub static EMAILS: Statement = Statement::new(
-    "SELECT w.id, c.email, f.heat FROM {ids:2} AS w JOIN contacts AS c ON c.id = w.id \
-     AND c.organization = $1 \
-     JOIN contact_facts AS f ON f.organization = c.organization AND f.contact = c.id",
+    "SELECT w.id, c.email, f.heat FROM {ids:2} AS w CROSS JOIN contacts AS c \
+     CROSS JOIN contact_facts AS f WHERE c.id = w.id AND c.organization = $1 \
+     AND f.organization = c.organization AND f.contact = c.id",
 );
 pub static RECIPE: Statement = Statement::new(concat!(
     "SELECT ",

@@ -121,7 +121,7 @@ pub static INSERT_CONTACTS: Statement = Statement::with_rows(
 pub static UPDATE_CONTACTS: Statement = Statement::with_rows(
     CONTACT_COLUMNS,
     "UPDATE contacts SET name = r.name, more = r.more, updated_at = r.updated_at \
-     FROM {rows} AS r WHERE contacts.id = r.id AND contacts.organization = $2",
+     FROM {rows} AS r WHERE contacts.id = r.id AND +contacts.organization = $2",
 );
 
 const PUT_MEMBERSHIPS_COLUMNS: &[Column] =
@@ -184,8 +184,7 @@ pub static PUT_TAGS: Statement = Statement::with_rows(
 
 pub static TAKE_TAGS: Statement = Statement::with_rows(
     PUT_TAGS_COLUMNS,
-    "DELETE FROM contact_tags WHERE EXISTS (SELECT 1 FROM {rows} AS r \
-     WHERE r.tag = contact_tags.tag AND r.contact = contact_tags.contact) \
+    "DELETE FROM contact_tags WHERE (tag, contact) IN (SELECT r.tag, r.contact FROM {rows} AS r) \
      AND contact_tags.tag IN (SELECT id FROM tags WHERE organization = $2)",
 );
 
@@ -291,14 +290,13 @@ impl Plan {
             if wanted.is_empty() {
                 continue;
             }
-            for (statement, rows) in [
-                (contacts, contact_rows(connection, &wanted)),
-                (facts, facts_rows(connection, &wanted)),
-            ] {
-                octets += rows.len();
-                let values = vec![rows.into(), batch.organization.0.into()];
-                connection.execute(statement, values).await?;
-            }
+            let organization = batch.organization.0;
+            let rows = contact_rows(connection, &wanted);
+            octets += rows.len();
+            connection.execute(contacts, vec![rows.into(), organization.into()]).await?;
+            let rows = facts_rows(connection, organization, &wanted);
+            octets += rows.len();
+            connection.execute(facts, vec![rows.into()]).await?;
         }
         octets += self.put_memberships(connection, batch).await?;
         octets += self.put_tags(connection, batch).await?;
@@ -405,10 +403,10 @@ fn contact_rows(connection: &Connection, contacts: &[&ContactRow]) -> String {
     rows.finish()
 }
 
-fn facts_rows(connection: &Connection, contacts: &[&ContactRow]) -> String {
+fn facts_rows(connection: &Connection, organization: i64, contacts: &[&ContactRow]) -> String {
     let mut rows = Rows::new(connection.dialect(), FACTS_COLUMNS);
     for row in contacts {
-        rows.int(row.id.0).text(row.status.word()).int(row.created_at.0);
+        rows.int(organization).int(row.id.0).text(row.status.word()).int(row.created_at.0);
         rows.maybe_text(row.language.as_deref()).maybe_text(row.time_zone.as_deref());
         row.slots.put(&mut rows);
     }

@@ -77,6 +77,7 @@ macro_rules! contact_columns {
 pub(super) use contact_columns;
 
 pub const FACTS_COLUMNS: &[Column] = &[
+    int("organization"),
     int("contact"),
     text("status"),
     int("created_at"),
@@ -117,7 +118,7 @@ pub static INSERT_FACTS: Statement = Statement::with_rows(
     "INSERT INTO contact_facts (organization, contact, status, created_at, language, time_zone, \
      n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14, n15, n16, t1, t2, t3, t4, \
      t5, t6, t7, t8, t9, t10, t11, t12) \
-     SELECT $2, contact, status, created_at, language, time_zone, \
+     SELECT organization, contact, status, created_at, language, time_zone, \
      n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14, n15, n16, t1, t2, t3, t4, \
      t5, t6, t7, t8, t9, t10, t11, t12 \
      FROM {rows} AS r",
@@ -132,5 +133,5 @@ pub static UPDATE_FACTS: Statement = Statement::with_rows(
      n15 = r.n15, n16 = r.n16, t1 = r.t1, t2 = r.t2, t3 = r.t3, t4 = r.t4, t5 = r.t5, \
      t6 = r.t6, t7 = r.t7, t8 = r.t8, t9 = r.t9, t10 = r.t10, t11 = r.t11, t12 = r.t12 \
      FROM {rows} AS r \
-     WHERE contact_facts.organization = $2 AND contact_facts.contact = r.contact",
+     WHERE contact_facts.organization = r.organization AND contact_facts.contact = r.contact",
 );

@@ -90,6 +90,9 @@ pub const fn json(name: &'static str) -> Column {
 /// A statement with its marks:
 /// `{rows}`  the table of the rows in the first parameter, with the statement's columns;
 /// `{ids:N}` the table `(id)` of the numbers in parameter N;
+/// Either is text that SQLite reads anew each time it is looked into, and it guesses that it is
+/// short: it has to stand first, before a `CROSS JOIN`, in whose order SQLite walks; and in an
+/// UPDATE a `+` keeps an index from being walked instead.
 /// `{lock:…}` `FOR UPDATE …` where several nodes write. SQLite has one writer.
 #[derive(Debug)]
 pub struct Statement {

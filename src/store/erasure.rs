@@ -56,7 +56,7 @@ const EVENT_COLUMNS: &[Column] = &[int("id"), json("fields")];
 pub static ERASE_EVENTS: Statement = Statement::with_rows(
     EVENT_COLUMNS,
     "UPDATE events SET fields = CAST(r.fields AS TEXT) FROM {rows} AS r \
-     WHERE events.id = r.id AND events.organization = $2",
+     WHERE events.id = r.id AND +events.organization = $2",
 );
 pub static READ_OF: Statement = Statement::new(
     "SELECT d.campaign, d.id FROM {ids:2} AS w JOIN deliveries AS d ON d.id = w.id \

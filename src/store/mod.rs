@@ -602,6 +602,42 @@ mod tests {
         }
     }
 
+    /// A list in a parameter is text: whoever looks into it for each row of a table reads all of it
+    /// again each time. (id, parent, step) as SQLite plans.
+    fn reads_a_list_again(steps: &[(i64, i64, String)]) -> bool {
+        let is_loop = |step: &str| step.starts_with("SCAN ") || step.starts_with("SEARCH ");
+        steps.iter().enumerate().any(|(at, (_, parent, step))| {
+            let within = |step: &str, of: i64| {
+                let mut before = steps[..at].iter().filter(|(_, parent, _)| *parent == of);
+                is_loop(step) && before.any(|(_, _, other)| is_loop(other))
+            };
+            let is_correlated = steps
+                .iter()
+                .any(|(id, _, around)| id == parent && around.starts_with("CORRELATED"));
+            step.contains("VIRTUAL TABLE") && (within(step, *parent) || is_correlated)
+        })
+    }
+
+    #[tokio::test]
+    async fn no_list_in_a_parameter_is_read_once_for_each_row() {
+        let (mut connection, _directory) = sqlite().await;
+        let mut again = Vec::new();
+        // An organization has few automations, and mostly none.
+        let few = [&contact_batch::ARRIVE_BY_LIST, &contact_batch::ARRIVE_BY_TAG];
+        let is_few = |one: &&Statement| few.iter().any(|few| std::ptr::eq(*few, *one));
+        for statement in statements().into_iter().filter(|one| !is_few(one)) {
+            let sql = format!("EXPLAIN QUERY PLAN {}", statement.render(Dialect::Sqlite, 1));
+            let sql = AssertSqlSafe(sql).into_sql_str();
+            let rows = sqlx::query(sql).fetch_all(&mut connection).await.expect("a plan");
+            let step = |row: &sqlx::sqlite::SqliteRow| (row.get(0), row.get(1), row.get("detail"));
+            let steps: Vec<(i64, i64, String)> = rows.iter().map(step).collect();
+            if reads_a_list_again(&steps) {
+                again.push(format!("{}\n{steps:#?}", statement.render(Dialect::Sqlite, 1)));
+            }
+        }
+        assert!(again.is_empty(), "{}: {}", again.len(), again.join("\n\n"));
+    }
+
     /// Lists of what grows without end, each with the index it must walk.
     const INDEXED: [(&Statement, &str); 7] = [
         (&search::BY_SENDER, "messages_hour_sender (hour=? AND sender=?)"),
