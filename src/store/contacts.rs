@@ -106,21 +106,9 @@ pub static CONSENTS: Statement = Statement::new(
      ORDER BY id DESC LIMIT 200",
 );
 
-pub static MEMBER_COUNTS: Statement = Statement::new(
-    "SELECT m.list, m.status, COUNT(*) FROM memberships AS m \
-     JOIN lists AS l ON l.id = m.list WHERE l.organization = $1 GROUP BY m.list, m.status",
-);
-
 #[cfg(test)]
-pub static ALL: &[&Statement] = &[
-    &CONTACT_BY_ID,
-    &CONTACT_BY_EMAIL,
-    &CONTACTS_BY_IDS,
-    &MEMBERSHIPS,
-    &TAGS_OF,
-    &CONSENTS,
-    &MEMBER_COUNTS,
-];
+pub static ALL: &[&Statement] =
+    &[&CONTACT_BY_ID, &CONTACT_BY_EMAIL, &CONTACTS_BY_IDS, &MEMBERSHIPS, &TAGS_OF, &CONSENTS];
 
 const COUNT_HEAD: &str = "SELECT COUNT(*) FROM contact_facts AS f WHERE f.organization = $1 AND ";
 /// In this order of tables the walk follows the key of `contact_facts` on SQLite too.
@@ -225,15 +213,6 @@ impl Store {
                 address: row.maybe_text(5)?,
                 wording: row.text(6)?,
             })
-        })
-    }
-
-    pub async fn member_counts(
-        &self,
-        organization: OrganizationId,
-    ) -> Result<Vec<(ListId, MembershipStatus, u64)>> {
-        collect(self.read(&MEMBER_COUNTS, vec![organization.0.into()]).await?, |row| {
-            Ok((ListId(row.int(0)?), row.parsed(1)?, row.unsigned(2)?))
         })
     }
 }
