@@ -106,9 +106,19 @@ pub static CONSENTS: Statement = Statement::new(
      ORDER BY id DESC LIMIT 200",
 );
 
+pub static LAST_CONTACT: Statement =
+    Statement::new("SELECT COALESCE(MAX(contact), 0) FROM contact_facts WHERE organization = $1");
+
 #[cfg(test)]
-pub static ALL: &[&Statement] =
-    &[&CONTACT_BY_ID, &CONTACT_BY_EMAIL, &CONTACTS_BY_IDS, &MEMBERSHIPS, &TAGS_OF, &CONSENTS];
+pub static ALL: &[&Statement] = &[
+    &CONTACT_BY_ID,
+    &CONTACT_BY_EMAIL,
+    &CONTACTS_BY_IDS,
+    &MEMBERSHIPS,
+    &TAGS_OF,
+    &CONSENTS,
+    &LAST_CONTACT,
+];
 
 const COUNT_HEAD: &str = "SELECT COUNT(*) FROM contact_facts AS f WHERE f.organization = $1 AND ";
 /// In this order of tables the walk follows the key of `contact_facts` on SQLite too.
@@ -159,6 +169,12 @@ impl Store {
         let (sql, values) = filter.compile(self.database().dialect(), values);
         let sql = format!("{PAGE_HEAD}{sql} ORDER BY f.contact LIMIT $3");
         collect(self.database().fetch_text(fixed(sql), values).await?, contact)
+    }
+
+    /// The highest id there is; 0 without any.
+    pub async fn last_contact(&self, organization: OrganizationId) -> Result<ContactId> {
+        let rows = self.read(&LAST_CONTACT, vec![organization.0.into()]).await?;
+        rows.first().map_or(Ok(ContactId(0)), |row| Ok(ContactId(row.int(0)?)))
     }
 
     pub async fn count_contacts(
