@@ -101,7 +101,10 @@ async fn the_counts_of_a_list_follow_every_change_of_its_members() {
         }
         desk.done("PATCH", &of(ids[1]), leave).await;
         assert_eq!(sizes(&desk).await, (2, 0, 2), "who leaves twice counts once");
-        let back = |again: bool| json!({"subscribe": [desk.list], "consent": {"source": "form", "again": again}});
+        let back = |again: bool| {
+            let consent = json!({"source": "form", "again": again});
+            json!({"subscribe": [desk.list], "consent": consent})
+        };
         desk.done("PATCH", &of(ids[0]), back(false)).await;
         assert_eq!(sizes(&desk).await, (2, 0, 2), "nobody comes back unasked");
         desk.relay.clock().advance(std::time::Duration::from_secs(86_400));

@@ -60,7 +60,8 @@ pub struct CampaignOutlook {
 }
 
 /// Tell when a campaign will be done, as the limits, warm-ups and answers of these days have it,
-/// and at which operators it stands still; before its launch, when it would be. Where those who are planned go is told by a sample.
+/// and at which operators it stands still; before its launch, when it would be. Where those who
+/// are planned go is told by a sample.
 #[utoipa::path(get, path = "/v1/campaigns/{id}/outlook", tag = "campaigns",
     params(("id" = CampaignId, Path)),
     responses((status = 200, body = CampaignOutlook)), security(("key" = ["campaigns_read"])))]
