@@ -309,6 +309,7 @@ fn steering_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(log::resend))
         .routes(routes!(hold_rules::list, hold_rules::add))
         .routes(routes!(hold_rules::remove))
+        .routes(routes!(hold_rules::preview))
         .routes(routes!(traces::list, traces::add))
         .routes(routes!(traces::remove))
 }

@@ -67,6 +67,7 @@ migrations! {
     (45, "0045_own_mail"),
     (46, "0046_steering"),
     (60, "0060_documents"),
+    (61, "0061_membership_days"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {
