@@ -129,10 +129,10 @@ pub(super) async fn add(
     Ok(axum::Json(rule))
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = HoldRuleRemoved)]
 pub struct Removed {
-    removed: HoldRuleId,
+    pub removed: HoldRuleId,
 }
 
 /// Remove a rule: what it held goes on by itself.

@@ -52,6 +52,7 @@ migrations! {
     (23, "0023_health"),
     (24, "0024_list_suppressions"),
     (25, "0025_return_checks"),
+    (26, "0026_event_ids"),
     (30, "0030_campaigns"),
     (31, "0031_readers"),
     (35, "0035_automations"),

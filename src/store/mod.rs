@@ -26,6 +26,7 @@ mod domain_checks; // what checks of sending domains have found
 mod engagement; // how warm contacts are, how mail to them fared
 mod erasure; // what tells of a person goes, counts stay
 mod error;
+mod event_ids; // ids of events, how far readers may go
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
 mod health; // health windows
@@ -428,6 +429,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(domain_checks::ALL);
     all.extend(engagement::ALL);
     all.extend(erasure::ALL);
+    all.extend(event_ids::ALL);
     all.extend(tallies::ALL);
     all.extend(tracking::ALL);
     all.extend(templates::ALL);
@@ -700,7 +702,10 @@ mod tests {
         (&search::BY_MESSAGE_ID, "messages_hour_message_id (hour=? AND message_id_header=?)"),
         (&search::BY_TAG, "messages_hour_tag (hour=? AND tag=?)"),
         (&search::BY_RECIPIENT, "deliveries_hour_recipient (hour=? AND recipient=?)"),
-        (&messages::EVENTS_OF_ORGANIZATION, "events_organization (organization=? AND id>?)"),
+        (
+            &messages::EVENTS_OF_ORGANIZATION,
+            "events_organization (organization=? AND id>? AND id<?)",
+        ),
         (&audit::AUDIT_OF, "audit_organization (organization=? AND id<?)"),
         (&people::ROLES_OF, "members_organizations (member=?)"),
         (&membership_days::LIST_GROWTH, "membership_days USING PRIMARY KEY (list=?)"),
