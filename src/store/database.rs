@@ -30,8 +30,8 @@ const READERS_MAX: u32 = 4;
 const PAGE_BYTES: u32 = 1024;
 /// The writer's page cache: what it touches again and again at a million rows, in KiB.
 const WRITER_CACHE_KIB: u32 = 3072;
-/// A reader's page cache, in KiB: it is thrown away with each commit of the writer, so it serves one
-/// statement's walk and no more.
+/// A reader's page cache, in KiB: it is thrown away with each commit of the writer, so it serves
+/// one statement's walk and no more.
 const READER_CACHE_KIB: u32 = 512;
 
 /// A value to bind.

@@ -222,7 +222,8 @@ pub static UNFED_SAMPLE: Statement = Statement::new(
      ORDER BY s.slice * 37 % 101, s.slice LIMIT 10",
 );
 pub static CONTACT_OPERATORS: Statement = Statement::new(
-    "SELECT f.operator, c.email FROM {ids:2} AS w CROSS JOIN contacts AS c CROSS JOIN contact_facts AS f \
+    "SELECT f.operator, c.email \
+     FROM {ids:2} AS w CROSS JOIN contacts AS c CROSS JOIN contact_facts AS f \
      WHERE c.id = w.id AND c.organization = $1 \
      AND f.organization = c.organization AND f.contact = c.id",
 );
