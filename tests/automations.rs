@@ -205,6 +205,26 @@ async fn a_paused_automation_moves_nobody_and_an_ended_one_lets_everybody_go() {
 }
 
 #[tokio::test]
+async fn whoever_is_taken_out_of_it_gets_nothing_more() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    let entry = json!({"kind": "subscription", "list": desk.list});
+    let id = made(&desk, entry, json!({}), vec![wait(HOUR), mail("a")]).await;
+    desk.contact("ann@a.test", json!({})).await;
+    desk.contact("bob@b.test", json!({})).await;
+    until_runs(&desk, id, "waiting", 2).await;
+    let all = runs(&desk, id).await;
+    let own = all.iter().find(|run| run["email"] == "ann@a.test").unwrap_or(&all[0]);
+    let run = own["id"].clone();
+    let path = format!("/v1/automations/{id}/runs/{run}");
+    desk.done("DELETE", &path, Value::Null).await;
+    until_runs(&desk, id, "ended", 1).await;
+    desk.relay.clock().advance(Duration::from_secs(HOUR));
+    until_runs(&desk, id, "ended", 2).await;
+    until(&desk, "the other's", 1, |desk| !desk.mx.received().is_empty()).await;
+    assert_eq!(desk.mx.received().len(), 1);
+}
+
+#[tokio::test]
 async fn a_birthday_brings_one_mail_in_each_year() {
     let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
     desk.done("POST", "/v1/contact-fields", json!({"name": "born", "kind": "birthday"})).await;

@@ -546,3 +546,24 @@ where
     let status = String::from_utf8_lossy(&answer[9..12]).parse().expect("a status");
     (status, answer[end + 4..].to_vec())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_of_a_mail_is_what_arrived_whatever_its_reader_is_called_by_now() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let city = |name: &str, city: &str| json!({"name": name, "fields": {"city": city}});
+        let ann = desk.contact("ann@a.test", city("Ann", "Köln")).await;
+        let id = desk.campaign("<p>{{ name }} of {{ city }}</p>", json!({})).await;
+        desk.step(id, "launch").await;
+        desk.until(id, "sent").await;
+        desk.done("PATCH", &format!("/v1/contacts/{ann}"), city("Bea", "Bonn")).await;
+        let delivery = desk.relay.delivery_to("ann@a.test").await;
+        let path = format!("/v1/messages/{}/raw?delivery={}", delivery.message, delivery.id);
+        let (status, head, source) = desk.relay.text(&path).await;
+        assert_eq!(status, 200, "{head}");
+        assert!(head.contains("postroad-source: rendered_from_pin"), "{head}");
+        let arrived = desk.mx.mail_to("ann@a.test");
+        let arrived = String::from_utf8_lossy(&arrived.body).into_owned();
+        assert!(source.contains("Ann") && arrived.ends_with(&source), "{source}\n{arrived}");
+    }
+}

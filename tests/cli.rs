@@ -358,6 +358,56 @@ pub(crate) mod running_daemon {
     }
 
     #[test]
+    fn streams_hold_rules_and_traces_are_set_and_a_timeline_is_told() {
+        let daemon = Daemon::start();
+        assert!(daemon.told(&["stream", "list"]).contains("transactional"));
+        let policy = daemon.json(&["stream", "policy", "1", "--suppressed", "hold", "--json"]);
+        assert_eq!((&policy["suppressed"], &policy["bounces"]), (&"hold".into(), &"asked".into()));
+        let policy = daemon.told(&["stream", "policy", "1", "--bounces", "always"]);
+        assert!(policy.contains("hold: ") && policy.contains("always: "), "{policy}");
+        assert_eq!(
+            daemon.desk.run(&["stream", "policy", "1", "--bounces", "x"]).status.code(),
+            Some(2)
+        );
+        assert!(daemon.told(&["stream", "hold", "1", "--reason", "a look"]).contains("is held"));
+        assert!(daemon.told(&["stream", "list"]).contains("held: a look"));
+        assert!(daemon.told(&["stream", "release", "1"]).contains("goes on"));
+        let add = ["hold-rule", "add", "--recipient-domain", "far.example", "--reason", "odd"];
+        assert!(daemon.told(&add).contains("recipient_domain:far.example"));
+        let rules = daemon.json(&["hold-rule", "list", "--json"]);
+        let id = rules[0]["id"].to_string();
+        daemon.submit(&["ann@far.example"]);
+        let why = daemon.json(&["why", "1", "--json"]).to_string();
+        assert!(why.contains("odd"), "{why}");
+        assert!(daemon.told(&["hold-rule", "remove", &id]).contains("was removed"));
+        let trace = daemon.json(&["trace", "add", "ann@far.example", "--hours", "2", "--json"]);
+        assert!(daemon.told(&["trace", "list"]).contains("ann@far.example"));
+        assert!(daemon.told(&["trace", "remove", &trace["id"].to_string()]).contains("removed"));
+        let told = daemon.told(&["message", "timeline", "1"]);
+        assert!(told.contains(" accepted "), "{told}");
+    }
+
+    #[test]
+    fn suppressed_addresses_go_in_from_a_file_and_out_in_the_clear_or_hashed() {
+        let daemon = Daemon::start();
+        let hash = "ab".repeat(32);
+        daemon.desk.write("list.csv", &format!("email\nann@far.example\n{hash}\nnobody\n"));
+        let told = daemon.told(&["suppression", "import", "list.csv"]);
+        assert!(told.contains("2 added, 0 there already, 1 lines left out"), "{told}");
+        let told = daemon.told(&["suppression", "import", "list.csv"]);
+        assert!(told.contains("0 added, 2 there already"), "{told}");
+        assert_eq!(daemon.told(&["suppression", "export"]), format!("{hash}\nann@far.example\n"));
+        let hashed = daemon.told(&["suppression", "export", "--hashed"]);
+        assert!(hashed.starts_with(&hash) && !hashed.contains('@'), "{hashed}");
+        let told = daemon.told(&["suppression", "test", "Ann@FAR.example"]);
+        assert!(told.contains("stopped by entry"), "{told}");
+        let rows = daemon.json(&["suppression", "list", "--address", "ann@far.example", "--json"]);
+        let id = rows[0]["id"].to_string();
+        daemon.told(&["suppression", "remove", &id, "--note", "a mistake"]);
+        assert_eq!(daemon.told(&["suppression", "test", "ann@far.example"]), "not stopped\n");
+    }
+
+    #[test]
     fn health_and_metrics_are_open_on_this_host_and_v1_asks_who_it_is() {
         let daemon = Daemon::start();
         assert!(daemon.get("/health/live", "").starts_with("HTTP/1.1 200 OK"));

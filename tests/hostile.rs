@@ -2,5 +2,6 @@
 
 mod clients;
 mod hosts;
+mod inbound;
 mod names;
 mod smuggling;

@@ -2,9 +2,11 @@
 
 use postroad::config::Settings;
 use postroad::model::{Class, EventId, State};
+use postroad::world::dns::{Data, Says};
 use serde_json::{Value, json};
 
 use crate::support::mx::FakeMx;
+use crate::support::operator;
 use crate::support::relay::{Database, SENDER, TestRelay};
 use crate::support::talk::Talk;
 
@@ -207,6 +209,20 @@ async fn who_asked_to_be_told_gets_the_bounce_and_who_did_not_gets_none() {
     assert_eq!(told.envelope.sender, "");
     let text = String::from_utf8(told.body.to_vec()).expect("text");
     assert!(text.contains("Final-Recipient: rfc822; ann@example.test"), "{text}");
+    // A stream may tell all its senders.
+    let policy = json!({"suppressed": "report", "bounces": "always"});
+    let socket = relay.settings().control_socket();
+    let (status, _) = operator::ask(&socket, "PUT", "/v1/streams/1/policy", policy).await;
+    assert_eq!(status, 200);
+    relay.submit(&["cid@example.test"]).await;
+    relay.run_until_idle().await;
+    let path = path_to(&mx, "cid@example.test");
+    relay.bring("", &path, &bounce("cid@example.test", "5.2.2", "mailbox full")).await;
+    relay.run_until_idle().await;
+    let told = mx.mails().into_iter().filter(|mail| mail.envelope.recipients == [SENDER]);
+    let last = told.last().expect("a report");
+    let text = String::from_utf8_lossy(&last.body).into_owned();
+    assert!(text.contains("Final-Recipient: rfc822; cid@example.test"), "{text}");
 }
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
@@ -306,4 +322,65 @@ async fn a_network_that_brings_too_much_is_told_to_come_again() {
         talk.expect("RSET", "250").await;
     }
     talk.expect("MAIL FROM:<a@far.test>", "451 4.7.1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_spf_dkim_and_dmarc_say_of_a_mail_is_written_down() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    let text = |name: &str, value: &str| {
+        mx.name(name, Says::Records(vec![Data::Text(value.to_owned())]));
+    };
+    text("far.test", "v=spf1 ip4:127.0.0.1 -all");
+    text("_dmarc.far.test", "v=DMARC1; p=reject");
+    text("thief.test", "v=spf1 -all");
+    text("_dmarc.thief.test", "v=DMARC1; p=reject");
+    let mail = |from: &str| format!("From: {from}\nTo: postmaster@{RETURN}\nSubject: x\n\nx\n");
+    let to = format!("postmaster@{RETURN}");
+    for from in ["ann@far.test", "eve@thief.test"] {
+        relay.bring(from, &to, &mail(from)).await;
+    }
+    // A mail of our own, signed, comes back as it left.
+    let order = json!({"domain": "sender.test", "trusted": true});
+    let keys = relay.order("/v1/dkim", order).await;
+    for key in keys["items"].as_array().expect("keys") {
+        let name = format!("{}._domainkey.sender.test", key["selector"].as_str().expect("text"));
+        text(&name, key["record"].as_str().expect("text"));
+    }
+    relay.submit(&["bob@example.test"]).await;
+    relay.run_until_idle().await;
+    let signed = String::from_utf8(mx.mail_to("bob@example.test").body.to_vec()).expect("text");
+    relay.bring("ann@far.test", &to, &signed).await;
+    relay.bring("ann@far.test", &to, &signed.replace("Subject: ", "Subject: not ")).await;
+    let list = relay.see("/v1/inbound").await;
+    let told: Vec<[&str; 3]> = list["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .rev()
+        .map(|item| ["spf", "dkim", "dmarc"].map(|name| item[name].as_str().expect("a word")))
+        .collect();
+    assert_eq!(told[..2], [["pass", "none", "pass"], ["fail", "none", "fail"]], "{list}");
+    assert_eq!((told[2][1], told[3][1]), ("pass", "fail"), "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_a_blocklist_names_brings_nothing() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, |settings| {
+        listening(settings);
+        settings.inbound.blocklists = vec!["dnsbl.test".to_owned()];
+    })
+    .await;
+    let entry = Says::Records(vec![Data::Address([127, 0, 0, 2].into())]);
+    mx.name("1.0.0.127.dnsbl.test", entry);
+    let mut talk = Talk::to(relay.inbound()).await;
+    talk.expect("EHLO mx.far.test", "250").await;
+    let answer = talk.say("MAIL FROM:<ann@far.test>").await;
+    assert_eq!(answer, "550 5.7.1 the client is listed at dnsbl.test");
+    mx.name("1.0.0.127.dnsbl.test", Says::Missing);
+    relay.clock().advance(std::time::Duration::from_secs(3600));
+    let mut talk = Talk::to(relay.inbound()).await;
+    talk.expect("EHLO mx.far.test", "250").await;
+    talk.expect("MAIL FROM:<ann@far.test>", "250").await;
 }

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use postroad::model::*;
 use postroad::store::NewEvent;
+use postroad::world::dns::{Data, Says};
 use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
 use crate::support::api::PASSWORD;
-use crate::support::mx::FakeMx;
+use crate::support::mx::{FIRST, FakeMx};
 use crate::support::operator;
 use crate::support::relay::{Database, TestRelay};
 
@@ -81,6 +82,67 @@ async fn an_alarm_is_mailed_once_to_whom_it_concerns() {
         assert_eq!(mx.received().len(), 2, "{:?}", mx.received());
         relay.adds_up().await;
     }
+}
+
+/// Alarms there were, once there are so many; the clock moves meanwhile.
+async fn alarms(relay: &TestRelay, count: usize) -> Vec<Value> {
+    let started = Instant::now();
+    loop {
+        let page = relay.see("/v1/events?kind=alarm").await;
+        let items = page["items"].as_array().expect("a list").clone();
+        if items.len() >= count {
+            return items;
+        }
+        assert!(started.elapsed() < PATIENCE, "{count} alarms: {page}");
+        relay.clock().advance(Duration::from_secs(61));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Once the daemon has looked and found this.
+async fn until_standing(relay: &TestRelay, standing: &str) {
+    let started = Instant::now();
+    loop {
+        let page = relay.see("/v1/return-domains").await;
+        if page["items"][0]["standing"] == standing {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "{standing}: {page}");
+        relay.clock().advance(Duration::from_secs(61));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_is_told_once_when_bounces_go_astray_and_again_when_they_do_again() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, |settings| {
+        settings.inbound.listen = vec![([127, 0, 0, 1], 0).into()];
+        settings.inbound.return_domain = Some("bounce.sender.test".to_owned());
+    })
+    .await;
+    user(&relay, "owner@people.test", Some("owner")).await;
+    make(&relay, "/v1/return-domains", json!({"name": "mail.sender.test"})).await;
+    until_standing(&relay, "right").await;
+    let leads_to = |host: &str| {
+        mx.name("mail.sender.test", Says::Records(vec![Data::Mx(10, host.to_owned())]));
+    };
+    mx.name("mx.far.test", Says::Records(vec![Data::Address([127, 0, 9, 9].into())]));
+    leads_to("mx.far.test");
+    let first = alarms(&relay, 1).await;
+    let text = "bounces to mail.sender.test do not come back: its mail goes to mx.far.test";
+    assert_eq!(first[0]["fields"]["text"], text);
+    let mail = told(&relay, &mx, "owner@people.test").await;
+    assert!(mail.contains(text), "{mail}");
+    for _ in 0..3 {
+        relay.clock().advance(Duration::from_secs(3700));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(alarms(&relay, 1).await.len(), 1, "what lasts is no news");
+    leads_to(FIRST);
+    until_standing(&relay, "right").await;
+    leads_to("mx.far.test");
+    assert_eq!(alarms(&relay, 2).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -120,6 +120,11 @@ async fn the_most_exact_route_counts_and_each_action_does_what_it_says() {
     let mail = BASE64.decode(one["payload"].as_str().expect("text")).expect("base64");
     assert!(String::from_utf8(mail).expect("text").contains("Yes, please."));
     release(&relay, &mx, &held[0]["id"]).await;
+    let answer = relay.bring("ann@far.test", "hold@sender.test", MAIL).await;
+    assert!(answer.starts_with("250"), "{answer}");
+    let held = owed(&relay).await;
+    relay.remove(&format!("/v1/inbound-calls/{}", held[0]["id"])).await;
+    assert_eq!(owed(&relay).await, [Value::Null; 0], "a person has dropped it");
 }
 
 /// What is held goes on to whom a person names, once.
@@ -159,4 +164,37 @@ async fn a_route_lies_in_the_organizations_own_domains_and_reaches_no_inner_host
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     panic!("it was not refused: {:?}", owed(&relay).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_gets_the_mail_itself_or_as_postal_posts_it_and_no_more_files_than_it_wants() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, listening).await;
+    let sink = HttpSink::taking().await;
+    let forms = [
+        ("raw", json!({"target": sink.url("/raw"), "format": "raw"})),
+        ("postal", json!({"target": sink.url("/postal"), "format": "postal"})),
+        ("few", json!({"target": sink.url("/few"), "attachment_bytes_max": 2})),
+    ];
+    for (local, more) in forms {
+        route(&relay, &format!("{local}@sender.test"), "http", more).await;
+        let answer = relay.bring("ann@far.test", &format!("{local}@sender.test"), MAIL).await;
+        assert!(answer.starts_with("250"), "{local}: {answer}");
+    }
+    let requests = sink.until(3).await;
+    let of = |path: &str| {
+        let own = requests.iter().find(|request| request.line.contains(path));
+        own.unwrap_or_else(|| panic!("nothing came to {path}"))
+    };
+    assert_eq!(of("/raw").header("content-type"), Some("message/rfc822"));
+    let raw = String::from_utf8_lossy(&of("/raw").body).into_owned();
+    assert!(raw.contains("Subject: a question\r\n") && raw.ends_with("--b--\r\n"), "{raw}");
+    let postal = of("/postal").json();
+    assert_eq!(
+        (&postal["rcpt_to"], &postal["mail_from"]),
+        (&json!("postal@sender.test"), &json!("ann@far.test"))
+    );
+    assert_eq!(postal["attachments"][0]["filename"], "a.csv");
+    let few = of("/few").json();
+    assert_eq!((&few["attachments"], &few["attachments_left_out"]), (&json!([]), &json!(1)));
 }

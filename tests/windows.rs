@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use postroad::config::Settings;
+use postroad::model::State;
+use postroad::wire::decode::quoted_printable;
 use postroad::wire::network::Network;
+use postroad::world::dns::{Data, Says};
 use postroad::world::manners::{Manners, Rule, Whom};
 use serde_json::{Value, json};
 
 use crate::campaigns::Desk;
+use crate::support::api::PASSWORD;
 use crate::support::http::HttpSink;
 use crate::support::relay::Database;
 
@@ -103,4 +108,123 @@ async fn a_campaign_to_lost_addresses_is_paused_and_a_few_mails_stop_nobody() {
     let of_campaign = |one: &&Value| one["who"] == format!("campaign:{many}");
     let stop = items.iter().find(of_campaign).unwrap_or_else(|| panic!("{decisions}"));
     assert_eq!((&stop["rule"], &stop["after"]), (&json!("health"), &json!(0)), "{stop}");
+}
+
+fn listening(settings: &mut Settings) {
+    settings.inbound.listen = vec![([127, 0, 0, 1], 0).into()];
+    settings.inbound.return_domain = Some("bounce.sender.test".to_owned());
+}
+
+/// What the alarms to somebody say, once they say this; the clock moves meanwhile.
+async fn alarmed(desk: &Desk, recipient: &str, words: &str) -> String {
+    for _ in 0..500 {
+        let mails = desk.mx.mails();
+        let own = mails.iter().filter(|mail| mail.envelope.recipients == [recipient]);
+        let told: String = own
+            .map(|mail| String::from_utf8_lossy(&quoted_printable(&mail.body)).into_owned())
+            .collect();
+        if told.contains(words) {
+            return told;
+        }
+        desk.relay.clock().advance(Duration::from_secs(31));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("nobody told {recipient} of: {words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn complaints_pause_a_campaign_and_are_told_by_mail_but_one_of_five_does_nothing() {
+    let desk = Desk::with(&Database::Sqlite, Manners::default(), listening).await;
+    desk.mx.send_back_to(desk.relay.inbound());
+    let owner = json!({"email": "owner@people.test", "password": PASSWORD, "role": "owner"});
+    desk.done("POST", "/v1/installation/users", owner).await;
+    desk.contact("complains-few@a.test", json!({"name": "A"})).await;
+    people(&desk, "few", 6, 0).await;
+    let few = launched(&desk, json!({"throttle": {"messages": 5, "seconds": 86_400}})).await;
+    let complained = |one: &Value| one["counts"]["complained"] == 1 && one["counts"]["taken"] == 5;
+    window(&desk, &format!("kind=campaign&id={few}"), complained).await;
+    for number in 0..8 {
+        desk.contact(&format!("complains-many-{number}@a.test"), json!({"name": "A"})).await;
+    }
+    people(&desk, "many", 60, 0).await;
+    // What the throttle keeps back is still to come.
+    let many = launched(&desk, json!({"throttle": {"messages": 60, "seconds": 86_400}})).await;
+    let told = |one: &Value| one["complaint"]["standing"] == "stop";
+    window(&desk, &format!("kind=campaign&id={many}"), told).await;
+    let shown = desk.until(many, "paused").await;
+    let trouble = shown["trouble"].as_str().expect("why");
+    assert!(trouble.contains("recipients complained"), "{trouble}");
+    assert_ne!(shown["sums"]["delivered"], shown["audience"], "in the middle: {shown}");
+    let page = window(&desk, &format!("kind=campaign&id={few}"), complained).await;
+    assert_eq!(page["items"][0]["complaint"]["standing"], "good", "{page}");
+    assert_eq!(desk.show(few).await["state"], "sending");
+    let mail = alarmed(&desk, "owner@people.test", "it is paused").await;
+    assert!(mail.contains(&format!("campaign {many}")), "{mail}");
+    assert!(!mail.contains(&format!("campaign {few}:")), "{mail}");
+}
+
+/// Nothing goes to a domain until the limit is removed.
+async fn stall(desk: &Desk, domain: &str) -> String {
+    let limit = json!({"metric": "messages", "value": 0, "window": "1d",
+        "to": format!("domain:{domain}")});
+    format!("/v1/limits/{}", desk.done("POST", "/v1/limits", limit).await["id"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_is_bad_at_one_operator_stops_there_for_a_day_and_goes_on_elsewhere() {
+    let desk = Desk::on(&Database::Sqlite, manners()).await;
+    let host = "gmail-smtp-in.l.google.com";
+    desk.mx.name(host, Says::Records(vec![Data::Address([127, 0, 9, 1].into())]));
+    for domain in ["bad.test", "latebad.test"] {
+        desk.mx.name(domain, Says::Records(vec![Data::Mx(10, host.to_owned())]));
+    }
+    let one = async |local: &str, number: usize, domain: &str| {
+        desk.contact(&format!("{local}-{number}@{domain}"), json!({"name": "A"})).await;
+    };
+    for number in 0..190 {
+        one("fine", number, "good.test").await;
+    }
+    for number in 0..50 {
+        one(if number < 20 { "gone" } else { "fine" }, number, "bad.test").await;
+    }
+    one("fine", 1, "latebad.test").await;
+    one("fine", 2, "lategood.test").await;
+    let first = stall(&desk, "bad.test").await;
+    let late = [stall(&desk, "latebad.test").await, stall(&desk, "lategood.test").await];
+    let id = launched(&desk, json!({})).await;
+    desk.until_it(id, "done elsewhere", |shown| shown["sums"]["delivered"] == 190).await;
+    desk.done("DELETE", &first, Value::Null).await;
+    let stopped = |one: &Value| one["bounce"]["standing"] == "stop";
+    let path = format!("kind=campaign&id={id}&by_operator=true");
+    let page = window(&desk, &path, stopped).await;
+    let own = page["items"].as_array().expect("a list").iter().find(|one| stopped(one));
+    assert_eq!(own.expect("it is stopped")["counts"]["bounced"], 20);
+    for limit in late {
+        desk.done("DELETE", &limit, Value::Null).await;
+    }
+    let shown =
+        desk.until_it(id, "through elsewhere", |shown| shown["sums"]["delivered"] == 221).await;
+    assert_eq!(shown["state"], "sending", "in all it is not bad enough: {shown}");
+    let waiting = desk.relay.delivery_to("fine-1@latebad.test").await;
+    assert_eq!(waiting.state, State::Waiting);
+    let why = desk.relay.why(waiting.id).await;
+    assert!(why.iter().any(|reason| reason.text.contains("addresses are lost")), "{why:?}");
+    // The domain it is sent from is stopped there, too, so nothing goes yet.
+    let go_on = json!({"operator": "google"});
+    desk.done("POST", &format!("/v1/campaigns/{id}/go-on"), go_on).await;
+    desk.relay.clock().advance(Duration::from_secs(25 * 3600));
+    let shown = desk.until(id, "sent").await;
+    assert_eq!((&shown["sums"]["delivered"], &shown["sums"]["failed"]), (&json!(222), &json!(20)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_credential_sends_has_a_window_of_its_own() {
+    let desk = Desk::on(&Database::Sqlite, manners()).await;
+    for recipient in ["fine-1@a.test", "fine-2@a.test", "gone-1@a.test"] {
+        desk.relay.submit(&[recipient]).await;
+    }
+    desk.relay.run_until_idle().await;
+    let all = |one: &Value| one["counts"]["ended"] == 3;
+    let page = window(&desk, "kind=credential&by_operator=true", all).await;
+    assert_eq!(page["items"][0]["counts"]["bounced"], 1, "{page}");
 }

@@ -114,7 +114,7 @@ async fn values(
     if let Some(name) = name {
         contact.name = name.to_owned();
     }
-    let mut values = compose::values(&contact, &Person::default());
+    let mut values = compose::values(&compose::person_of(contact), &Person::default());
     values["data"] = Value::Object(data);
     Ok(values)
 }

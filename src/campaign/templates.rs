@@ -57,7 +57,7 @@ pub fn preview_values(contact: &Contact) -> Value {
         unsubscribe_url: format!("{PREVIEW_LINK}unsubscribe"),
         preferences_url: format!("{PREVIEW_LINK}preferences"),
     };
-    compose::values(contact, &person)
+    compose::values(&compose::person_of(contact.clone()), &person)
 }
 
 /// A contact without any value, for what is looked at before there is anybody.

@@ -252,8 +252,14 @@ impl Composer {
     }
 }
 
+/// What a mail may tell of a contact.
+pub fn person_of(contact: Contact) -> PinnedPerson {
+    let Contact { email, name, language, time_zone, tags, fields, .. } = contact;
+    PinnedPerson { email, name, language, time_zone, tags, fields }
+}
+
 /// A contact's values as templates name them.
-pub fn values(contact: &Contact, person: &Person) -> serde_json::Value {
+pub fn values(contact: &PinnedPerson, person: &Person) -> serde_json::Value {
     use serde_json::{Map, Value, json};
 
     let mut values = contact.fields.clone();

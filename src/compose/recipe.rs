@@ -13,9 +13,9 @@ use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
 use super::letter::Letter;
-use super::links::{Links, Person};
+use super::links::Person;
 use super::template::{Rendered, Source, Template};
-use super::{Attached, ComposeError, Composer, values};
+use super::{Attached, ComposeError, Composer, person_of, values};
 use crate::contacts::{self, Contact};
 use crate::model::*;
 use crate::store::{ClaimedDelivery, RecipeRow, Store};
@@ -122,13 +122,14 @@ impl Composer {
         let links = self.0.links.get();
         let pin = match recipe.pin.clone() {
             Some(pin) => pin,
-            None => self.pinned(recipe, &ready, (revision, variant), delivery, links),
+            None => self.pinned(recipe, &ready, (revision, variant)),
         };
-        let rendered = ready.template.render(&pin.values);
+        let claim = Claim { message: delivery.message.id, delivery: delivery.id };
+        let person = links.map(|links| links.person(claim, pin.at)).unwrap_or_default();
+        let rendered = ready.template.render(&filling(&pin, &person));
         let mut rendered =
             rendered.map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
         if let Some(links) = links {
-            let claim = Claim { message: delivery.message.id, delivery: delivery.id };
             let html = std::mem::take(&mut rendered.html);
             rendered.html = links.tracked(html, claim, &recipe.settings.tracking);
         }
@@ -161,23 +162,13 @@ impl Composer {
         fields
     }
 
-    fn pinned(
-        &self,
-        recipe: &RecipeRow,
-        ready: &Ready,
-        (revision, variant): (u64, usize),
-        delivery: &ClaimedDelivery,
-        links: Option<&Links>,
-    ) -> Pin {
+    fn pinned(&self, recipe: &RecipeRow, ready: &Ready, (revision, variant): (u64, usize)) -> Pin {
         let at = self.0.clock.wall();
-        let claim = Claim { message: delivery.message.id, delivery: delivery.id };
-        let person = links.map(|links| links.person(claim, at)).unwrap_or_default();
         let contact = recipe.contact.as_ref().map(|row| Contact {
             tags: recipe.tags.clone(),
             ..contacts::named(row, &ready.fields)
         });
-        let values = contact.map_or(serde_json::Value::Null, |contact| values(&contact, &person));
-        Pin { revision, variant, at, values }
+        Pin { revision, variant, at, person: contact.map(person_of), values: None }
     }
 
     async fn ready(
@@ -248,6 +239,21 @@ fn may_get(recipe: &RecipeRow) -> Result<(), RecipeError> {
     Ok(())
 }
 
+/// What the template is filled with.
+fn filling(pin: &Pin, links: &Person) -> serde_json::Value {
+    match (&pin.person, &pin.values) {
+        (Some(person), _) => values(person, links),
+        (None, Some(values)) => values.clone(),
+        (None, None) => serde_json::Value::Null,
+    }
+}
+
+/// How the mail addresses its reader.
+fn name_in(pin: &Pin) -> &str {
+    let before = || pin.values.as_ref()?.get("name")?.as_str();
+    pin.person.as_ref().map(|person| person.name.as_str()).or_else(before).unwrap_or_default()
+}
+
 fn domain_of(from: &str) -> &str {
     from.rsplit('@').next().unwrap_or_default()
 }
@@ -264,7 +270,6 @@ fn assembled(
     let (content, id, campaign) = (&ready.content, delivery.id, recipe.campaign);
     let organization = delivery.message.organization;
     let from_domain = domain_of(&content.from);
-    let name = pin.values.get("name").and_then(|name| name.as_str()).unwrap_or_default();
     let list = recipe.settings.audience.lists.first();
     let list = list.map_or_else(|| format!("c{campaign}"), |list| format!("l{list}"));
     let mut more = vec![
@@ -274,7 +279,7 @@ fn assembled(
     more.extend(ways);
     let letter = Letter {
         content,
-        to_name: name,
+        to_name: name_in(pin),
         to: &delivery.recipient.address.to_string(),
         rendered,
         at: pin.at,

@@ -222,15 +222,38 @@ const fn delivered_min() -> u64 {
     100
 }
 
-/// The mail that a host may have seen, so that another attempt sends the same.
+/// The mail that a host has or may have seen, so that another attempt sends the same and its source
+/// can be shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pin {
     pub revision: u64,
     pub variant: usize,
     /// When it was first made: its Date.
     pub at: Timestamp,
-    /// What the template was filled with.
-    pub values: serde_json::Value,
+    /// Whom the template was filled with, as he was then; None for nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<PinnedPerson>,
+    /// All values of the template, as earlier versions pinned them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<serde_json::Value>,
+}
+
+/// What a mail tells of its contact. It is kept for each mail of a campaign, so what can be made
+/// again (links) or is empty is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PinnedPerson {
+    pub email: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub use automation::{
 };
 pub use campaign::{
     AbTest, Audience, CampaignContent, CampaignSettings, CampaignState, CampaignStep,
-    CampaignTracking, CampaignVariant, Pin, SendingWindow, Throttle, Utm,
+    CampaignTracking, CampaignVariant, Pin, PinnedPerson, SendingWindow, Throttle, Utm,
 };
 pub use class::{
     Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,

@@ -53,13 +53,12 @@ impl Answered<'_> {
         }
     }
 
-    /// The host may have read the mail, and will be offered it again.
+    /// The host has read the mail, or may have.
     fn was_seen(&self, outcome: &Outcome) -> bool {
         let is_of_data = |line: &String| line.starts_with("< 354") || line.starts_with("> BDAT");
         match outcome {
-            Outcome::AnswerNotSeen { .. } => true,
-            Outcome::Deferred { .. } => self.dialogue.iter().any(is_of_data),
-            _ => false,
+            Outcome::Delivered { .. } | Outcome::AnswerNotSeen { .. } => true,
+            _ => self.dialogue.iter().any(is_of_data),
         }
     }
 }

@@ -167,7 +167,7 @@ async fn latencies(relay: &TestRelay, name: &str) -> Vec<Duration> {
     spans
 }
 
-fn resident_bytes() -> u64 {
+pub fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
     pages.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("a number") * 4096
 }

@@ -219,6 +219,22 @@ impl TestRelay {
         path: &str,
         body: Option<serde_json::Value>,
     ) -> (u16, String, serde_json::Value) {
+        let (status, head, body) = self.text_as(key, method, path, body).await;
+        (status, head, serde_json::from_str(&body).unwrap_or_default())
+    }
+
+    /// What is no JSON, as text, to the credential that submits.
+    pub async fn text(&self, path: &str) -> (u16, String, String) {
+        self.text_as(&format!("{CREDENTIAL}:{SECRET}"), "GET", path, None).await
+    }
+
+    async fn text_as(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> (u16, String, String) {
         let address = self.app.as_ref().expect("runs").addresses().http[0];
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let request = format!(
@@ -235,7 +251,7 @@ impl TestRelay {
         let answer = String::from_utf8(answer).expect("text");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
         let status = head[9..12].parse().expect("a status");
-        (status, head.to_lowercase(), serde_json::from_str(body).unwrap_or_default())
+        (status, head.to_lowercase(), body.to_owned())
     }
 
     pub async fn stop(&mut self) {
