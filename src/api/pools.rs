@@ -328,7 +328,6 @@ pub(super) async fn remove_rule(
 
 #[cfg(test)]
 mod tests {
-
     #[test]
     fn a_rule_names_people_as_envelopes_do_or_is_refused_by_the_fields_name() {
         let meant = |text: &str| super::meant("recipient", Some(text.to_owned()));
