@@ -6,6 +6,7 @@
 //! Knows not:  SQL, SMTP, how anything is decided.
 
 pub mod access;
+pub mod automation_runs;
 pub mod automations;
 mod body;
 mod caller;
@@ -398,9 +399,9 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(automations::list, automations::add))
         .routes(routes!(automations::show, automations::change, automations::remove))
         .routes(routes!(automations::step))
-        .routes(routes!(automations::runs))
-        .routes(routes!(automations::stop_run))
-        .routes(routes!(automations::tell))
+        .routes(routes!(automation_runs::runs))
+        .routes(routes!(automation_runs::stop_run))
+        .routes(routes!(automation_runs::tell))
         .routes(routes!(tracking::show, tracking::change))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }

@@ -11,6 +11,7 @@ pub const STEPS_MAX: usize = 100;
 const WAIT_SECONDS_MAX: u64 = 366 * 86_400;
 const DAYS_MAX: i64 = 3660;
 const EVENT_BYTES_MAX: usize = 100;
+const NAMES_MAX: usize = 20;
 
 /// Each refusal names its field. What the mails say is checked where templates are made ready.
 pub fn check(
@@ -108,6 +109,17 @@ fn check_step(
                 Unlawful::of(format!("{place}.expression"), wrong.to_string())
             };
             segment::filter(expression, schema, now).map(|_| ()).map_err(wrong)
+        }
+        AutomationStep::Change { tags, subscribe, unsubscribe } => {
+            let names = tags.len() + subscribe.len() + unsubscribe.len();
+            if !(1..=NAMES_MAX).contains(&names) {
+                return Err(Unlawful::of(place, format!("names 1 to {NAMES_MAX} tags and lists")));
+            }
+            let mut lists = subscribe.iter().chain(unsubscribe);
+            match lists.find(|list| schema.list(**list).is_none()) {
+                None => Ok(()),
+                Some(list) => Err(Unlawful::of(place, format!("there is no list {list}"))),
+            }
         }
         AutomationStep::Send { .. } | AutomationStep::Exit => Ok(()),
     }
