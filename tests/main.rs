@@ -53,6 +53,7 @@ mod sources;
 mod spool;
 mod steering;
 mod store;
+mod submitted;
 mod support;
 mod suppression;
 mod templates;

@@ -236,6 +236,7 @@ async fn test_mail<N>(
         idempotency_key: None,
         // Somebody waits for it.
         rank: 0,
+        tracking: None,
         not_before: None,
         not_after: None,
         body: letter.bytes(),

@@ -226,6 +226,8 @@ fn returning() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(health_windows::list))
         .routes(routes!(relay_news::ses))
         .routes(routes!(stream_policies::show, stream_policies::set))
+        .routes(routes!(tracking::of_stream, tracking::set_of_stream))
+        .routes(routes!(tracking::of_domain, tracking::set_of_domain))
         .routes(routes!(inbound_routes::list, inbound_routes::add))
         .routes(routes!(inbound_routes::remove))
         .routes(routes!(inbound_routes::calls))

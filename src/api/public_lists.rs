@@ -143,6 +143,7 @@ async fn send(
         metadata: None,
         idempotency_key: None,
         rank: 0,
+        tracking: None,
         not_before: None,
         not_after: Some(ends),
         body: letter.bytes(),

@@ -12,6 +12,7 @@ mod pool; // the threads that sign
 mod recipe; // a campaign's mail, made for one contact
 pub mod returns; // what it carries to be known again
 mod shelf; // files that mails show or carry
+mod submitted; // a submitted mail that tells of its readers
 pub mod template; // what a person wrote, rendered for one contact
 mod track; // links that tell of readers
 
@@ -163,7 +164,9 @@ impl Composer {
         first: DeliveryId,
         body: Bytes,
     ) -> Result<Mail, ComposeError> {
+        let (read, body) = self.with_readers(message, first, body).await?;
         let (own, body) = self.with_ways(message, first, body);
+        let own = own.or(read);
         let Some(job) = self.job(message, &body)? else {
             return Ok(Mail { chunks: vec![body] });
         };
@@ -173,11 +176,41 @@ impl Composer {
         Ok(Mail { chunks: vec![signed.clone(), body] })
     }
 
-    /// Whether each recipient of the mail needs one of his own: it tells him how to leave.
+    /// Whether each recipient of the mail needs one of his own.
     pub fn is_personal(&self, message: &MessageRow) -> bool {
+        self.tells_of_readers(message) || self.tells_how_to_leave(message)
+    }
+
+    fn tells_of_readers(&self, message: &MessageRow) -> bool {
+        message.tracking.is_some() && self.0.links.get().is_some()
+    }
+
+    fn tells_how_to_leave(&self, message: &MessageRow) -> bool {
         let may_return = |returns: &Returns| returns.domain_of(message.organization).is_some();
         let has_way = self.0.links.get().is_some() || self.0.returns.get().is_some_and(may_return);
         message.rank > 0 && message.sender.0.is_some() && has_way
+    }
+
+    /// The body with links and a pixel that tell of its readers, and whose delivery it is then. The
+    /// one in the spool stays as it was, for all recipients.
+    async fn with_readers(
+        &self,
+        message: &MessageRow,
+        first: DeliveryId,
+        body: Bytes,
+    ) -> Result<(Option<DeliveryId>, Bytes), ComposeError> {
+        let (Some(tracking), Some(links)) = (message.tracking, self.0.links.get()) else {
+            return Ok((None, body));
+        };
+        let (links, original) = (links.clone(), body.clone());
+        let claim = crate::token::Claim { message: message.id, delivery: first };
+        // Milliseconds of work for a large mail: others are not kept waiting for them.
+        let rewriting =
+            tokio::task::spawn_blocking(move || links.in_mail(&original, claim, tracking));
+        match rewriting.await.map_err(|error| ComposeError::Unsigned(error.to_string()))? {
+            Some(rewritten) => Ok((Some(first), rewritten.into())),
+            None => Ok((None, body)),
+        }
     }
 
     /// The body with fields that tell how to leave, and whose delivery it is then.
@@ -187,7 +220,8 @@ impl Composer {
         first: DeliveryId,
         body: Bytes,
     ) -> (Option<DeliveryId>, Bytes) {
-        let Some(returns) = self.0.returns.get().filter(|_| self.is_personal(message)) else {
+        let Some(returns) = self.0.returns.get().filter(|_| self.tells_how_to_leave(message))
+        else {
             return (None, body);
         };
         let claim = crate::token::Claim { message: message.id, delivery: first };
@@ -329,6 +363,7 @@ mod tests {
             due_at: Timestamp(0),
             expires_at: Timestamp(0),
             rank: 0,
+            tracking: None,
         }
     }
 

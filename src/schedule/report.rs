@@ -91,6 +91,7 @@ impl Shared {
             metadata: None,
             idempotency_key: None,
             rank: 0,
+            tracking: None,
             not_before: None,
             not_after: None,
             body: mail.mail.into(),

@@ -65,6 +65,7 @@ migrations! {
     (44, "0044_retention"),
     (45, "0045_own_mail"),
     (46, "0046_steering"),
+    (47, "0047_submitted_tracking"),
     (60, "0060_documents"),
 }
 

@@ -54,6 +54,7 @@ mod sources; // sources, pools and their rules
 mod steering; // rules that hold mail, traced recipients
 mod stream_policies; // what streams do with suppressed addresses
 mod suppressions; // addresses that are not written to
+mod switches; // what submitted mail tells of its readers
 mod tallies; // what became of campaigns
 mod templates; // templates, layouts, saved blocks
 mod tenants; // changes to organizations, streams, credentials
@@ -439,6 +440,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(retention::ALL);
     all.extend(returns::ALL);
     all.extend(stream_policies::ALL);
+    all.extend(switches::ALL);
     all.extend(routes::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);

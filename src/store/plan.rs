@@ -323,6 +323,7 @@ impl Plan {
             .int(message.due_at.0)
             .int(message.expires_at.0)
             .int(message.rank)
+            .maybe_text(message.tracking.map(Tracking::word))
             .int(ids().min().unwrap_or(0))
             .int(ids().max().unwrap_or(0))
             .int(count(job.deliveries.len()))
