@@ -20,6 +20,7 @@ mod dkim;
 mod dns;
 mod dsn;
 mod egress;
+mod encrypted;
 mod engagement;
 mod faults;
 mod fetch;

@@ -55,6 +55,7 @@ mod public_leaving;
 mod public_lists;
 mod relay_news;
 mod saved_blocks;
+pub mod sealing;
 mod segments;
 mod send;
 mod send_template;
@@ -330,6 +331,9 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(contacts::export))
         .routes(routes!(contacts::show, contacts::change, contacts::remove))
         .routes(routes!(contact_fields::list, contact_fields::add))
+        .routes(routes!(sealing::show))
+        .routes(routes!(sealing::rotate))
+        .routes(routes!(sealing::reseal))
         .routes(routes!(contact_fields::change))
         .routes(routes!(lists::list, lists::add))
         .routes(routes!(lists::change))

@@ -15,7 +15,7 @@ use crate::compose::{Composer, Links, Shelf};
 use crate::config::Settings;
 use crate::queue::Queue;
 use crate::store::Store;
-use crate::token::Keys;
+use crate::token::{Keys, Sealer};
 
 /// The imports, and the task that runs them until `stop` turns true.
 pub fn start(
@@ -29,6 +29,12 @@ pub fn start(
         imports.map_err(|why| AppError::Io { what: "the directory of imports".to_owned(), why })?;
     let running = tokio::spawn(imports.clone().run(stop.clone()));
     Ok((imports, running))
+}
+
+/// Tells the store what seals encrypted fields.
+pub fn seal(settings: &Settings, store: &Store) -> Result<(), AppError> {
+    store.seal_by(Sealer::open(&settings.node.dkim_dir.join("field-keys"))?);
+    Ok(())
 }
 
 /// Tells the composer where files lie, and where links in mails lead, if anywhere.

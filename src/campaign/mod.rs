@@ -25,6 +25,7 @@ mod winner; // of an A/B test
 
 use crate::model::*;
 use crate::store::{ListRow, Result, Store, TagRow};
+use crate::token::Sealer;
 
 /// What an organization has made for its contacts: what names are looked up in.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,8 @@ pub struct Schema {
     pub fields: Vec<Field>,
     pub lists: Vec<ListRow>,
     pub tags: Vec<TagRow>,
+    /// What seals values of encrypted fields.
+    pub sealer: Sealer,
 }
 
 impl Schema {
@@ -40,6 +43,7 @@ impl Schema {
             fields: store.fields(organization).await?,
             lists: store.lists(organization).await?,
             tags: store.tags(organization).await?,
+            sealer: store.sealer(),
         })
     }
 

@@ -27,6 +27,7 @@ mod pool;
 mod queue;
 mod report;
 mod screen;
+mod sealing;
 mod serve;
 mod source;
 mod suppression;
@@ -85,6 +86,9 @@ enum Command {
     /// Mail that a person gets by what has happened to him.
     #[command(subcommand)]
     Automation(automation::Automation),
+    /// The keys of encrypted fields of contacts.
+    #[command(subcommand)]
+    Sealing(sealing::Sealing),
     /// People who sign in.
     #[command(subcommand)]
     User(user::User),
@@ -218,6 +222,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Pool(pool) => pool::run(pool, load()?),
         Command::Automation(automation) => automation::run(automation, load()?),
         Command::Campaign(campaign) => campaign::run(campaign, load()?),
+        Command::Sealing(sealing) => sealing::run(sealing, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
         Command::Limit(limit) => limit::run(limit, load()?),
@@ -335,6 +340,8 @@ mod tests {
         ("campaign resume", &["campaigns_step"]),
         ("campaign cancel", &["campaigns_step"]),
         ("campaign report", &["campaigns_report"]),
+        ("sealing show", &["sealing_show"]),
+        ("sealing rotate", &["sealing_rotate", "sealing_reseal"]),
         ("automation list", &["automations_list"]),
         ("automation show", &["automations_show"]),
         ("automation activate", &["automations_step"]),

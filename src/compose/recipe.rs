@@ -5,6 +5,7 @@
 //!             same but for the moment of its signatures.
 //! Knows not:  limits, connections, who fed it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -76,7 +77,7 @@ impl Composer {
     ) -> Result<(Mail, String), RecipeError> {
         let (store, recipe) = self.recipe_of(delivery).await?;
         may_get(&recipe)?;
-        let (bytes, pin) = self.made(store, &recipe, delivery).await?;
+        let (bytes, pin) = self.made(store, &recipe, delivery, Sight::Open).await?;
         let mail = self.signed(&delivery.message, bytes).await?;
         let pin = serde_json::to_string(&pin);
         Ok((mail, pin.map_err(|error| RecipeError::Unrenderable(error.to_string()))?))
@@ -92,8 +93,10 @@ impl Composer {
         delivery: &ClaimedDelivery,
     ) -> Result<(Bytes, bool), RecipeError> {
         let (store, recipe) = self.recipe_of(delivery).await?;
-        let (bytes, _) = self.made(store, &recipe, delivery).await?;
-        Ok((bytes, recipe.pin.is_some()))
+        let (bytes, pin) = self.made(store, &recipe, delivery, Sight::Sealed).await?;
+        // Whoever looks at a mail sees no encrypted field in it.
+        let is_whole = pin.values.get(SEALED).is_none();
+        Ok((bytes, recipe.pin.is_some() && is_whole))
     }
 
     async fn recipe_of(
@@ -112,6 +115,7 @@ impl Composer {
         store: &Store,
         recipe: &RecipeRow,
         delivery: &ClaimedDelivery,
+        sight: Sight,
     ) -> Result<(Bytes, Pin), RecipeError> {
         let (revision, variant) = match &recipe.pin {
             Some(pin) => (pin.revision, pin.variant),
@@ -124,7 +128,10 @@ impl Composer {
             Some(pin) => pin,
             None => self.pinned(recipe, &ready, (revision, variant), delivery, links),
         };
-        let rendered = ready.template.render(&pin.values);
+        let rendered = match sight {
+            Sight::Open => ready.template.render(&unsealed(&pin.values, &ready, store)),
+            Sight::Sealed => ready.template.render(&pin.values),
+        };
         let mut rendered =
             rendered.map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
         if let Some(links) = links {
@@ -176,7 +183,9 @@ impl Composer {
             tags: recipe.tags.clone(),
             ..contacts::named(row, &ready.fields)
         });
-        let values = contact.map_or(serde_json::Value::Null, |contact| values(&contact, &person));
+        let mut values =
+            contact.map_or(serde_json::Value::Null, |contact| values(&contact, &person));
+        seal(&mut values, recipe, ready);
         Pin { revision, variant, at, values }
     }
 
@@ -205,6 +214,55 @@ impl Composer {
         };
         Ok(cell.get_or_try_init(|| making).await?.clone())
     }
+}
+
+/// Whether encrypted values are filled in.
+#[derive(Clone, Copy)]
+enum Sight {
+    Open,
+    Sealed,
+}
+
+/// In a pin, which is a row: encrypted values as they are kept. No field has this name.
+const SEALED: &str = "=sealed";
+
+fn seal(values: &mut serde_json::Value, recipe: &RecipeRow, ready: &Ready) {
+    let (Some(row), Some(values)) = (&recipe.contact, values.as_object_mut()) else { return };
+    let sealed = |field: &Field| {
+        let sealed = contacts::sealed(row, field)?;
+        Some((field.name.clone(), serde_json::Value::from(sealed)))
+    };
+    let sealed: serde_json::Map<_, _> = ready.fields.iter().filter_map(sealed).collect();
+    if !sealed.is_empty() {
+        values.insert(SEALED.to_owned(), serde_json::Value::Object(sealed));
+    }
+}
+
+/// What a pin was filled with, its encrypted values opened.
+fn unsealed<'a>(
+    values: &'a serde_json::Value,
+    ready: &Ready,
+    store: &Store,
+) -> Cow<'a, serde_json::Value> {
+    let Some(sealed) = values.get(SEALED).and_then(|sealed| sealed.as_object()) else {
+        return Cow::Borrowed(values);
+    };
+    let (sealer, mut whole) = (store.sealer(), values.clone());
+    for (name, sealed) in sealed {
+        let field = ready.fields.iter().find(|field| field.name == *name);
+        let opened = field.zip(sealed.as_str()).and_then(|(field, sealed)| {
+            contacts::opened(field, sealed, &sealer).map(|value| value.to_json(field))
+        });
+        let Some(value) = opened else {
+            tracing::error!(field = %name, "a sealed value has a key that is not known");
+            continue;
+        };
+        // As `values` puts them.
+        whole["contact"]["fields"][name] = value.clone();
+        whole["contact"][name] = value.clone();
+        whole[name] = value;
+    }
+    Cow::Owned(whole)
 }
 
 /// What a variant is made from.

@@ -163,6 +163,8 @@ pub struct Field {
     pub kind: FieldKind,
     pub choices: Vec<String>,
     pub slot: Option<Slot>,
+    /// Its values are sealed, and only some roles see them.
+    pub encrypted: bool,
 }
 
 /// In which order day and month stand in `03/04/2024`.
@@ -201,6 +203,26 @@ pub enum Stored {
     Number(i64),
     Text(String),
     Json(Value),
+}
+
+impl Stored {
+    /// As one text, whatever it is.
+    pub fn to_plain(&self) -> String {
+        match self {
+            Stored::Number(number) => number.to_string(),
+            Stored::Text(text) => text.clone(),
+            Stored::Json(value) => value.to_string(),
+        }
+    }
+
+    /// From `to_plain` of a value of this kind.
+    pub fn from_plain(kind: FieldKind, text: &str) -> Option<Stored> {
+        Some(match kind {
+            FieldKind::Text | FieldKind::Url => Stored::Text(text.to_owned()),
+            FieldKind::Json => Stored::Json(serde_json::from_str(text).ok()?),
+            _ => Stored::Number(text.parse().ok()?),
+        })
+    }
 }
 
 impl FieldKind {
@@ -496,6 +518,7 @@ mod tests {
             kind,
             choices: vec!["Red".to_owned(), "Blue".to_owned(), "Grün".to_owned()],
             slot: None,
+            encrypted: false,
         }
     }
 

@@ -66,6 +66,7 @@ migrations! {
     (45, "0045_own_mail"),
     (46, "0046_steering"),
     (47, "0047_submitted_tracking"),
+    (48, "0048_encrypted_fields"),
     (60, "0060_documents"),
 }
 

@@ -119,14 +119,15 @@ pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow,
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::model::*;
+use crate::token::Sealer;
 
 use changes::{Change, RowWrite};
 use database::{Database, Row, Value};
@@ -161,6 +162,8 @@ struct Inner {
     /// One refill at a time, so that a block is not wasted for each waiting caller.
     refilling: tokio::sync::Mutex<()>,
     left_out: LeftOut,
+    /// What seals encrypted fields; unset: nothing.
+    sealer: OnceLock<Sealer>,
     /// How often this process has made suppressions.
     suppressions: AtomicU64,
     /// Some address has bounced softly.
@@ -216,6 +219,7 @@ impl Store {
             contact_ids: Block::default(),
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
+            sealer: OnceLock::new(),
             suppressions: AtomicU64::new(0),
             has_soft_bounces: AtomicBool::new(false),
             lock: Mutex::new(lock),
@@ -246,6 +250,18 @@ impl Store {
     /// Claims are rows of the ledger (PostgreSQL), not only in the memory of one node (SQLite).
     pub fn leases_claims(&self) -> bool {
         self.0.database.dialect() == Dialect::Postgres
+    }
+
+    /// Whoever reads and writes contacts seals by it; the first call wins.
+    pub fn seal_by(&self, sealer: Sealer) {
+        if self.0.sealer.set(sealer).is_err() {
+            tracing::warn!("the store knows already what seals encrypted fields");
+        }
+    }
+
+    /// One without keys where none was given.
+    pub fn sealer(&self) -> Sealer {
+        self.0.sealer.get().cloned().unwrap_or_default()
     }
 
     /// One round trip; what `/health` asks.

@@ -48,7 +48,7 @@ fn check_entry(entry: &AutomationEntry, schema: &Schema) -> Result<(), Unlawful>
         AutomationEntry::Event { event } => event_name(event).map(|_| ()),
         AutomationEntry::Date { field, days, minute, zone, .. } => {
             let found = schema.field(field);
-            if !found.is_some_and(|field| is_dated(field.kind)) {
+            if !found.is_some_and(is_dated) {
                 let why = "there is no such field of dates or birthdays";
                 return Err(Unlawful::of("entry.field", why));
             }
@@ -73,8 +73,9 @@ pub fn event_name(event: &str) -> Result<&str, Unlawful> {
     Ok(event)
 }
 
-const fn is_dated(kind: FieldKind) -> bool {
-    matches!(kind, FieldKind::Date | FieldKind::Birthday)
+/// Days that are sealed cannot be looked for.
+const fn is_dated(field: &Field) -> bool {
+    !field.encrypted && matches!(field.kind, FieldKind::Date | FieldKind::Birthday)
 }
 
 fn check_step(
@@ -147,7 +148,7 @@ pub fn dated_filter(
         return Ok(Filter::Any(Vec::new()));
     };
     let gone = || Unlawful::of("entry.field", "there is no such field of dates or birthdays");
-    let field = schema.field(field).filter(|field| is_dated(field.kind)).ok_or_else(gone)?;
+    let field = schema.field(field).filter(|field| is_dated(field)).ok_or_else(gone)?;
     let beside = Place::Beside { field: field.id, numeric: true };
     let place = field.slot.map_or(beside, Place::Slot);
     let named = day - days;

@@ -14,6 +14,7 @@ fn schema() -> Schema {
         kind,
         choices: vec!["S".to_owned(), "M".to_owned(), "L".to_owned()],
         slot,
+        encrypted: false,
     };
     Schema {
         fields: vec![
