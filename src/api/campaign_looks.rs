@@ -95,7 +95,11 @@ async fn launch_checks<N>(call: &Call<N>, row: &CampaignRow) -> Result<(u64, Vec
         audience,
         now,
     };
-    Ok((audience, plan::checks(row, &known)))
+    let files = call.store.media_by_ids(organization, &row.content.attachments).await?;
+    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let mut all = plan::checks(row, &known);
+    all.extend(plan::missing_images(&row.content, &names));
+    Ok((audience, all))
 }
 
 /// How many would get it now, and what is wrong or doubtful.

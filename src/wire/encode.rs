@@ -36,7 +36,8 @@ pub fn file_name(name: &str) -> String {
     lines.iter().enumerate().map(line).collect::<Vec<_>>().join(";")
 }
 
-fn percent(octet: u8) -> String {
+/// As in a URL.
+pub fn percent(octet: u8) -> String {
     match octet {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
             char::from(octet).to_string()
