@@ -39,6 +39,7 @@ mod peers;
 mod people;
 mod postal;
 mod progress;
+mod public_pages;
 mod readers;
 mod report;
 mod routes;

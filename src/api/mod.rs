@@ -68,6 +68,7 @@ mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod tenants;
+mod themes;
 mod timeline;
 mod traces;
 mod tracking;
@@ -409,6 +410,7 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(automation_runs::stop_run))
         .routes(routes!(automation_runs::tell))
         .routes(routes!(tracking::show, tracking::change))
+        .routes(routes!(themes::show, themes::set))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 

@@ -16,7 +16,8 @@ use super::access::{Call, Shared, needs};
 use super::campaigns::ready;
 use super::extract::Path;
 use super::problem::Problem;
-use super::public::{escaped, links, not_ours, page, trouble};
+use super::public::{escaped, links, not_ours, trouble};
+use super::themes::page;
 use crate::campaign::templates;
 use crate::compose::template::Rendered;
 use crate::model::*;
@@ -77,7 +78,7 @@ async fn list(call: Anybody, Path(organization): Path<OrganizationId>) -> Respon
         ));
     }
     body.push_str("</ul>");
-    page("Archive", &body).into_response()
+    page(&call, organization, "Archive", &body).await.into_response()
 }
 
 async fn show(

@@ -58,6 +58,7 @@ mod switches; // what submitted mail tells of its readers
 mod tallies; // what became of campaigns
 mod templates; // templates, layouts, saved blocks
 mod tenants; // changes to organizations, streams, credentials
+mod themes; // how public pages look
 mod tracking; // who opened and clicked is forgotten
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
@@ -113,6 +114,7 @@ pub use tallies::{
 };
 pub use templates::{LayoutRow, SavedBlockRow, TemplateChange, TemplateRow};
 pub use tenants::Keep;
+pub use themes::ThemeRow;
 pub use unreadable::Unreadable;
 pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
@@ -457,6 +459,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(returns::ALL);
     all.extend(stream_policies::ALL);
     all.extend(switches::ALL);
+    all.extend(themes::ALL);
     all.extend(routes::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
