@@ -1,5 +1,6 @@
 //! What the daemon does for campaigns beside its mail.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -8,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::{AppError, Live, Watched};
 use crate::campaign::automation::Automations;
 use crate::campaign::feeder::Feeder;
+use crate::campaign::geography::Geography;
 use crate::campaign::import::Imports;
 use crate::campaign::{forget, tally};
 use crate::clock::Clock;
@@ -37,6 +39,14 @@ pub fn seal(settings: &Settings, store: &Store) -> Result<(), AppError> {
     Ok(())
 }
 
+/// Where people read, if there is a database that tells it.
+pub fn geography(settings: &Settings) -> Result<Option<Geography>, AppError> {
+    let open = |path: &PathBuf| {
+        Geography::open(path).map_err(|why| AppError::Io { what: path.display().to_string(), why })
+    };
+    settings.http.geography.as_ref().map(open).transpose()
+}
+
 /// Tells the composer where files lie, and where links in mails lead, if anywhere.
 pub fn link(settings: &Settings, composer: &Composer, clock: &Clock) -> Result<(), AppError> {
     let shelf = Shelf::open(&settings.node.data_dir);
@@ -64,6 +74,7 @@ impl Movers {
 /// What moves campaigns on, and what counts their events.
 pub(super) fn feed(
     live: &Arc<Live>,
+    geography: Option<Geography>,
     store: &Store,
     queue: &Queue,
     clock: &Clock,
@@ -73,7 +84,8 @@ pub(super) fn feed(
     let automations = Automations::new(store.clone(), queue.clone(), auth.clone(), clock.clone());
     let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
     let feeding = tokio::spawn(feeder.clone().run(stop.clone()));
-    let counting = tokio::spawn(tally::run(store.clone(), clock.clone(), stop.clone()));
+    let counting = tally::run(store.clone(), geography, clock.clone(), stop.clone());
+    let counting = tokio::spawn(counting);
     let forgetting = tokio::spawn(forget::run(store.clone(), clock.clone(), stop.clone()));
     let moving = tokio::spawn(automations.clone().run(stop.clone()));
     let tasks = [

@@ -10,6 +10,7 @@ pub mod export; // contacts as CSV
 pub mod feeder; // audiences become deliveries, slice by slice
 pub mod fields; // making fields, giving them columns
 pub mod forget; // who opened and clicked, after a while
+pub mod geography; // where people read
 pub mod import; // files of contacts
 pub mod launch; // who is written to, in which order
 pub mod plan; // what is lawful, checks, sums

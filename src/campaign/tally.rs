@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::geography::Geography;
 use super::reader::{self, Reader};
 use crate::clock::Clock;
 use crate::model::*;
@@ -26,9 +27,14 @@ const TARGET_BYTES_MAX: usize = 200;
 const HOUR: i64 = 3_600_000_000;
 
 /// Runs until `stop` turns true.
-pub async fn run(store: Store, clock: Clock, mut stop: watch::Receiver<bool>) {
+pub async fn run(
+    store: Store,
+    geography: Option<Geography>,
+    clock: Clock,
+    mut stop: watch::Receiver<bool>,
+) {
     while !*stop.borrow() {
-        match count(&store, clock.now()).await {
+        match count(&store, geography.as_ref(), clock.now()).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => {
@@ -43,7 +49,11 @@ pub async fn run(store: Store, clock: Clock, mut stop: watch::Receiver<bool>) {
 }
 
 /// True when there may be more.
-async fn count(store: &Store, now: Timestamp) -> Result<bool, StoreError> {
+async fn count(
+    store: &Store,
+    geography: Option<&Geography>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     let Uncounted { from, upto, count, mut events } = store.events_to_count(EVENTS_MAX).await?;
     let ripe = events.iter().position(|event| event.at > now - LAG).unwrap_or(events.len());
     // What comes behind is looked at for what was beside, and counted the next time.
@@ -52,13 +62,17 @@ async fn count(store: &Store, now: Timestamp) -> Result<bool, StoreError> {
     if upto <= from {
         return Ok(false);
     }
-    let tally = Tally { upto, ..tally(&events, &behind) };
+    let tally = Tally { upto, ..tally(&events, &behind, geography) };
     store.count_events(from, tally).await?;
     Ok(count >= u64::from(EVENTS_MAX) && behind.is_empty())
 }
 
 /// What these events add. Pure.
-pub fn tally(events: &[CountedEvent], behind: &[CountedEvent]) -> Tally {
+pub fn tally(
+    events: &[CountedEvent],
+    behind: &[CountedEvent],
+    geography: Option<&Geography>,
+) -> Tally {
     let bursts = Bursts::of(events.iter().chain(behind));
     let mut counts: BTreeMap<TallyKey, u64> = BTreeMap::new();
     let mut clicks: BTreeMap<(CampaignId, i64, i64, String), u64> = BTreeMap::new();
@@ -75,6 +89,9 @@ pub fn tally(events: &[CountedEvent], behind: &[CountedEvent]) -> Tally {
         }
     }
     Tally {
+            if let Some(key) = country_key(event, of, geography) {
+                *counts.entry(key).or_default() += 1;
+            }
         upto: 0,
         counts: counts.into_iter().collect(),
         clicks: clicks
@@ -177,6 +194,21 @@ fn note_fared(event: &CountedEvent, fared: &mut BTreeMap<ContactId, FaredOf>) {
     let of = &event.of;
     let Some(contact) = of.contact else { return };
     let Ok(kind) = event.kind.parse::<EventKind>() else { return };
+/// Requests of people, by where they come from, as far as it is known.
+fn country_key(
+    event: &CountedEvent,
+    of: &CountedOf,
+    geography: Option<&Geography>,
+) -> Option<TallyKey> {
+    if reader::is_behind_proxy(text(event, "agent")) {
+        return None;
+    }
+    let detail = geography?.country(text(event, "address"))?;
+    let kind = if is_click(event) { "clicked_from" } else { "opened_from" };
+    let source = String::new();
+    Some(TallyKey { kind: kind.to_owned(), detail, source, ..key(event, of, None) })
+}
+
     if !matches!(
         kind,
         EventKind::Delivered | EventKind::Deferred | EventKind::Failed | EventKind::Bounced
@@ -246,6 +278,7 @@ mod tests {
 
     const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0 Safari/537.36";
 
+    use super::super::geography::tests::small;
     fn event(
         id: i64,
         seconds: i64,
@@ -281,13 +314,20 @@ mod tests {
         let events = [
             event(1, 100, "delivered", 1, json!({"source": "first"})),
             event(2, 101, "deferred", 2, json!({"source": "first", "class": "greylisted"})),
-            event(3, 200, "opened", 1, json!({"agent": CHROME, "method": "GET"})),
+            event(
+                3,
+                200,
+                "opened",
+                1,
+                json!({"agent": CHROME, "method": "GET",
+                "address": "81.2.69.142"}),
+            ),
             click(4, 210, 1, 0),
             click(5, 300, 2, 0),
             click(6, 301, 2, 1),
         ];
         // The third link of the same mail comes only after the ripe part.
-        let tally = tally(&events, &[click(8, 302, 2, 2)]);
+        let tally = tally(&events, &[click(8, 302, 2, 2)], Some(&small()));
         let of = |kind: &str, detail: &str| -> u64 {
             let counts = tally.counts.iter();
             let own = counts.filter(|(key, _)| key.kind == kind && key.detail == detail);
@@ -297,7 +337,8 @@ mod tests {
         assert_eq!((of("opened", "person"), of("clicked", "person")), (1, 1));
         assert_eq!(of("clicked", "robot"), 2);
         assert_eq!((of("opened_by", "desktop"), of("clicked_by", "desktop")), (1, 1));
-        assert_eq!(tally.counts.len(), 7);
+        assert_eq!((of("opened_from", "DE"), of("clicked_from", "DE")), (1, 0));
+        assert_eq!(tally.counts.len(), 8);
         assert_eq!(tally.clicks, [(CampaignId(7), 0, 0, "https://shop.test/0".to_owned(), 1)]);
         assert_eq!(tally.readings.len(), 1);
         assert_eq!(tally.readings[0].contact, Some(ContactId(1)));
