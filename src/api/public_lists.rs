@@ -1,7 +1,7 @@
 //! Pages of public lists: asking for mail, and confirming it from the mailbox.
 //!
-//! Owns:       `/s/ORGANIZATION/LIST`, which a form of another site may post to, the same as a frame
-//!             of it (`/embed`), and `/y/TOKEN`.
+//! Owns:       `/s/ORGANIZATION/LIST`, which a form of another site may post to, what stands behind
+//!             `/embed` in a frame of another site, and `/y/TOKEN`.
 //! Promises:   looking at a link confirms nothing; the mail that asks holds no word of whoever
 //!             typed the address; the answer does not tell whether an address is known.
 //! Knows not:  what subscribing means.
@@ -143,13 +143,7 @@ async fn send(
     let (domain, stream) = origin(call, organization).await?.ok_or_else(none)?;
     let ends = call.clock.now() + CONFIRM_WITHIN;
     let url = links.confirmation(organization, contact, list.id, ends);
-    let content = CampaignContent {
-        attachments: Vec::new(),
-        from: format!("no-reply@{}", domain.name),
-        from_name: list.name.clone(),
-        reply_to: None,
-        variants: Vec::new(),
-    };
+    let content = content(list, &domain);
     let rendered = rendered(&list.name, &url);
     let id = queue.message_id().await.map_err(Problem::ours)?;
     let letter = Letter {
@@ -191,6 +185,16 @@ async fn send(
     };
     queue.enqueue(id, new).await.map_err(Problem::ours)?;
     Ok(())
+}
+
+fn content(list: &ListRow, domain: &DomainRow) -> CampaignContent {
+    CampaignContent {
+        attachments: Vec::new(),
+        from: format!("no-reply@{}", domain.name),
+        from_name: list.name.clone(),
+        reply_to: None,
+        variants: Vec::new(),
+    }
 }
 
 /// The first domain and the transactional stream.

@@ -50,7 +50,7 @@ pub(super) async fn change(
     Ok(axum::Json(wanted))
 }
 
-/// What submitted mail tells of its readers that does not say so itself; null: nothing is said here.
+/// What submitted mail tells of its readers that does not say so itself; null: not said here.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrackingSwitch {

@@ -33,22 +33,23 @@ pub fn start(
     Ok((imports, running))
 }
 
-/// Tells the store what seals encrypted fields.
-pub fn seal(settings: &Settings, store: &Store) -> Result<(), AppError> {
-    store.seal_by(Sealer::open(&settings.node.dkim_dir.join("field-keys"))?);
-    Ok(())
-}
-
 /// Where people read, if there is a database that tells it.
-pub fn geography(settings: &Settings) -> Result<Option<Geography>, AppError> {
+fn geography(settings: &Settings) -> Result<Option<Geography>, AppError> {
     let open = |path: &PathBuf| {
         Geography::open(path).map_err(|why| AppError::Io { what: path.display().to_string(), why })
     };
     settings.http.geography.as_ref().map(open).transpose()
 }
 
-/// Tells the composer where files lie, and where links in mails lead, if anywhere.
-pub fn link(settings: &Settings, composer: &Composer, clock: &Clock) -> Result<(), AppError> {
+/// Tells the store what seals encrypted fields, and the composer where files lie and where links in
+/// mails lead, if anywhere.
+pub fn link(
+    settings: &Settings,
+    store: &Store,
+    composer: &Composer,
+    clock: &Clock,
+) -> Result<(), AppError> {
+    store.seal_by(Sealer::open(&settings.node.dkim_dir.join("field-keys"))?);
     let shelf = Shelf::open(&settings.node.data_dir);
     composer.keep_in(shelf.map_err(|why| AppError::Io { what: "the media".to_owned(), why })?);
     let Some(base) = &settings.http.public_url else { return Ok(()) };
@@ -74,12 +75,12 @@ impl Movers {
 /// What moves campaigns on, and what counts their events.
 pub(super) fn feed(
     live: &Arc<Live>,
-    geography: Option<Geography>,
     store: &Store,
     queue: &Queue,
     clock: &Clock,
     stop: &watch::Receiver<bool>,
-) -> (Movers, [Watched; 4]) {
+) -> Result<(Movers, [Watched; 4]), AppError> {
+    let geography = geography(&live.settings.load())?;
     let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
     let automations = Automations::new(store.clone(), queue.clone(), auth.clone(), clock.clone());
     let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
@@ -94,5 +95,5 @@ pub(super) fn feed(
         ("the automations", moving),
         ("the end of old readers", forgetting),
     ];
-    (Movers { feeder, automations }, tasks)
+    Ok((Movers { feeder, automations }, tasks))
 }

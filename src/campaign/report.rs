@@ -47,6 +47,9 @@ pub struct VariantReport {
     pub clicked: u64,
     pub unsubscribed: u64,
     pub complained: u64,
+    /// Answers of people.
+    #[serde(default)]
+    pub replied: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -77,9 +80,6 @@ pub struct DeliveredBy {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct DeviceReport {
-    /// `desktop`, `phone`, `tablet`, `unknown`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CountryReport {
     /// Two letters (ISO 3166-1).
     pub country: String,
@@ -87,6 +87,9 @@ pub struct CountryReport {
     pub clicks: u64,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DeviceReport {
+    /// `desktop`, `phone`, `tablet`, `unknown`.
     pub device: String,
     /// Requests of people.
     pub opens: u64,
@@ -221,6 +224,7 @@ fn by_variant(count: u64, readers: &[ReaderCounts], tallies: &[TallyRow]) -> Vec
             "delivered" => own.delivered += row.count,
             "unsubscribed" => own.unsubscribed += row.count,
             "complained" => own.complained += row.count,
+            "replied" => own.replied += row.count,
             _ => {}
         }
     }

@@ -78,20 +78,24 @@ pub fn tally(
     let mut clicks: BTreeMap<(CampaignId, i64, i64, String), u64> = BTreeMap::new();
     let mut readings: BTreeMap<(CampaignId, DeliveryId), Reading> = BTreeMap::new();
     let mut fared: BTreeMap<ContactId, FaredOf> = BTreeMap::new();
+    let mut replies = Vec::new();
     for event in events {
         note_fared(event, &mut fared);
         let of = &event.of;
+        if event.kind == EventKind::Replied.word() {
+            replies.extend(of.contact.map(|contact| (of.organization, contact, event.at)));
+        }
         let reader = reader_of(event, of, &bursts);
         *counts.entry(key(event, of, reader)).or_default() += 1;
         if reader == Some(Reader::Person) {
             *counts.entry(device_key(event, of)).or_default() += 1;
+            if let Some(key) = country_key(event, of, geography) {
+                *counts.entry(key).or_default() += 1;
+            }
             note(event, of, &mut clicks, &mut readings);
         }
     }
     Tally {
-            if let Some(key) = country_key(event, of, geography) {
-                *counts.entry(key).or_default() += 1;
-            }
         upto: 0,
         counts: counts.into_iter().collect(),
         clicks: clicks
@@ -101,6 +105,7 @@ pub fn tally(
             })
             .collect(),
         readings: readings.into_values().collect(),
+        replies,
         fared: fared.into_values().collect(),
     }
 }
@@ -189,11 +194,6 @@ fn device_key(event: &CountedEvent, of: &CountedOf) -> TallyKey {
     }
 }
 
-/// What the mail's end, or its delay, says of its contact.
-fn note_fared(event: &CountedEvent, fared: &mut BTreeMap<ContactId, FaredOf>) {
-    let of = &event.of;
-    let Some(contact) = of.contact else { return };
-    let Ok(kind) = event.kind.parse::<EventKind>() else { return };
 /// Requests of people, by where they come from, as far as it is known.
 fn country_key(
     event: &CountedEvent,
@@ -209,6 +209,11 @@ fn country_key(
     Some(TallyKey { kind: kind.to_owned(), detail, source, ..key(event, of, None) })
 }
 
+/// What the mail's end, or its delay, says of its contact.
+fn note_fared(event: &CountedEvent, fared: &mut BTreeMap<ContactId, FaredOf>) {
+    let of = &event.of;
+    let Some(contact) = of.contact else { return };
+    let Ok(kind) = event.kind.parse::<EventKind>() else { return };
     if !matches!(
         kind,
         EventKind::Delivered | EventKind::Deferred | EventKind::Failed | EventKind::Bounced
@@ -273,12 +278,12 @@ fn note_click(
 
 #[cfg(test)]
 mod tests {
+    use super::super::geography::tests::small;
     use super::*;
     use serde_json::json;
 
     const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0 Safari/537.36";
 
-    use super::super::geography::tests::small;
     fn event(
         id: i64,
         seconds: i64,

@@ -320,7 +320,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_mail_panics_and_only_html_grows(
-            mail in "(Content-Type: |multipart/mixed|text/html|;|boundary=|x|--x|--|\r\n|<a href=\"https://a.test\">| |é){0,60}"
+            mail in "(Content-Type: |multipart/mixed|text/html|;|boundary=|x|--x|--|\r\n|\
+                <a href=\"https://a.test\">| |é){0,60}"
         ) {
             let told = told(mail.as_bytes());
             prop_assert!(told.is_none() || mail.contains("text/html"));

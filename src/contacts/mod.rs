@@ -66,15 +66,33 @@ pub const fn whose(field: &Field) -> SealedFor {
     SealedFor { organization: field.organization, field: field.id }
 }
 
+/// A value as one text, which is what is sealed.
+pub fn plain(value: &FieldValue) -> String {
+    match value.stored() {
+        Stored::Number(number) => number.to_string(),
+        Stored::Text(text) => text,
+        Stored::Json(value) => value.to_string(),
+    }
+}
+
+/// From `plain`.
+fn of_plain(kind: FieldKind, text: &str) -> Option<FieldValue> {
+    let stored = match kind {
+        FieldKind::Text | FieldKind::Url => Stored::Text(text.to_owned()),
+        FieldKind::Json => Stored::Json(serde_json::from_str(text).ok()?),
+        _ => Stored::Number(text.parse().ok()?),
+    };
+    FieldValue::from_stored(kind, stored)
+}
+
 /// A value as it is kept: sealed, if its field is encrypted.
 ///
 /// # Errors
 /// It must be sealed, and cannot be.
 pub fn kept(field: &Field, value: &FieldValue, sealer: &Sealer) -> Result<Stored, SealError> {
-    let stored = value.stored();
     match field.encrypted {
-        true => sealer.seal(whose(field), &stored.to_plain()).map(Stored::Text),
-        false => Ok(stored),
+        true => sealer.seal(whose(field), &plain(value)).map(Stored::Text),
+        false => Ok(value.stored()),
     }
 }
 
@@ -89,7 +107,7 @@ pub fn sealed<'a>(row: &'a ContactRow, field: &Field) -> Option<&'a str> {
 /// What a sealed value is.
 pub fn opened(field: &Field, sealed: &str, sealer: &Sealer) -> Option<FieldValue> {
     let plain = sealer.opened(whose(field), sealed)?;
-    FieldValue::from_stored(field.kind, Stored::from_plain(field.kind, &plain)?)
+    of_plain(field.kind, &plain)
 }
 
 /// The value of one field, be it sealed or not.

@@ -205,26 +205,6 @@ pub enum Stored {
     Json(Value),
 }
 
-impl Stored {
-    /// As one text, whatever it is.
-    pub fn to_plain(&self) -> String {
-        match self {
-            Stored::Number(number) => number.to_string(),
-            Stored::Text(text) => text.clone(),
-            Stored::Json(value) => value.to_string(),
-        }
-    }
-
-    /// From `to_plain` of a value of this kind.
-    pub fn from_plain(kind: FieldKind, text: &str) -> Option<Stored> {
-        Some(match kind {
-            FieldKind::Text | FieldKind::Url => Stored::Text(text.to_owned()),
-            FieldKind::Json => Stored::Json(serde_json::from_str(text).ok()?),
-            _ => Stored::Number(text.parse().ok()?),
-        })
-    }
-}
-
 impl FieldKind {
     /// Whether its values fit a column of numbers, of texts, or none.
     pub const fn slot_kind(self) -> Option<fn(u8) -> Slot> {

@@ -148,7 +148,7 @@ impl Resolver<'_> {
         for asked in &question.values {
             let value = FieldValue::read(field, &asked.text, DateOrder::default());
             let value = value.map_err(|why| Fault::at(&asked.spot, why))?;
-            let (whose, plain) = (contacts::whose(field), value.stored().to_plain());
+            let (whose, plain) = (contacts::whose(field), contacts::plain(&value));
             let compare = TextCompare::StartsWith;
             let test = |value| Filter::Test(Test::Text { place, compare, value });
             tests.extend(self.schema.sealer.indexes(whose, &plain).into_iter().map(test));
