@@ -169,7 +169,7 @@ impl App {
         let (webhooks, webhooks_task) = known.webhooks(&settings, &store, &clock, &stopped);
         let (own, limits) = limits::open(&settings, &store, &known.composer, &clock).await?;
         let (sandbox, sandbox_task) = options::start_sandbox(&settings, &clock, &stopped).await?;
-        campaigns::link(&settings, &store, &known.composer, &clock)?;
+        campaigns::link(&settings, &store, &known.composer, &clock).await?;
         let parts = parts(&settings, &kept, &known, limits, sandbox.address)?;
         let options = schedule_options(&settings, &own);
         let (schedule, tasks) =

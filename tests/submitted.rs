@@ -142,3 +142,30 @@ async fn what_a_mail_says_goes_before_its_stream_and_that_before_its_domain() {
     let reply = reply.await;
     assert!(reply.contains("X-Postroad-Track must hold none, opens, clicks or both"), "{reply}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_lead_to_the_host_of_the_organization_and_those_sent_before_go_on() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        send(&desk, "X-Postroad-Track: clicks\r\n", &["before@a.test"]).await;
+        let before = path(&html(&desk, "before@a.test"), "c", 0);
+        let host = json!({"host": "click.sender.test"});
+        let set = desk.done("PUT", "/v1/public-host", host.clone()).await;
+        assert_eq!((&set, &desk.done("GET", "/v1/public-host", Value::Null).await), (&host, &host));
+        send(&desk, "X-Postroad-Track: clicks\r\n", &["after@a.test"]).await;
+        let after = html(&desk, "after@a.test");
+        let (_, rest) = after.split_once("\"https://click.sender.test").expect("its host");
+        let after = rest.split('"').next().expect("its end").to_owned();
+        for link in [before, after] {
+            let (status, head, _) = visit(&desk, "GET", &link, CHROME, "").await;
+            assert_eq!(status, 302);
+            assert!(head.contains(&format!("location: {LINK}\r\n")), "{head}");
+        }
+        let foreign = json!({"host": "click.other.test"});
+        let (status, body) = desk.ask("PUT", "/v1/public-host", foreign).await;
+        assert_eq!((status, &body["field"]), (422, &json!("host")), "{body}");
+        desk.done("PUT", "/v1/public-host", json!({"host": null})).await;
+        send(&desk, "X-Postroad-Track: clicks\r\n", &["again@a.test"]).await;
+        assert_eq!(is_tracked(&desk, "again@a.test"), (false, true));
+    }
+}

@@ -51,6 +51,7 @@ mod postal;
 mod problem;
 mod public;
 mod public_archive;
+mod public_host;
 mod public_leaving;
 mod public_lists;
 mod relay_news;
@@ -229,6 +230,7 @@ fn returning() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(relay_news::ses))
         .routes(routes!(stream_policies::show, stream_policies::set))
         .routes(routes!(tracking::of_stream, tracking::set_of_stream))
+        .routes(routes!(public_host::show, public_host::set))
         .routes(routes!(tracking::of_domain, tracking::set_of_domain))
         .routes(routes!(inbound_routes::list, inbound_routes::add))
         .routes(routes!(inbound_routes::remove))

@@ -99,7 +99,7 @@ async fn show(
 async fn feed(call: Anybody, Path(organization): Path<OrganizationId>) -> Response {
     let Ok(rows) = shown(&call, organization).await else { return trouble() };
     let Some(links) = links(&call).filter(|_| !rows.is_empty()) else { return not_ours() };
-    let base = format!("{}/a/{organization}", links.base());
+    let base = format!("{}/a/{organization}", links.of(organization).base());
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><rss version=\"2.0\"><channel>\
          <title>Archive</title><link>{0}</link><description>Mail sent</description>",

@@ -142,7 +142,7 @@ async fn send(
     let (queue, links) = (call.queue.as_ref().ok_or_else(none)?, links(call).ok_or_else(none)?);
     let (domain, stream) = origin(call, organization).await?.ok_or_else(none)?;
     let ends = call.clock.now() + CONFIRM_WITHIN;
-    let url = links.confirmation(organization, contact, list.id, ends);
+    let url = links.of(organization).confirmation(organization, contact, list.id, ends);
     let content = content(list, &domain);
     let rendered = rendered(&list.name, &url);
     let id = queue.message_id().await.map_err(Problem::ours)?;

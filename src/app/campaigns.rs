@@ -43,7 +43,7 @@ fn geography(settings: &Settings) -> Result<Option<Geography>, AppError> {
 
 /// Tells the store what seals encrypted fields, and the composer where files lie and where links in
 /// mails lead, if anywhere.
-pub fn link(
+pub async fn link(
     settings: &Settings,
     store: &Store,
     composer: &Composer,
@@ -55,6 +55,7 @@ pub fn link(
     let Some(base) = &settings.http.public_url else { return Ok(()) };
     let keys = Keys::open(&settings.node.data_dir.join("token-keys"), clock.now())?;
     composer.link_to(Links::new(base, Arc::new(keys)));
+    composer.reload_hosts().await?;
     Ok(())
 }
 

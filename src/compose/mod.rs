@@ -150,7 +150,20 @@ impl Composer {
         if let Some(returns) = self.0.returns.get() {
             returns.reload().await?;
         }
+        self.reload_hosts().await?;
         Ok(())
+    }
+
+    /// Where links in mail of organizations lead was changed.
+    pub async fn reload_hosts(&self) -> Result<(), StoreError> {
+        if let (Some((store, _)), Some(links)) = (&self.0.origin, self.0.links.get()) {
+            links.lead_to(store.public_hosts().await?);
+        }
+        Ok(())
+    }
+
+    fn links_of(&self, organization: OrganizationId) -> Option<Links> {
+        self.0.links.get().map(|links| links.of(organization))
     }
 
     /// The body with its signatures in front; remembered, so that a retry or another recipient
@@ -199,10 +212,11 @@ impl Composer {
         first: DeliveryId,
         body: Bytes,
     ) -> Result<(Option<DeliveryId>, Bytes), ComposeError> {
-        let (Some(tracking), Some(links)) = (message.tracking, self.0.links.get()) else {
+        let links = self.links_of(message.organization);
+        let (Some(tracking), Some(links)) = (message.tracking, links) else {
             return Ok((None, body));
         };
-        let (links, original) = (links.clone(), body.clone());
+        let original = body.clone();
         let claim = crate::token::Claim { message: message.id, delivery: first };
         // Milliseconds of work for a large mail: others are not kept waiting for them.
         let rewriting =
@@ -225,7 +239,8 @@ impl Composer {
             return (None, body);
         };
         let claim = crate::token::Claim { message: message.id, delivery: first };
-        let person = self.0.links.get().map(|links| links.person(claim, message.accepted_at));
+        let links = self.links_of(message.organization);
+        let person = links.map(|links| links.person(claim, message.accepted_at));
         let link = person.as_ref().map(|person| person.unsubscribe_url.as_str());
         match returns.list_fields(message, first, link, &body) {
             Some(mut own) => {

@@ -123,7 +123,8 @@ impl Composer {
         };
         let organization = delivery.message.organization;
         let ready = self.ready(store, organization, (recipe.campaign, revision, variant)).await?;
-        let links = self.0.links.get();
+        let links = self.links_of(organization);
+        let links = links.as_ref();
         let pin = match recipe.pin.clone() {
             Some(pin) => pin,
             None => self.pinned(recipe, &ready, (revision, variant), delivery, links),
@@ -152,7 +153,8 @@ impl Composer {
         from: &str,
     ) -> Vec<(&'static str, String)> {
         let claim = crate::token::Claim { message: delivery.message.id, delivery: delivery.id };
-        let person = self.0.links.get().map(|links| links.person(claim, at));
+        let links = self.links_of(delivery.message.organization);
+        let person = links.map(|links| links.person(claim, at));
         let link = person.as_ref().map(|person| person.unsubscribe_url.as_str());
         let ways = match self.0.returns.get() {
             Some(returns) => returns.ways(&delivery.message, delivery.id, link),

@@ -67,7 +67,7 @@ migrations! {
     (46, "0046_steering"),
     (47, "0047_submitted_tracking"),
     (48, "0048_encrypted_fields"),
-    (49, "0049_public_themes"),
+    (49, "0049_public_pages"),
     (60, "0060_documents"),
 }
 

@@ -44,6 +44,7 @@ mod organizations; // organizations, streams, domains, keys, credentials
 mod own_mail; // whom the daemon itself writes to
 mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
+mod public_hosts; // where links in mail lead
 mod retention; // mail that is over and old goes
 mod returns; // what came back, mail that came in
 mod routes; // where mail that comes in goes on to
@@ -460,6 +461,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(stream_policies::ALL);
     all.extend(switches::ALL);
     all.extend(themes::ALL);
+    all.extend(public_hosts::ALL);
     all.extend(routes::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);

@@ -1,9 +1,0 @@
--- How an organization's public pages look.
-CREATE TABLE public_themes (
-    organization INTEGER NOT NULL PRIMARY KEY REFERENCES organizations (id),
-    -- As in '#0a7f5a'.
-    color TEXT,
-    -- An image of media.
-    logo INTEGER,
-    footer TEXT NOT NULL
-) STRICT;
