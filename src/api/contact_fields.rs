@@ -7,6 +7,7 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::Path;
 use super::problem::Problem;
+use super::sealing::not_made;
 use crate::campaign::Schema;
 use crate::campaign::fields::{self, NewField};
 use crate::model::{Field, FieldId, FieldKind};
@@ -56,7 +57,7 @@ pub(super) async fn add(
     if field.encrypted && sealer.newest().is_none() {
         let at = call.clock.now();
         let making = tokio::task::spawn_blocking(move || sealer.rotate(at));
-        making.await.map_err(Problem::ours)?.map_err(Problem::ours)?;
+        making.await.map_err(Problem::ours)?.map_err(not_made)?;
     }
     let change = ContactChange::AddField(field.clone(), call.clock.now());
     // Another made one of this name, or of this column, at the same moment.

@@ -45,7 +45,7 @@ async fn leaving(call: Anybody, Path(token): Path<String>) -> Response {
             let body = question(&token, &offer);
             page(&call, offer.organization, "Unsubscribe", &body).await.into_response()
         }
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
@@ -54,16 +54,16 @@ async fn preferences(call: Anybody, Path(token): Path<String>) -> Response {
         Ok(offer) => {
             page(&call, offer.organization, "Your mail", &choices(&offer)).await.into_response()
         }
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
-async fn offered(call: &Anybody, token: &str) -> Result<Offer, Response> {
-    let Some(claim) = claim_of(call, token) else { return Err(not_ours()) };
+async fn offered(call: &Anybody, token: &str) -> Result<Offer, Box<Response>> {
+    let Some(claim) = claim_of(call, token) else { return Err(Box::new(not_ours())) };
     match leave::offer(&call.store, claim).await {
         Ok(Some(offer)) => Ok(offer),
-        Ok(None) => Err(not_ours()),
-        Err(error) => Err(failed(&error)),
+        Ok(None) => Err(Box::new(not_ours())),
+        Err(error) => Err(Box::new(failed(&error))),
     }
 }
 

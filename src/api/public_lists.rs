@@ -40,7 +40,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 async fn form(call: Anybody, Path(named): Path<(OrganizationId, ListId)>) -> Response {
     match asking(&call, named).await {
         Ok(page) => page.into_response(),
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
@@ -48,12 +48,12 @@ async fn form(call: Anybody, Path(named): Path<(OrganizationId, ListId)>) -> Res
 async fn embedded(call: Anybody, Path(named): Path<(OrganizationId, ListId)>) -> Response {
     match asking(&call, named).await {
         Ok(page) => framed(page).into_response(),
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
 /// The answer goes back to where the form stands.
-async fn asking(call: &Anybody, named: (OrganizationId, ListId)) -> Result<Page, Response> {
+async fn asking(call: &Anybody, named: (OrganizationId, ListId)) -> Result<Page, Box<Response>> {
     let (organization, list) = named;
     match subscribe::public_list(&call.store, organization, list).await {
         Ok(list) => {
@@ -65,8 +65,8 @@ async fn asking(call: &Anybody, named: (OrganizationId, ListId)) -> Result<Page,
             );
             Ok(page(call, organization, &list.name, &body).await)
         }
-        Err(SubscribeError::NoList) => Err(not_ours()),
-        Err(_) => Err(trouble()),
+        Err(SubscribeError::NoList) => Err(Box::new(not_ours())),
+        Err(_) => Err(Box::new(trouble())),
     }
 }
 
@@ -77,7 +77,7 @@ async fn asked(
 ) -> Response {
     match taken(&call, named, &body).await {
         Ok((status, page)) => (status, page).into_response(),
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
@@ -88,7 +88,7 @@ async fn asked_embedded(
 ) -> Response {
     match taken(&call, named, &body).await {
         Ok((status, page)) => (status, framed(page)).into_response(),
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
@@ -97,7 +97,7 @@ async fn taken(
     call: &Anybody,
     (organization, list): (OrganizationId, ListId),
     body: &str,
-) -> Result<(StatusCode, Page), Response> {
+) -> Result<(StatusCode, Page), Box<Response>> {
     let (address, now) = (call.origin().address, call.clock.now());
     if !call.doorman().lets_in(address, now) {
         let later = page(call, organization, "Later", "<p>Too many requests.</p>").await;
@@ -113,7 +113,7 @@ async fn taken(
         Ok((list, Next::Confirm { contact, email })) => {
             if let Err(problem) = send(call, &list, contact, &email).await {
                 tracing::error!(why = problem.detail, "a confirmation could not be sent");
-                return Err(trouble());
+                return Err(Box::new(trouble()));
             }
         }
         Ok((_, Next::Nothing)) => {}
@@ -122,8 +122,8 @@ async fn taken(
             let wrong = page(call, organization, "Address", body).await;
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, wrong));
         }
-        Err(SubscribeError::NoList) => return Err(not_ours()),
-        Err(_) => return Err(trouble()),
+        Err(SubscribeError::NoList) => return Err(Box::new(not_ours())),
+        Err(_) => return Err(Box::new(trouble())),
     }
     let body = "<p>If this address is not subscribed yet, a mail is on its way to it. \
         Please follow the link in it.</p>";

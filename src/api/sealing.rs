@@ -9,7 +9,7 @@ use crate::contacts;
 use crate::model::*;
 use crate::store::filter::{Filter, Place, Test};
 use crate::store::{ContactRow, Store};
-use crate::token::{Sealer, sealed_by};
+use crate::token::{SealError, Sealer, sealed_by};
 
 /// Contacts of one call, and of one transaction.
 const CALL_MAX: u32 = 2000;
@@ -30,6 +30,14 @@ fn told(sealer: &Sealer) -> Sealing {
     Sealing { newest, since, keys: sealer.count() }
 }
 
+/// A key could not be made.
+pub(super) fn not_made(error: SealError) -> Problem {
+    match error {
+        SealError::NoKey | SealError::TooMany => Problem::conflict(error.to_string()),
+        other => Problem::ours(other),
+    }
+}
+
 /// Show which key seals encrypted fields.
 #[utoipa::path(get, path = "/v1/sealing", tag = "contact_fields",
     responses((status = 200, body = Sealing)), security(("key" = ["installation"])))]
@@ -46,7 +54,7 @@ pub(super) async fn rotate(
     let sealer = call.store.sealer();
     let (made, at) = (sealer.clone(), call.clock.now());
     let making = tokio::task::spawn_blocking(move || made.rotate(at));
-    making.await.map_err(Problem::ours)?.map_err(Problem::ours)?;
+    making.await.map_err(Problem::ours)?.map_err(not_made)?;
     let now = told(&sealer);
     call.told(None, ("sealing.rotated", "field-keys"), &now).await?;
     Ok(axum::Json(now))

@@ -219,7 +219,7 @@ pub fn missing_images(content: &CampaignContent, carried: &[&str]) -> Vec<Check>
             }
         }
     }
-    let told = |name| Check {
+    let told = |name: String| Check {
         weight: Weight::Doubtful,
         why: format!("the image cid:{name} is not among the attachments"),
     };

@@ -284,7 +284,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 116] = [
+    const VERBS: [(&str, &[&str]); 118] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -340,8 +340,8 @@ mod tests {
         ("campaign resume", &["campaigns_step"]),
         ("campaign cancel", &["campaigns_step"]),
         ("campaign report", &["campaigns_report"]),
-        ("sealing show", &["sealing_show"]),
-        ("sealing rotate", &["sealing_rotate", "sealing_reseal"]),
+        ("sealing show", &["contact_fields_show"]),
+        ("sealing rotate", &["contact_fields_rotate", "contact_fields_reseal"]),
         ("automation list", &["automations_list"]),
         ("automation show", &["automations_show"]),
         ("automation activate", &["automations_step"]),

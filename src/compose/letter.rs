@@ -122,7 +122,7 @@ fn shown_within(html: &str, one: &Attached, id: &str) -> Option<String> {
     }
     let encoded: String = one.name.bytes().map(encode::percent).collect();
     let mut told = html.to_owned();
-    for name in [one.name.as_str(), &encoded] {
+    for name in [one.name.as_str(), encoded.as_str()] {
         for quote in ['"', '\''] {
             told = told
                 .replace(&format!("{quote}cid:{name}{quote}"), &format!("{quote}cid:{id}{quote}"));

@@ -89,7 +89,11 @@ fn of_plain(kind: FieldKind, text: &str) -> Option<FieldValue> {
 ///
 /// # Errors
 /// It must be sealed, and cannot be.
-pub fn kept(field: &Field, value: &FieldValue, sealer: &Sealer) -> Result<Stored, SealError> {
+pub fn kept(
+    field: &Field,
+    value: &FieldValue,
+    sealer: &Sealer,
+) -> std::result::Result<Stored, SealError> {
     match field.encrypted {
         true => sealer.seal(whose(field), &plain(value)).map(Stored::Text),
         false => Ok(value.stored()),

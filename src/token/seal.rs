@@ -177,7 +177,7 @@ impl Sealer {
         key.cipher
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
             .map_err(|_| SealError::Cipher)?;
-        let octets = [nonce.as_slice(), &sealed].concat();
+        let octets = [nonce.as_slice(), sealed.as_slice()].concat();
         let index = key.index(whose, value);
         Ok(format!("{index}.{}.{}", key.number, URL_SAFE_NO_PAD.encode(octets)))
     }

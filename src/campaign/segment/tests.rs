@@ -35,6 +35,7 @@ fn schema() -> Schema {
             created_at: Timestamp(0),
         }],
         tags: vec![TagRow { id: TagId(8), name: "vip".to_owned() }],
+        sealer: Default::default(),
     }
 }
 
