@@ -438,6 +438,12 @@ async fn campaigns_are_set_side_by_side_and_tell_when_they_will_be_done() {
     assert_eq!((&copied["state"], &copied["name"]), (&json!("draft"), &json!("C (copy)")));
     assert_eq!(copied["settings"]["throttle"]["seconds"], 3600);
     assert_eq!(copied["audience"], Value::Null, "it was never launched");
+    let outlook = format!("/v1/campaigns/{}/outlook", copied["id"]);
+    let outlook = desk.done("GET", &outlook, Value::Null).await;
+    assert_eq!(outlook["remaining"], 30, "as many as a launch would find: {outlook}");
+    let operators = outlook["operators"].as_array().expect("a list");
+    let of: u64 = operators.iter().filter_map(|one| one["recipients"].as_u64()).sum();
+    assert_eq!(of, 30, "{outlook}");
     let outlook = desk.done("GET", &format!("/v1/campaigns/{second}/outlook"), Value::Null).await;
     assert!(
         outlook["remaining"].as_u64().is_some_and(|left| (20..30).contains(&left)),

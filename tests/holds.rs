@@ -41,6 +41,11 @@ async fn a_rule_holds_what_waits_and_what_comes_and_nothing_else_until_it_is_rem
         relay.submit_mail("<sender@sender.test>", &["was@held.test"], mail.as_bytes()).await;
         let rule = json!({"sender": "sender.test", "recipient_domain": "held.test",
             "reason": "looks odd"});
+        let preview = ask(&relay, "POST", "/v1/hold-rules/preview", rule.clone()).await;
+        assert_eq!(preview, json!({"count": 1, "recipients": ["was@held.test"]}));
+        let other = json!({"sender": "other.test", "reason": "none"});
+        let preview = ask(&relay, "POST", "/v1/hold-rules/preview", other).await;
+        assert_eq!(preview["count"], 0, "it catches nothing that waits");
         let rule = ask(&relay, "POST", "/v1/hold-rules", rule).await;
         relay.submit(&["ann@held.test", "bob@free.test"]).await;
         relay.submit(&["eve@held.test"]).await;

@@ -75,3 +75,52 @@ async fn the_growth_of_a_list_counts_who_came_and_who_left() {
         assert_eq!(desk.ask("GET", &format!("{path}?days=0"), Value::Null).await.0, 422);
     }
 }
+
+/// Subscribed, unconfirmed, unsubscribed.
+async fn sizes(desk: &Desk) -> (u64, u64, u64) {
+    let page = desk.done("GET", "/v1/lists", Value::Null).await;
+    let list = &page["items"][0];
+    let of = |name: &str| list[name].as_u64().expect("a number");
+    (of("subscribed"), of("unconfirmed"), of("unsubscribed"))
+}
+
+#[tokio::test]
+async fn the_counts_of_a_list_follow_every_change_of_its_members() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let mut ids = Vec::new();
+        for name in ["ann", "bob", "carol", "dave"] {
+            ids.push(desk.contact(&format!("{name}@a.test"), json!({})).await);
+        }
+        assert_eq!(sizes(&desk).await, (4, 0, 0));
+        let of = |id: i64| format!("/v1/contacts/{id}");
+        desk.relay.clock().advance(std::time::Duration::from_secs(2 * 86_400));
+        let leave = json!({"unsubscribe": [desk.list]});
+        for _ in 0..2 {
+            desk.done("PATCH", &of(ids[0]), leave.clone()).await;
+        }
+        desk.done("PATCH", &of(ids[1]), leave).await;
+        assert_eq!(sizes(&desk).await, (2, 0, 2), "who leaves twice counts once");
+        let back = |again: bool| {
+            let consent = json!({"source": "form", "again": again});
+            json!({"subscribe": [desk.list], "consent": consent})
+        };
+        desk.done("PATCH", &of(ids[0]), back(false)).await;
+        assert_eq!(sizes(&desk).await, (2, 0, 2), "nobody comes back unasked");
+        desk.relay.clock().advance(std::time::Duration::from_secs(86_400));
+        desk.done("PATCH", &of(ids[0]), back(true)).await;
+        assert_eq!(sizes(&desk).await, (3, 0, 1));
+        for id in [ids[0], ids[1], ids[2]] {
+            desk.done("DELETE", &of(id), Value::Null).await;
+        }
+        assert_eq!(sizes(&desk).await, (1, 0, 0), "who is removed counts no more");
+        let path = format!("/v1/lists/{}/growth?days=7", desk.list);
+        let days = desk.done("GET", &path, Value::Null).await;
+        let sum = |of: &str| -> u64 {
+            let items = days["items"].as_array().expect("days");
+            items.iter().filter_map(|day| day[of].as_u64()).sum()
+        };
+        assert_eq!((sum("joined"), sum("left")), (1, 0));
+        assert_eq!(days["items"][6]["subscribed"], 1);
+    }
+}

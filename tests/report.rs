@@ -7,10 +7,11 @@
 use postroad::feedback::Judge;
 use postroad::wire::report::{Report, read};
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("dsn", include_str!("report/dsn.txt")),
     ("words", include_str!("report/words.txt")),
     ("more", include_str!("report/more.txt")),
+    ("shapes", include_str!("report/shapes.txt")),
     ("answers", include_str!("report/answers.txt")),
     ("complaints", include_str!("report/complaints.txt")),
 ];

@@ -817,3 +817,109 @@ async fn a_lease_keeps_other_nodes_away_until_it_ends_or_its_holder_comes_back()
     assert_eq!(claim(&ledger.store, 9).await, [first, second]);
     other.close().await;
 }
+
+fn alarm(ledger: &Ledger, text: &str) -> NewEvent {
+    NewEvent {
+        at: ledger.clock.now(),
+        kind: EventKind::Alarm,
+        organization: OrganizationId::NOBODY,
+        fields: serde_json::json!({ "text": text }),
+    }
+}
+
+/// What is told of the events that a reader has not seen yet, and where he stands then.
+async fn news(store: &Store, after: EventId) -> (Vec<String>, EventId) {
+    let (events, last) = store.events_after(after, 100).await.expect("events");
+    let told = |event: EventRow| match event.fields["text"].as_str() {
+        Some(text) => text.to_owned(),
+        None => event.kind.to_string(),
+    };
+    (events.into_iter().map(told).collect(), last)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_behind_the_last_event_misses_none_whichever_node_wrote_it() {
+    let Some(ledger) = Ledger::postgres().await else { return };
+    let other = Store::open(&ledger.location, 2, ledger.clock.clone()).await.expect("node 2");
+    let mut seen = ledger.store.last_event().await.expect("a place to begin");
+    for round in 0..6 {
+        let (writer, reader) = match round % 2 {
+            0 => (&other, &ledger.store),
+            _ => (&ledger.store, &other),
+        };
+        let text = format!("round {round}");
+        writer.record_event(alarm(&ledger, &text)).await.expect("recorded");
+        let (told, last) = news(reader, seen).await;
+        assert_eq!(told, [text]);
+        assert_eq!(reader.last_event().await.expect("the newest"), last);
+        let feed = reader.events_in(Scope::INSTALLATION, seen, 10).await.expect("the feed");
+        assert_eq!(feed.len(), 1);
+        seen = last;
+    }
+    other.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_waits_for_the_event_that_is_older_and_commits_later() {
+    let Some(ledger) = Ledger::postgres().await else { return };
+    let Location::Postgres(url) = &ledger.location else { panic!("PostgreSQL") };
+    let other = Store::open(&ledger.location, 2, ledger.clock.clone()).await.expect("node 2");
+    ledger.accept(&["bob@there.example"]).await;
+    let delivery = ledger.claim(1).await[0].id;
+    let seen = ledger.store.last_event().await.expect("a place to begin");
+
+    // Somebody holds the row that node 1 settles, so its transaction has ids and does not commit.
+    let mut holder = sqlx::PgConnection::connect(url).await.expect("a connection");
+    let hold = format!("BEGIN; SELECT 1 FROM deliveries WHERE id = {} FOR UPDATE", delivery.0);
+    holder.execute(AssertSqlSafe(hold)).await.expect("held");
+    let group =
+        SettleGroup { settlements: vec![ledger.step(delivery, Step::Deliver, 0)], report: None };
+    let settling = tokio::spawn({
+        let store = ledger.store.clone();
+        async move { store.settle(group).await }
+    });
+    let waiting = "SELECT 1 FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid \
+                   WHERE NOT l.granted AND a.datname = current_database()";
+    for _ in 0..200 {
+        let rows = holder.fetch_all(waiting).await.expect("locks");
+        if !rows.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    other.record_event(alarm(&ledger, "of node 2")).await.expect("recorded");
+    for store in [&ledger.store, &other] {
+        assert_eq!(news(store, seen).await, (vec![], seen), "an older one may still come");
+    }
+    let late = other.last_event().await.expect("who begins now");
+    holder.execute("COMMIT").await.expect("let go");
+    let settled = settling.await.expect("no panic").expect("settled");
+    assert_eq!(settled, [Settled::Moved(State::Delivered)]);
+    for begin in [seen, late] {
+        assert_eq!(news(&other, begin).await.0, ["delivered", "of node 2"]);
+    }
+    other.close().await;
+}
+
+/// On one thread both changes wait before the writer looks, so that one transaction has both.
+#[tokio::test]
+async fn ids_reserved_by_a_transaction_that_failed_are_not_given_twice() {
+    for ledger in [Ledger::sqlite().await, Ledger::postgres().await] {
+        let Some(mut ledger) = ledger else { continue };
+        let domain: Domain = "taken.example".parse().expect("lawful");
+        let owner = OrganizationId::FIRST;
+        ledger.store.add_domain(owner, &domain).await.expect("added");
+        let (recorded, refused) = tokio::join!(
+            ledger.store.record_event(alarm(&ledger, "told")),
+            ledger.store.add_domain(owner, &domain),
+        );
+        recorded.expect("the other's failure is not its own");
+        assert!(matches!(refused, Err(StoreError::Duplicate(_))), "{refused:?}");
+        ledger.reopen().await;
+        for _ in 0..3 {
+            ledger.accept(&["bob@there.example"]).await;
+        }
+        let (told, _) = news(&ledger.store, EventId(0)).await;
+        assert_eq!(told, ["told", "accepted", "accepted", "accepted"]);
+    }
+}

@@ -1,7 +1,7 @@
 //! /v1/campaigns/{id}/outlook: when a campaign will be done, where it stands still and why; and
 //! campaigns side by side.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +14,16 @@ use super::problem::Problem;
 use super::warmups::controller;
 use super::{ApiState, Page};
 use crate::campaign::plan::Sums;
-use crate::campaign::report;
+use crate::campaign::{Schema, launch, report};
 use crate::model::*;
 use crate::store::{CampaignRow, OperatorRow};
 
 const COMPARED_MAX: usize = 20;
 /// Domains of a sample whose operators are looked up; the others count to the tail.
 const DOMAINS_MAX: usize = 50;
+/// Of an audience that is not cut into slices yet: from so many places so many contacts.
+const SAMPLE_PARTS: i64 = 10;
+const SAMPLE_PART: u32 = 100;
 
 /// What is left at one operator.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -57,7 +60,8 @@ pub struct CampaignOutlook {
 }
 
 /// Tell when a campaign will be done, as the limits, warm-ups and answers of these days have it,
-/// and at which operators it stands still. Where those who are planned go is told by a sample.
+/// and at which operators it stands still; before its launch, when it would be. Where those who
+/// are planned go is told by a sample.
 #[utoipa::path(get, path = "/v1/campaigns/{id}/outlook", tag = "campaigns",
     params(("id" = CampaignId, Path)),
     responses((status = 200, body = CampaignOutlook)), security(("key" = ["campaigns_read"])))]
@@ -132,12 +136,10 @@ async fn remaining(
 ) -> Result<BTreeMap<OperatorId, u64>, Problem> {
     let mut left: BTreeMap<OperatorId, u64> =
         api.store.campaign_waiting(row.id).await?.into_iter().collect();
-    let (for_winner, others) = api.store.unfed(row.id).await?;
-    let planned = for_winner + others;
+    let (planned, sample) = planned(api, row).await?;
     if planned == 0 {
         return Ok(left);
     }
-    let sample = api.store.unfed_sample(row.id).await?;
     let mut counts: BTreeMap<OperatorId, u64> = BTreeMap::new();
     let mut domains: HashMap<String, u64> = HashMap::new();
     for (operator, email) in api.store.contact_operators(row.organization, &sample).await? {
@@ -160,6 +162,35 @@ async fn remaining(
         *left.entry(operator).or_default() += planned * count / seen.max(1);
     }
     Ok(left)
+}
+
+/// How many are planned, and some of them: before the launch the audience as it is now.
+async fn planned(api: &ApiState, row: &CampaignRow) -> Result<(u64, Vec<ContactId>), Problem> {
+    let is_before = matches!(row.state, CampaignState::Draft | CampaignState::Scheduled);
+    if !is_before {
+        let (for_winner, others) = api.store.unfed(row.id).await?;
+        return Ok((for_winner + others, api.store.unfed_sample(row.id).await?));
+    }
+    if row.settings.audience.is_empty() {
+        return Ok((0, Vec::new()));
+    }
+    let organization = row.organization;
+    let schema = Schema::read(&api.store, organization).await?;
+    let saved = api.store.saved_segments(organization).await?;
+    let filter = launch::filter(&row.settings, &schema, &saved, api.clock.now())?;
+    let count = api.store.count_contacts(organization, &filter).await?;
+    let last = api.store.last_contact(organization).await?;
+    let mut sample = BTreeSet::new();
+    for part in 0..SAMPLE_PARTS {
+        let after = ContactId(last.0 / SAMPLE_PARTS * part);
+        let rows = api.store.contacts_after(organization, after, &filter, SAMPLE_PART).await?;
+        let is_last = rows.len() < SAMPLE_PART as usize;
+        sample.extend(rows.into_iter().map(|contact| contact.id));
+        if is_last {
+            break;
+        }
+    }
+    Ok((count, sample.into_iter().collect()))
 }
 
 /// Of contacts that got nothing yet: by their domains, the most frequent ones looked up.

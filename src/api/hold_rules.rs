@@ -58,6 +58,55 @@ pub(super) struct NewHoldRule {
     reason: String,
 }
 
+impl NewHoldRule {
+    /// What it catches; who is confined makes rules for his organization alone.
+    fn matches<N>(&self, call: &Call<N>) -> Result<HoldMatch, Problem> {
+        let tag = self.tag.as_deref().map(|tag| line("tag", tag, TAG_BYTES_MAX)).transpose()?;
+        let organization = match call.scope().organization() {
+            Some(own) if self.organization.is_some_and(|named| named != own) => {
+                return Err(Problem::of_field("organization", "there is no such organization"));
+            }
+            Some(own) => Some(own),
+            None => self.organization,
+        };
+        let matches = HoldMatch {
+            organization,
+            stream: self.stream,
+            campaign: self.campaign,
+            credential: self.credential,
+            tag,
+            sender: self.sender.clone(),
+            recipient_domain: self.recipient_domain.clone(),
+        };
+        if matches == HoldMatch::default() {
+            let detail = "a rule for all mail there is must name something";
+            return Err(Problem::unprocessable(detail));
+        }
+        Ok(matches)
+    }
+}
+
+/// What a rule would hold now.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct HoldPreview {
+    /// Deliveries that wait.
+    count: u64,
+    /// Whom some of them are to.
+    recipients: Vec<String>,
+}
+
+/// Tell what a rule would hold of what waits, and change nothing.
+#[utoipa::path(post, path = "/v1/hold-rules/preview", tag = "hold_rules",
+    responses((status = 200, body = HoldPreview)), security(("key" = ["messages_read"])))]
+pub(super) async fn preview(
+    call: Call<needs::MessagesRead>,
+    Json(new): Json<NewHoldRule>,
+) -> Result<axum::Json<HoldPreview>, Problem> {
+    let matches = new.matches(&call)?;
+    let (count, recipients) = call.store.would_hold(&matches).await?;
+    Ok(axum::Json(HoldPreview { count, recipients }))
+}
+
 /// Hold all mail that a rule catches, what waits and what comes, until the rule is removed.
 #[utoipa::path(post, path = "/v1/hold-rules", tag = "hold_rules",
     responses((status = 200, body = HoldRule)), security(("key" = ["messages_steer"])))]
@@ -66,38 +115,24 @@ pub(super) async fn add(
     Json(new): Json<NewHoldRule>,
 ) -> Result<axum::Json<HoldRule>, Problem> {
     let reason = line("reason", &new.reason, REASON_BYTES_MAX)?;
-    let tag = new.tag.as_deref().map(|tag| line("tag", tag, TAG_BYTES_MAX)).transpose()?;
-    let organization = match call.scope().organization() {
-        Some(own) if new.organization.is_some_and(|named| named != own) => {
-            return Err(Problem::of_field("organization", "there is no such organization"));
-        }
-        Some(own) => Some(own),
-        None => new.organization,
-    };
-    let NewHoldRule { stream, campaign, credential, sender, recipient_domain, .. } = new;
-    let matches =
-        HoldMatch { organization, stream, campaign, credential, tag, sender, recipient_domain };
-    if matches == HoldMatch::default() {
-        let detail = "a rule for all mail there is must name something";
-        return Err(Problem::unprocessable(detail));
-    }
+    let matches = new.matches(&call)?;
     let known = call.store.hold_rules().await?;
     if known.len() >= RULES_MAX {
         return Err(Problem::conflict(format!("there are {RULES_MAX} rules; remove one first")));
     }
     let action = ("hold_rule.added", "");
     let after = serde_json::json!({"matches": matches, "reason": reason});
-    let store = call.audited::<(), _>(organization, action, None, Some(&after))?;
+    let store = call.audited::<(), _>(matches.organization, action, None, Some(&after))?;
     let rule = store.add_hold_rule(matches, &reason).await?;
     tracing::info!(rule = %rule.id, reason, "mail is held by a rule");
     note(&call).await?;
     Ok(axum::Json(rule))
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = HoldRuleRemoved)]
 pub struct Removed {
-    removed: HoldRuleId,
+    pub removed: HoldRuleId,
 }
 
 /// Remove a rule: what it held goes on by itself.

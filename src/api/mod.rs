@@ -34,7 +34,7 @@ mod extract;
 pub mod forecast;
 mod health;
 pub mod health_windows;
-mod hold_rules;
+pub mod hold_rules;
 mod imports;
 mod inbound;
 pub mod inbound_routes;
@@ -70,8 +70,8 @@ pub mod suppressions;
 mod templates;
 pub mod tenants;
 mod themes;
-mod timeline;
-mod traces;
+pub mod timeline;
+pub mod traces;
 mod tracking;
 mod trail;
 pub mod users;
@@ -316,6 +316,7 @@ fn steering_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(log::resend))
         .routes(routes!(hold_rules::list, hold_rules::add))
         .routes(routes!(hold_rules::remove))
+        .routes(routes!(hold_rules::preview))
         .routes(routes!(traces::list, traces::add))
         .routes(routes!(traces::remove))
 }

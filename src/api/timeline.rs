@@ -30,31 +30,31 @@ pub(super) struct Asked {
 }
 
 /// Oldest first: accepted, then attempts and events as they came.
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Timeline {
-    message: MessageId,
+    pub message: MessageId,
     /// What `/v1/messages/{id}/raw` has of it.
-    source: MailSource,
-    items: Vec<Moment>,
+    pub source: MailSource,
+    pub items: Vec<Moment>,
     /// To be given as `cursor` for what follows; null at the end.
-    next: Option<String>,
+    pub next: Option<String>,
 }
 
 /// One entry.
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Moment {
-    event: EventId,
-    at: Timestamp,
-    kind: EventKind,
-    delivery: Option<DeliveryId>,
-    recipient: Option<Address>,
+    pub event: EventId,
+    pub at: Timestamp,
+    pub kind: EventKind,
+    pub delivery: Option<DeliveryId>,
+    pub recipient: Option<Address>,
     /// Of an attempt: whom it spoke with, and what was answered.
-    attempt: Option<AttemptView>,
+    pub attempt: Option<AttemptView>,
     /// What was said: of an attempt that did not succeed, of a sample or a traced recipient, as
     /// long as it is kept. AUTH is masked, the mail left out.
-    dialogue: Option<Dialogue>,
+    pub dialogue: Option<Dialogue>,
     /// All that the event carries.
-    fields: serde_json::Value,
+    pub fields: serde_json::Value,
 }
 
 /// What one attempt has taught.
@@ -62,26 +62,26 @@ pub struct Moment {
 pub struct AttemptView {
     /// The how manieth try it was.
     #[serde(rename = "try")]
-    number: u32,
-    source: Option<String>,
-    local_address: Option<String>,
+    pub number: u32,
+    pub source: Option<String>,
+    pub local_address: Option<String>,
     /// The MX host or relay.
-    host: Option<String>,
-    address: Option<String>,
+    pub host: Option<String>,
+    pub address: Option<String>,
     /// Version and cipher; null in the clear.
-    tls: Option<String>,
-    code: Option<u16>,
-    enhanced: Option<String>,
-    reply: Option<String>,
+    pub tls: Option<String>,
+    pub code: Option<u16>,
+    pub enhanced: Option<String>,
+    pub reply: Option<String>,
     /// Where no reply says it.
-    reason: Option<String>,
-    blame: Option<String>,
+    pub reason: Option<String>,
+    pub blame: Option<String>,
     /// What the answer means, by the rules of classification.
-    class: Option<String>,
-    operator: Option<String>,
-    milliseconds: Option<u64>,
+    pub class: Option<String>,
+    pub operator: Option<String>,
+    pub milliseconds: Option<u64>,
     /// When it is tried again.
-    next: Option<Timestamp>,
+    pub next: Option<Timestamp>,
 }
 
 /// A message's timeline, oldest first.

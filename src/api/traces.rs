@@ -68,10 +68,10 @@ pub(super) async fn add(
     Ok(axum::Json(trace))
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = TraceRemoved)]
 pub struct Removed {
-    removed: TraceId,
+    pub removed: TraceId,
 }
 
 /// Trace a recipient no longer; what was kept stays.

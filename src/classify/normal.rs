@@ -316,23 +316,25 @@ fn fold(word: &str) -> String {
     let mut folded = String::with_capacity(word.len());
     for c in word.chars().flat_map(char::to_lowercase) {
         match c {
-            'à'..='å' | 'ā' | 'ă' | 'ą' => folded.push('a'),
+            'à'..='å' | 'ā' | 'ă' | 'ą' | 'ạ'..='ặ' => folded.push('a'),
             'æ' => folded.push_str("ae"),
             'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => folded.push('c'),
             'ď' | 'đ' | 'ð' => folded.push('d'),
-            'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => folded.push('e'),
+            'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' | 'ẹ'..='ệ' => folded.push('e'),
             'ĝ' | 'ğ' | 'ġ' | 'ģ' => folded.push('g'),
-            'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => folded.push('i'),
+            'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' | 'ỉ'..='ị' => folded.push('i'),
             'ĺ' | 'ļ' | 'ľ' | 'ł' => folded.push('l'),
             'ñ' | 'ń' | 'ņ' | 'ň' => folded.push('n'),
-            'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' => folded.push('o'),
+            'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' | 'ơ' | 'ọ'..='ợ' => folded.push('o'),
             'œ' => folded.push_str("oe"),
             'ŕ' | 'ŗ' | 'ř' => folded.push('r'),
             'ś' | 'ŝ' | 'ş' | 'š' | 'ș' => folded.push('s'),
             'ß' => folded.push_str("ss"),
             'ţ' | 'ť' | 'ț' => folded.push('t'),
-            'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => folded.push('u'),
-            'ý' | 'ÿ' => folded.push('y'),
+            'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' | 'ư' | 'ụ'..='ự' => {
+                folded.push('u')
+            }
+            'ý' | 'ÿ' | 'ỳ'..='ỹ' => folded.push('y'),
             'ź' | 'ż' | 'ž' => folded.push('z'),
             'ё' => folded.push('е'),
             // A combining mark, and the typographic apostrophe.
@@ -374,6 +376,7 @@ mod tests {
             ("[TSS04] (S3140) OU-002 AUP#In-1310", "^ tss04 s3140 ou 002 aup in <n> $"),
             ("Empfänger unbekannt", "^ empfanger unbekannt $"),
             ("Skrzynka pełna", "^ skrzynka pelna $"),
+            ("Người dùng không tồn tại", "^ nguoi dung khong ton tai $"),
             ("邮箱已满 full", "^ 邮 箱 已 满 full $"),
             ("[2001:db8::1] ip=192.0.2.7", "^ <ip> ip <ip> $"),
             ("line one\\r\\nline two", "^ line one line two $"),

@@ -19,8 +19,10 @@ mod dkim;
 mod domain;
 mod forecast;
 mod health;
+mod hold_rule;
 mod inbound;
 mod limit;
+mod message;
 mod migrate;
 mod organization;
 mod pool;
@@ -30,7 +32,9 @@ mod screen;
 mod sealing;
 mod serve;
 mod source;
+mod stream;
 mod suppression;
+mod trace;
 mod user;
 mod warmup;
 mod webhook;
@@ -95,9 +99,21 @@ enum Command {
     /// Tenants.
     #[command(subcommand)]
     Organization(organization::Organization),
+    /// What streams do with suppressed addresses and bounces.
+    #[command(subcommand)]
+    Stream(stream::Stream),
     /// What may be sent where, by whom, in which time.
     #[command(subcommand)]
     Limit(limit::Limit),
+    /// Mail that waits until somebody has looked at it.
+    #[command(subcommand)]
+    HoldRule(hold_rule::Rule),
+    /// Recipients to whom everything that is said is kept.
+    #[command(subcommand)]
+    Trace(trace::Trace),
+    /// What happened to a message.
+    #[command(subcommand)]
+    Message(message::Message),
     /// Tell why mail is still here: which limit, who set it, when it opens.
     Why {
         #[command(flatten)]
@@ -225,7 +241,11 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Sealing(sealing) => sealing::run(sealing, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
+        Command::Stream(stream) => stream::run(stream, load()?),
         Command::Limit(limit) => limit::run(limit, load()?),
+        Command::HoldRule(rule) => hold_rule::run(rule, load()?),
+        Command::Trace(trace) => trace::run(trace, load()?),
+        Command::Message(message) => message::run(message, load()?),
         Command::Why { whom, json } => why::run(whom, json, load()?),
         Command::Lane(lane) => why::run_lane(lane, load()?),
         Command::Dkim(dkim) => dkim::run(dkim, load()?),
@@ -284,7 +304,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 118] = [
+    const VERBS: [(&str, &[&str]); 129] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -395,6 +415,17 @@ mod tests {
         ("limit add", &["limits_add"]),
         ("limit remove", &["limits_remove"]),
         ("limit pin", &["limits_pin"]),
+        ("stream list", &["streams_streams"]),
+        ("stream policy", &["suppressions_show", "suppressions_set"]),
+        ("stream hold", &["streams_hold_stream"]),
+        ("stream release", &["streams_release_stream"]),
+        ("hold-rule list", &["hold_rules_list"]),
+        ("hold-rule add", &["hold_rules_add"]),
+        ("hold-rule remove", &["hold_rules_remove"]),
+        ("trace list", &["traces_list"]),
+        ("trace add", &["traces_add"]),
+        ("trace remove", &["traces_remove"]),
+        ("message timeline", &["messages_timeline"]),
         ("why", &["why_show"]),
         ("lane list", &["why_lanes"]),
         ("webhook add", &["webhooks_add"]),

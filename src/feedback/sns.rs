@@ -333,6 +333,9 @@ fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 }
 
 #[cfg(test)]
+mod story;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use aws_lc_rs::rand::SystemRandom;

@@ -28,6 +28,15 @@ struct Sets {
     traces: Vec<Trace>,
 }
 
+/// Whose mail of a message waits for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldPart {
+    Nobodys,
+    /// That of some recipients, or of none: it depends on them.
+    Somebodys,
+    Everybodys,
+}
+
 impl Apart {
     pub async fn reread(&self, store: &Store) -> Result<(), StoreError> {
         let mut sets = Sets::default();
@@ -51,12 +60,26 @@ impl Apart {
         Ok(())
     }
 
-    /// Why a mail waits, if somebody holds it. Without a recipient: whether it may be that the mail
-    /// of one of them does.
+    /// Whether a message must wait, before its recipients are looked at.
+    pub fn part_held(&self, message: &MessageRow) -> HeldPart {
+        let sets = self.0.lock();
+        let mut caught = sets.rules.iter().filter(|rule| catches(&rule.matches, message, None));
+        let is_out = sets.suspended.contains_key(&message.organization)
+            || sets.held.contains_key(&message.stream);
+        let is_for_all = |rule: &HoldRule| {
+            rule.matches.campaign.is_none() && rule.matches.recipient_domain.is_none()
+        };
+        if is_out || caught.clone().any(is_for_all) {
+            return HeldPart::Everybodys;
+        }
+        if caught.next().is_some() { HeldPart::Somebodys } else { HeldPart::Nobodys }
+    }
+
+    /// Why a mail to somebody waits, if it is held.
     pub fn holds(
         &self,
         message: &MessageRow,
-        to: Option<(&Address, Option<CampaignId>)>,
+        to: (&Address, Option<CampaignId>),
     ) -> Option<String> {
         let sets = self.0.lock();
         if let Some(reason) = sets.suspended.get(&message.organization) {
@@ -65,7 +88,7 @@ impl Apart {
         if let Some(reason) = sets.held.get(&message.stream) {
             return Some(format!("the stream is held: {reason}"));
         }
-        let rule = sets.rules.iter().find(|rule| catches(&rule.matches, message, to))?;
+        let rule = sets.rules.iter().find(|rule| catches(&rule.matches, message, Some(to)))?;
         Some(format!("held by rule {}: {}", rule.id, rule.reason))
     }
 
@@ -89,7 +112,7 @@ impl Apart {
     }
 }
 
-/// As `not_held` of the store has it.
+/// As `not_held` of the store has it. Without a recipient: whether it may catch one.
 fn catches(
     rule: &HoldMatch,
     message: &MessageRow,
@@ -119,12 +142,69 @@ impl Queue {
     /// Why a suspension, a held stream or a rule keeps it waiting.
     pub fn held_by(&self, delivery: &ClaimedDelivery) -> Option<String> {
         let to = (&delivery.recipient.address, delivery.campaign);
-        self.0.apart.holds(&delivery.message, Some(to))
+        self.0.apart.holds(&delivery.message, to)
     }
 
     /// What is said to its recipient is kept, whatever becomes of it.
     pub fn is_traced(&self, delivery: &ClaimedDelivery) -> bool {
         let to = &delivery.recipient.address;
         self.0.apart.is_traced(delivery.message.organization, to, self.0.clock.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(organization: i64, stream: i64) -> MessageRow {
+        MessageRow {
+            id: MessageId(1),
+            organization: OrganizationId(organization),
+            stream: StreamId(stream),
+            credential: None,
+            domain: None,
+            sender: ReversePath::parse("news@shop.example").expect("lawful"),
+            eight_bit: false,
+            smtputf8: false,
+            dsn_return: None,
+            dsn_envelope_id: None,
+            message_id_header: String::new(),
+            subject: String::new(),
+            tag: None,
+            metadata: None,
+            idempotency_key: None,
+            body: BodyRef::RECIPE,
+            body_node: 1,
+            accepted_at: Timestamp(0),
+            due_at: Timestamp(0),
+            expires_at: Timestamp(0),
+            rank: 0,
+        }
+    }
+
+    fn rule(matches: HoldMatch) -> HoldRule {
+        let (id, reason) = (HoldRuleId(1), "odd".to_owned());
+        HoldRule { id, matches, reason, created_at: Timestamp(0) }
+    }
+
+    #[test]
+    fn a_message_waits_whole_where_its_recipients_make_no_difference() {
+        let apart = Apart::default();
+        let told = |apart: &Apart| {
+            [message(1, 1), message(2, 1), message(1, 2)].map(|one| apart.part_held(&one))
+        };
+        use HeldPart::{Everybodys, Nobodys, Somebodys};
+        assert_eq!(told(&apart), [Nobodys; 3]);
+        apart.0.lock().suspended.insert(OrganizationId(2), "unpaid".to_owned());
+        apart.0.lock().held.insert(StreamId(2), "looked at".to_owned());
+        assert_eq!(told(&apart), [Nobodys, Everybodys, Everybodys]);
+        let far = "far.example".parse().expect("a domain");
+        let to_far = HoldMatch { recipient_domain: Some(far), ..HoldMatch::default() };
+        apart.0.lock().rules.push(rule(to_far));
+        assert_eq!(told(&apart), [Somebodys, Everybodys, Everybodys]);
+        let shop = "shop.example".parse().expect("a pattern");
+        let from_shop = HoldMatch { sender: Some(shop), ..HoldMatch::default() };
+        apart.0.lock().rules.push(rule(from_shop));
+        assert_eq!(told(&apart), [Everybodys; 3]);
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::apart::HeldPart;
 use super::{CAPTURED_FOR, Queue, QueueError};
 use crate::model::*;
 use crate::store::{Enqueue, MessageRow, NewDelivery, SliceRef, StoreError};
@@ -47,6 +48,9 @@ impl Queue {
             due.entry(delivery.site).or_insert(job.message.due_at);
         }
         let count = job.deliveries.len();
+        if self.0.apart.part_held(&job.message) == HeldPart::Everybodys {
+            due.clear();
+        }
         match self.0.store.enqueue(job).await {
             Ok(()) => {}
             Err(StoreError::Duplicate(_)) => return Ok(0),

@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use self::apart::Apart;
+use self::apart::{Apart, HeldPart};
 use crate::clock::Clock;
 use crate::model::*;
 use crate::spool::{Spool, SpoolError};
@@ -212,10 +212,12 @@ impl Queue {
         let uncommitted = self.append(body.clone()).await?;
         let job = self.job(id, ids, uncommitted.body, new);
         let is_captured = job.deliveries.iter().any(|one| one.site == SiteId::CAPTURED);
-        let intake = self.0.intake.get().filter(|_| !is_captured);
-        // Of mail that is held for some, the others' is found by a claim.
-        let is_held = self.0.apart.holds(&job.message, None).is_some();
-        let may_keep = !is_held && job.message.due_at <= self.0.clock.now();
+        // Nothing of what is held for all can leave: who lets it go looks at the ledger. Of mail
+        // that is held for some, the others' is found by a claim.
+        let held = self.0.apart.part_held(&job.message);
+        let is_left = is_captured || held == HeldPart::Everybodys;
+        let intake = self.0.intake.get().filter(|_| !is_left);
+        let may_keep = held == HeldPart::Nobodys && job.message.due_at <= self.0.clock.now();
         let places = Places::reserve(intake, &job, may_keep);
         let job = places.mark(job);
         let message = Arc::new(job.message.clone());

@@ -12,8 +12,8 @@ use super::changes::{Change, rows};
 use super::database::{Connection, Value};
 use super::dialect::{Column, Rows, Statement, fixed, int, json, json_ids, text};
 use super::error::{Result, StoreError};
+use super::event_ids::Events;
 use super::filter::Filter;
-use super::transaction::Events;
 use super::{Store, collect, ids};
 
 /// Somebody has come to an automation.

@@ -1,7 +1,6 @@
-//! How far a campaign is, at whom, and with each recipient; how lists grow.
+//! How far a campaign is, at whom, and with each recipient.
 //!
-//! Owns:       no table: it reads `deliveries`, `campaign_tallies`, `campaign_readers` and
-//!             `memberships`.
+//! Owns:       no table: it reads `deliveries`, `campaign_tallies` and `campaign_readers`.
 //! Promises:   each page is found by an index; what is open is counted anew, and there is never
 //!             more of it than the feeder lets wait.
 //! Knows not:  who may see what: the caller has looked at the campaign's organization.
@@ -53,16 +52,9 @@ pub static OPEN_BY_OPERATOR: Statement = Statement::new(
      WHERE d.campaign = $1 AND d.state IN ('waiting', 'leased', 'held') \
      GROUP BY COALESCE(s.operator, 0), d.state",
 );
-/// $3: how many microseconds a step of the chart takes.
-pub static LIST_GROWTH: Statement = Statement::new(
-    "SELECT step, status, COUNT(*) FROM (SELECT status, \
-     CASE WHEN since < $2 THEN -1 ELSE (since - $2) / $3 END AS step \
-     FROM memberships WHERE list = $1) AS steps GROUP BY step, status",
-);
 
 #[cfg(test)]
-pub static ALL: &[&Statement] =
-    &[&OF_STATE, &OF_READERS, &ENDS_BY_OPERATOR, &OPEN_BY_OPERATOR, &LIST_GROWTH];
+pub static ALL: &[&Statement] = &[&OF_STATE, &OF_READERS, &ENDS_BY_OPERATOR, &OPEN_BY_OPERATOR];
 
 /// One recipient of a campaign.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -109,14 +101,6 @@ pub struct OpenRow {
     pub due_at: Timestamp,
 }
 
-/// Memberships by the step in which they came to be as they are; -1: before the first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GrowthRow {
-    pub step: i64,
-    pub status: MembershipStatus,
-    pub count: u64,
-}
-
 impl Store {
     /// By id, those behind `after`.
     pub async fn campaign_page(
@@ -154,14 +138,6 @@ impl Store {
                 deferred: row.unsigned(3)?,
                 due_at: Timestamp(row.int(4)?),
             })
-        })
-    }
-
-    /// In steps of a day from `from` on.
-    pub async fn list_growth(&self, list: ListId, from: Timestamp) -> Result<Vec<GrowthRow>> {
-        let values = vec![list.0.into(), from.0.into(), DAY.into()];
-        collect(self.read(&LIST_GROWTH, values).await?, |row| {
-            Ok(GrowthRow { step: row.int(0)?, status: row.parsed(1)?, count: row.unsigned(2)? })
         })
     }
 }

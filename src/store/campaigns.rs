@@ -14,10 +14,10 @@ use super::contacts::{ContactRow, contact};
 use super::database::{Connection, Row, Value};
 use super::dialect::{Column, Rows, Statement, fixed, int, json_ids, text};
 use super::error::{Result, StoreError};
+use super::event_ids::Events;
 use super::filter::Filter;
 use super::handle::{Control, SteerRows};
 use super::jobs::SteerAction;
-use super::transaction::Events;
 use super::{Store, collect};
 
 /// Rows that one transaction steers.

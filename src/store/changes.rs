@@ -20,6 +20,7 @@ use super::database::{Connection, Value};
 use super::dialect::Statement;
 use super::erasure::{self, Erasure};
 use super::error::{Result, StoreError};
+use super::event_ids::Events;
 use super::health::{self, HealthChange};
 use super::ids;
 use super::imports::{self, ImportChange};
@@ -33,7 +34,6 @@ use super::sources::{self, SourceChange};
 use super::suppressions::{self, SuppressionChange};
 use super::tallies::{self, Tally, Tracked};
 use super::templates::{self, TemplateChange};
-use super::transaction::Events;
 use super::warmups;
 use super::webhooks::{self, WebhookChange};
 
@@ -132,16 +132,6 @@ impl RowWrite {
     }
 }
 
-impl Change {
-    /// Where the id of its event goes, if it records one.
-    pub fn event(&mut self) -> Option<&mut EventId> {
-        match self {
-            Change::Return(change) => change.event(),
-            _ => None,
-        }
-    }
-}
-
 pub static INSERT_DOMAIN: Statement = Statement::new(
     "INSERT INTO domains (id, organization, name, created_at, verified_at) \
      VALUES ($1, $2, $3, $4, $5)",
@@ -200,6 +190,7 @@ pub async fn apply(
     own: (i64, i64),
     events: &mut Events,
 ) -> Result<Vec<i64>> {
+    events.begin(connection.dialect());
     connection.execute(&BEGIN, Vec::new()).await?;
     let sites = operators::sites(connection, &wishes(changes)).await?;
     let mut answers = Vec::with_capacity(changes.len());
@@ -258,7 +249,7 @@ async fn write(
         Change::MoveBodies(moves) => compaction::apply(connection, own.0, moves).await,
         Change::RemoveSegment(segment) => remove_segment(connection, own.0, *segment).await,
         Change::Classification(change) => rows(classification::write(connection, change).await?),
-        Change::Return(change) => returns::write(connection, change).await,
+        Change::Return(change) => returns::write(connection, change, events).await,
         Change::Route(change) => routes::write(connection, change).await,
         Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),

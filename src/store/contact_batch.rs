@@ -20,6 +20,7 @@ use super::error::Result;
 use super::ids;
 use super::imports::{self, ImportProgress};
 use super::ledger::{BEGIN, COMMIT};
+use super::membership_days;
 
 /// What becomes of addresses that are there already, or are not.
 #[derive(
@@ -124,7 +125,7 @@ pub static UPDATE_CONTACTS: Statement = Statement::with_rows(
      FROM {rows} AS r WHERE contacts.id = r.id AND contacts.organization = $2",
 );
 
-const PUT_MEMBERSHIPS_COLUMNS: &[Column] =
+pub const PUT_MEMBERSHIPS_COLUMNS: &[Column] =
     &[int("list"), int("contact"), text("status"), int("consent")];
 const PUT_TAGS_COLUMNS: &[Column] = &[int("tag"), int("contact")];
 
@@ -333,6 +334,7 @@ impl Plan {
             i64::from(batch.resubscribe).into(),
             batch.organization.0.into(),
         ];
+        membership_days::count_put(connection, values.clone()).await?;
         for statement in [&ARRIVE_BY_LIST, &PUT_MEMBERSHIPS] {
             connection.execute(statement, values.clone()).await?;
         }

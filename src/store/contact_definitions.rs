@@ -10,7 +10,7 @@ use super::changes::{Change, RowWrite, insert_with_id, rows};
 use super::database::{Connection, Row};
 use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
-use super::{Store, collect, ids};
+use super::{Store, collect, ids, membership_days};
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct ListRow {
@@ -146,6 +146,12 @@ pub static INSERT_CONSENT: Statement = Statement::new(
      VALUES ($1, $2, $3, $4, $5, $6, $7)",
 );
 
+/// Before their memberships are counted and go, so that none is put meanwhile.
+pub static LOCK_CONTACTS: Statement = Statement::new(
+    "SELECT c.id FROM contacts AS c WHERE c.organization = $1 \
+     AND c.id IN (SELECT id FROM {ids:2} AS wanted) ORDER BY c.id {lock:c}",
+);
+
 /// $1 organization, $2 ids. Contacts go last, since whose the others are is asked of them.
 macro_rules! remove_of {
     ($table:literal) => {
@@ -191,6 +197,7 @@ pub static ALL: &[&Statement] = &[
     &DELETE_SEGMENT,
     &RESEAL,
     &INSERT_CONSENT,
+    &LOCK_CONTACTS,
     &DELETE_MEMBERSHIPS,
     &DELETE_TAGS,
     &DELETE_CONSENTS,
@@ -385,6 +392,10 @@ async fn remove_contacts(
     organization: OrganizationId,
     contacts: &[ContactId],
 ) -> Result<i64> {
+    let ids = json_ids(contacts.iter().map(|id| id.0));
+    let values = vec![organization.0.into(), ids.into()];
+    connection.fetch(&LOCK_CONTACTS, values.clone()).await?;
+    membership_days::count_removed(connection, values.clone()).await?;
     let mut removed = 0;
     for statement in [
         &DELETE_MEMBERSHIPS,
@@ -396,9 +407,7 @@ async fn remove_contacts(
         &DELETE_FACTS,
         &DELETE_CONTACTS,
     ] {
-        let ids = json_ids(contacts.iter().map(|id| id.0));
-        let values = vec![organization.0.into(), ids.into()];
-        removed = connection.execute(statement, values).await?;
+        removed = connection.execute(statement, values.clone()).await?;
     }
     rows(removed)
 }

@@ -106,10 +106,8 @@ pub static CONSENTS: Statement = Statement::new(
      ORDER BY id DESC LIMIT 200",
 );
 
-pub static MEMBER_COUNTS: Statement = Statement::new(
-    "SELECT m.list, m.status, COUNT(*) FROM memberships AS m \
-     JOIN lists AS l ON l.id = m.list WHERE l.organization = $1 GROUP BY m.list, m.status",
-);
+pub static LAST_CONTACT: Statement =
+    Statement::new("SELECT COALESCE(MAX(contact), 0) FROM contact_facts WHERE organization = $1");
 
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[
@@ -119,7 +117,7 @@ pub static ALL: &[&Statement] = &[
     &MEMBERSHIPS,
     &TAGS_OF,
     &CONSENTS,
-    &MEMBER_COUNTS,
+    &LAST_CONTACT,
 ];
 
 const COUNT_HEAD: &str = "SELECT COUNT(*) FROM contact_facts AS f WHERE f.organization = $1 AND ";
@@ -171,6 +169,12 @@ impl Store {
         let (sql, values) = filter.compile(self.database().dialect(), values);
         let sql = format!("{PAGE_HEAD}{sql} ORDER BY f.contact LIMIT $3");
         collect(self.database().fetch_text(fixed(sql), values).await?, contact)
+    }
+
+    /// The highest id there is; 0 without any.
+    pub async fn last_contact(&self, organization: OrganizationId) -> Result<ContactId> {
+        let rows = self.read(&LAST_CONTACT, vec![organization.0.into()]).await?;
+        rows.first().map_or(Ok(ContactId(0)), |row| Ok(ContactId(row.int(0)?)))
     }
 
     pub async fn count_contacts(
@@ -225,15 +229,6 @@ impl Store {
                 address: row.maybe_text(5)?,
                 wording: row.text(6)?,
             })
-        })
-    }
-
-    pub async fn member_counts(
-        &self,
-        organization: OrganizationId,
-    ) -> Result<Vec<(ListId, MembershipStatus, u64)>> {
-        collect(self.read(&MEMBER_COUNTS, vec![organization.0.into()]).await?, |row| {
-            Ok((ListId(row.int(0)?), row.parsed(1)?, row.unsigned(2)?))
         })
     }
 }

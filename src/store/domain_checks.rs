@@ -35,7 +35,9 @@ pub static DELETE_KEYS: Statement = Statement::new("DELETE FROM dkim_keys WHERE 
 
 /// Rare enough to walk what waits.
 pub static IS_OWED: Statement = Statement::new(
-    "SELECT 1 FROM deliveries WHERE state IN ('waiting', 'leased', 'held') AND domain = $1 LIMIT 1",
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM deliveries WHERE state = 'waiting' AND domain = $1) \
+     OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'leased' AND domain = $1) \
+     OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'held' AND domain = $1)",
 );
 
 #[cfg(test)]

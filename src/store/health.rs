@@ -11,8 +11,8 @@ use super::changes::{Change, INSERT_EVENT};
 use super::database::{Connection, Row};
 use super::dialect::{Column, Rows, Statement, int, json_ids, text};
 use super::error::{Result, StoreError};
+use super::event_ids::Events;
 use super::late_signals::TAKEN;
-use super::transaction::Events;
 use super::{Store, collect};
 
 /// Standings that are read at start; there are few, or nobody looks at them.
@@ -201,9 +201,9 @@ pub static CAME_BACK_AFTER: Statement = Statement::new(
     "SELECT c.id, c.kind, c.fields, c.message, c.delivery, COALESCE(s.operator, 1), \
      d.organization, d.campaign, m.credential, d.domain, COALESCE(d.delivered_at, c.at) \
      FROM (SELECT id, kind, fields, message, delivery, at FROM events \
-       WHERE kind = 'complained' AND id > $1 \
+       WHERE kind = 'complained' AND id > $1 AND id < $2 \
        UNION ALL SELECT id, kind, fields, message, delivery, at FROM events \
-       WHERE kind = 'bounced' AND id > $1) AS c \
+       WHERE kind = 'bounced' AND id > $1 AND id < $2) AS c \
      JOIN deliveries AS d ON d.id = c.delivery \
      JOIN messages AS m ON m.id = d.message LEFT JOIN sites AS s ON s.id = d.site \
      ORDER BY c.id LIMIT 1000",
@@ -247,7 +247,8 @@ impl Store {
     /// What came back after that event; at most a thousand.
     pub async fn came_back_after(&self, after: EventId) -> Result<Vec<CameBack>> {
         let mut all = Vec::new();
-        for row in self.read(&CAME_BACK_AFTER, vec![after.0.into()]).await? {
+        let values = vec![after.0.into(), self.settled_before().await?.into()];
+        for row in self.read(&CAME_BACK_AFTER, values).await? {
             let taken = self.read(&TAKEN, vec![row.int(3)?.into(), row.int(4)?.into()]).await?;
             let fields = |text: String| -> Result<serde_json::Value> {
                 serde_json::from_str(&text).map_err(StoreError::broken_row)

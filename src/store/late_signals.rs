@@ -38,14 +38,14 @@ pub struct LateBounce {
 pub static COMPLAINTS_AFTER: Statement = Statement::new(
     "SELECT c.id, c.message, c.delivery, COALESCE(s.operator, 1) FROM events c \
      JOIN deliveries d ON d.id = c.delivery LEFT JOIN sites s ON s.id = d.site \
-     WHERE c.kind = 'complained' AND c.id > $1 ORDER BY c.id LIMIT 1000",
+     WHERE c.kind = 'complained' AND c.id > $1 AND c.id < $2 ORDER BY c.id LIMIT 1000",
 );
 
 pub static BOUNCES_AFTER: Statement = Statement::new(
     "SELECT c.id, c.message, c.delivery, COALESCE(s.operator, 1), c.fields, d.rank, d.campaign, \
      d.domain FROM events c \
      JOIN deliveries d ON d.id = c.delivery LEFT JOIN sites s ON s.id = d.site \
-     WHERE c.kind = 'bounced' AND c.id > $1 ORDER BY c.id LIMIT 1000",
+     WHERE c.kind = 'bounced' AND c.id > $1 AND c.id < $2 ORDER BY c.id LIMIT 1000",
 );
 
 /// How a delivery was taken at last, by the events of its message.
@@ -61,7 +61,8 @@ impl Store {
     /// Complaints about mail that a host had taken, after that event; at most a thousand.
     pub async fn complaints_after(&self, after: EventId) -> Result<Vec<Complaint>> {
         let mut complaints = Vec::new();
-        for row in self.read(&COMPLAINTS_AFTER, vec![after.0.into()]).await? {
+        let values = vec![after.0.into(), self.settled_before().await?.into()];
+        for row in self.read(&COMPLAINTS_AFTER, values).await? {
             let source = self.who_brought(&row).await?;
             let operator = OperatorId(row.int(3)?);
             complaints.push(Complaint { event: EventId(row.int(0)?), operator, source });
@@ -72,7 +73,8 @@ impl Store {
     /// Bounces of mail that a host had taken, after that event; at most a thousand.
     pub async fn bounces_after(&self, after: EventId) -> Result<Vec<LateBounce>> {
         let mut bounces = Vec::new();
-        for row in self.read(&BOUNCES_AFTER, vec![after.0.into()]).await? {
+        let values = vec![after.0.into(), self.settled_before().await?.into()];
+        for row in self.read(&BOUNCES_AFTER, values).await? {
             let fields = json_of(&row, 4)?;
             let word = |name: &str| fields.get(name).and_then(|word| word.as_str());
             let is_urgent = row.int(5)? == 0;

@@ -56,12 +56,12 @@ pub static EVENTS_OF_DELIVERIES: Statement = Statement::new(
 
 pub static EVENTS_AFTER: Statement = Statement::new(
     "SELECT id, at, kind, organization, message, delivery, fields FROM events \
-     WHERE id > $1 ORDER BY id LIMIT $2",
+     WHERE id > $1 AND id < $3 ORDER BY id LIMIT $2",
 );
 
 pub static EVENTS_OF_ORGANIZATION: Statement = Statement::new(
     "SELECT id, at, kind, organization, message, delivery, fields FROM events \
-     WHERE organization = $3 AND id > $1 ORDER BY id LIMIT $2",
+     WHERE organization = $4 AND id > $1 AND id < $3 ORDER BY id LIMIT $2",
 );
 
 pub static LAST_EVENT: Statement = Statement::new("SELECT COALESCE(MAX(id), 0) FROM events");
@@ -155,14 +155,15 @@ impl Store {
         collect(self.read(&EVENTS_OF_DELIVERIES, values).await?, event)
     }
 
-    /// Oldest first.
+    /// Oldest first. Nothing comes later between those that were read.
     pub async fn events_in(
         &self,
         scope: Scope,
         after: EventId,
         limit: u32,
     ) -> Result<Vec<EventRow>> {
-        let mut values = vec![after.0.into(), i64::from(limit).into()];
+        let before = self.settled_before().await?;
+        let mut values = vec![after.0.into(), i64::from(limit).into(), before.into()];
         let rows = match scope.organization() {
             Some(organization) => {
                 values.push(organization.0.into());
@@ -173,10 +174,11 @@ impl Store {
         collect(rows, event)
     }
 
-    /// The newest event there is.
+    /// The newest event there is, or one before it: none comes later below it.
     pub async fn last_event(&self) -> Result<EventId> {
-        let rows = self.read(&LAST_EVENT, vec![]).await?;
-        rows.first().map_or(Ok(EventId(0)), |row| Ok(EventId(row.int(0)?)))
+        let before = self.settled_before().await?;
+        let newest = self.database().fetch_one(&LAST_EVENT, vec![]).await?.int(0)?;
+        Ok(EventId(newest.min(before - 1)))
     }
 }
 

@@ -51,6 +51,7 @@ migrations! {
     (23, "0023_health"),
     (24, "0024_list_suppressions"),
     (25, "0025_return_checks"),
+    (26, "0026_event_ids"),
     (30, "0030_campaigns"),
     (31, "0031_readers"),
     (35, "0035_automations"),
@@ -69,6 +70,7 @@ migrations! {
     (48, "0048_encrypted_fields"),
     (49, "0049_public_pages"),
     (60, "0060_documents"),
+    (61, "0061_membership_days"),
 }
 
 fn migration(number: i64, name: &'static str, sql: SqlStr) -> Migration {

@@ -8,7 +8,7 @@
 mod audit; // who changed what
 mod automation_runs; // who is in which automation
 mod automations; // automations and their versions
-mod campaign_progress; // how far campaigns are, how lists grow
+mod campaign_progress; // how far campaigns are
 mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
@@ -26,6 +26,7 @@ mod domain_checks; // what checks of sending domains have found
 mod engagement; // how warm contacts are, how mail to them fared
 mod erasure; // what tells of a person goes, counts stay
 mod error;
+mod event_ids; // ids of events, how far readers may go
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
 mod health; // health windows
@@ -37,6 +38,7 @@ mod ledger; // the statements of a batch
 mod limits; // limits and budgets
 mod lists; // lists, counts, bulk changes
 mod media; // files of organizations
+mod membership_days; // memberships counted, how lists grow
 mod messages; // messages and their events
 mod migrate;
 mod operators; // operators, and which site is whose
@@ -72,7 +74,7 @@ pub use automation_runs::{
     Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
 };
 pub use automations::{AutomationChange, AutomationRow, NewVersion};
-pub use campaign_progress::{CampaignRecipient, DAY, EndsRow, GrowthRow, OpenRow, Recipients};
+pub use campaign_progress::{CampaignRecipient, DAY, EndsRow, OpenRow, Recipients};
 pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
 pub use changes::NewEvent;
 pub use claims::{Claims, Skip};
@@ -94,6 +96,7 @@ pub use jobs::*;
 pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use media::MediaRow;
+pub use membership_days::GrowthRow;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
 pub use retention::Aged;
@@ -446,6 +449,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(domain_checks::ALL);
     all.extend(engagement::ALL);
     all.extend(erasure::ALL);
+    all.extend(event_ids::ALL);
     all.extend(tallies::ALL);
     all.extend(tracking::ALL);
     all.extend(templates::ALL);
@@ -453,6 +457,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend([&unreadable::OWED_AFTER, &unreadable::STATELESS]);
     all.extend(limits::ALL);
     all.extend(media::ALL);
+    all.extend(membership_days::ALL);
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
@@ -625,15 +630,73 @@ mod tests {
         }
     }
 
+    /// Tables that grow with mail or with contacts.
+    const GROWING: [&str; 14] = [
+        "messages",
+        "deliveries",
+        "events",
+        "contacts",
+        "contact_facts",
+        "contact_tags",
+        "memberships",
+        "consents",
+        "suppressions",
+        "campaign_readers",
+        "campaign_tallies",
+        "inbound_mails",
+        "automation_runs",
+        "webhook_calls",
+    ];
+
+    /// At the start, and in checks that a person asks for.
+    const WALKS: [&Statement; 2] = [&sites::CENSUS, &unreadable::STATELESS];
+
+    #[tokio::test]
+    async fn no_read_walks_what_grows_without_end() {
+        let (mut connection, _directory) = sqlite().await;
+        let mut walks = Vec::new();
+        for statement in statements() {
+            let sql = statement.render(Dialect::Sqlite, 1);
+            let may_walk = WALKS.iter().any(|known| std::ptr::eq(*known, statement));
+            if !sql.starts_with("SELECT") || may_walk {
+                continue;
+            }
+            let explained = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")).into_sql_str();
+            let rows = sqlx::query(explained).fetch_all(&mut connection).await.expect("a plan");
+            for row in rows {
+                let step: String = row.get("detail");
+                let Some(name) = step.strip_prefix("SCAN ") else { continue };
+                // By an index it is a part of the table, or in the order that is asked for.
+                if name.contains(" USING ") {
+                    continue;
+                }
+                let is_growing = |table: &&&str| {
+                    name == **table
+                        || sql.contains(&format!(" {table} AS {name} "))
+                        || sql.contains(&format!(" {table} {name} "))
+                };
+                if let Some(table) = GROWING.iter().find(is_growing) {
+                    walks.push(format!("{table}: {sql}"));
+                }
+            }
+        }
+        assert!(walks.is_empty(), "{}", walks.join("\n"));
+    }
+
     /// Lists of what grows without end, each with the index it must walk.
-    const INDEXED: [(&Statement, &str); 7] = [
+    const INDEXED: [(&Statement, &str); 9] = [
         (&search::BY_SENDER, "messages_hour_sender (hour=? AND sender=?)"),
         (&search::BY_MESSAGE_ID, "messages_hour_message_id (hour=? AND message_id_header=?)"),
         (&search::BY_TAG, "messages_hour_tag (hour=? AND tag=?)"),
         (&search::BY_RECIPIENT, "deliveries_hour_recipient (hour=? AND recipient=?)"),
-        (&messages::EVENTS_OF_ORGANIZATION, "events_organization (organization=? AND id>?)"),
+        (
+            &messages::EVENTS_OF_ORGANIZATION,
+            "events_organization (organization=? AND id>? AND id<?)",
+        ),
         (&audit::AUDIT_OF, "audit_organization (organization=? AND id<?)"),
         (&people::ROLES_OF, "members_organizations (member=?)"),
+        (&membership_days::LIST_GROWTH, "membership_days USING PRIMARY KEY (list=?)"),
+        (&membership_days::MEMBER_COUNTS, "d USING PRIMARY KEY (list=?)"),
     ];
 
     #[tokio::test]

@@ -16,6 +16,7 @@ use super::changes::{Change, INSERT_EVENT, NewEvent, RowWrite, insert_with_id};
 use super::database::{Connection, Row};
 use super::dialect::{Rows, Statement};
 use super::error::{Result, StoreError};
+use super::event_ids::Events;
 use super::ledger;
 use super::suppressions::{self, AddressHash, NewSuppression};
 use super::{Store, collect};
@@ -120,27 +121,15 @@ pub enum ReturnChange {
         id: ReturnDomainId,
         organization: Option<OrganizationId>,
     },
-    /// The id is the event's; the writer gives it.
-    Returned(Box<Returned>, EventId),
+    Returned(Box<Returned>),
     /// Soft bounces that hosts told in the dialogue.
     Soft(Vec<(OrganizationId, SoftBounce)>),
     /// Mail that hosts took for addresses with soft bounces.
     Delivered(Vec<(OrganizationId, AddressHash)>),
-    /// The id is the event's; the writer gives it.
-    NoteMail(Box<InboundMailRow>, EventId),
+    NoteMail(Box<InboundMailRow>),
     ForgetMails {
         before: Timestamp,
     },
-}
-
-impl ReturnChange {
-    /// Where the id of its event goes, if it records one.
-    pub fn event(&mut self) -> Option<&mut EventId> {
-        match self {
-            ReturnChange::Returned(_, event) | ReturnChange::NoteMail(_, event) => Some(event),
-            _ => None,
-        }
-    }
 }
 
 pub static DOMAINS: Statement = Statement::new(
@@ -326,7 +315,7 @@ impl Store {
         if returned.soft.is_some() {
             self.0.has_soft_bounces.store(true, Ordering::Relaxed);
         }
-        let change = ReturnChange::Returned(Box::new(returned), EventId(0));
+        let change = ReturnChange::Returned(Box::new(returned));
         let changed = self.change(Change::Return(change)).await?;
         self.suppressions_changed();
         Ok(changed > 0)
@@ -359,7 +348,7 @@ impl Store {
 
     /// The id of the row is given here.
     pub async fn note_inbound(&self, mail: InboundMailRow) -> Result<InboundMailId> {
-        let change = ReturnChange::NoteMail(Box::new(mail), EventId(0));
+        let change = ReturnChange::NoteMail(Box::new(mail));
         Ok(InboundMailId(self.change(Change::Return(change)).await?))
     }
 
@@ -413,7 +402,11 @@ fn mail(row: &Row) -> Result<InboundMailRow> {
     })
 }
 
-pub(super) async fn write(connection: &mut Connection, change: &ReturnChange) -> Result<i64> {
+pub(super) async fn write(
+    connection: &mut Connection,
+    change: &ReturnChange,
+    events: &mut Events,
+) -> Result<i64> {
     let rows = match change {
         ReturnChange::AddDomain { organization, name, at } => {
             let values = vec![organization.0.into(), name.as_str().into(), at.0.into()];
@@ -423,9 +416,7 @@ pub(super) async fn write(connection: &mut Connection, change: &ReturnChange) ->
             let values = vec![id.0.into(), organization.map_or(0, |id| id.0).into()];
             connection.execute(&REMOVE_DOMAIN, values).await?
         }
-        ReturnChange::Returned(returned, event) => {
-            return came_back(connection, returned, *event).await;
-        }
+        ReturnChange::Returned(returned) => return came_back(connection, returned, events).await,
         ReturnChange::Soft(bounces) => {
             for (organization, bounce) in bounces {
                 soft_bounce(connection, *organization, bounce).await?;
@@ -439,7 +430,7 @@ pub(super) async fn write(connection: &mut Connection, change: &ReturnChange) ->
             }
             deliveries.len() as u64
         }
-        ReturnChange::NoteMail(mail, event) => return note_mail(connection, mail, *event).await,
+        ReturnChange::NoteMail(mail) => return note_mail(connection, mail, events).await,
         ReturnChange::ForgetMails { before } => {
             connection.execute(&FORGET_MAILS, vec![before.0.into()]).await?
         }
@@ -450,7 +441,7 @@ pub(super) async fn write(connection: &mut Connection, change: &ReturnChange) ->
 async fn came_back(
     connection: &mut Connection,
     returned: &Returned,
-    event: EventId,
+    events: &mut Events,
 ) -> Result<i64> {
     let (delivery, at) = (returned.delivery.0, returned.at.0);
     let values = vec![delivery.into(), returned.kind.word().into(), at.into()];
@@ -458,7 +449,7 @@ async fn came_back(
         return Ok(0);
     }
     let mut rows = Rows::new(connection.dialect(), ledger::EVENT_COLUMNS);
-    rows.int(event.0)
+    rows.int(events.take(connection, 1).await?)
         .int(at)
         .text(returned.kind.word())
         .int(returned.organization.0)
@@ -527,7 +518,7 @@ async fn soft_bounce(
 async fn note_mail(
     connection: &mut Connection,
     mail: &InboundMailRow,
-    event: EventId,
+    events: &mut Events,
 ) -> Result<i64> {
     let bytes = i64::try_from(mail.bytes).unwrap_or(i64::MAX);
     let values = vec![
@@ -558,7 +549,7 @@ async fn note_mail(
         "message": mail.message, "delivery": mail.delivery,
     });
     let values = vec![
-        event.0.into(),
+        events.take(connection, 1).await?.into(),
         mail.at.0.into(),
         EventKind::InboundReceived.word().into(),
         mail.organization.unwrap_or(OrganizationId::NOBODY).0.into(),

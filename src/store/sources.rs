@@ -12,7 +12,7 @@ use super::changes::{Change, NewEvent, record};
 use super::database::{Connection, Row, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
-use super::transaction::Events;
+use super::event_ids::Events;
 use super::{Store, collect, ids};
 
 /// Everything of this page at one moment.

@@ -7,17 +7,16 @@
 use crate::model::*;
 
 use super::changes::RowWrite;
-use super::database::Row;
+use super::database::{Row, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
 use super::{Store, collect};
 
-/// A part of a WHERE over `deliveries`: no rule catches the row. What is of the message is asked
-/// only where a rule asks for it.
-macro_rules! not_held {
+/// A part of a WHERE over a rule `h` and `deliveries`: the rule catches the row. What is of the
+/// message is asked only where a rule asks for it.
+macro_rules! caught {
     () => {
-        "NOT EXISTS (SELECT 1 FROM hold_rules h \
-         WHERE (h.organization IS NULL OR h.organization = deliveries.organization) \
+        "(h.organization IS NULL OR h.organization = deliveries.organization) \
          AND (h.stream IS NULL OR h.stream = deliveries.stream) \
          AND (h.campaign IS NULL OR h.campaign = deliveries.campaign) \
          AND (h.recipient_domain IS NULL OR h.recipient_domain = deliveries.recipient_domain) \
@@ -28,10 +27,41 @@ macro_rules! not_held {
          AND (h.sender IS NULL OR EXISTS (SELECT 1 FROM messages m \
            WHERE m.id = deliveries.message AND (LOWER(m.sender) = h.sender \
            OR h.sender LIKE '@%' AND LOWER(m.sender) LIKE \
-             '%' || REPLACE(REPLACE(h.sender, '!', '!!'), '_', '!_') ESCAPE '!'))))"
+             '%' || REPLACE(REPLACE(h.sender, '!', '!!'), '_', '!_') ESCAPE '!')))"
+    };
+}
+pub(super) use caught;
+
+/// A part of a WHERE over `deliveries`: no rule catches the row.
+macro_rules! not_held {
+    () => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM hold_rules h WHERE ",
+            crate::store::steering::caught!(),
+            ")"
+        )
     };
 }
 pub(super) use not_held;
+
+/// A rule that is not there yet, with what waits.
+macro_rules! would_hold {
+    ($columns:literal, $tail:literal) => {
+        Statement::new(concat!(
+            "SELECT ",
+            $columns,
+            " FROM (SELECT CAST($1 AS BIGINT) AS organization, CAST($2 AS BIGINT) AS stream, \
+             CAST($3 AS BIGINT) AS campaign, CAST($4 AS BIGINT) AS credential, \
+             CAST($5 AS TEXT) AS tag, CAST($6 AS TEXT) AS sender, \
+             CAST($7 AS TEXT) AS recipient_domain) AS h CROSS JOIN deliveries \
+             WHERE deliveries.state = 'waiting' AND ",
+            caught!(),
+            $tail
+        ))
+    };
+}
+pub static COUNT_WOULD_HOLD: Statement = would_hold!("COUNT(*)", "");
+pub static SOME_WOULD_HOLD: Statement = would_hold!("deliveries.recipient", " LIMIT 5");
 
 pub static HOLD_RULES: Statement = Statement::new(
     "SELECT id, organization, stream, campaign, credential, tag, sender, recipient_domain, \
@@ -68,6 +98,8 @@ pub static REROUTE: Statement = Statement::new(
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[
     &HOLD_RULES,
+    &COUNT_WOULD_HOLD,
+    &SOME_WOULD_HOLD,
     &INSERT_HOLD_RULE,
     &DELETE_HOLD_RULE,
     &TRACES,
@@ -85,20 +117,19 @@ impl Store {
     pub async fn add_hold_rule(&self, matches: HoldMatch, reason: &str) -> Result<HoldRule> {
         let id = self.reserve_id("hold_rule").await?;
         let created_at = self.now();
-        let values = vec![
-            id.into(),
-            matches.organization.map(|id| id.0).into(),
-            matches.stream.map(|id| id.0).into(),
-            matches.campaign.map(|id| id.0).into(),
-            matches.credential.map(|id| id.0).into(),
-            matches.tag.clone().into(),
-            matches.sender.as_ref().map(ToString::to_string).into(),
-            matches.recipient_domain.as_ref().map(ToString::to_string).into(),
-            reason.into(),
-            created_at.0.into(),
-        ];
+        let mut values = vec![id.into()];
+        values.extend(values_of(&matches));
+        values.extend([reason.into(), created_at.0.into()]);
         self.write(vec![RowWrite::new(&INSERT_HOLD_RULE, values)]).await?;
         Ok(HoldRule { id: HoldRuleId(id), matches, reason: reason.to_owned(), created_at })
+    }
+
+    /// How many deliveries that wait a rule would catch, and the recipients of some of them.
+    pub async fn would_hold(&self, matches: &HoldMatch) -> Result<(u64, Vec<String>)> {
+        let rows = self.read(&COUNT_WOULD_HOLD, values_of(matches).to_vec()).await?;
+        let count = rows.first().map_or(Ok(0), |row| row.unsigned(0))?;
+        let rows = self.read(&SOME_WOULD_HOLD, values_of(matches).to_vec()).await?;
+        Ok((count, collect(rows, |row| row.text(0))?))
     }
 
     /// False when there is no such rule.
@@ -147,6 +178,19 @@ impl Store {
     pub async fn remove_trace(&self, id: TraceId) -> Result<bool> {
         Ok(self.write(vec![RowWrite::new(&DELETE_TRACE, vec![id.0.into()])]).await? > 0)
     }
+}
+
+/// In the order of the columns of `hold_rules`.
+fn values_of(matches: &HoldMatch) -> [Value; 7] {
+    [
+        matches.organization.map(|id| id.0).into(),
+        matches.stream.map(|id| id.0).into(),
+        matches.campaign.map(|id| id.0).into(),
+        matches.credential.map(|id| id.0).into(),
+        matches.tag.clone().into(),
+        matches.sender.as_ref().map(ToString::to_string).into(),
+        matches.recipient_domain.as_ref().map(ToString::to_string).into(),
+    ]
 }
 
 fn hold_rule(row: &Row) -> Result<HoldRule> {

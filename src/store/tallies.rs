@@ -13,7 +13,7 @@ use super::database::{Connection, Row};
 use super::dialect::{Column, Rows, Statement, int, text};
 use super::engagement::{self, FaredOf};
 use super::error::{Result, StoreError};
-use super::transaction::Events;
+use super::event_ids::Events;
 use super::{Store, collect};
 
 /// A reader's request, on its way to be an event.
@@ -101,7 +101,7 @@ pub static COUNTED: Statement = Statement::new("SELECT event FROM campaign_count
 /// The last event of those that come next, and how many they are.
 pub static SPAN: Statement = Statement::new(
     "SELECT COALESCE(MAX(id), $1), COUNT(*) FROM \
-     (SELECT id FROM events WHERE id > $1 ORDER BY id LIMIT $2) AS span",
+     (SELECT id FROM events WHERE id > $1 AND id < $3 ORDER BY id LIMIT $2) AS span",
 );
 /// In this order of tables the walk follows the events; those of other mail cost a look each.
 pub static EVENTS_TO_COUNT: Statement = Statement::new(
@@ -310,7 +310,8 @@ impl Store {
     /// Those of campaigns among the next `limit` events.
     pub async fn events_to_count(&self, limit: u32) -> Result<Uncounted> {
         let from = self.database().fetch_one(&COUNTED, vec![]).await?.int(0)?;
-        let values = vec![from.into(), i64::from(limit).into()];
+        let before = self.settled_before().await?;
+        let values = vec![from.into(), i64::from(limit).into(), before.into()];
         let span = self.database().fetch_one(&SPAN, values).await?;
         let (upto, count) = (span.int(0)?, span.unsigned(1)?);
         let values = vec![from.into(), upto.into()];

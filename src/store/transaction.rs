@@ -5,7 +5,6 @@
 //! Knows not:  who waits for them.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use sqlx::SqlStr;
@@ -13,7 +12,7 @@ use sqlx::SqlStr;
 use super::database::Connection;
 use super::dialect::{Dialect, fixed, json_ids};
 use super::error::{Result, StoreError};
-use super::ids;
+use super::event_ids::Events;
 use super::jobs::Settled;
 use super::ledger::{self, BATCH, BEGIN, COMMIT, ROLLBACK};
 use super::plan::{self, Own, Plan, Standings};
@@ -23,26 +22,6 @@ use crate::model::moment;
 /// Where `Plan::parameters` and `BATCH` hold new messages, and deliveries that change their state.
 const MESSAGES: usize = 0;
 const MOVES: usize = 2;
-/// Event ids; only the writer takes them, so they rise in the order of commits on one node.
-const EVENT_BLOCK_IDS: i64 = 100_000;
-
-#[derive(Debug, Default)]
-pub struct Events(Range<i64>);
-
-impl Events {
-    /// The first of `count` ids. A block left over becomes a gap.
-    pub async fn take(&mut self, connection: &mut Connection, count: usize) -> Result<i64> {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        if self.0.end - self.0.start < count {
-            let block = EVENT_BLOCK_IDS.max(count);
-            let first = ids::reserve(connection, "event", block).await?;
-            self.0 = first..first + block;
-        }
-        let first = self.0.start;
-        self.0.start += count;
-        Ok(first)
-    }
-}
 
 /// What the jobs are answered, in their order.
 #[derive(Debug, Default)]
@@ -59,11 +38,12 @@ pub async fn write(
     own: Own,
     events: &mut Events,
 ) -> Result<Answers> {
-    let event_next = events.take(connection, events_max(jobs)).await?;
     let dialect = connection.dialect();
+    events.begin(dialect);
     if dialect == Dialect::Postgres {
         connection.execute(&BEGIN, Vec::new()).await?;
     }
+    let event_next = events.take(connection, events_max(jobs)).await?;
     let standings = read_standings(connection, jobs).await?;
     let mut plan = Plan::new(dialect, own, standings, event_next);
     let mut answers = Answers::default();

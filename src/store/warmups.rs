@@ -12,7 +12,7 @@ use super::changes::{Change, NewEvent, record};
 use super::database::{Connection, Row};
 use super::dialect::{Column, Rows, Statement, int, text};
 use super::error::{Result, StoreError};
-use super::transaction::Events;
+use super::event_ids::Events;
 use super::{Store, collect};
 
 /// Rows of one list.

@@ -164,10 +164,9 @@ pub static CALLS_OF_WEBHOOK: Statement =
     calls!("WHERE webhook = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
 
 pub static FEED: Statement = Statement::new("SELECT event FROM webhook_feed WHERE id = 1");
-pub static NEWEST_EVENT: Statement = Statement::new("SELECT COALESCE(MAX(id), 0) FROM events");
 pub static EVENTS_AFTER: Statement = Statement::new(
     "SELECT id, at, kind, organization, message, delivery, fields FROM events \
-     WHERE id > $1 ORDER BY id LIMIT $2",
+     WHERE id > $1 AND id < $3 ORDER BY id LIMIT $2",
 );
 pub static EVENT_FROM: Statement =
     Statement::new("SELECT id, at FROM events WHERE id >= $1 ORDER BY id LIMIT 1");
@@ -240,7 +239,6 @@ pub static ALL: &[&Statement] = &[
     &EVENT_FROM,
     &CALLS_OF_WEBHOOK,
     &FEED,
-    &NEWEST_EVENT,
     &EVENTS_AFTER,
     &EVENTS_BY_ID,
     &RECIPIENTS_BY_ID,
@@ -283,7 +281,7 @@ impl Store {
 
     /// The first event at or after a moment, found by halving: ids rise with time.
     pub async fn first_event_at(&self, at: Timestamp) -> Result<EventId> {
-        let (mut low, mut high) = (0, self.newest_event().await?.0 + 1);
+        let (mut low, mut high) = (0, self.last_event().await?.0 + 1);
         while low < high {
             let middle = low + (high - low) / 2;
             let rows = self.read(&EVENT_FROM, vec![middle.into()]).await?;
@@ -317,23 +315,21 @@ impl Store {
         self.one_id(&FEED).await
     }
 
-    pub async fn newest_event(&self) -> Result<EventId> {
-        self.one_id(&NEWEST_EVENT).await
-    }
-
     async fn one_id(&self, statement: &Statement) -> Result<EventId> {
         let rows = self.read(statement, vec![]).await?;
         Ok(EventId(rows.first().map_or(Ok(0), |row| row.int(0))?))
     }
 
     /// Events of all organizations in the order of their ids. One that cannot be read is left out
-    /// and logged; the second value is the last id looked at, `after` when there were none.
+    /// and logged; the second value is the last id looked at, `after` when there were none. Nothing
+    /// comes later between those that were read.
     pub async fn events_after(
         &self,
         after: EventId,
         limit: u32,
     ) -> Result<(Vec<EventRow>, EventId)> {
-        let values = vec![after.0.into(), i64::from(limit).into()];
+        let values =
+            vec![after.0.into(), i64::from(limit).into(), self.settled_before().await?.into()];
         let (mut events, mut last) = (Vec::new(), after);
         for row in self.read(&EVENTS_AFTER, values).await? {
             last = EventId(row.int(0)?);

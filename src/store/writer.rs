@@ -14,7 +14,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
 use crate::clock::Clock;
-use crate::model::EventId;
 use crate::model::limits::LEASE_DURATION;
 
 use super::changes::{self, Change};
@@ -22,9 +21,10 @@ use super::checkpoint::{self, Growth};
 use super::contact_batch::{self, ContactBatch, Written};
 use super::database::{Connection, Database, within};
 use super::error::{Result, StoreError};
+use super::event_ids::Events;
 use super::handle::{Bulk, Control, Handle, Reply, SteerRows};
 use super::jobs::{Enqueue, SettleGroup, Settled};
-use super::transaction::{self, Events};
+use super::transaction;
 
 /// Changes of one transaction.
 const CHANGES_MAX: usize = 256;
@@ -379,12 +379,8 @@ impl Writer {
 
     /// Together, or each alone when one of them cannot be written.
     async fn change_all(&mut self, changes: Vec<(Change, Reply<i64>)>) {
-        let (mut changes, replies): (Vec<Change>, Vec<Reply<i64>>) = changes.into_iter().unzip();
-        let changed = match self.number(&mut changes).await {
-            Ok(()) => self.change(&changes).await,
-            Err(error) => Err(error),
-        };
-        match changed {
+        let (changes, replies): (Vec<Change>, Vec<Reply<i64>>) = changes.into_iter().unzip();
+        match self.change(&changes).await {
             Ok(values) => {
                 replies.into_iter().zip(values).for_each(|(reply, value)| answer(reply, Ok(value)));
             }
@@ -399,20 +395,6 @@ impl Writer {
                 }
             }
         }
-    }
-
-    /// Gives ids to the events of changes: only the writer takes them.
-    async fn number(&mut self, changes: &mut [Change]) -> Result<()> {
-        let places: Vec<&mut EventId> = changes.iter_mut().filter_map(Change::event).collect();
-        if places.is_empty() {
-            return Ok(());
-        }
-        let mut connection = self.connection.take().ok_or_else(|| self.trouble.clone())?;
-        let taking = self.events.take(&mut connection, places.len());
-        let taken = within(TRANSACTION_DEADLINE, "numbering", taking).await;
-        let first = self.keep_or_drop(connection, taken).await?;
-        places.into_iter().zip(first..).for_each(|(place, id)| *place = EventId(id));
-        Ok(())
     }
 
     async fn change(&mut self, changes: &[Change]) -> Result<Vec<i64>> {
@@ -449,6 +431,7 @@ impl Writer {
             }
             Err(error) => error,
         };
+        self.events.forget();
         let is_clean = !error.is_transient() && {
             let rolling_back = transaction::roll_back(&mut connection);
             within(TRANSACTION_DEADLINE, "rolling back", rolling_back).await.is_ok()

@@ -207,7 +207,7 @@ impl Shared {
         let webhooks = self.state.lock().webhooks.clone();
         let at = self.store.webhook_feed().await?;
         if webhooks.is_empty() {
-            let newest = self.store.newest_event().await?;
+            let newest = self.store.last_event().await?;
             if newest > at {
                 self.make_calls(Vec::new(), newest).await?;
             }

@@ -7,7 +7,7 @@ import { EventBadge, toneOfEvent } from "./words";
 type Event = Schemas["EventRow"];
 
 /** The fields of an event that a person reads first, as one line. */
-function line(fields: Record<string, unknown>): string {
+export function eventLine(fields: Record<string, unknown>): string {
   const of = (name: string) => (fields[name] === undefined || fields[name] === null ? "" : String(fields[name]));
   const reply = of("reply");
   // A reply mostly says its enhanced code itself.
@@ -15,33 +15,31 @@ function line(fields: Record<string, unknown>): string {
   return [of("code"), enhanced, reply, of("reason"), of("text")].filter((text) => text !== "").join(" ");
 }
 
-function details(fields: Record<string, unknown>): [string, string][] {
+export function eventDetails(fields: Record<string, unknown>): [string, string][] {
   const scalar = (value: unknown) => ["string", "number", "boolean"].includes(typeof value) && value !== "";
   return Object.entries(fields)
     .filter(([, value]) => scalar(value))
     .map(([name, value]) => [name.replaceAll("_", " "), String(value)]);
 }
 
-export function Timeline({ events, recipients }: { events: Event[]; recipients?: Map<number, string> }) {
+export function Timeline({ events }: { events: Event[] }) {
   return (
     <ol className="story">
       {events.map((event) => {
         const fields = (event.fields ?? {}) as Record<string, unknown>;
-        const whom = event.delivery != null ? recipients?.get(event.delivery) : undefined;
         return (
           <li key={event.id} className={toneOfEvent(event.kind)}>
             <div>
               <div className="row">
                 <EventBadge kind={event.kind} />
-                {whom && <strong className="break">{whom}</strong>}
                 <time className="faint" dateTime={new Date(event.at / 1000).toISOString()}>{moment(event.at)}</time>
               </div>
-              <p className="break">{line(fields)}</p>
-              {details(fields).length > 0 && (
+              <p className="break">{eventLine(fields)}</p>
+              {eventDetails(fields).length > 0 && (
                 <details>
                   <summary className="faint">{t("story.details")}</summary>
                   <dl className="pairs">
-                    {details(fields).map(([name, value]) => (
+                    {eventDetails(fields).map(([name, value]) => (
                       <div key={name} style={{ display: "contents" }}>
                         <dt>{name}</dt>
                         <dd>{value}</dd>

@@ -10,7 +10,7 @@ export function StateBadge({ state }: { state: Schemas["State"] }) {
   return <Badge tone={STATES[state]}>{word("state_of", state)}</Badge>;
 }
 
-const EVENTS: Partial<Record<string, Tone>> = { accepted: "info", delivered: "good", deferred: "warn", failed: "bad", expired: "bad", held: "warn", suppressed: "warn", bounced: "bad", complained: "bad" };
+const EVENTS: Partial<Record<string, Tone>> = { accepted: "info", delivered: "good", deferred: "warn", failed: "bad", expired: "bad", held: "warn", suppressed: "warn", bounced: "bad", complained: "bad", delayed: "warn", unsubscribed: "warn", alarm: "bad", source_red: "bad", source_green: "good", limit_reached: "warn", opened: "good", clicked: "good" };
 
 export function toneOfEvent(kind: string): Tone {
   return EVENTS[kind] ?? "plain";

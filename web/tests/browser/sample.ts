@@ -33,6 +33,10 @@ export async function fill(demo: Demo): Promise<Sample> {
   const automation = await demo.call<{ id: number }>("POST", "/v1/automations", { name: "Welcome", entry: { kind: "subscription", list: list.id }, steps: [{ kind: "wait", seconds: 86_400 }, { kind: "condition", expression: "opened within last 7 days" }, { kind: "send", from: `news@${from.split("@")[1]}`, mail: { template: template.id } }] });
   const file = await upload(demo, "email;first name;city\nerin@goodmail.test;Erin;Köln\nfrank@goodmail.test;Frank;Bonn\n");
   await demo.call("POST", "/v1/suppressions", { entries: [{ address: `gone@${accepting_domain}` }], scope: "organization", note: "asked by phone" });
+  await demo.call("POST", "/v1/hold-rules", { tag: "suspicious", recipient_domain: accepting_domain, reason: "to be looked at" });
+  await demo.call("POST", "/v1/traces", { recipient: `bob@${greylisting_domain}`, hours: 24 });
+  await put(demo, "logo.png", Uint8Array.from(atob(PIXEL), (letter) => letter.charCodeAt(0)));
+  await put(demo, "prices.csv", new TextEncoder().encode("tea;3\n"));
   const failed = await until(async () => {
     const page = await demo.call<{ items: { delivery: number; message: number }[] }>("GET", "/v1/messages?state=failed");
     return page.items[0];
@@ -44,6 +48,15 @@ async function upload(demo: Demo, text: string): Promise<{ id: number }> {
   const headers = { authorization: `Bearer ${demo.ready.api_key}`, "content-type": "text/csv" };
   const answer = await fetch(`${demo.ready.http}/v1/imports?file_name=people.csv`, { method: "POST", headers, body: text });
   return (await answer.json()) as { id: number };
+}
+
+/** A square of one colour. */
+const PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M/wHwAEBgIApD5fRAAAAABJRU5ErkJggg==";
+
+async function put(demo: Demo, name: string, octets: Uint8Array<ArrayBuffer>): Promise<void> {
+  const headers = { authorization: `Bearer ${demo.ready.api_key}`, "content-type": "application/octet-stream" };
+  const answer = await fetch(`${demo.ready.http}/v1/media?name=${name}`, { method: "POST", headers, body: octets });
+  if (!answer.ok) throw new Error(`${name}: ${answer.status} ${await answer.text()}`);
 }
 
 export async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {

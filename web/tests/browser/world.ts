@@ -86,7 +86,7 @@ export async function contextOf(browser: Browser, demo: Demo, options: BrowserCo
   const context = await browser.newContext({ baseURL: demo.ready.http, locale: "en", ...options });
   const dist = process.env.PANEL_DIST;
   if (dist) {
-    await context.route((url) => !url.pathname.startsWith("/v1"), (route) => {
+    await context.route((url) => !/^\/(v1|m)\//.test(url.pathname), (route) => {
       const path = join(dist, new URL(route.request().url()).pathname);
       return route.fulfill({ path: existsSync(path) && statSync(path).isFile() ? path : join(dist, "index.html") });
     });

@@ -40,6 +40,14 @@ test("no text is left over that nobody shows", () => {
   expect(Object.keys(en).filter((key) => !shown(key))).toEqual([]);
 });
 
+test("every kind of event and every meaning of a reply has a name", () => {
+  const { schemas } = JSON.parse(readFileSync(join(import.meta.dirname, "../../openapi.json"), "utf8")).components;
+  const named = (group: string, names: string[]) => names.filter((name) => !(`${group}.${name}` in en));
+  expect(schemas.EventKind.enum.length).toBeGreaterThan(25);
+  expect(named("event_of", schemas.EventKind.enum)).toEqual([]);
+  expect(named("decision_rule", schemas.DecisionRule.enum)).toEqual([]);
+});
+
 test("a count brings its own word", () => {
   expect(fill("{n|mail|mails} waiting", { n: 1 }, "en")).toBe("1 mail waiting");
   expect(fill("{n|mail|mails} waiting", { n: 1234 }, "en")).toBe("1,234 mails waiting");

@@ -20,15 +20,16 @@ export function Edit({ campaign }: { campaign?: Campaign }) {
     queryKey: ["campaign choices"],
     refetchOnWindowFocus: false,
     queryFn: async (): Promise<Known> => {
-      const [lists, segments, templates, domains, streams] = await Promise.all([
+      const [lists, segments, templates, domains, streams, media] = await Promise.all([
         may("contacts_read") ? got(client.GET("/v1/lists")) : { items: [] },
         may("contacts_read") ? got(client.GET("/v1/segments")) : { items: [] },
         got(client.GET("/v1/templates")),
         may("domains_read") ? got(client.GET("/v1/domains")) : { items: [] },
         may("settings_read") ? got(client.GET("/v1/streams")) : { items: [] },
+        got(client.GET("/v1/media")),
       ]);
       const marketing = streams.items.filter((one) => one.class === "marketing").map((one) => one.name);
-      return { lists: lists.items, segments: segments.items, templates: templates.items, domains: domains.items.map((one) => one.name), streams: [...new Set(marketing)] };
+      return { lists: lists.items, segments: segments.items, templates: templates.items, domains: domains.items.map((one) => one.name), streams: [...new Set(marketing)], media: media.items };
     },
   });
   const save = async (values: Values) => {

@@ -13,6 +13,7 @@ export interface Known {
   templates: Schemas["TemplateRow"][];
   domains: string[];
   streams: string[];
+  media: Schemas["MediaView"][];
 }
 
 function minute(text: string): number {
@@ -53,8 +54,18 @@ export function fields(known: Known, row: Row | undefined, launched: boolean): F
     { name: "deadline", label: t("campaign.deadline"), kind: "moment", value: moment(settings?.deadline), hint: t("campaign.deadline_hint") },
     { name: "hours", label: t("campaign.hours"), value: window ? `${clock(window.from_minute)}-${clock(window.to_minute)}` : "", placeholder: "08:00-20:00", hint: t("campaign.hours_hint", { zone: window?.zone ?? ownZone() }) },
     { name: "throttle", label: t("campaign.throttle"), kind: "number", min: 1, value: settings?.throttle ? String(Math.round((settings.throttle.messages * 3600) / settings.throttle.seconds)) : "" },
+    ...attached(known, row),
     { name: "tracking", label: t("campaign.tracking"), kind: "checks", options: [["opens", t("campaign.opens")], ["clicks", t("campaign.clicks")]], value: settings ? (["opens", "clicks"] as const).filter((one) => settings.tracking?.[one]) : ["opens", "clicks"] },
   ];
+}
+
+/** Files that the mail carries; none is asked for where there are none. */
+function attached(known: Known, row: Row | undefined): Field[] {
+  const chosen = (row?.content.attachments ?? []).map(String);
+  const listed = known.media.map((one): [string, string] => [String(one.id), one.name]);
+  const others = chosen.filter((id) => !listed.some(([own]) => own === id)).map((id): [string, string] => [id, t("campaign.file", { id })]);
+  if (listed.length + others.length === 0) return [];
+  return [{ name: "attachments", label: t("message.files"), kind: "checks", options: [...others, ...listed], value: chosen }];
 }
 
 export function ownZone(): string {
@@ -95,5 +106,5 @@ export function inputOf(values: Values, row: Row | undefined, launched: boolean)
   const settings = launched
     ? { ...before, ...shared }
     : { ...shared, local_time: before?.local_time, starts_at: at("starts_at"), test: second && percent ? { sample_percent: Number(percent) } : undefined, audience: { ...before?.audience, lists: numbers("lists"), segments: numbers("segments"), exclude_lists: excluded("l"), exclude_segments: excluded("s") } };
-  return { name: given(values, "name") ?? "", from: given(values, "from") ?? "", from_name: given(values, "from_name") ?? "", reply_to: given(values, "reply_to"), stream: launched ? undefined : given(values, "stream"), variants, settings };
+  return { name: given(values, "name") ?? "", from: given(values, "from") ?? "", from_name: given(values, "from_name") ?? "", reply_to: given(values, "reply_to"), attachments: many(values, "attachments").map(Number), stream: launched ? undefined : given(values, "stream"), variants, settings };
 }

@@ -67,7 +67,7 @@ function Overview({ campaign }: { campaign: Campaign }) {
   const { settings } = campaign;
   return (
     <>
-      {BEFORE.includes(campaign.state) ? <Checks id={campaign.id} /> : (
+      {BEFORE.includes(campaign.state) ? <><Checks id={campaign.id} /><Outlook id={campaign.id} before /></> : (
         <>
           <Card title={t("campaigns.progress")}><Sums sums={campaign.sums} /></Card>
           <Outlook id={campaign.id} />

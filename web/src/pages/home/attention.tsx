@@ -35,15 +35,17 @@ async function redSources(): Promise<Trouble[]> {
   });
 }
 
-const BLOCKS: Schemas["DecisionRule"][] = ["block", "warmup_freeze", "sending_domain"];
+const BLOCKS: Schemas["DecisionRule"][] = ["block", "warmup_freeze", "sending_domain", "health"];
+const CAMPAIGN = /^campaign:(\d+)$/;
 
 /** What rules have stopped by themselves: sources and domains at operators, campaigns. */
 async function stopped(may: May): Promise<Trouble[]> {
   const { items } = await got(client.GET("/v1/decisions", { params: { query: { active: true } } }));
   const see = <Link to="/deliverability" search={{ view: "decisions", active: "true" }} className="button small">{t("attention.see_decisions")}</Link>;
-  const blocks = items.filter((one) => BLOCKS.includes(one.rule)).map((one): Trouble => ({ key: `decision ${one.id}`, tone: "bad", text: t("attention.block", { from: one.who === "everybody" ? one.from : one.who, to: one.to, cause: one.cause }), help: see }));
-  const campaigns = items.filter((one) => one.rule === "campaign_content").map((one): Trouble => {
-    const id = /^campaign:(\d+)$/.exec(one.who)?.[1];
+  const ofCampaign = (one: Schemas["DecisionView"]) => one.rule === "campaign_content" || (one.rule === "health" && CAMPAIGN.test(one.who));
+  const blocks = items.filter((one) => BLOCKS.includes(one.rule) && !ofCampaign(one)).map((one): Trouble => ({ key: `decision ${one.id}`, tone: "bad", text: t("attention.block", { from: one.who === "everybody" ? one.from : one.who, to: one.to, cause: one.cause }), help: see }));
+  const campaigns = items.filter(ofCampaign).map((one): Trouble => {
+    const id = CAMPAIGN.exec(one.who)?.[1];
     const open = id && may("campaigns_read") ? <Link to="/campaigns/$id" params={{ id }} search={{}} className="button small">{t("attention.see_campaign")}</Link> : null;
     return { key: `decision ${one.id}`, tone: "bad", text: t("attention.breaker", { campaign: id ?? "", to: one.to, cause: one.cause }), help: <>{open}{see}</> };
   });

@@ -9,10 +9,10 @@ import { bytes, moment } from "../../lib/time";
 import { Button, Card, PageHead, Pairs, When } from "../../parts/basic";
 import { MailFrame } from "../../parts/frame";
 import { Empty, Shown } from "../../parts/state";
-import { Timeline } from "../../parts/story";
 import { Talk } from "../../parts/talk";
 import { Tabs } from "../../parts/tabs";
 import { StateBadge } from "../../parts/words";
+import { MessageTimeline } from "./timeline";
 
 type Message = Schemas["MessageView"];
 
@@ -70,10 +70,9 @@ function Recipients({ message }: { message: Message }) {
 }
 
 function Story({ message }: { message: Message }) {
-  const recipients = new Map(message.deliveries.map((row) => [row.id, row.recipient]));
   return (
     <div className="grid wide">
-      <Card title={t("message.story")}><Timeline events={message.events} recipients={message.deliveries.length > 1 ? recipients : undefined} /></Card>
+      <MessageTimeline message={message} />
       <Card title={t("message.facts")}>
         <Pairs of={[
           [t("message.id"), message.id],

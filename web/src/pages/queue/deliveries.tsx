@@ -2,26 +2,25 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { client, got, type Schemas } from "../../api/client";
+import { api, client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Button, When } from "../../parts/basic";
 import { Dialog } from "../../parts/dialog";
 import { type Filter, useFilters } from "../../parts/filters";
-import { Form, given, type Values } from "../../parts/form";
+import { type Field, Form, given, type Values } from "../../parts/form";
 import { type Column, List } from "../../parts/list";
 import { Failed, Loading } from "../../parts/state";
 import { tell } from "../../parts/toast";
 import { options, StateBadge } from "../../parts/words";
 
 type Row = Schemas["DeliveryView"];
-/** Sending by another pool needs its name, which is asked for nowhere here. */
-type Action = Exclude<Schemas["Action"], "reroute">;
+type Action = Schemas["Action"];
 type DeliveryFilter = Schemas["DeliveryFilter"];
 
-const ACTIONS: Action[] = ["hold", "release", "retry", "cancel"];
+const ACTIONS: Action[] = ["hold", "release", "retry", "reroute", "cancel"];
 /** In which states an action changes something. */
-const APPLIES: Record<Action, Schemas["State"][]> = { hold: ["waiting"], release: ["held"], retry: ["waiting"], cancel: ["waiting", "held", "leased"] };
+const APPLIES: Record<Action, Schemas["State"][]> = { hold: ["waiting"], release: ["held"], retry: ["waiting"], reroute: ["waiting", "held", "leased"], cancel: ["waiting", "held", "leased"] };
 
 function filters(): Filter[] {
   return [
@@ -79,9 +78,11 @@ export function Deliveries() {
   const [order, setOrder] = useState<Order | null>(null);
   const client_ = useQueryClient();
   const steers = may("messages_steer");
+  // Pools belong to the installation.
+  const known = ACTIONS.filter((action) => action !== "reroute" || may("installation"));
   const filter = asFilter(values);
   const isAll = Object.values(filter).every((value) => value === undefined);
-  const lawful = ACTIONS.filter((action) => !filter.state || APPLIES[action].includes(filter.state));
+  const lawful = known.filter((action) => !filter.state || APPLIES[action].includes(filter.state));
   const done = () => {
     setOrder(null);
     void client_.invalidateQueries();
@@ -97,8 +98,8 @@ export function Deliveries() {
         id={(row) => row.id}
         every={10_000}
         empty={{ title: t("queue.no_deliveries"), text: t("queue.no_deliveries_text") }}
-        actions={steers ? (row) => ACTIONS.filter((action) => APPLIES[action].includes(row.state)).map((action) => ({ text: word("action_of", action), danger: action === "cancel", act: () => setOrder({ action, filters: [{ delivery: row.id }], all: false }) })) : undefined}
-        choose={steers ? (rows) => ACTIONS.map((action) => <Button small key={action} onClick={() => setOrder({ action, filters: rows.map((row) => ({ delivery: row.id })), all: false })}>{word("action_of", action)}</Button>) : undefined}
+        actions={steers ? (row) => known.filter((action) => APPLIES[action].includes(row.state)).map((action) => ({ text: word("action_of", action), danger: action === "cancel", act: () => setOrder({ action, filters: [{ delivery: row.id }], all: false }) })) : undefined}
+        choose={steers ? (rows) => known.map((action) => <Button small key={action} onClick={() => setOrder({ action, filters: rows.map((row) => ({ delivery: row.id })), all: false })}>{word("action_of", action)}</Button>) : undefined}
         above={steers && (
           <div className="filters">
             <span className="faint">{isAll ? t("queue.with_all") : t("queue.with_found")}</span>
@@ -117,11 +118,12 @@ function Steering({ order, close, done }: { order: Order; close: () => void; don
   const [preview, setPreview] = useState<{ count: number; sample: Row[] } | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [asked, setAsked] = useState(false);
-  const ask = async (filter: DeliveryFilter, isPreview: boolean, reason: string) => got(client.POST("/v1/deliveries/steer", { body: { action, all, filter, preview: isPreview, reason } }));
+  const pools = api.useQuery("get", "/v1/pools", {}, { enabled: action === "reroute" });
+  const ask = async (filter: DeliveryFilter, isPreview: boolean, values: Values = {}) => got(client.POST("/v1/deliveries/steer", { body: { action, all, filter, preview: isPreview, reason: given(values, "reason") ?? "", pool: given(values, "pool") } }));
   const look = async () => {
     setError(null);
     try {
-      const seen = await Promise.all(order.filters.map((filter) => ask(filter, true, "")));
+      const seen = await Promise.all(order.filters.map((filter) => ask(filter, true)));
       setPreview({ count: seen.reduce((sum, one) => sum + one.count, 0), sample: seen.flatMap((one) => one.sample).slice(0, 5) });
     } catch (problem) {
       setError(problem);
@@ -135,20 +137,24 @@ function Steering({ order, close, done }: { order: Order; close: () => void; don
     let changed = 0;
     let more = false;
     for (const filter of order.filters) {
-      const done = await ask(filter, false, given(values, "reason") ?? "");
+      const done = await ask(filter, false, values);
       changed += done.changed;
       more ||= done.more;
     }
     tell(more ? t("queue.steered_more", { n: changed }) : t("queue.steered", { n: changed }));
     done();
   };
+  const fields: Field[] = [
+    ...(action === "reroute" ? [{ name: "pool", label: t("queue.pool"), kind: "select", options: [["", t("queue.by_rules")], ...(pools.data?.items ?? []).map((one): [string, string] => [one.name, one.name])], hint: t("queue.pool_hint") } as Field] : []),
+    { name: "reason", label: t("queue.note"), hint: t("queue.note_hint") },
+  ];
   return (
     <Dialog open close={close} title={word("action_of", action)} text={t(`queue.${action}_means`)}>
       {error ? <Failed error={error} again={look} /> : preview === null ? <Loading rows={3} /> : (
         <>
           <p><strong>{t("queue.will_change", { n: preview.count })}</strong></p>
           <ul>{preview.sample.map((row) => <li key={row.id} className="break">{row.recipient} <span className="faint">{row.subject}</span></li>)}</ul>
-          {preview.count > 0 && <Form danger={action === "cancel"} fields={[{ name: "reason", label: t("queue.note"), hint: t("queue.note_hint") }]} button={t("queue.do_it", { action: word("action_of", action), n: preview.count })} submit={act} cancel={close} />}
+          {preview.count > 0 && <Form danger={action === "cancel"} fields={fields} button={t("queue.do_it", { action: word("action_of", action), n: preview.count })} submit={act} cancel={close} />}
         </>
       )}
     </Dialog>

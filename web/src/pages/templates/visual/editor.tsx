@@ -47,6 +47,8 @@ export default function VisualEditor({ value, change: tellChange, names, writes,
   const wanted = useRef<string | null>(null);
   const doc = history.now;
   const saved = api.useQuery("get", "/v1/saved-blocks").data?.items ?? [];
+  const media = api.useQuery("get", "/v1/media").data?.items ?? [];
+  const images = media.flatMap((one) => (one.url ? [one.url] : []));
   const savedName = (id: number) => saved.find((one) => one.id === id)?.name ?? String(id);
   const wrongPath = wrong ? pathOf(wrong) : null;
 
@@ -187,7 +189,7 @@ export default function VisualEditor({ value, change: tellChange, names, writes,
       <div className="inspector" ref={inspector}>
         <Card title={block ? word("block", block.type) : selected.what === "section" ? t("visual.section_n", { n: selected.at + 1, all: doc.sections.length }) : t("visual.whole")}>
           <fieldset className="stack" disabled={!writes}>
-            {block && selected.what === "block" && <BlockSettings key={gapName(selected.path)} block={block} doc={doc} known={{ names, saved }} change={(next, tag) => put(change(doc, selected.path, next), `${gapName(selected.path)} ${tag}`)} />}
+            {block && selected.what === "block" && <BlockSettings key={gapName(selected.path)} block={block} doc={doc} known={{ names, saved, images }} change={(next, tag) => put(change(doc, selected.path, next), `${gapName(selected.path)} ${tag}`)} />}
             {selected.what === "section" && <SectionSettings key={selected.at} doc={doc} at={selected.at} change={(next, tag) => put(next, `s${selected.at} ${tag}`)} />}
             {selected.what === "mail" && <MailSettings doc={doc} names={names} change={put} />}
             {selected.what !== "mail" && (

@@ -13,6 +13,8 @@ const FONTS: Schemas["Font"][] = ["sans", "serif", "rounded", "mono"];
 
 export interface Known {
   names: string[];
+  /** Addresses of images of the organization. */
+  images: string[];
   saved: Schemas["SavedBlocksView"][];
 }
 
@@ -38,7 +40,7 @@ export function BlockSettings({ block, change, known, doc }: { block: Block; cha
     );
     case "image": return (
       <>
-        <Line label={t("visual.src")} value={block.src} hint={t("visual.src_hint")} change={(src) => change({ ...block, src }, "src")} />
+        <Line label={t("visual.src")} value={block.src} list={known.images} hint={t("visual.src_hint")} change={(src) => change({ ...block, src }, "src")} />
         <Line label={t("visual.alt")} value={block.alt ?? ""} hint={t("visual.alt_hint")} change={(alt) => change({ ...block, alt }, "alt")} />
         <Line label={t("visual.link_to")} value={block.link ?? ""} change={(link) => change({ ...block, link: link === "" ? undefined : link }, "link")} />
         <Count label={t("visual.width_px")} value={block.width} min={1} max={900} change={(width) => change({ ...block, width }, "width")} />
