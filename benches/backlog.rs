@@ -114,6 +114,7 @@ async fn mail(store: &Store, clock: &Clock, body: BodyRef, site: SiteId, rank: u
         due_at: now,
         expires_at: now + Duration::from_secs(4 * 86_400),
         rank: rank as i64,
+        tracking: None,
     };
     let recipient = Recipient::new(format!("r{delivery}@bulk.test").parse().expect("lawful"));
     let deliveries = vec![NewDelivery {

@@ -192,6 +192,7 @@ async fn mail(store: &Store, clock: &Clock) -> Enqueue {
         due_at: now,
         expires_at: now + Duration::from_secs(4 * 86_400),
         rank: 0,
+        tracking: None,
     };
     let delivery = NewDelivery {
         id: delivery,

@@ -169,7 +169,7 @@ impl App {
         let (webhooks, webhooks_task) = known.webhooks(&settings, &store, &clock, &stopped);
         let (own, limits) = limits::open(&settings, &store, &known.composer, &clock).await?;
         let (sandbox, sandbox_task) = options::start_sandbox(&settings, &clock, &stopped).await?;
-        campaigns::link(&settings, &known.composer, &clock)?;
+        campaigns::link(&settings, &store, &known.composer, &clock).await?;
         let parts = parts(&settings, &kept, &known, limits, sandbox.address)?;
         let options = schedule_options(&settings, &own);
         let (schedule, tasks) =
@@ -194,7 +194,7 @@ impl App {
         });
         let (imports, importing) =
             campaigns::start(&live.settings.load(), &store, &clock, &stopped)?;
-        let (movers, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped);
+        let (movers, campaigning) = campaigns::feed(&live, &store, &queue, &clock, &stopped)?;
         let notices = own_mail::notices(&live.settings.load(), &queue, own, &clock);
         let used = (queue, webhooks, movers, notices);
         let state = desk::api_state(&live, &store, used, &clock, reread);

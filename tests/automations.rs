@@ -273,3 +273,29 @@ async fn what_cannot_be_done_is_refused_by_its_place() {
         assert_eq!((status, &body["field"]), (422, &json!(field)), "{body}");
     }
 }
+
+#[tokio::test]
+async fn a_step_puts_tags_on_and_joins_and_leaves_lists() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let other = json!({"name": "Other", "opt_in": "single"});
+        let other = desk.done("POST", "/v1/lists", other).await["id"].as_i64().expect("an id");
+        let change = json!({"kind": "change", "tags": ["seen"], "subscribe": [other],
+            "unsubscribe": [desk.list]});
+        let entry = json!({"kind": "tag", "tag": "vip"});
+        let id = made(&desk, entry, json!({}), vec![change, wait(HOUR), mail("later")]).await;
+        desk.contact("ann@a.test", json!({"tags": ["vip"]})).await;
+        until_runs(&desk, id, "waiting", 1).await;
+        let started = Instant::now();
+        loop {
+            let asked = json!({"expression": "tag seen and list Other and not list News"});
+            if desk.done("POST", "/v1/segments/count", asked).await["count"] == 1 {
+                break;
+            }
+            assert!(started.elapsed() < PATIENCE, "it was not changed");
+            desk.relay.clock().advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        until(&desk, "the mail", 60, |desk| got(desk, "ann@a.test") == ["later"]).await;
+    }
+}

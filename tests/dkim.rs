@@ -74,6 +74,7 @@ fn message(id: i64, length: usize) -> MessageRow {
         due_at: Timestamp(0),
         expires_at: Timestamp(0),
         rank: id % 2,
+        tracking: None,
     }
 }
 
@@ -181,13 +182,13 @@ impl<K: std::hash::Hash + Eq, V: Clone> ResolverCache<K, V> for Known<K, V> {
 }
 
 /// The crate mail-auth, with the zone in its cache instead of DNS.
-struct MailAuth {
+pub struct MailAuth {
     authenticator: MessageAuthenticator,
     texts: Known<Box<str>, Txt>,
 }
 
 impl MailAuth {
-    fn new(zone: &HashMap<String, String>) -> MailAuth {
+    pub fn new(zone: &HashMap<String, String>) -> MailAuth {
         let texts = Known(Mutex::default());
         let later = std::time::Instant::now() + std::time::Duration::from_secs(3600);
         for (name, text) in zone {
@@ -199,7 +200,7 @@ impl MailAuth {
         MailAuth { authenticator: made.expect("a resolver"), texts }
     }
 
-    async fn passes(&self, mail: &[u8]) -> usize {
+    pub async fn passes(&self, mail: &[u8]) -> usize {
         let message = AuthenticatedMessage::parse(mail).expect("a mail");
         let parameters = Parameters::new(&message).with_txt_cache(&self.texts);
         let outputs = self.authenticator.verify_dkim(parameters).await;

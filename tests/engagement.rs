@@ -237,3 +237,42 @@ async fn everybody_of_a_segment_is_changed_at_once() {
         assert_eq!(status, 422);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_answers_a_campaign_is_warm_and_nobody_answers_for_another() {
+    for database in Database::all().await {
+        let desk = Desk::with(&database, Manners::default(), |settings| {
+            settings.inbound.listen = vec![([127, 0, 0, 1], 0).into()];
+        })
+        .await;
+        let route = json!({"pattern": "*@sender.test", "action": "accept", "organization": 1});
+        desk.done("POST", "/v1/inbound-routes", route).await;
+        for email in ["ann@a.test", "bob@b.test"] {
+            desk.contact(email, json!({})).await;
+        }
+        let id = desk.campaign("<p>x</p>", json!({})).await;
+        desk.step(id, "launch").await;
+        desk.until(id, "sent").await;
+        let answer = |recipient: &str, from: &str, more: &str| {
+            let mail = desk.text_to(recipient);
+            let (_, rest) = mail.split_once("Message-ID: ").expect("one");
+            let (id, _) = rest.split_once("\r\n").expect("its end");
+            format!("From: <{from}>\nSubject: Re: Hi\nIn-Reply-To: {id}\n{more}\nYes.\n")
+        };
+        for (recipient, from, more) in [
+            ("ann@a.test", "Ann@a.test", ""),
+            ("bob@b.test", "mallory@b.test", ""),
+            ("bob@b.test", "bob@b.test", "Auto-Submitted: auto-replied\n"),
+        ] {
+            let mail = answer(recipient, from, more);
+            let reply = desk.relay.bring(from, "news@sender.test", &mail).await;
+            assert!(reply.starts_with("250"), "{reply}");
+        }
+        until_count(&desk, "score >= 45", 1).await;
+        assert_eq!(count(&desk, "score = 0").await, 1, "bob has not answered");
+        let events = desk.done("GET", "/v1/events?kind=replied", Value::Null).await;
+        assert_eq!(events["items"].as_array().map(Vec::len), Some(1), "{events}");
+        let report = desk.done("GET", &format!("/v1/campaigns/{id}/report"), Value::Null).await;
+        assert_eq!(report["variants"][0]["replied"], 1, "{report}");
+    }
+}

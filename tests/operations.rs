@@ -269,6 +269,7 @@ async fn tenants(walk: &mut Walk) {
     walk.go("DELETE", "/v1/credentials/{name}", &["walked"], none.clone()).await;
     walk.go("POST", "/v1/domains", &[], json!({"name": "walked.test"})).await;
     walk.get("/v1/domains", &[]).await;
+    tracked(walk, &stream).await;
     walk.go("POST", "/v1/domains/{name}/check", &["shop.test"], none.clone()).await;
     let keys = walk.go("POST", "/v1/dkim", &[], json!({"domain": "walked.test"})).await;
     walk.get("/v1/dkim", &[]).await;
@@ -316,6 +317,23 @@ async fn other_things(walk: &mut Walk) {
     walk.get("/v1/automations/{id}", &[&made]).await;
     walk.go("PUT", "/v1/automations/{id}", &[&made], input).await;
     walk.go("DELETE", "/v1/automations/{id}", &[&made], none).await;
+}
+
+/// What links of a stream and of a domain do, and where they lead.
+async fn tracked(walk: &mut Walk, stream: &str) {
+    let (path, both) = ("/v1/streams/{id}/tracking", json!({"tracking": "both"}));
+    walk.go("PUT", path, &[stream], both.clone()).await;
+    walk.get(path, &[stream]).await;
+    let path = "/v1/domains/{name}/tracking";
+    walk.go("PUT", path, &["walked.test"], both).await;
+    walk.get(path, &["walked.test"]).await;
+    let path = "/v1/public-host";
+    walk.go("PUT", path, &[], json!({"host": "click.walked.test"})).await;
+    walk.get(path, &[]).await;
+    walk.go("PUT", path, &[], json!({"host": null})).await;
+    let path = "/v1/public-theme";
+    walk.go("PUT", path, &[], json!({"color": "#0a7f5a"})).await;
+    walk.get(path, &[]).await;
 }
 
 async fn people(walk: &mut Walk) {
@@ -434,6 +452,9 @@ async fn contacts(walk: &mut Walk) -> (String, Value) {
     walk.get("/v1/contact-fields", &[]).await;
     let path = "/v1/contact-fields/{name}";
     walk.go("PATCH", path, &["walked"], json!({"label": "Walked"})).await;
+    walk.get("/v1/sealing", &[]).await;
+    walk.go("POST", "/v1/sealing/rotate", &[], none.clone()).await;
+    walk.go("POST", "/v1/sealing/reseal", &[], json!({"organization": 1})).await;
     let list = json!({"name": "walked", "opt_in": "single"});
     let list = walk.go("POST", "/v1/lists", &[], list).await;
     walk.get("/v1/lists", &[]).await;
@@ -494,6 +515,7 @@ async fn campaigns(walk: &mut Walk, (contact, list): (&str, Value)) {
     let domain = walk.demo.fact("accepting_domain").to_owned();
     let order = json!({"contact": seen, "to": [format!("proof@{domain}")]});
     walk.go("POST", "/v1/campaigns/{id}/test", &[&campaign], order).await;
+    walk.go("POST", "/v1/campaigns/{id}/copy", &[&campaign], none.clone()).await;
     walk.get("/v1/campaigns/{id}/report", &[&campaign]).await;
     walk.get("/v1/campaigns/{id}/recipients", &[&campaign]).await;
     let mut later = input;

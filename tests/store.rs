@@ -88,6 +88,7 @@ impl Ledger {
             due_at: now,
             expires_at: now + Duration::from_secs(4 * 86_400),
             rank: 0,
+            tracking: None,
         };
         let deliveries = (first.0..).zip(recipients).map(|(id, recipient)| NewDelivery {
             id: DeliveryId(id),

@@ -39,6 +39,7 @@ pub struct Findings<'a> {
     pub domain: DomainId,
     pub stream: StreamId,
     pub rank: i64,
+    pub tracking: Tracking,
     pub request: Request,
     /// The first author's domain.
     pub from_domain: Domain,
@@ -129,10 +130,12 @@ pub fn inspect<'a, R: Rights>(
     }
     let stream = seen.stream(rights, &submission.identity)?;
     let smtputf8 = check_utf8(envelope, &section, &authors)?;
+    let asked = seen.request.track;
     Ok(Findings {
         domain,
         stream,
         rank: rights.rank(stream),
+        tracking: asked.unwrap_or_else(|| rights.tracking(stream, domain)),
         from_domain: authors[0].domain().clone(),
         message_id: seen.message_id,
         date: seen.date,

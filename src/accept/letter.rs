@@ -173,6 +173,9 @@ pub struct Letter {
     /// The same key again, within the organization, is the same message.
     #[serde(default)]
     pub idempotency_key: Option<String>,
+    /// What it tells of its readers; else as its stream, or else its domain, says.
+    #[serde(default)]
+    pub track: Option<Tracking>,
 }
 
 /// What is wrong with which field.
@@ -219,6 +222,7 @@ impl From<Mailbox> for Letter {
             scheduled_at: None,
             expires_at: None,
             idempotency_key: None,
+            track: None,
         }
     }
 }
@@ -236,6 +240,7 @@ impl Letter {
             (self.scheduled_at, self.expires_at),
             self.idempotency_key.as_deref(),
         )?;
+        let request = Request { track: self.track, ..request };
         let from = address("from", &self.from)?;
         let recipients = self.recipients()?;
         let mut mail = MessageBuilder::new()

@@ -143,6 +143,10 @@ pub trait Rights: Clone + Send + Sync {
     fn sending_domain(&self, organization: OrganizationId, domain: &Domain) -> Option<DomainId>;
     fn stream(&self, organization: OrganizationId, name: &str) -> Option<StreamId>;
     fn rank(&self, stream: StreamId) -> i64;
+    /// What mail tells of its readers that does not say so itself.
+    fn tracking(&self, _stream: StreamId, _domain: DomainId) -> Tracking {
+        Tracking::None
+    }
     /// Counts mails against the rate of a credential; else how long to wait.
     fn take(&self, identity: &Identity, mails: u32) -> Result<(), Duration>;
 }
@@ -158,6 +162,10 @@ impl Rights for Auth {
 
     fn rank(&self, stream: StreamId) -> i64 {
         Auth::rank(self, stream)
+    }
+
+    fn tracking(&self, stream: StreamId, domain: DomainId) -> Tracking {
+        Auth::tracking(self, stream, domain)
     }
 
     fn take(&self, identity: &Identity, mails: u32) -> Result<(), Duration> {

@@ -10,14 +10,14 @@ use mail_parser::parsers::MessageStream;
 
 use super::Refusal;
 use super::letter::FieldError;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, Tracking};
 use crate::wire::date;
 use crate::wire::header::Field;
 
 /// All our fields begin with it; a name behind it that we do not know is refused, because it is a
 /// mistake that would otherwise be found when the mail has gone out.
 pub const PREFIX: &str = "X-Postroad-";
-const NAMES: &str = "Stream, Tag, Metadata, Not-Before, Not-After, Idempotency-Key";
+const NAMES: &str = "Stream, Tag, Metadata, Not-Before, Not-After, Idempotency-Key, Track";
 
 const TAG_BYTES_MAX: usize = 128;
 const STREAM_BYTES_MAX: usize = 128;
@@ -32,6 +32,8 @@ pub struct Request {
     pub not_before: Option<Timestamp>,
     pub not_after: Option<Timestamp>,
     pub idempotency_key: Option<String>,
+    /// What it tells of its readers; None: as its stream and domain say.
+    pub track: Option<Tracking>,
 }
 
 /// What applications that were written for Postal say instead of X-Postroad-Tag.
@@ -75,6 +77,10 @@ impl Request {
                 let form = "1 to 255 visible ASCII characters";
                 once(&mut self.idempotency_key, "Idempotency-Key", form, key_of(value))
             }
+            "track" => {
+                let form = "none, opens, clicks or both";
+                once(&mut self.track, "Track", form, value.to_ascii_lowercase().parse().ok())
+            }
             _ => Err(Refusal::content(format!("of the {PREFIX} fields only these exist: {NAMES}"))),
         }
     }
@@ -103,6 +109,7 @@ impl Request {
                 "must be 1 to 255 visible ASCII characters",
                 key_of,
             )?,
+            track: None,
         })
     }
 

@@ -58,6 +58,7 @@ pub fn stamp(
         metadata: request.metadata,
         idempotency_key: request.idempotency_key,
         rank: findings.rank,
+        tracking: findings.tracking.told(),
         not_before: request.not_before,
         not_after: request.not_after,
         envelope: Envelope {

@@ -28,6 +28,7 @@ use crate::campaign::subscribe::Doorman;
 use crate::compose::template::Template;
 use crate::model::{OrganizationId, Permission, Scope, TemplateId, Timestamp};
 use crate::store::{AuditEntry, Store};
+use crate::token::Sealer;
 
 /// Names the organization a call is about, for callers that belong to more than one.
 pub const ORGANIZATION_HEADER: &str = "postroad-organization";
@@ -273,6 +274,12 @@ impl<N> Call<N> {
             before: before.map(serde_json::to_value).transpose().map_err(Problem::ours)?,
             after: after.map(serde_json::to_value).transpose().map_err(Problem::ours)?,
         })
+    }
+
+    /// What opens encrypted fields, if the caller may see them.
+    pub fn sealer(&self) -> Option<Sealer> {
+        let may = |caller: &Caller| caller.permits(Permission::ContactsReveal, self.scope);
+        self.caller.as_ref().filter(|caller| may(caller)).map(|_| self.store.sealer())
     }
 
     /// None where nobody has to sign in.

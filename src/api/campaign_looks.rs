@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use super::access::{Call, needs};
 use super::body::Json;
 use super::campaigns::{found, own_domains, ready};
+use super::contacts::whole;
 use super::extract::Path;
 use super::problem::Problem;
 use crate::campaign::{Schema, launch, plan, templates};
 use crate::compose::Letter;
 use crate::compose::template::{Check, Rendered, Template, TemplateError, Weight, checks};
-use crate::contacts::{self, Contact};
+use crate::contacts::Contact;
 use crate::model::*;
 use crate::queue::NewMessage;
 use crate::store::CampaignRow;
@@ -48,7 +49,8 @@ async fn rendered<N>(
     let no_variant = || Problem::of_field("variant", "there is no such variant");
     let variant = row.content.variants.get(seen.variant).ok_or_else(no_variant)?;
     let template = ready(variant, &fields).await?;
-    let whole = contacts::whole(&call.store, organization, &fields, &[contact]).await?;
+    let sealer = call.sealer();
+    let whole = whole(&call.store, organization, &fields, &[contact], sealer.as_ref()).await?;
     let contact = whole.into_iter().next().ok_or_else(no_contact)?;
     let rendering = tokio::task::spawn_blocking(move || {
         let rendered = template.render(&templates::preview_values(&contact))?;
@@ -93,7 +95,11 @@ async fn launch_checks<N>(call: &Call<N>, row: &CampaignRow) -> Result<(u64, Vec
         audience,
         now,
     };
-    Ok((audience, plan::checks(row, &known)))
+    let files = call.store.media_by_ids(organization, &row.content.attachments).await?;
+    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let mut all = plan::checks(row, &known);
+    all.extend(plan::missing_images(&row.content, &names));
+    Ok((audience, all))
 }
 
 /// How many would get it now, and what is wrong or doubtful.
@@ -236,6 +242,7 @@ async fn test_mail<N>(
         idempotency_key: None,
         // Somebody waits for it.
         rank: 0,
+        tracking: None,
         not_before: None,
         not_after: None,
         body: letter.bytes(),

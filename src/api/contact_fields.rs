@@ -7,6 +7,7 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::Path;
 use super::problem::Problem;
+use super::sealing::not_made;
 use crate::campaign::Schema;
 use crate::campaign::fields::{self, NewField};
 use crate::model::{Field, FieldId, FieldKind};
@@ -21,13 +22,15 @@ pub struct FieldView {
     pub choices: Vec<String>,
     /// Segments find its values in the table they walk; else beside it, which is slower.
     pub fast: bool,
+    /// Its values are sealed at rest, and only who has `contacts_reveal` sees them.
+    pub encrypted: bool,
 }
 
 impl From<Field> for FieldView {
     fn from(field: Field) -> FieldView {
         let fast = field.slot.is_some();
-        let Field { id, name, label, kind, choices, .. } = field;
-        FieldView { id, name, label, kind, choices, fast }
+        let Field { id, name, label, kind, choices, encrypted, .. } = field;
+        FieldView { id, name, label, kind, choices, fast, encrypted }
     }
 }
 
@@ -50,6 +53,12 @@ pub(super) async fn add(
 ) -> Result<axum::Json<FieldView>, Problem> {
     let schema = Schema::read(&call.store, call.organization()).await?;
     let mut field = fields::made(&schema, call.organization(), new)?;
+    let sealer = schema.sealer.clone();
+    if field.encrypted && sealer.newest().is_none() {
+        let at = call.clock.now();
+        let making = tokio::task::spawn_blocking(move || sealer.rotate(at));
+        making.await.map_err(Problem::ours)?.map_err(not_made)?;
+    }
     let change = ContactChange::AddField(field.clone(), call.clock.now());
     // Another made one of this name, or of this column, at the same moment.
     let made = call.store.change_contacts(change).await.map_err(|error| match error {

@@ -15,11 +15,12 @@ use super::{ApiState, Page, segments};
 use crate::campaign::edit::{self, ContactInput};
 use crate::campaign::{Schema, Unlawful, export};
 use crate::contacts::{self, Contact};
-use crate::model::{ContactId, OrganizationId};
+use crate::model::{ContactId, Field, OrganizationId};
 use crate::store::filter::Filter;
 use crate::store::{
     ConsentRow, ContactBatch, ContactChange, ContactRow, ContactWrite, Store, UpsertMode, Written,
 };
+use crate::token::Sealer;
 
 const LIST_MAX: u32 = 1000;
 const LIST_USUAL: u32 = 100;
@@ -58,12 +59,29 @@ pub(super) async fn list(
     let filter = filter_of(&call, &schema, asked.segment.as_deref())?;
     let after = asked.cursor.unwrap_or(ContactId(0));
     let rows = call.store.contacts_after(organization, after, &filter, limit).await?;
-    let found = contacts::whole(&call.store, organization, &schema.fields, &rows).await?;
+    let sealer = call.sealer();
+    let found = whole(&call.store, organization, &schema.fields, &rows, sealer.as_ref()).await?;
     let now = call.clock.now();
     let items: Vec<Contact> = found.into_iter().map(|contact| contact.scored(now)).collect();
     let full = items.len() >= limit as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))
+}
+
+/// As `contacts::whole`, with encrypted values for who may see them.
+pub(super) async fn whole(
+    store: &Store,
+    organization: OrganizationId,
+    fields: &[Field],
+    rows: &[ContactRow],
+    sealer: Option<&Sealer>,
+) -> crate::store::Result<Vec<Contact>> {
+    let mut found = contacts::whole(store, organization, fields, rows).await?;
+    if let Some(sealer) = sealer {
+        let both = found.into_iter().zip(rows);
+        found = both.map(|(contact, row)| contacts::shown(contact, row, fields, sealer)).collect();
+    }
+    Ok(found)
 }
 
 fn filter_of(api: &ApiState, schema: &Schema, segment: Option<&str>) -> Result<Filter, Problem> {
@@ -106,13 +124,14 @@ pub(super) async fn export(
     let schema = Schema::read(&call.store, organization).await?;
     let filter = filter_of(&call, &schema, wanted.segment.as_deref())?;
     let (pieces, body) = streamed::body();
-    let store = call.store.clone();
+    let (store, sealer) = (call.store.clone(), call.sealer());
     tokio::spawn(async move {
         let heads = export::heads(&schema.fields);
         if pieces.send(Ok(Bytes::from(heads))).await.is_err() {
             return;
         }
-        if let Err(error) = write_out(&store, organization, &schema, &filter, &pieces).await {
+        let sight = (&schema, sealer.as_ref());
+        if let Err(error) = write_out(&store, organization, sight, &filter, &pieces).await {
             tracing::warn!(%error, "an export ended before its end");
             let cut = std::io::Error::other("the export could not be finished");
             if pieces.send(Err(cut)).await.is_err() {
@@ -131,7 +150,7 @@ pub(super) async fn export(
 async fn write_out(
     store: &Store,
     organization: OrganizationId,
-    schema: &Schema,
+    (schema, sealer): (&Schema, Option<&Sealer>),
     filter: &Filter,
     pieces: &Pieces,
 ) -> crate::store::Result<()> {
@@ -144,7 +163,7 @@ async fn write_out(
         let named = contacts::whole(store, organization, &schema.fields, &rows).await?;
         let mut piece = Vec::new();
         for (row, contact) in rows.iter().zip(&named) {
-            piece.extend(export::row(row, contact, &schema.fields, list_name));
+            piece.extend(export::row(row, contact, &schema.fields, list_name, sealer));
         }
         if pieces.send(Ok(Bytes::from(piece))).await.is_err() {
             return Ok(());
@@ -221,16 +240,17 @@ async fn put(
     Ok(written.first().copied().unwrap_or(Written::Skipped))
 }
 
-pub(super) async fn one(
-    api: &ApiState,
+pub(super) async fn one<N>(
+    call: &Call<N>,
     organization: OrganizationId,
     id: ContactId,
 ) -> Result<Contact, Problem> {
-    let row = row_of(api, organization, id).await?;
-    let fields = api.store.fields(organization).await?;
-    let whole = contacts::whole(&api.store, organization, &fields, &[row]).await?;
-    let contact = whole.into_iter().next().ok_or_else(none)?;
-    Ok(contact.scored(api.clock.now()))
+    let row = row_of(call, organization, id).await?;
+    let fields = call.store.fields(organization).await?;
+    let sealer = call.sealer();
+    let found = whole(&call.store, organization, &fields, &[row], sealer.as_ref()).await?;
+    let contact = found.into_iter().next().ok_or_else(none)?;
+    Ok(contact.scored(call.clock.now()))
 }
 
 async fn row_of(

@@ -107,7 +107,8 @@ impl Looker {
     pub(super) async fn check(
         &self,
         row: &DomainRow,
-        (keys, own): (&[DkimKeyRow], Option<&Domain>),
+        keys: &[DkimKeyRow],
+        own: (Option<&Domain>, Option<&Domain>),
         at: Timestamp,
     ) -> DomainCheck {
         let domain = &row.name;

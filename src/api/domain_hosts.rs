@@ -22,19 +22,21 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// `own`: what bounces of the domain's organization come back to.
+    /// `own`: what bounces of the domain's organization come back to; `links`: what links in its
+    /// mail lead to.
     pub(super) async fn check(
         &self,
         authority: Result<&Authority, String>,
         domain: &Domain,
-        own: Option<&Domain>,
+        (own, links): (Option<&Domain>, Option<&Domain>),
     ) -> Vec<RecordCheck> {
         let mut records = Vec::new();
         let returns = own.or(self.return_domain.as_ref());
         if let Some(name) = returns.filter(|name| name.is_within(domain)) {
             records.push(self.mx("return_path", name, authority.clone()).await);
         }
-        if let Some(name) = self.link_host.as_ref().filter(|name| name.is_within(domain)) {
+        let links = links.or(self.link_host.as_ref());
+        if let Some(name) = links.filter(|name| name.is_within(domain)) {
             records.push(self.link(name, authority.clone()).await);
         }
         if self.takes_mail {

@@ -87,7 +87,10 @@ impl Upkeep {
         let returns = self.store.return_domains().await?;
         let own = returns.iter().find(|one| one.organization == row.organization);
         let own = own.map(|one| &one.name);
-        let mut check = self.looker.check(row, (&keys, own), self.clock.now()).await;
+        let hosts = self.store.public_hosts().await?;
+        let links = hosts.iter().find(|(organization, _)| *organization == row.organization);
+        let own = (own, links.map(|(_, host)| host));
+        let mut check = self.looker.check(row, &keys, own, self.clock.now()).await;
         let is_shown = |record: &RecordCheck| {
             record.purpose == "verification" && record.state == RecordState::Right
         };

@@ -248,7 +248,9 @@ pub(super) async fn resend(
     let peer = call.origin().address;
     let arrival = Arrival { peer, ehlo: "api".to_owned(), protocol: "HTTP", tls: None };
     let submission = Submission { identity, envelope, mail, arrival };
-    let request = Request { tag: row.tag, metadata: row.metadata, ..Request::default() };
+    let track = Some(row.tracking.unwrap_or(Tracking::None));
+    let (tag, metadata) = (row.tag, row.metadata);
+    let request = Request { tag, metadata, track, ..Request::default() };
     let sent = door.submit_with(submission, request).await.map_err(super::send::refused)?;
     let target = id.to_string();
     let action = ("delivery.resent", target.as_str());

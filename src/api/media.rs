@@ -51,7 +51,8 @@ fn shelf(api: &ApiState) -> Result<&Shelf, Problem> {
 fn view(api: &ApiState, media: MediaRow) -> MediaView {
     let links = api.composer.as_ref().and_then(|composer| composer.links());
     let is_image = media.content_type.starts_with("image/");
-    let url = links.filter(|_| is_image).map(|links| format!("{}/m/{}", links.base(), media.key));
+    let links = links.filter(|_| is_image).map(|links| links.of(media.organization));
+    let url = links.map(|links| format!("{}/m/{}", links.base(), media.key));
     MediaView { media, url }
 }
 

@@ -6,6 +6,7 @@
 //! Knows not:  SQL, SMTP, how anything is decided.
 
 pub mod access;
+pub mod automation_runs;
 pub mod automations;
 mod body;
 mod caller;
@@ -50,10 +51,12 @@ mod postal;
 mod problem;
 mod public;
 mod public_archive;
+mod public_host;
 mod public_leaving;
 mod public_lists;
 mod relay_news;
 mod saved_blocks;
+pub mod sealing;
 mod segments;
 mod send;
 mod send_template;
@@ -66,6 +69,7 @@ mod streamed;
 pub mod suppressions;
 mod templates;
 pub mod tenants;
+mod themes;
 pub mod timeline;
 pub mod traces;
 mod tracking;
@@ -225,6 +229,9 @@ fn returning() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(health_windows::list))
         .routes(routes!(relay_news::ses))
         .routes(routes!(stream_policies::show, stream_policies::set))
+        .routes(routes!(tracking::of_stream, tracking::set_of_stream))
+        .routes(routes!(public_host::show, public_host::set))
+        .routes(routes!(tracking::of_domain, tracking::set_of_domain))
         .routes(routes!(inbound_routes::list, inbound_routes::add))
         .routes(routes!(inbound_routes::remove))
         .routes(routes!(inbound_routes::calls))
@@ -328,6 +335,9 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(contacts::export))
         .routes(routes!(contacts::show, contacts::change, contacts::remove))
         .routes(routes!(contact_fields::list, contact_fields::add))
+        .routes(routes!(sealing::show))
+        .routes(routes!(sealing::rotate))
+        .routes(routes!(sealing::reseal))
         .routes(routes!(contact_fields::change))
         .routes(routes!(lists::list, lists::add))
         .routes(routes!(lists::change))
@@ -399,10 +409,11 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(automations::list, automations::add))
         .routes(routes!(automations::show, automations::change, automations::remove))
         .routes(routes!(automations::step))
-        .routes(routes!(automations::runs))
-        .routes(routes!(automations::stop_run))
-        .routes(routes!(automations::tell))
+        .routes(routes!(automation_runs::runs))
+        .routes(routes!(automation_runs::stop_run))
+        .routes(routes!(automation_runs::tell))
         .routes(routes!(tracking::show, tracking::change))
+        .routes(routes!(themes::show, themes::set))
         .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 

@@ -23,9 +23,12 @@ use crate::token::Claim;
 
 const FORM_BYTES_MAX: usize = 8 * 1024;
 const AGENT_BYTES_MAX: usize = 300;
-/// No script, no image, nothing from elsewhere; forms go back to us.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
-    frame-ancestors 'none'; base-uri 'none'";
+/// No script, nothing from elsewhere; forms go back to us.
+const POLICY: &str = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; \
+    form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+/// As `POLICY`, on whatever site shows it within a page of its own.
+const FRAMED_POLICY: &str = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; \
+    form-action 'self'; base-uri 'none'";
 /// A GIF of one transparent pixel.
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\
     \x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
@@ -130,6 +133,12 @@ pub(super) fn page(title: &str, body: &str) -> Page {
          </head><body><h1>{title}</h1>{body}</body></html>"
     );
     (headers, Html(html))
+}
+
+/// It may stand within pages of other sites.
+pub(super) fn framed((mut headers, html): Page) -> Page {
+    headers[0].1 = FRAMED_POLICY;
+    (headers, html)
 }
 
 pub(super) fn escaped(text: &str) -> String {

@@ -16,7 +16,8 @@ use super::access::{Call, Shared, needs};
 use super::campaigns::ready;
 use super::extract::Path;
 use super::problem::Problem;
-use super::public::{escaped, links, not_ours, page, trouble};
+use super::public::{escaped, links, not_ours, trouble};
+use super::themes::page;
 use crate::campaign::templates;
 use crate::compose::template::Rendered;
 use crate::model::*;
@@ -77,7 +78,7 @@ async fn list(call: Anybody, Path(organization): Path<OrganizationId>) -> Respon
         ));
     }
     body.push_str("</ul>");
-    page("Archive", &body).into_response()
+    page(&call, organization, "Archive", &body).await.into_response()
 }
 
 async fn show(
@@ -98,7 +99,7 @@ async fn show(
 async fn feed(call: Anybody, Path(organization): Path<OrganizationId>) -> Response {
     let Ok(rows) = shown(&call, organization).await else { return trouble() };
     let Some(links) = links(&call).filter(|_| !rows.is_empty()) else { return not_ours() };
-    let base = format!("{}/a/{organization}", links.base());
+    let base = format!("{}/a/{organization}", links.of(organization).base());
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><rss version=\"2.0\"><channel>\
          <title>Archive</title><link>{0}</link><description>Mail sent</description>",

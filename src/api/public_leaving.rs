@@ -15,7 +15,8 @@ use bytes::Bytes;
 
 use super::access::{Call, Shared, needs};
 use super::extract::Path;
-use super::public::{escaped, field, fields, links, not_ours, page, trouble};
+use super::public::{escaped, field, fields, links, not_ours, trouble};
+use super::themes::page;
 use crate::feedback::leave::{self, Asked, Choice, Offer, Wish};
 use crate::store::StoreError;
 use crate::token::Claim;
@@ -39,20 +40,30 @@ fn claim_of(call: &Anybody, token: &str) -> Option<Claim> {
 }
 
 async fn leaving(call: Anybody, Path(token): Path<String>) -> Response {
-    shown(&call, &token, |offer| page("Unsubscribe", &question(&token, offer)).into_response())
-        .await
+    match offered(&call, &token).await {
+        Ok(offer) => {
+            let body = question(&token, &offer);
+            page(&call, offer.organization, "Unsubscribe", &body).await.into_response()
+        }
+        Err(refused) => *refused,
+    }
 }
 
 async fn preferences(call: Anybody, Path(token): Path<String>) -> Response {
-    shown(&call, &token, |offer| page("Your mail", &choices(offer)).into_response()).await
+    match offered(&call, &token).await {
+        Ok(offer) => {
+            page(&call, offer.organization, "Your mail", &choices(&offer)).await.into_response()
+        }
+        Err(refused) => *refused,
+    }
 }
 
-async fn shown(call: &Anybody, token: &str, show: impl Fn(&Offer) -> Response) -> Response {
-    let Some(claim) = claim_of(call, token) else { return not_ours() };
+async fn offered(call: &Anybody, token: &str) -> Result<Offer, Box<Response>> {
+    let Some(claim) = claim_of(call, token) else { return Err(Box::new(not_ours())) };
     match leave::offer(&call.store, claim).await {
-        Ok(Some(offer)) => show(&offer),
-        Ok(None) => not_ours(),
-        Err(error) => failed(&error),
+        Ok(Some(offer)) => Ok(offer),
+        Ok(None) => Err(Box::new(not_ours())),
+        Err(error) => Err(Box::new(failed(&error))),
     }
 }
 
@@ -70,7 +81,7 @@ async fn left(call: Anybody, Path(token): Path<String>, form: Bytes) -> Response
          <p><a href=\"../p/{}\">Choose which mail you get</a></p>",
         escaped(&token)
     );
-    done(&call, &token, &wish, (by, reason), page("Unsubscribed", &body).into_response()).await
+    done(&call, &token, &wish, (by, reason), ("Unsubscribed", &body)).await
 }
 
 async fn preferred(call: Anybody, Path(token): Path<String>, form: Bytes) -> Response {
@@ -81,7 +92,7 @@ async fn preferred(call: Anybody, Path(token): Path<String>, form: Bytes) -> Res
         let (lists, streams) = (ids(&form, "list"), ids(&form, "stream"));
         Wish::Only { lists, streams, offered: ids(&form, "offered") }
     };
-    let saved = page("Saved", "<p>Your choice is saved.</p>").into_response();
+    let saved = ("Saved", "<p>Your choice is saved.</p>");
     done(&call, &token, &wish, ("preferences", String::new()), saved).await
 }
 
@@ -90,13 +101,13 @@ async fn done(
     token: &str,
     wish: &Wish,
     (by, reason): (&'static str, String),
-    answer: Response,
+    (title, body): (&str, &str),
 ) -> Response {
     let Some(claim) = claim_of(call, token) else { return not_ours() };
     let address = Some(call.origin().address.to_string());
     let asked = Asked { by, address, reason };
     match leave::leave(&call.store, claim, wish, asked, call.clock.now()).await {
-        Ok(Some(_)) => answer,
+        Ok(Some(left)) => page(call, left.organization, title, body).await.into_response(),
         Ok(None) => not_ours(),
         Err(error) => failed(&error),
     }
@@ -155,7 +166,7 @@ fn checkbox<Id: std::fmt::Display>(name: &str, choice: &Choice<Id>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::StreamId;
+    use crate::model::{OrganizationId, StreamId};
 
     #[test]
     fn what_is_chosen_is_read_from_the_form() {
@@ -168,7 +179,9 @@ mod tests {
     fn what_people_have_named_is_shown_as_text() {
         let name = "<b>".to_owned();
         let choice = Choice { id: StreamId(4), name: name.clone(), description: name, gets: true };
-        let offer = Offer { recipient: "a&b@x".into(), lists: vec![], streams: vec![choice] };
+        let organization = OrganizationId::FIRST;
+        let offer =
+            Offer { organization, recipient: "a&b@x".into(), lists: vec![], streams: vec![choice] };
         let html = choices(&offer);
         assert!(html.contains("a&amp;b@x") && html.contains("value=\"4\" checked> &lt;b&gt;"));
         assert!(!html.contains("<b>"), "{html}");

@@ -1,6 +1,7 @@
 //! Pages of public lists: asking for mail, and confirming it from the mailbox.
 //!
-//! Owns:       `/s/ORGANIZATION/LIST`, which a form of another site may post to, and `/y/TOKEN`.
+//! Owns:       `/s/ORGANIZATION/LIST`, which a form of another site may post to, what stands behind
+//!             `/embed` in a frame of another site, and `/y/TOKEN`.
 //! Promises:   looking at a link confirms nothing; the mail that asks holds no word of whoever
 //!             typed the address; the answer does not tell whether an address is known.
 //! Knows not:  what subscribing means.
@@ -16,7 +17,8 @@ use axum::routing::get;
 use super::access::{Call, Shared, needs};
 use super::extract::Path;
 use super::problem::Problem;
-use super::public::{escaped, field, fields, links, not_ours, page, trouble};
+use super::public::{Page, escaped, field, fields, framed, links, not_ours, trouble};
+use super::themes::page;
 use crate::campaign::subscribe::{self, Next, SubscribeError};
 use crate::compose::Letter;
 use crate::compose::template::Rendered;
@@ -31,13 +33,28 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(7 * 86_400);
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/s/{organization}/{list}", get(form).post(asked))
+        .route("/s/{organization}/{list}/embed", get(embedded).post(asked_embedded))
         .route("/y/{token}", get(confirming).post(confirmed))
 }
 
-async fn form(
-    call: Anybody,
-    Path((organization, list)): Path<(OrganizationId, ListId)>,
-) -> Response {
+async fn form(call: Anybody, Path(named): Path<(OrganizationId, ListId)>) -> Response {
+    match asking(&call, named).await {
+        Ok(page) => page.into_response(),
+        Err(refused) => *refused,
+    }
+}
+
+/// The same, for a frame of another site.
+async fn embedded(call: Anybody, Path(named): Path<(OrganizationId, ListId)>) -> Response {
+    match asking(&call, named).await {
+        Ok(page) => framed(page).into_response(),
+        Err(refused) => *refused,
+    }
+}
+
+/// The answer goes back to where the form stands.
+async fn asking(call: &Anybody, named: (OrganizationId, ListId)) -> Result<Page, Box<Response>> {
+    let (organization, list) = named;
     match subscribe::public_list(&call.store, organization, list).await {
         Ok(list) => {
             let body = format!(
@@ -46,24 +63,47 @@ async fn form(
                  <p><button>Subscribe</button></p></form>",
                 escaped(&list.description)
             );
-            page(&list.name, &body).into_response()
+            Ok(page(call, organization, &list.name, &body).await)
         }
-        Err(SubscribeError::NoList) => not_ours(),
-        Err(_) => trouble(),
+        Err(SubscribeError::NoList) => Err(Box::new(not_ours())),
+        Err(_) => Err(Box::new(trouble())),
     }
 }
 
 async fn asked(
     call: Anybody,
-    Path((organization, list)): Path<(OrganizationId, ListId)>,
+    Path(named): Path<(OrganizationId, ListId)>,
     body: String,
 ) -> Response {
+    match taken(&call, named, &body).await {
+        Ok((status, page)) => (status, page).into_response(),
+        Err(refused) => *refused,
+    }
+}
+
+async fn asked_embedded(
+    call: Anybody,
+    Path(named): Path<(OrganizationId, ListId)>,
+    body: String,
+) -> Response {
+    match taken(&call, named, &body).await {
+        Ok((status, page)) => (status, framed(page)).into_response(),
+        Err(refused) => *refused,
+    }
+}
+
+/// Somebody has typed an address.
+async fn taken(
+    call: &Anybody,
+    (organization, list): (OrganizationId, ListId),
+    body: &str,
+) -> Result<(StatusCode, Page), Box<Response>> {
     let (address, now) = (call.origin().address, call.clock.now());
     if !call.doorman().lets_in(address, now) {
-        return (StatusCode::TOO_MANY_REQUESTS, page("Later", "<p>Too many requests.</p>"))
-            .into_response();
+        let later = page(call, organization, "Later", "<p>Too many requests.</p>").await;
+        return Ok((StatusCode::TOO_MANY_REQUESTS, later));
     }
-    let form = fields(&body);
+    let form = fields(body);
     let asking = async {
         let list = subscribe::public_list(&call.store, organization, list).await?;
         let next = subscribe::ask(&call.store, &list, field(&form, "email"), address, now).await?;
@@ -71,22 +111,23 @@ async fn asked(
     };
     match asking.await {
         Ok((list, Next::Confirm { contact, email })) => {
-            if let Err(problem) = send(&call, &list, contact, &email).await {
+            if let Err(problem) = send(call, &list, contact, &email).await {
                 tracing::error!(why = problem.detail, "a confirmation could not be sent");
-                return trouble();
+                return Err(Box::new(trouble()));
             }
         }
         Ok((_, Next::Nothing)) => {}
         Err(SubscribeError::Unlawful(_)) => {
             let body = "<p>This is no address that mail can be sent to.</p>";
-            return (StatusCode::UNPROCESSABLE_ENTITY, page("Address", body)).into_response();
+            let wrong = page(call, organization, "Address", body).await;
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, wrong));
         }
-        Err(SubscribeError::NoList) => return not_ours(),
-        Err(_) => return trouble(),
+        Err(SubscribeError::NoList) => return Err(Box::new(not_ours())),
+        Err(_) => return Err(Box::new(trouble())),
     }
     let body = "<p>If this address is not subscribed yet, a mail is on its way to it. \
         Please follow the link in it.</p>";
-    page("Almost there", body).into_response()
+    Ok((StatusCode::OK, page(call, organization, "Almost there", body).await))
 }
 
 /// From the organization's first domain, as transactional mail.
@@ -101,14 +142,8 @@ async fn send(
     let (queue, links) = (call.queue.as_ref().ok_or_else(none)?, links(call).ok_or_else(none)?);
     let (domain, stream) = origin(call, organization).await?.ok_or_else(none)?;
     let ends = call.clock.now() + CONFIRM_WITHIN;
-    let url = links.confirmation(organization, contact, list.id, ends);
-    let content = CampaignContent {
-        attachments: Vec::new(),
-        from: format!("no-reply@{}", domain.name),
-        from_name: list.name.clone(),
-        reply_to: None,
-        variants: Vec::new(),
-    };
+    let url = links.of(organization).confirmation(organization, contact, list.id, ends);
+    let content = content(list, &domain);
     let rendered = rendered(&list.name, &url);
     let id = queue.message_id().await.map_err(Problem::ours)?;
     let letter = Letter {
@@ -143,12 +178,23 @@ async fn send(
         metadata: None,
         idempotency_key: None,
         rank: 0,
+        tracking: None,
         not_before: None,
         not_after: Some(ends),
         body: letter.bytes(),
     };
     queue.enqueue(id, new).await.map_err(Problem::ours)?;
     Ok(())
+}
+
+fn content(list: &ListRow, domain: &DomainRow) -> CampaignContent {
+    CampaignContent {
+        attachments: Vec::new(),
+        from: format!("no-reply@{}", domain.name),
+        from_name: list.name.clone(),
+        reply_to: None,
+        variants: Vec::new(),
+    }
 }
 
 /// The first domain and the transactional stream.
@@ -189,7 +235,7 @@ async fn confirming(call: Anybody, Path(token): Path<String>) -> Response {
     match subscribe::public_list(&call.store, found.0, found.2).await {
         Ok(list) => {
             let body = "<form method=\"post\"><p><button>Yes, subscribe me</button></p></form>";
-            page(&list.name, body).into_response()
+            page(&call, found.0, &list.name, body).await.into_response()
         }
         Err(SubscribeError::NoList) => not_ours(),
         Err(_) => trouble(),
@@ -204,7 +250,10 @@ async fn confirmed(call: Anybody, Path(token): Path<String>) -> Response {
     let (organization, contact, list) = found;
     let asked = (address, now);
     match subscribe::confirm(&call.store, organization, contact, list, asked).await {
-        Ok(true) => page("Subscribed", "<p>You are subscribed.</p>").into_response(),
+        Ok(true) => {
+            let body = "<p>You are subscribed.</p>";
+            page(&call, organization, "Subscribed", body).await.into_response()
+        }
         Ok(false) | Err(SubscribeError::NoList) => not_ours(),
         Err(error) => {
             tracing::error!(%error, "somebody could not confirm");

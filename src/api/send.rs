@@ -300,6 +300,9 @@ pub(super) struct RawMail {
     expires_at: Option<Timestamp>,
     #[serde(default)]
     idempotency_key: Option<String>,
+    /// What it tells of its readers; else as its stream, or else its domain, says.
+    #[serde(default)]
+    track: Option<Tracking>,
 }
 
 impl RawMail {
@@ -311,6 +314,7 @@ impl RawMail {
             (self.scheduled_at, self.expires_at),
             self.idempotency_key.as_deref(),
         )?;
+        let request = Request { track: self.track, ..request };
         let address = |field: &str, text: &String| {
             Address::parse(text.trim()).map_err(|why| FieldError::new(field, why.to_string()))
         };

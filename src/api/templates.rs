@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Call, needs};
 use super::body::Json;
+use super::contacts::whole;
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::{ApiState, Page};
 use crate::campaign::templates;
 use crate::compose::template::document::Document;
 use crate::compose::template::{Check, Rendered, Template, TemplateError, checks};
-use crate::contacts;
 use crate::model::{ContactId, LayoutId, OrganizationId, TemplateId, TemplateKind, Timestamp};
 use crate::store::{LayoutRow, SavedBlockRow, StoreError, TemplateChange, TemplateRow};
 
@@ -275,7 +275,8 @@ pub(super) async fn preview(
     let no_contact = || Problem::of_field("contact", "there is no such contact");
     let row = call.store.contact(organization, wanted.contact).await?.ok_or_else(no_contact)?;
     let fields = call.store.fields(organization).await?;
-    let whole = contacts::whole(&call.store, organization, &fields, &[row]).await?;
+    let sealer = call.sealer();
+    let whole = whole(&call.store, organization, &fields, &[row], sealer.as_ref()).await?;
     let contact = whole.into_iter().next().ok_or_else(no_contact)?;
     let rendering = tokio::task::spawn_blocking(move || {
         let rendered = template.render(&templates::preview_values(&contact))?;

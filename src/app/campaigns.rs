@@ -1,5 +1,6 @@
 //! What the daemon does for campaigns beside its mail.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -8,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::{AppError, Live, Watched};
 use crate::campaign::automation::Automations;
 use crate::campaign::feeder::Feeder;
+use crate::campaign::geography::Geography;
 use crate::campaign::import::Imports;
 use crate::campaign::{forget, tally};
 use crate::clock::Clock;
@@ -15,7 +17,7 @@ use crate::compose::{Composer, Links, Shelf};
 use crate::config::Settings;
 use crate::queue::Queue;
 use crate::store::Store;
-use crate::token::Keys;
+use crate::token::{Keys, Sealer};
 
 /// The imports, and the task that runs them until `stop` turns true.
 pub fn start(
@@ -31,13 +33,29 @@ pub fn start(
     Ok((imports, running))
 }
 
-/// Tells the composer where files lie, and where links in mails lead, if anywhere.
-pub fn link(settings: &Settings, composer: &Composer, clock: &Clock) -> Result<(), AppError> {
+/// Where people read, if there is a database that tells it.
+fn geography(settings: &Settings) -> Result<Option<Geography>, AppError> {
+    let open = |path: &PathBuf| {
+        Geography::open(path).map_err(|why| AppError::Io { what: path.display().to_string(), why })
+    };
+    settings.http.geography.as_ref().map(open).transpose()
+}
+
+/// Tells the store what seals encrypted fields, and the composer where files lie and where links in
+/// mails lead, if anywhere.
+pub async fn link(
+    settings: &Settings,
+    store: &Store,
+    composer: &Composer,
+    clock: &Clock,
+) -> Result<(), AppError> {
+    store.seal_by(Sealer::open(&settings.node.dkim_dir.join("field-keys"))?);
     let shelf = Shelf::open(&settings.node.data_dir);
     composer.keep_in(shelf.map_err(|why| AppError::Io { what: "the media".to_owned(), why })?);
     let Some(base) = &settings.http.public_url else { return Ok(()) };
     let keys = Keys::open(&settings.node.data_dir.join("token-keys"), clock.now())?;
     composer.link_to(Links::new(base, Arc::new(keys)));
+    composer.reload_hosts().await?;
     Ok(())
 }
 
@@ -62,12 +80,14 @@ pub(super) fn feed(
     queue: &Queue,
     clock: &Clock,
     stop: &watch::Receiver<bool>,
-) -> (Movers, [Watched; 4]) {
+) -> Result<(Movers, [Watched; 4]), AppError> {
+    let geography = geography(&live.settings.load())?;
     let (schedule, auth) = (live.schedule.clone(), live.auth.clone());
     let automations = Automations::new(store.clone(), queue.clone(), auth.clone(), clock.clone());
     let feeder = Feeder::new(store.clone(), queue.clone(), schedule, auth, clock.clone());
     let feeding = tokio::spawn(feeder.clone().run(stop.clone()));
-    let counting = tokio::spawn(tally::run(store.clone(), clock.clone(), stop.clone()));
+    let counting = tally::run(store.clone(), geography, clock.clone(), stop.clone());
+    let counting = tokio::spawn(counting);
     let forgetting = tokio::spawn(forget::run(store.clone(), clock.clone(), stop.clone()));
     let moving = tokio::spawn(automations.clone().run(stop.clone()));
     let tasks = [
@@ -76,5 +96,5 @@ pub(super) fn feed(
         ("the automations", moving),
         ("the end of old readers", forgetting),
     ];
-    (Movers { feeder, automations }, tasks)
+    Ok((Movers { feeder, automations }, tasks))
 }

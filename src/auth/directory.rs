@@ -15,6 +15,8 @@ pub struct Rows {
     pub credentials: Vec<CredentialRow>,
     pub domains: Vec<DomainRow>,
     pub streams: Vec<StreamRow>,
+    pub stream_tracking: Vec<(StreamId, Tracking)>,
+    pub domain_tracking: Vec<(DomainId, Tracking)>,
 }
 
 pub(super) struct Entry {
@@ -59,6 +61,8 @@ pub(super) struct Directory {
     domains: HashMap<OrganizationId, HashMap<Box<str>, DomainId>>,
     streams: HashMap<OrganizationId, HashMap<String, StreamId>>,
     ranks: HashMap<StreamId, i64>,
+    stream_tracking: HashMap<StreamId, Tracking>,
+    domain_tracking: HashMap<DomainId, Tracking>,
 }
 
 impl Directory {
@@ -90,6 +94,8 @@ impl Directory {
             directory.ranks.insert(row.id, i64::from(row.class == "marketing"));
             directory.streams.entry(row.organization).or_default().insert(row.name, row.id);
         }
+        directory.stream_tracking = rows.stream_tracking.into_iter().collect();
+        directory.domain_tracking = rows.domain_tracking.into_iter().collect();
         for (network, name) in trusted {
             match directory.credentials.get(name) {
                 Some(entry) => directory.trusted.push((*network, entry.identity.clone())),
@@ -133,5 +139,11 @@ impl Directory {
 
     pub fn rank(&self, stream: StreamId) -> i64 {
         self.ranks.get(&stream).copied().unwrap_or(0)
+    }
+
+    /// The stream is nearer to the mail than its domain.
+    pub fn tracking(&self, stream: StreamId, domain: DomainId) -> Tracking {
+        let own = self.stream_tracking.get(&stream);
+        own.or_else(|| self.domain_tracking.get(&domain)).copied().unwrap_or(Tracking::None)
     }
 }

@@ -236,6 +236,11 @@ impl Auth {
     pub fn rank(&self, stream: StreamId) -> i64 {
         self.0.directory.load().rank(stream)
     }
+
+    /// What mail of this stream and sending domain tells of its readers, unless it says so itself.
+    pub fn tracking(&self, stream: StreamId, domain: DomainId) -> Tracking {
+        self.0.directory.load().tracking(stream, domain)
+    }
 }
 
 async fn read(store: &Store) -> Result<Rows, StoreError> {
@@ -243,6 +248,8 @@ async fn read(store: &Store) -> Result<Rows, StoreError> {
         credentials: store.credentials().await?,
         domains: store.domains().await?,
         streams: store.streams().await?,
+        stream_tracking: store.stream_tracking().await?,
+        domain_tracking: store.domain_tracking().await?,
     })
 }
 
@@ -409,6 +416,8 @@ mod tests {
             credentials: vec![credential("app", "right")],
             domains: vec![domain(1, "a.example"), domain(2, "mail.a.example")],
             streams: vec![stream(1, "t", "transactional"), stream(2, "m", "marketing")],
+            stream_tracking: vec![(StreamId(2), Tracking::Both)],
+            domain_tracking: vec![(DomainId(1), Tracking::Opens)],
         }
     }
 

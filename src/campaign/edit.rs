@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Schema, Unlawful};
+use crate::contacts;
 use crate::model::*;
 use crate::store::{Consent, ContactWrite};
 
@@ -142,10 +143,13 @@ pub fn applied(
         let value = match value {
             Value::Null => None,
             value => {
-                Some(FieldValue::from_json(field, value).map_err(|why| Unlawful::of(at, why))?)
+                let wrong = |why: String| Unlawful::of(at.clone(), why);
+                let value = FieldValue::from_json(field, value).map_err(wrong)?;
+                let kept = contacts::kept(field, &value, &schema.sealer);
+                Some(kept.map_err(|why| wrong(why.to_string()))?)
             }
         };
-        row.values.push((field.id, field.slot, value.map(|value| value.stored())));
+        row.values.push((field.id, field.slot, value));
     }
     for list in &input.subscribe {
         let none = || Unlawful::of("subscribe", format!("there is no list {list}"));

@@ -1,8 +1,9 @@
 //! Contacts as CSV that a spreadsheet may open and an import may read back.
 
-use crate::contacts::{Contact, value};
+use crate::contacts::{Contact, open_value, value};
 use crate::model::*;
 use crate::store::ContactRow;
+use crate::token::Sealer;
 
 /// What every export begins with; the fields of the organization follow.
 const HEADS: [&str; 8] =
@@ -13,12 +14,14 @@ pub fn heads(fields: &[Field]) -> Vec<u8> {
     line(HEADS.into_iter().chain(names))
 }
 
-/// `contact` is of the same row. Lists are named as the organization names them.
+/// `contact` is of the same row. Lists are named as the organization names them. Without a sealer
+/// cells of encrypted fields are empty, so that an import of them changes nothing.
 pub fn row(
     row: &ContactRow,
     contact: &Contact,
     fields: &[Field],
     list_name: impl Fn(ListId) -> String,
+    sealer: Option<&Sealer>,
 ) -> Vec<u8> {
     let subscribed = contact
         .lists
@@ -35,7 +38,11 @@ pub fn row(
         subscribed.collect::<Vec<_>>().join(";"),
         contact.tags.join(";"),
     ];
-    cells.extend(fields.iter().map(|field| match value(row, field) {
+    let read = |field: &Field| match sealer {
+        Some(sealer) => open_value(row, field, sealer),
+        None => value(row, field),
+    };
+    cells.extend(fields.iter().map(|field| match read(field) {
         Some(value) => value.to_text(field),
         None => String::new(),
     }));

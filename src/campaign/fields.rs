@@ -59,6 +59,9 @@ pub struct NewField {
     /// Of fields of choices alone.
     #[serde(default)]
     pub choices: Vec<String>,
+    /// Its values are sealed at rest and shown to some roles alone; segments ask for equality.
+    #[serde(default)]
+    pub encrypted: bool,
 }
 
 /// The field as it is to be written; its id is given by the store. A kind that segments compare
@@ -83,9 +86,11 @@ pub fn made(
     } else if !new.choices.is_empty() {
         return Err(Unlawful::of("choices", "only choice and multi_choice have choices"));
     }
-    let slot = free_slot(schema, new.kind);
+    let encrypted = new.encrypted;
+    // A sealed value is long, and a column would show nothing of it.
+    let slot = if encrypted { None } else { free_slot(schema, new.kind) };
     let (id, name, kind, choices) = (FieldId(0), new.name, new.kind, new.choices);
-    Ok(Field { id, organization, name, label, kind, choices, slot })
+    Ok(Field { id, organization, name, label, kind, choices, slot, encrypted })
 }
 
 /// Choices keep their places: new ones stand behind those there are.
@@ -187,7 +192,7 @@ mod tests {
 
     fn new(name: &str, kind: FieldKind, choices: &[&str]) -> NewField {
         let choices = choices.iter().map(|&choice| choice.to_owned()).collect();
-        NewField { name: name.to_owned(), label: None, kind, choices }
+        NewField { name: name.to_owned(), label: None, kind, choices, encrypted: false }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod export; // contacts as CSV
 pub mod feeder; // audiences become deliveries, slice by slice
 pub mod fields; // making fields, giving them columns
 pub mod forget; // who opened and clicked, after a while
+pub mod geography; // where people read
 pub mod import; // files of contacts
 pub mod launch; // who is written to, in which order
 pub mod plan; // what is lawful, checks, sums
@@ -25,6 +26,7 @@ mod winner; // of an A/B test
 
 use crate::model::*;
 use crate::store::{ListRow, Result, Store, TagRow};
+use crate::token::Sealer;
 
 /// What an organization has made for its contacts: what names are looked up in.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +34,8 @@ pub struct Schema {
     pub fields: Vec<Field>,
     pub lists: Vec<ListRow>,
     pub tags: Vec<TagRow>,
+    /// What seals values of encrypted fields.
+    pub sealer: Sealer,
 }
 
 impl Schema {
@@ -40,6 +44,7 @@ impl Schema {
             fields: store.fields(organization).await?,
             lists: store.lists(organization).await?,
             tags: store.tags(organization).await?,
+            sealer: store.sealer(),
         })
     }
 

@@ -5,12 +5,15 @@
 //!             names its field.
 //! Knows not:  HTTP, SQL, how it is sent.
 
+use std::collections::BTreeSet;
+
 use jiff::tz::TimeZone;
 
 use super::{Schema, Unlawful, launch};
 use crate::compose::template::{Check, Weight};
 use crate::model::*;
 use crate::store::{CampaignRow, DkimKeyRow, DomainRow, SavedSegmentRow};
+use crate::wire::encode;
 
 pub const NAME_BYTES_MAX: usize = 200;
 pub const VARIANTS_MAX: usize = 10;
@@ -198,4 +201,27 @@ pub fn sums(row: &CampaignRow, fed: u64, states: &[(State, u64)]) -> Sums {
         _ => sums.planned = unfed,
     }
     sums
+}
+/// Images that the mail names as `cid:` and does not carry.
+pub fn missing_images(content: &CampaignContent, carried: &[&str]) -> Vec<Check> {
+    let mut missing = BTreeSet::new();
+    for variant in &content.variants {
+        for quote in ['"', '\''] {
+            for rest in variant.body.split(&format!("{quote}cid:")).skip(1) {
+                let name = rest.split(quote).next().unwrap_or_default();
+                let is_it = |own: &&str| {
+                    own.bytes().map(encode::percent).collect::<String>() == name || *own == name
+                };
+                // What a template makes of it is known when it is made.
+                if !name.contains("{{") && !carried.iter().any(is_it) {
+                    missing.insert(name.to_owned());
+                }
+            }
+        }
+    }
+    let told = |name: String| Check {
+        weight: Weight::Doubtful,
+        why: format!("the image cid:{name} is not among the attachments"),
+    };
+    missing.into_iter().map(told).collect()
 }

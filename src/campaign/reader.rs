@@ -32,6 +32,12 @@ words! {
     }
 }
 
+/// A mail service asks for him, from where it is itself.
+pub fn is_behind_proxy(agent: &str) -> bool {
+    let agent = agent.to_ascii_lowercase();
+    PEOPLES_PROXIES.iter().any(|name| agent.contains(name))
+}
+
 /// By what the program says of itself.
 pub fn device(agent: &str) -> Device {
     let agent = agent.to_ascii_lowercase();

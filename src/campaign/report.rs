@@ -32,6 +32,9 @@ pub struct Report {
     /// What people read with.
     #[serde(default)]
     pub devices: Vec<DeviceReport>,
+    /// Where people read, by country; empty without `http.geography`.
+    #[serde(default)]
+    pub countries: Vec<CountryReport>,
     pub hours: Vec<Hour>,
 }
 
@@ -44,6 +47,9 @@ pub struct VariantReport {
     pub clicked: u64,
     pub unsubscribed: u64,
     pub complained: u64,
+    /// Answers of people.
+    #[serde(default)]
+    pub replied: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -71,6 +77,14 @@ pub struct DeliveredBy {
     pub operator: Option<String>,
     pub source: String,
     pub count: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CountryReport {
+    /// Two letters (ISO 3166-1).
+    pub country: String,
+    pub opens: u64,
+    pub clicks: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -143,7 +157,10 @@ fn report(sums: Sums, variants: u64, counted: Counted) -> Report {
         add_machine(&mut report.machines, row);
     }
     let hour = |(hour, counts)| Hour { begins_at: Timestamp(hour * HOUR), ..counts };
-    report.devices = devices(&tallies);
+    let device = |(device, (opens, clicks))| DeviceReport { device, opens, clicks };
+    report.devices = split(&tallies, ["opened_by", "clicked_by"]).map(device).collect();
+    let country = |(country, (opens, clicks))| CountryReport { country, opens, clicks };
+    report.countries = split(&tallies, ["opened_from", "clicked_from"]).map(country).collect();
     report.hours = hours.into_iter().map(hour).collect();
     let refused = |row: &&TallyRow| matches!(row.kind.as_str(), "failed" | "bounced");
     let bounced = summed(tallies.iter().filter(refused)).into_iter();
@@ -165,21 +182,20 @@ fn report(sums: Sums, variants: u64, counted: Counted) -> Report {
     report
 }
 
-fn devices(tallies: &[TallyRow]) -> Vec<DeviceReport> {
-    let mut devices: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+/// Opens and clicks by what a tally tells of them.
+fn split(
+    tallies: &[TallyRow],
+    [opened, clicked]: [&str; 2],
+) -> impl Iterator<Item = (String, (u64, u64))> {
+    let mut sums: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for row in tallies {
-        match row.kind.as_str() {
-            "opened_by" => devices.entry(&row.detail).or_default().0 += row.count,
-            "clicked_by" => devices.entry(&row.detail).or_default().1 += row.count,
-            _ => {}
+        if row.kind == opened {
+            sums.entry(row.detail.clone()).or_default().0 += row.count;
+        } else if row.kind == clicked {
+            sums.entry(row.detail.clone()).or_default().1 += row.count;
         }
     }
-    let device = |(device, (opens, clicks)): (&str, _)| DeviceReport {
-        device: device.to_owned(),
-        opens,
-        clicks,
-    };
-    devices.into_iter().map(device).collect()
+    sums.into_iter()
 }
 
 /// By kind, detail, operator and source.
@@ -208,6 +224,7 @@ fn by_variant(count: u64, readers: &[ReaderCounts], tallies: &[TallyRow]) -> Vec
             "delivered" => own.delivered += row.count,
             "unsubscribed" => own.unsubscribed += row.count,
             "complained" => own.complained += row.count,
+            "replied" => own.replied += row.count,
             _ => {}
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::geography::Geography;
 use super::reader::{self, Reader};
 use crate::clock::Clock;
 use crate::model::*;
@@ -26,9 +27,14 @@ const TARGET_BYTES_MAX: usize = 200;
 const HOUR: i64 = 3_600_000_000;
 
 /// Runs until `stop` turns true.
-pub async fn run(store: Store, clock: Clock, mut stop: watch::Receiver<bool>) {
+pub async fn run(
+    store: Store,
+    geography: Option<Geography>,
+    clock: Clock,
+    mut stop: watch::Receiver<bool>,
+) {
     while !*stop.borrow() {
-        match count(&store, clock.now()).await {
+        match count(&store, geography.as_ref(), clock.now()).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => {
@@ -43,7 +49,11 @@ pub async fn run(store: Store, clock: Clock, mut stop: watch::Receiver<bool>) {
 }
 
 /// True when there may be more.
-async fn count(store: &Store, now: Timestamp) -> Result<bool, StoreError> {
+async fn count(
+    store: &Store,
+    geography: Option<&Geography>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     let Uncounted { from, upto, count, mut events } = store.events_to_count(EVENTS_MAX).await?;
     let ripe = events.iter().position(|event| event.at > now - LAG).unwrap_or(events.len());
     // What comes behind is looked at for what was beside, and counted the next time.
@@ -52,25 +62,36 @@ async fn count(store: &Store, now: Timestamp) -> Result<bool, StoreError> {
     if upto <= from {
         return Ok(false);
     }
-    let tally = Tally { upto, ..tally(&events, &behind) };
+    let tally = Tally { upto, ..tally(&events, &behind, geography) };
     store.count_events(from, tally).await?;
     Ok(count >= u64::from(EVENTS_MAX) && behind.is_empty())
 }
 
 /// What these events add. Pure.
-pub fn tally(events: &[CountedEvent], behind: &[CountedEvent]) -> Tally {
+pub fn tally(
+    events: &[CountedEvent],
+    behind: &[CountedEvent],
+    geography: Option<&Geography>,
+) -> Tally {
     let bursts = Bursts::of(events.iter().chain(behind));
     let mut counts: BTreeMap<TallyKey, u64> = BTreeMap::new();
     let mut clicks: BTreeMap<(CampaignId, i64, i64, String), u64> = BTreeMap::new();
     let mut readings: BTreeMap<(CampaignId, DeliveryId), Reading> = BTreeMap::new();
     let mut fared: BTreeMap<ContactId, FaredOf> = BTreeMap::new();
+    let mut replies = Vec::new();
     for event in events {
         note_fared(event, &mut fared);
         let of = &event.of;
+        if event.kind == EventKind::Replied.word() {
+            replies.extend(of.contact.map(|contact| (of.organization, contact, event.at)));
+        }
         let reader = reader_of(event, of, &bursts);
         *counts.entry(key(event, of, reader)).or_default() += 1;
         if reader == Some(Reader::Person) {
             *counts.entry(device_key(event, of)).or_default() += 1;
+            if let Some(key) = country_key(event, of, geography) {
+                *counts.entry(key).or_default() += 1;
+            }
             note(event, of, &mut clicks, &mut readings);
         }
     }
@@ -84,6 +105,7 @@ pub fn tally(events: &[CountedEvent], behind: &[CountedEvent]) -> Tally {
             })
             .collect(),
         readings: readings.into_values().collect(),
+        replies,
         fared: fared.into_values().collect(),
     }
 }
@@ -172,6 +194,21 @@ fn device_key(event: &CountedEvent, of: &CountedOf) -> TallyKey {
     }
 }
 
+/// Requests of people, by where they come from, as far as it is known.
+fn country_key(
+    event: &CountedEvent,
+    of: &CountedOf,
+    geography: Option<&Geography>,
+) -> Option<TallyKey> {
+    if reader::is_behind_proxy(text(event, "agent")) {
+        return None;
+    }
+    let detail = geography?.country(text(event, "address"))?;
+    let kind = if is_click(event) { "clicked_from" } else { "opened_from" };
+    let source = String::new();
+    Some(TallyKey { kind: kind.to_owned(), detail, source, ..key(event, of, None) })
+}
+
 /// What the mail's end, or its delay, says of its contact.
 fn note_fared(event: &CountedEvent, fared: &mut BTreeMap<ContactId, FaredOf>) {
     let of = &event.of;
@@ -241,6 +278,7 @@ fn note_click(
 
 #[cfg(test)]
 mod tests {
+    use super::super::geography::tests::small;
     use super::*;
     use serde_json::json;
 
@@ -281,13 +319,20 @@ mod tests {
         let events = [
             event(1, 100, "delivered", 1, json!({"source": "first"})),
             event(2, 101, "deferred", 2, json!({"source": "first", "class": "greylisted"})),
-            event(3, 200, "opened", 1, json!({"agent": CHROME, "method": "GET"})),
+            event(
+                3,
+                200,
+                "opened",
+                1,
+                json!({"agent": CHROME, "method": "GET",
+                "address": "81.2.69.142"}),
+            ),
             click(4, 210, 1, 0),
             click(5, 300, 2, 0),
             click(6, 301, 2, 1),
         ];
         // The third link of the same mail comes only after the ripe part.
-        let tally = tally(&events, &[click(8, 302, 2, 2)]);
+        let tally = tally(&events, &[click(8, 302, 2, 2)], Some(&small()));
         let of = |kind: &str, detail: &str| -> u64 {
             let counts = tally.counts.iter();
             let own = counts.filter(|(key, _)| key.kind == kind && key.detail == detail);
@@ -297,7 +342,8 @@ mod tests {
         assert_eq!((of("opened", "person"), of("clicked", "person")), (1, 1));
         assert_eq!(of("clicked", "robot"), 2);
         assert_eq!((of("opened_by", "desktop"), of("clicked_by", "desktop")), (1, 1));
-        assert_eq!(tally.counts.len(), 7);
+        assert_eq!((of("opened_from", "DE"), of("clicked_from", "DE")), (1, 0));
+        assert_eq!(tally.counts.len(), 8);
         assert_eq!(tally.clicks, [(CampaignId(7), 0, 0, "https://shop.test/0".to_owned(), 1)]);
         assert_eq!(tally.readings.len(), 1);
         assert_eq!(tally.readings[0].contact, Some(ContactId(1)));

@@ -79,5 +79,6 @@ pub fn nobody() -> Contact {
         score: None,
         lists: Vec::new(),
         tags: Vec::new(),
+        sealed: Vec::new(),
     }
 }

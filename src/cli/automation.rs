@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::client::Desk;
 use super::{CliError, on_one_thread, screen};
 use crate::api::Page;
-use crate::api::automations::{AutomationEventTold, AutomationView};
+use crate::api::automation_runs::AutomationEventTold;
+use crate::api::automations::AutomationView;
 use crate::config::Settings;
 use crate::model::AutomationStep;
 use crate::store::RunRow;
@@ -140,6 +141,12 @@ fn told(step: &AutomationStep) -> String {
         AutomationStep::Condition { expression, skip: Some(skip) } => {
             format!("unless {expression} pass over {skip}")
         }
+        AutomationStep::Change { tags, subscribe, unsubscribe } => format!(
+            "put {} tags on, join {} lists, leave {}",
+            tags.len(),
+            subscribe.len(),
+            unsubscribe.len()
+        ),
         AutomationStep::Exit => "exit".to_owned(),
     }
 }

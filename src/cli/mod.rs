@@ -29,6 +29,7 @@ mod pool;
 mod queue;
 mod report;
 mod screen;
+mod sealing;
 mod serve;
 mod source;
 mod stream;
@@ -89,6 +90,9 @@ enum Command {
     /// Mail that a person gets by what has happened to him.
     #[command(subcommand)]
     Automation(automation::Automation),
+    /// The keys of encrypted fields of contacts.
+    #[command(subcommand)]
+    Sealing(sealing::Sealing),
     /// People who sign in.
     #[command(subcommand)]
     User(user::User),
@@ -234,6 +238,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Pool(pool) => pool::run(pool, load()?),
         Command::Automation(automation) => automation::run(automation, load()?),
         Command::Campaign(campaign) => campaign::run(campaign, load()?),
+        Command::Sealing(sealing) => sealing::run(sealing, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
         Command::Stream(stream) => stream::run(stream, load()?),
@@ -299,7 +304,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 127] = [
+    const VERBS: [(&str, &[&str]); 129] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -355,6 +360,8 @@ mod tests {
         ("campaign resume", &["campaigns_step"]),
         ("campaign cancel", &["campaigns_step"]),
         ("campaign report", &["campaigns_report"]),
+        ("sealing show", &["contact_fields_show"]),
+        ("sealing rotate", &["contact_fields_rotate", "contact_fields_reseal"]),
         ("automation list", &["automations_list"]),
         ("automation show", &["automations_show"]),
         ("automation activate", &["automations_step"]),

@@ -4,8 +4,11 @@
 //! Promises:   each is signed for one delivery and one use; the same mail has the same links.
 //! Knows not:  what is done when one is followed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use crate::model::*;
 use crate::token::{Claim, Keys, Use};
@@ -19,6 +22,8 @@ pub struct Links {
     /// Without a slash at its end.
     base: String,
     keys: Arc<Keys>,
+    /// Organizations with a host of their own.
+    hosts: Arc<ArcSwap<HashMap<OrganizationId, Domain>>>,
 }
 
 /// The links that a template may use.
@@ -30,7 +35,23 @@ pub struct Person {
 
 impl Links {
     pub fn new(base: &str, keys: Arc<Keys>) -> Links {
-        Links { base: base.trim_end_matches('/').to_owned(), keys }
+        let base = base.trim_end_matches('/').to_owned();
+        Links { base, keys, hosts: Arc::default() }
+    }
+
+    /// The hosts of organizations were changed.
+    pub(super) fn lead_to(&self, hosts: Vec<(OrganizationId, Domain)>) {
+        self.hosts.store(Arc::new(hosts.into_iter().collect()));
+    }
+
+    /// Those in mail of the organization: to its own host, where it has one.
+    pub fn of(&self, organization: OrganizationId) -> Links {
+        let hosts = self.hosts.load();
+        let scheme = self.base.split_once("://").map_or("https", |(scheme, _)| scheme);
+        match hosts.get(&organization) {
+            Some(host) => Links { base: format!("{scheme}://{host}"), ..self.clone() },
+            None => self.clone(),
+        }
     }
 
     pub fn base(&self) -> &str {

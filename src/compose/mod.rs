@@ -12,6 +12,7 @@ mod pool; // the threads that sign
 mod recipe; // a campaign's mail, made for one contact
 pub mod returns; // what it carries to be known again
 mod shelf; // files that mails show or carry
+mod submitted; // a submitted mail that tells of its readers
 pub mod template; // what a person wrote, rendered for one contact
 mod track; // links that tell of readers
 
@@ -149,7 +150,20 @@ impl Composer {
         if let Some(returns) = self.0.returns.get() {
             returns.reload().await?;
         }
+        self.reload_hosts().await?;
         Ok(())
+    }
+
+    /// Where links in mail of organizations lead was changed.
+    pub async fn reload_hosts(&self) -> Result<(), StoreError> {
+        if let (Some((store, _)), Some(links)) = (&self.0.origin, self.0.links.get()) {
+            links.lead_to(store.public_hosts().await?);
+        }
+        Ok(())
+    }
+
+    fn links_of(&self, organization: OrganizationId) -> Option<Links> {
+        self.0.links.get().map(|links| links.of(organization))
     }
 
     /// The body with its signatures in front; remembered, so that a retry or another recipient
@@ -163,7 +177,9 @@ impl Composer {
         first: DeliveryId,
         body: Bytes,
     ) -> Result<Mail, ComposeError> {
+        let (read, body) = self.with_readers(message, first, body).await?;
         let (own, body) = self.with_ways(message, first, body);
+        let own = own.or(read);
         let Some(job) = self.job(message, &body)? else {
             return Ok(Mail { chunks: vec![body] });
         };
@@ -173,11 +189,42 @@ impl Composer {
         Ok(Mail { chunks: vec![signed.clone(), body] })
     }
 
-    /// Whether each recipient of the mail needs one of his own: it tells him how to leave.
+    /// Whether each recipient of the mail needs one of his own.
     pub fn is_personal(&self, message: &MessageRow) -> bool {
+        self.tells_of_readers(message) || self.tells_how_to_leave(message)
+    }
+
+    fn tells_of_readers(&self, message: &MessageRow) -> bool {
+        message.tracking.is_some() && self.0.links.get().is_some()
+    }
+
+    fn tells_how_to_leave(&self, message: &MessageRow) -> bool {
         let may_return = |returns: &Returns| returns.domain_of(message.organization).is_some();
         let has_way = self.0.links.get().is_some() || self.0.returns.get().is_some_and(may_return);
         message.rank > 0 && message.sender.0.is_some() && has_way
+    }
+
+    /// The body with links and a pixel that tell of its readers, and whose delivery it is then. The
+    /// one in the spool stays as it was, for all recipients.
+    async fn with_readers(
+        &self,
+        message: &MessageRow,
+        first: DeliveryId,
+        body: Bytes,
+    ) -> Result<(Option<DeliveryId>, Bytes), ComposeError> {
+        let links = self.links_of(message.organization);
+        let (Some(tracking), Some(links)) = (message.tracking, links) else {
+            return Ok((None, body));
+        };
+        let original = body.clone();
+        let claim = crate::token::Claim { message: message.id, delivery: first };
+        // Milliseconds of work for a large mail: others are not kept waiting for them.
+        let rewriting =
+            tokio::task::spawn_blocking(move || links.in_mail(&original, claim, tracking));
+        match rewriting.await.map_err(|error| ComposeError::Unsigned(error.to_string()))? {
+            Some(rewritten) => Ok((Some(first), rewritten.into())),
+            None => Ok((None, body)),
+        }
     }
 
     /// The body with fields that tell how to leave, and whose delivery it is then.
@@ -187,11 +234,13 @@ impl Composer {
         first: DeliveryId,
         body: Bytes,
     ) -> (Option<DeliveryId>, Bytes) {
-        let Some(returns) = self.0.returns.get().filter(|_| self.is_personal(message)) else {
+        let Some(returns) = self.0.returns.get().filter(|_| self.tells_how_to_leave(message))
+        else {
             return (None, body);
         };
         let claim = crate::token::Claim { message: message.id, delivery: first };
-        let person = self.0.links.get().map(|links| links.person(claim, message.accepted_at));
+        let links = self.links_of(message.organization);
+        let person = links.map(|links| links.person(claim, message.accepted_at));
         let link = person.as_ref().map(|person| person.unsubscribe_url.as_str());
         match returns.list_fields(message, first, link, &body) {
             Some(mut own) => {
@@ -255,7 +304,7 @@ impl Composer {
 /// What a mail may tell of a contact.
 pub fn person_of(contact: Contact) -> PinnedPerson {
     let Contact { email, name, language, time_zone, tags, fields, .. } = contact;
-    PinnedPerson { email, name, language, time_zone, tags, fields }
+    PinnedPerson { email, name, language, time_zone, tags, fields, ..PinnedPerson::default() }
 }
 
 /// A contact's values as templates name them.
@@ -335,6 +384,7 @@ mod tests {
             due_at: Timestamp(0),
             expires_at: Timestamp(0),
             rank: 0,
+            tracking: None,
         }
     }
 

@@ -18,7 +18,7 @@ use super::template::{Rendered, Source, Template};
 use super::{Attached, ComposeError, Composer, person_of, values};
 use crate::contacts::{self, Contact};
 use crate::model::*;
-use crate::store::{ClaimedDelivery, RecipeRow, Store};
+use crate::store::{ClaimedDelivery, ContactRow, RecipeRow, Store};
 use crate::token::Claim;
 
 /// Revisions made ready: a campaign has few that are still sent.
@@ -76,7 +76,7 @@ impl Composer {
     ) -> Result<(Mail, String), RecipeError> {
         let (store, recipe) = self.recipe_of(delivery).await?;
         may_get(&recipe)?;
-        let (bytes, pin) = self.made(store, &recipe, delivery).await?;
+        let (bytes, pin) = self.made(store, &recipe, delivery, Sight::Open).await?;
         let mail = self.signed(&delivery.message, bytes).await?;
         let pin = serde_json::to_string(&pin);
         Ok((mail, pin.map_err(|error| RecipeError::Unrenderable(error.to_string()))?))
@@ -92,8 +92,10 @@ impl Composer {
         delivery: &ClaimedDelivery,
     ) -> Result<(Bytes, bool), RecipeError> {
         let (store, recipe) = self.recipe_of(delivery).await?;
-        let (bytes, _) = self.made(store, &recipe, delivery).await?;
-        Ok((bytes, recipe.pin.is_some()))
+        let (bytes, pin) = self.made(store, &recipe, delivery, Sight::Sealed).await?;
+        // Whoever looks at a mail sees no encrypted field in it.
+        let is_whole = pin.person.is_none_or(|person| person.sealed.is_empty());
+        Ok((bytes, recipe.pin.is_some() && is_whole))
     }
 
     async fn recipe_of(
@@ -112,6 +114,7 @@ impl Composer {
         store: &Store,
         recipe: &RecipeRow,
         delivery: &ClaimedDelivery,
+        sight: Sight,
     ) -> Result<(Bytes, Pin), RecipeError> {
         let (revision, variant) = match &recipe.pin {
             Some(pin) => (pin.revision, pin.variant),
@@ -119,14 +122,19 @@ impl Composer {
         };
         let organization = delivery.message.organization;
         let ready = self.ready(store, organization, (recipe.campaign, revision, variant)).await?;
-        let links = self.0.links.get();
+        let links = self.links_of(organization);
+        let links = links.as_ref();
         let pin = match recipe.pin.clone() {
             Some(pin) => pin,
             None => self.pinned(recipe, &ready, (revision, variant)),
         };
         let claim = Claim { message: delivery.message.id, delivery: delivery.id };
         let person = links.map(|links| links.person(claim, pin.at)).unwrap_or_default();
-        let rendered = ready.template.render(&filling(&pin, &person));
+        let opened = match sight {
+            Sight::Open => opened(&pin, &ready, store),
+            Sight::Sealed => None,
+        };
+        let rendered = ready.template.render(&filling(&pin, opened.as_ref(), &person));
         let mut rendered =
             rendered.map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
         if let Some(links) = links {
@@ -146,7 +154,8 @@ impl Composer {
         from: &str,
     ) -> Vec<(&'static str, String)> {
         let claim = crate::token::Claim { message: delivery.message.id, delivery: delivery.id };
-        let person = self.0.links.get().map(|links| links.person(claim, at));
+        let links = self.links_of(delivery.message.organization);
+        let person = links.map(|links| links.person(claim, at));
         let link = person.as_ref().map(|person| person.unsubscribe_url.as_str());
         let ways = match self.0.returns.get() {
             Some(returns) => returns.ways(&delivery.message, delivery.id, link),
@@ -168,7 +177,9 @@ impl Composer {
             tags: recipe.tags.clone(),
             ..contacts::named(row, &ready.fields)
         });
-        Pin { revision, variant, at, person: contact.map(person_of), values: None }
+        let sealed = recipe.contact.as_ref().map(|row| sealed(row, ready)).unwrap_or_default();
+        let person = contact.map(|contact| PinnedPerson { sealed, ..person_of(contact) });
+        Pin { revision, variant, at, person, values: None }
     }
 
     async fn ready(
@@ -196,6 +207,36 @@ impl Composer {
         };
         Ok(cell.get_or_try_init(|| making).await?.clone())
     }
+}
+
+/// Whether encrypted values are filled in.
+#[derive(Clone, Copy)]
+enum Sight {
+    Open,
+    Sealed,
+}
+
+/// A contact's encrypted values, as they are kept.
+fn sealed(row: &ContactRow, ready: &Ready) -> serde_json::Map<String, serde_json::Value> {
+    let sealed = |field: &Field| Some((field.name.clone(), contacts::sealed(row, field)?.into()));
+    ready.fields.iter().filter_map(sealed).collect()
+}
+
+/// Whom a pin was made for, with his encrypted values opened; None where he has none.
+fn opened(pin: &Pin, ready: &Ready, store: &Store) -> Option<PinnedPerson> {
+    let person = pin.person.as_ref().filter(|person| !person.sealed.is_empty())?;
+    let (sealer, mut whole) = (store.sealer(), person.clone());
+    for (name, sealed) in &person.sealed {
+        let field = ready.fields.iter().find(|field| field.name == *name);
+        let opened = field.zip(sealed.as_str()).and_then(|(field, sealed)| {
+            contacts::opened(field, sealed, &sealer).map(|value| value.to_json(field))
+        });
+        match opened {
+            Some(value) => drop(whole.fields.insert(name.clone(), value)),
+            None => tracing::error!(field = %name, "a sealed value has a key that is not known"),
+        }
+    }
+    Some(whole)
 }
 
 /// What a variant is made from.
@@ -240,8 +281,8 @@ fn may_get(recipe: &RecipeRow) -> Result<(), RecipeError> {
 }
 
 /// What the template is filled with.
-fn filling(pin: &Pin, links: &Person) -> serde_json::Value {
-    match (&pin.person, &pin.values) {
+fn filling(pin: &Pin, opened: Option<&PinnedPerson>, links: &Person) -> serde_json::Value {
+    match (opened.or(pin.person.as_ref()), &pin.values) {
         (Some(person), _) => values(person, links),
         (None, Some(values)) => values.clone(),
         (None, None) => serde_json::Value::Null,

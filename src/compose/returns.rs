@@ -277,6 +277,7 @@ mod tests {
             due_at: Timestamp(0),
             expires_at: Clock::standing(1).now(),
             rank: 0,
+            tracking: None,
         }
     }
 

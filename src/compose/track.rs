@@ -19,12 +19,26 @@ const LINKS_MAX: u8 = 250;
 /// A link that is longer would be cut by some readers once it is wrapped.
 const TARGET_BYTES_MAX: usize = 1500;
 
+/// How many links of a mail have had their place.
+pub(super) type Places = Rc<Cell<u8>>;
+
 impl Links {
     /// The HTML with its links led through us, and with the pixel, as far as it is wanted. What
     /// cannot be read stays as it is.
     pub fn tracked(&self, html: String, claim: Claim, wanted: &CampaignTracking) -> String {
+        self.tracked_from(html, claim, wanted, &Rc::default())
+    }
+
+    /// As `tracked`, for a part of a mail whose earlier parts have had their links counted.
+    pub(super) fn tracked_from(
+        &self,
+        html: String,
+        claim: Claim,
+        wanted: &CampaignTracking,
+        next: &Places,
+    ) -> String {
         let html = match wanted.clicks || wanted.utm.is_some() {
-            true => self.with_links(&html, claim, wanted).unwrap_or(html),
+            true => self.with_links(&html, claim, wanted, next).unwrap_or(html),
             false => html,
         };
         if !wanted.opens {
@@ -42,8 +56,13 @@ impl Links {
         html
     }
 
-    fn with_links(&self, html: &str, claim: Claim, wanted: &CampaignTracking) -> Option<String> {
-        let next = Rc::new(Cell::new(0u8));
+    fn with_links(
+        &self,
+        html: &str,
+        claim: Claim,
+        wanted: &CampaignTracking,
+        next: &Places,
+    ) -> Option<String> {
         let own = format!("{}/", self.base());
         let handler = element!("a[href], area[href]", |element| {
             let Some(target) = element.get_attribute("href") else { return Ok(()) };

@@ -216,6 +216,9 @@ settings! {
         /// Where the world reaches this daemon's public pages, such as https://mail.example.com:
         /// what links in mails lead to. Empty: campaigns are not sent.
         public_url: Option<String> = None, Text, Restart;
+        /// A database of countries in MaxMind's format (GeoLite2-Country.mmdb): reports of
+        /// campaigns tell where people read.
+        geography: Option<PathBuf> = None, Path, Restart;
         /// Plain HTTP is answered on loopback and to these proxies; everybody else gets TLS.
         proxies: Vec<Network> = Vec::new(), Network, Restart;
     }

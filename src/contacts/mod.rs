@@ -1,7 +1,8 @@
 //! Who a contact is: values by the names of their fields, lists, tags.
 //!
 //! Owns:       the view of a contact that templates, exports and the API share.
-//! Promises:   a field without a value is not there; nothing of another organization is read.
+//! Promises:   a field without a value is not there; nothing of another organization is read; the
+//!             value of an encrypted field is named and not shown, unless it is asked to be.
 //! Knows not:  who asks, campaigns, mail.
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::model::*;
 use crate::store::{ContactRow, Fared, Result, Store};
+use crate::token::{SealError, SealedFor, Sealer};
 
 /// A contact, with its values by the names of their fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -40,6 +42,9 @@ pub struct Contact {
     pub lists: Vec<Membership>,
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Encrypted fields that have a value, which is not shown.
+    #[serde(default)]
+    pub sealed: Vec<String>,
 }
 
 impl Contact {
@@ -56,8 +61,85 @@ pub struct Membership {
     pub since: Timestamp,
 }
 
-/// The value of one field; None where there is none, or one that is no longer lawful.
+/// Whose a sealed value is.
+pub const fn whose(field: &Field) -> SealedFor {
+    SealedFor { organization: field.organization, field: field.id }
+}
+
+/// A value as one text, which is what is sealed.
+pub fn plain(value: &FieldValue) -> String {
+    match value.stored() {
+        Stored::Number(number) => number.to_string(),
+        Stored::Text(text) => text,
+        Stored::Json(value) => value.to_string(),
+    }
+}
+
+/// From `plain`.
+fn of_plain(kind: FieldKind, text: &str) -> Option<FieldValue> {
+    let stored = match kind {
+        FieldKind::Text | FieldKind::Url => Stored::Text(text.to_owned()),
+        FieldKind::Json => Stored::Json(serde_json::from_str(text).ok()?),
+        _ => Stored::Number(text.parse().ok()?),
+    };
+    FieldValue::from_stored(kind, stored)
+}
+
+/// A value as it is kept: sealed, if its field is encrypted.
+///
+/// # Errors
+/// It must be sealed, and cannot be.
+pub fn kept(
+    field: &Field,
+    value: &FieldValue,
+    sealer: &Sealer,
+) -> std::result::Result<Stored, SealError> {
+    match field.encrypted {
+        true => sealer.seal(whose(field), &plain(value)).map(Stored::Text),
+        false => Ok(value.stored()),
+    }
+}
+
+/// The sealed value of an encrypted field.
+pub fn sealed<'a>(row: &'a ContactRow, field: &Field) -> Option<&'a str> {
+    if !field.encrypted {
+        return None;
+    }
+    row.more.get(&format!("f{}", field.id.0))?.as_str()
+}
+
+/// What a sealed value is.
+pub fn opened(field: &Field, sealed: &str, sealer: &Sealer) -> Option<FieldValue> {
+    let plain = sealer.opened(whose(field), sealed)?;
+    of_plain(field.kind, &plain)
+}
+
+/// The value of one field, be it sealed or not.
+pub fn open_value(row: &ContactRow, field: &Field, sealer: &Sealer) -> Option<FieldValue> {
+    match sealed(row, field) {
+        Some(sealed) => opened(field, sealed, sealer),
+        None => value(row, field),
+    }
+}
+
+/// The contact with its sealed values shown; what cannot be opened stays named.
+pub fn shown(contact: Contact, row: &ContactRow, fields: &[Field], sealer: &Sealer) -> Contact {
+    let mut contact = contact;
+    for field in fields.iter().filter(|field| field.encrypted) {
+        if let Some(value) = open_value(row, field, sealer) {
+            contact.fields.insert(field.name.clone(), value.to_json(field));
+            contact.sealed.retain(|name| *name != field.name);
+        }
+    }
+    contact
+}
+
+/// The value of one field; None where there is none, one that is sealed, or one that is no longer
+/// lawful.
 pub fn value(row: &ContactRow, field: &Field) -> Option<FieldValue> {
+    if field.encrypted {
+        return None;
+    }
     let stored = match field.slot {
         Some(slot) => row.slots.get(slot)?,
         None => match row.more.get(&format!("f{}", field.id.0))? {
@@ -72,6 +154,7 @@ pub fn value(row: &ContactRow, field: &Field) -> Option<FieldValue> {
 /// Without lists and tags.
 pub fn named(row: &ContactRow, fields: &[Field]) -> Contact {
     let value = |field: &Field| Some((field.name.clone(), value(row, field)?.to_json(field)));
+    let is_set = |field: &&Field| sealed(row, field).is_some();
     Contact {
         id: row.id,
         email: row.email.clone(),
@@ -89,6 +172,7 @@ pub fn named(row: &ContactRow, fields: &[Field]) -> Contact {
         score: None,
         lists: Vec::new(),
         tags: Vec::new(),
+        sealed: fields.iter().filter(is_set).map(|field| field.name.clone()).collect(),
     }
 }
 

@@ -174,6 +174,11 @@ pub const EVENTS: &[Declared] = &[
     is("confirmed", "a receipt or a relay tells that the mail has arrived", REPORT),
     is("auto_replied", "a machine of the recipient answered", REPORT),
     is(
+        "replied",
+        "the recipient has answered the mail of a campaign",
+        &[field("campaign", "integer", "the campaign")],
+    ),
+    is(
         "complained",
         "the recipient called it spam; nothing is sent to the address any more",
         &[

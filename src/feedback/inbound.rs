@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::leave::{self, Asked, Wish};
 use super::lesson::{Told, about};
 use super::meters::Meters;
-use super::{Judge, network};
+use super::{Judge, network, replies};
 use crate::accept::{Received, Refusal};
 use crate::clock::Clock;
 use crate::compose::returns::Returns;
@@ -326,6 +326,10 @@ impl Inner {
             Target::Bounce(claim) => self.report(received, seen, &[*claim]).await,
             Target::Route(route) => {
                 let mut fate = self.report(received, seen, &seen.claims).await?;
+                if fate.kind == ReportKind::NotBounce {
+                    let now = self.clock.now();
+                    replies::note(&self.store, route.organization, &received.mail, now).await?;
+                }
                 self.route(received, seen, route, recipient, &mut fate).await?;
                 Ok(fate)
             }

@@ -155,6 +155,7 @@ pub struct Choice<Id> {
 /// What a page shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
+    pub organization: OrganizationId,
     pub recipient: String,
     /// The public lists, of a contact.
     pub lists: Vec<Choice<ListId>>,
@@ -184,6 +185,7 @@ pub async fn offer(store: &Store, claim: Claim) -> Result<Option<Offer>, StoreEr
     let lists = person.public_lists().filter(|_| person.contact.is_some()).map(of_list);
     let streams = person.streams.iter().map(of_stream);
     Ok(Some(Offer {
+        organization: person.message.organization,
         recipient: person.subject.recipient.to_string(),
         lists: lists.collect(),
         streams: streams.filter(|choice| !has_lists || !choice.gets).collect(),

@@ -223,6 +223,7 @@ pub(super) mod tests {
             due_at: Timestamp(0),
             expires_at: Timestamp(0),
             rank: 0,
+            tracking: None,
         }
     }
 

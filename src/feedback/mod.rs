@@ -14,6 +14,7 @@ mod lesson; // from a finding to what follows
 mod meters;
 mod network; // how much a network may bring
 pub mod pass; // mail that goes on
+mod replies; // people who answer
 pub mod return_domains; // does mail to return domains come here
 pub mod routing; // what routes owe
 pub mod sns; // what Amazon SES tells

@@ -271,6 +271,7 @@ impl Inner {
             metadata: None,
             idempotency_key: Some(key),
             rank: 0,
+            tracking: None,
             not_before: None,
             not_after: None,
             body,

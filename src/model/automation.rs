@@ -73,6 +73,7 @@ words! {
         Sent = "sent",
         Held = "held",
         NotHeld = "not_held",
+        Changed = "changed",
         Exited = "exited",
     }
 }
@@ -159,6 +160,16 @@ pub enum AutomationStep {
         /// How many steps are passed over; without it the run ends.
         #[serde(default)]
         skip: Option<u16>,
+    },
+    /// Tags are put on, lists are joined and left. No tag is taken off, so that two automations
+    /// cannot send somebody round for ever.
+    Change {
+        #[serde(default)]
+        tags: Vec<String>,
+        #[serde(default)]
+        subscribe: Vec<ListId>,
+        #[serde(default)]
+        unsubscribe: Vec<ListId>,
     },
     /// The run ends here.
     Exit,

@@ -254,6 +254,9 @@ pub struct PinnedPerson {
     pub tags: Vec<String>,
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     pub fields: serde_json::Map<String, serde_json::Value>,
+    /// Values of encrypted fields, as they are kept.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    pub sealed: serde_json::Map<String, serde_json::Value>,
 }
 
 #[cfg(test)]

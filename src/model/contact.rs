@@ -163,6 +163,8 @@ pub struct Field {
     pub kind: FieldKind,
     pub choices: Vec<String>,
     pub slot: Option<Slot>,
+    /// Its values are sealed, and only some roles see them.
+    pub encrypted: bool,
 }
 
 /// In which order day and month stand in `03/04/2024`.
@@ -496,6 +498,7 @@ mod tests {
             kind,
             choices: vec!["Red".to_owned(), "Blue".to_owned(), "Grün".to_owned()],
             slot: None,
+            encrypted: false,
         }
     }
 

@@ -15,6 +15,7 @@ const HALF_SCORE: f64 = 8.0;
 
 pub const OPEN_WEIGHT: f64 = 1.0;
 pub const CLICK_WEIGHT: f64 = 4.0;
+pub const REPLY_WEIGHT: f64 = 8.0;
 pub const SCORE_MAX: i64 = 100;
 
 /// What the heat becomes by deeds of this weight at this moment.

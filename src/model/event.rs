@@ -33,6 +33,8 @@ words! {
         /// A host tells that it goes on trying.
         Delayed = "delayed",
         AutoReplied = "auto_replied",
+        /// A person has answered the mail of a campaign.
+        Replied = "replied",
         /// A receipt came back, or a relay tells that the recipient's host has the mail.
         Confirmed = "confirmed",
         Complained = "complained",

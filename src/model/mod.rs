@@ -33,6 +33,7 @@ pub mod steering;
 pub mod suppression;
 pub mod text;
 pub mod time;
+pub mod tracking;
 pub mod transport;
 pub mod warmup;
 pub mod webhook;
@@ -78,6 +79,7 @@ pub use steering::{HoldMatch, HoldRule, Pattern, Trace};
 pub use suppression::{BouncePolicy, SuppressedPolicy, SuppressionReason, SuppressionScope};
 pub use text::clipped_to;
 pub use time::Timestamp;
+pub use tracking::Tracking;
 pub use transport::{IpPreference, RelayMechanism, TlsMode};
 pub use warmup::{
     DECISION_SAMPLES_MAX, Decision, DecisionRule, DecisionState, Marks, WarmSubject, WarmupState,

@@ -28,6 +28,8 @@ words! {
         SuppressionsWrite = "suppressions_write",
         ContactsRead = "contacts_read",
         ContactsWrite = "contacts_write",
+        /// See and export the values of encrypted fields.
+        ContactsReveal = "contacts_reveal",
         CampaignsRead = "campaigns_read",
         CampaignsWrite = "campaigns_write",
         WebhooksRead = "webhooks_read",

@@ -126,6 +126,7 @@ impl Notices {
             metadata: None,
             idempotency_key: None,
             rank: 0,
+            tracking: None,
             not_before: None,
             not_after: None,
             body: mail.into(),

@@ -173,6 +173,7 @@ mod tests {
             tag: None,
             metadata: None,
             idempotency_key: None,
+            tracking: None,
             body: BodyRef::RECIPE,
             body_node: 1,
             accepted_at: Timestamp(0),

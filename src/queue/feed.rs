@@ -108,6 +108,7 @@ impl Queue {
             due_at: now,
             expires_at: new.not_after.map_or(last, |moment| moment.min(last)),
             rank: new.rank,
+            tracking: None,
         };
         Enqueue { message, deliveries, slice: Some(new.slice) }
     }

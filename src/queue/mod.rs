@@ -77,6 +77,8 @@ pub struct NewMessage {
     pub idempotency_key: Option<String>,
     /// 0 transactional, 1 marketing.
     pub rank: i64,
+    /// What it tells of its readers.
+    pub tracking: Option<Tracking>,
     pub not_before: Option<Timestamp>,
     pub not_after: Option<Timestamp>,
     /// Header section and body as they will be sent but for signatures, CRLF lines only. The parts
@@ -295,6 +297,7 @@ impl Queue {
                 false => new.not_after.map_or(last, |moment| moment.min(last)),
             },
             rank: new.rank,
+            tracking: new.tracking,
         };
         Enqueue { message, deliveries, slice: None }
     }

@@ -264,6 +264,7 @@ pub(super) mod tests {
             due_at: Timestamp(0),
             expires_at: Timestamp(0),
             rank,
+            tracking: None,
         })
     }
 

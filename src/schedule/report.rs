@@ -69,8 +69,7 @@ impl Shared {
             fates: &fates,
         };
         let mail = report.build();
-        let mut recipient = Recipient::new(sender.clone());
-        recipient.notify = Notify::NEVER;
+        let recipient = Recipient { notify: Notify::NEVER, ..Recipient::new(sender.clone()) };
         let envelope = Envelope {
             sender: ReversePath::NULL,
             recipients: vec![recipient],
@@ -91,6 +90,7 @@ impl Shared {
             metadata: None,
             idempotency_key: None,
             rank: 0,
+            tracking: None,
             not_before: None,
             not_after: None,
             body: mail.mail.into(),

@@ -253,6 +253,7 @@ mod tests {
             due_at: Timestamp::from_seconds(0),
             expires_at: Timestamp::from_seconds(4 * 86_400),
             rank: 0,
+            tracking: None,
         };
         let mut recipient = Recipient::new(Address::parse("b@x.example").expect("lawful"));
         recipient.notify = notify;

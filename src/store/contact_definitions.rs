@@ -6,7 +6,7 @@
 
 use crate::model::*;
 
-use super::changes::{Change, insert_with_id, rows};
+use super::changes::{Change, RowWrite, insert_with_id, rows};
 use super::database::{Connection, Row};
 use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
@@ -93,15 +93,19 @@ pub enum ContactChange {
 }
 
 pub static FIELDS: Statement = Statement::new(
-    "SELECT id, organization, name, label, kind, choices, slot FROM contact_fields \
+    "SELECT id, organization, name, label, kind, choices, slot, encrypted FROM contact_fields \
      WHERE organization = $1 ORDER BY id",
 );
 pub static INSERT_FIELD: Statement = Statement::new(
-    "INSERT INTO contact_fields (id, organization, name, label, kind, choices, slot, created_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    "INSERT INTO contact_fields (id, organization, name, label, kind, choices, slot, created_at, \
+     encrypted) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 );
 pub static UPDATE_FIELD: Statement = Statement::new(
     "UPDATE contact_fields SET label = $3, choices = $4 WHERE organization = $1 AND id = $2",
+);
+/// Unless the contact was written since.
+pub static RESEAL: Statement = Statement::new(
+    "UPDATE contacts SET more = $4 WHERE id = $1 AND organization = $2 AND updated_at = $3",
 );
 pub static LISTS: Statement = Statement::new(
     "SELECT id, organization, name, description, visibility, opt_in, created_at FROM lists \
@@ -191,6 +195,7 @@ pub static ALL: &[&Statement] = &[
     &INSERT_SEGMENT,
     &UPDATE_SEGMENT,
     &DELETE_SEGMENT,
+    &RESEAL,
     &INSERT_CONSENT,
     &LOCK_CONTACTS,
     &DELETE_MEMBERSHIPS,
@@ -219,8 +224,25 @@ impl Store {
                 kind: row.parsed(4)?,
                 choices: serde_json::from_str(&row.text(5)?).map_err(StoreError::broken_row)?,
                 slot: row.maybe_parsed(6)?,
+                encrypted: row.flag(7)?,
             })
         })
+    }
+
+    /// Values that stand beside are replaced, as long as nobody wrote to the contact since it was
+    /// read.
+    pub async fn reseal(
+        &self,
+        organization: OrganizationId,
+        resealed: Vec<(ContactId, Timestamp, serde_json::Map<String, serde_json::Value>)>,
+    ) -> Result<()> {
+        let write = |(id, updated_at, more): (ContactId, Timestamp, _)| {
+            let more = serde_json::Value::Object(more).to_string();
+            let values = vec![id.0.into(), organization.0.into(), updated_at.0.into(), more.into()];
+            RowWrite::new(&RESEAL, values)
+        };
+        self.write(resealed.into_iter().map(write).collect()).await?;
+        Ok(())
     }
 
     pub async fn lists(&self, organization: OrganizationId) -> Result<Vec<ListRow>> {
@@ -339,6 +361,7 @@ async fn add_field(connection: &mut Connection, field: &Field, at: Timestamp) ->
         serde_json::json!(field.choices).to_string().into(),
         field.slot.map(|slot| slot.to_string()).into(),
         at.0.into(),
+        i64::from(field.encrypted).into(),
     ];
     insert_with_id(connection, "contact_field", &INSERT_FIELD, values).await
 }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::model::engagement::{CLICK_WEIGHT, OPEN_WEIGHT, heated};
+use crate::model::engagement::{CLICK_WEIGHT, OPEN_WEIGHT, REPLY_WEIGHT, heated};
 use crate::model::*;
 
 use super::contacts::Fared;
@@ -80,7 +80,7 @@ pub async fn warm(connection: &mut Connection, readings: &[Reading]) -> Result<(
             }
         }
     }
-    let mut deeds: BTreeMap<OrganizationId, Vec<(ContactId, Timestamp, f64)>> = BTreeMap::new();
+    let mut deeds = Deeds::new();
     for reading in readings {
         let Some(contact) = reading.contact else { continue };
         for (at, is_click, weight) in
@@ -92,6 +92,25 @@ pub async fn warm(connection: &mut Connection, readings: &[Reading]) -> Result<(
             }
         }
     }
+    warm_all(connection, deeds).await
+}
+
+/// Who has answered a mail is warmed by each answer.
+pub async fn warm_by_replies(
+    connection: &mut Connection,
+    replies: &[(OrganizationId, ContactId, Timestamp)],
+) -> Result<()> {
+    let mut deeds = Deeds::new();
+    for (organization, contact, at) in replies {
+        deeds.entry(*organization).or_default().push((*contact, *at, REPLY_WEIGHT));
+    }
+    warm_all(connection, deeds).await
+}
+
+/// When each contact did what of which weight.
+type Deeds = BTreeMap<OrganizationId, Vec<(ContactId, Timestamp, f64)>>;
+
+async fn warm_all(connection: &mut Connection, deeds: Deeds) -> Result<()> {
     for (organization, deeds) in deeds {
         warm_of(connection, organization, &deeds).await?;
     }

@@ -30,6 +30,7 @@ pub const MESSAGE_COLUMNS: &[Column] = &[
     int("due_at"),
     int("expires_at"),
     int("rank"),
+    text("tracking"),
     int("delivery_first"),
     int("delivery_last"),
     int("owed"),
@@ -41,11 +42,11 @@ pub static INSERT_MESSAGES: Statement = Statement::with_rows(
     "INSERT INTO messages (id, organization, stream, credential, domain, sender, eight_bit, \
      smtputf8, dsn_return, dsn_envelope_id, message_id_header, subject, tag, metadata, \
      idempotency_key, body_segment, body_offset, body_length, body_node, accepted_at, due_at, \
-     expires_at, rank, delivery_first, delivery_last, owed, hour) \
+     expires_at, rank, tracking, delivery_first, delivery_last, owed, hour) \
      SELECT id, organization, stream, credential, domain, sender, eight_bit, \
      smtputf8, dsn_return, dsn_envelope_id, message_id_header, subject, tag, metadata, \
      idempotency_key, body_segment, body_offset, body_length, body_node, accepted_at, due_at, \
-     expires_at, rank, delivery_first, delivery_last, owed, hour FROM {rows} AS r",
+     expires_at, rank, tracking, delivery_first, delivery_last, owed, hour FROM {rows} AS r",
 );
 
 pub const DELIVERY_COLUMNS: &[Column] = &[

@@ -25,7 +25,7 @@ pub static MESSAGES_BY_ID: Statement = Statement::new(
     "SELECT m.id, m.organization, m.stream, m.credential, m.domain, m.sender, m.eight_bit, \
      m.smtputf8, m.dsn_return, m.dsn_envelope_id, m.message_id_header, m.subject, m.tag, \
      m.metadata, m.idempotency_key, m.body_segment, m.body_offset, m.body_length, m.body_node, \
-     m.accepted_at, m.due_at, m.expires_at, m.rank \
+     m.accepted_at, m.due_at, m.expires_at, m.rank, m.tracking \
      FROM {ids:1} AS wanted JOIN messages m ON m.id = wanted.id",
 );
 
@@ -224,5 +224,6 @@ pub fn message(row: &Row) -> Result<MessageRow> {
         due_at: Timestamp(row.int(20)?),
         expires_at: Timestamp(row.int(21)?),
         rank: row.int(22)?,
+        tracking: row.maybe_parsed(23)?,
     })
 }

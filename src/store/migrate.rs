@@ -67,6 +67,9 @@ migrations! {
     (44, "0044_retention"),
     (45, "0045_own_mail"),
     (46, "0046_steering"),
+    (47, "0047_submitted_tracking"),
+    (48, "0048_encrypted_fields"),
+    (49, "0049_public_pages"),
     (60, "0060_documents"),
     (61, "0061_membership_days"),
 }

@@ -46,6 +46,7 @@ mod organizations; // organizations, streams, domains, keys, credentials
 mod own_mail; // whom the daemon itself writes to
 mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
+mod public_hosts; // where links in mail lead
 mod retention; // mail that is over and old goes
 mod returns; // what came back, mail that came in
 mod routes; // where mail that comes in goes on to
@@ -56,9 +57,11 @@ mod sources; // sources, pools and their rules
 mod steering; // rules that hold mail, traced recipients
 mod stream_policies; // what streams do with suppressed addresses
 mod suppressions; // addresses that are not written to
+mod switches; // what submitted mail tells of its readers
 mod tallies; // what became of campaigns
 mod templates; // templates, layouts, saved blocks
 mod tenants; // changes to organizations, streams, credentials
+mod themes; // how public pages look
 mod tracking; // who opened and clicked is forgotten
 mod transaction; // read, plan, write, commit
 mod unreadable; // damaged rows, set aside
@@ -115,20 +118,22 @@ pub use tallies::{
 };
 pub use templates::{LayoutRow, SavedBlockRow, TemplateChange, TemplateRow};
 pub use tenants::Keep;
+pub use themes::ThemeRow;
 pub use unreadable::Unreadable;
 pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::model::*;
+use crate::token::Sealer;
 
 use changes::{Change, RowWrite};
 use database::{Database, Row, Value};
@@ -163,6 +168,8 @@ struct Inner {
     /// One refill at a time, so that a block is not wasted for each waiting caller.
     refilling: tokio::sync::Mutex<()>,
     left_out: LeftOut,
+    /// What seals encrypted fields; unset: nothing.
+    sealer: OnceLock<Sealer>,
     /// How often this process has made suppressions.
     suppressions: AtomicU64,
     /// Some address has bounced softly.
@@ -218,6 +225,7 @@ impl Store {
             contact_ids: Block::default(),
             refilling: tokio::sync::Mutex::new(()),
             left_out: LeftOut::default(),
+            sealer: OnceLock::new(),
             suppressions: AtomicU64::new(0),
             has_soft_bounces: AtomicBool::new(false),
             lock: Mutex::new(lock),
@@ -248,6 +256,18 @@ impl Store {
     /// Claims are rows of the ledger (PostgreSQL), not only in the memory of one node (SQLite).
     pub fn leases_claims(&self) -> bool {
         self.0.database.dialect() == Dialect::Postgres
+    }
+
+    /// Whoever reads and writes contacts seals by it; the first call wins.
+    pub fn seal_by(&self, sealer: Sealer) {
+        if self.0.sealer.set(sealer).is_err() {
+            tracing::warn!("the store knows already what seals encrypted fields");
+        }
+    }
+
+    /// One without keys where none was given.
+    pub fn sealer(&self) -> Sealer {
+        self.0.sealer.get().cloned().unwrap_or_default()
     }
 
     /// One round trip; what `/health` asks.
@@ -444,6 +464,9 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(retention::ALL);
     all.extend(returns::ALL);
     all.extend(stream_policies::ALL);
+    all.extend(switches::ALL);
+    all.extend(themes::ALL);
+    all.extend(public_hosts::ALL);
     all.extend(routes::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);

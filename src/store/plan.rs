@@ -298,14 +298,13 @@ impl Plan {
     fn put_message(&mut self, job: &Enqueue) {
         let message = &job.message;
         let ids = || job.deliveries.iter().map(|delivery| delivery.id.0);
-        let sender = message.sender.to_string();
         self.messages
             .int(message.id.0)
             .int(message.organization.0)
             .int(message.stream.0)
             .maybe_int(message.credential.map(|id| id.0))
             .maybe_int(message.domain.map(|id| id.0))
-            .text(&sender)
+            .text(&message.sender.to_string())
             .flag(message.eight_bit)
             .flag(message.smtputf8)
             .maybe_text(message.dsn_return.map(DsnReturn::word))
@@ -323,6 +322,7 @@ impl Plan {
             .int(message.due_at.0)
             .int(message.expires_at.0)
             .int(message.rank)
+            .maybe_text(message.tracking.map(Tracking::word))
             .int(ids().min().unwrap_or(0))
             .int(ids().max().unwrap_or(0))
             .int(count(job.deliveries.len()))

@@ -37,6 +37,8 @@ pub struct MessageRow {
     pub expires_at: Timestamp,
     /// 0 transactional, 1 marketing; smaller goes first.
     pub rank: i64,
+    /// What it tells of its readers; None: nothing.
+    pub tracking: Option<Tracking>,
 }
 
 impl MessageRow {

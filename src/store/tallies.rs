@@ -91,6 +91,8 @@ pub struct Tally {
     /// Campaign, variant, place, target.
     pub clicks: Vec<(CampaignId, i64, i64, String, u64)>,
     pub readings: Vec<Reading>,
+    /// Who has answered, and when.
+    pub replies: Vec<(OrganizationId, ContactId, Timestamp)>,
     /// How mail to contacts fared, each contact once.
     pub fared: Vec<FaredOf>,
 }
@@ -551,6 +553,7 @@ pub async fn write_tally(connection: &mut Connection, from: i64, tally: &Tally) 
         }
     }
     engagement::note_fared(connection, &tally.fared).await?;
+    engagement::warm_by_replies(connection, &tally.replies).await?;
     if !tally.readings.is_empty() {
         engagement::warm(connection, &tally.readings).await?;
         for statement in [&ADD_READERS, &NOTE_READERS] {

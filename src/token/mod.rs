@@ -1,4 +1,5 @@
-//! Signed, expiring tokens: what we give away and want to know again when it comes back.
+//! Signed, expiring tokens: what we give away and want to know again when it comes back. And values
+//! that are sealed while they are kept.
 //!
 //! Owns:       the keys that sign, their file and their rotation; the form of a token.
 //! Promises:   a token that was changed, has expired or is for another use is no token; letters
@@ -12,8 +13,10 @@ pub(crate) mod base32;
 pub(crate) mod file; // secrets on disk
 mod keys;
 mod link; // links that hold where they lead
+mod seal; // values that are sealed at rest
 
 pub use keys::{KeyError, Keys};
+pub use seal::{SealError, SealedFor, Sealer, sealed_by};
 
 use crate::model::{DeliveryId, MessageId, Timestamp};
 

@@ -36,7 +36,8 @@ pub fn file_name(name: &str) -> String {
     lines.iter().enumerate().map(line).collect::<Vec<_>>().join(";")
 }
 
-fn percent(octet: u8) -> String {
+/// As in a URL.
+pub fn percent(octet: u8) -> String {
     match octet {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
             char::from(octet).to_string()
@@ -47,16 +48,21 @@ fn percent(octet: u8) -> String {
 
 /// Text of a part, its lines ended by LF or CRLF.
 pub fn quoted_printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + text.len() / 8);
-    for line in text.lines() {
-        encode_line(line, &mut out);
+    quoted_printable_octets(text.as_bytes())
+}
+
+/// Text of whatever charset, its lines ended by LF or CRLF.
+pub fn quoted_printable_octets(octets: &[u8]) -> String {
+    let mut out = String::with_capacity(octets.len() + octets.len() / 8);
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        let bare = line.strip_suffix(b"\n").unwrap_or(line);
+        encode_line(bare.strip_suffix(b"\r").unwrap_or(bare), &mut out);
         out.push_str("\r\n");
     }
     out
 }
 
-fn encode_line(line: &str, out: &mut String) {
-    let octets = line.as_bytes();
+fn encode_line(octets: &[u8], out: &mut String) {
     let mut length = 0;
     for (at, octet) in octets.iter().enumerate() {
         let is_last = at + 1 == octets.len();

@@ -47,6 +47,7 @@ fn mail(first: usize) -> NewMessage {
         metadata: None,
         idempotency_key: None,
         rank: 0,
+        tracking: None,
         not_before: None,
         not_after: None,
         body: body.into(),

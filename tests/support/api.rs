@@ -205,6 +205,7 @@ impl TestApi {
             due_at: now,
             expires_at: now + Duration::from_secs(4 * 86_400),
             rank: 0,
+            tracking: None,
         };
         let delivery = NewDelivery {
             id: first,

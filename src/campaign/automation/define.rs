@@ -11,6 +11,7 @@ pub const STEPS_MAX: usize = 100;
 const WAIT_SECONDS_MAX: u64 = 366 * 86_400;
 const DAYS_MAX: i64 = 3660;
 const EVENT_BYTES_MAX: usize = 100;
+const NAMES_MAX: usize = 20;
 
 /// Each refusal names its field. What the mails say is checked where templates are made ready.
 pub fn check(
@@ -47,7 +48,7 @@ fn check_entry(entry: &AutomationEntry, schema: &Schema) -> Result<(), Unlawful>
         AutomationEntry::Event { event } => event_name(event).map(|_| ()),
         AutomationEntry::Date { field, days, minute, zone, .. } => {
             let found = schema.field(field);
-            if !found.is_some_and(|field| is_dated(field.kind)) {
+            if !found.is_some_and(is_dated) {
                 let why = "there is no such field of dates or birthdays";
                 return Err(Unlawful::of("entry.field", why));
             }
@@ -72,8 +73,9 @@ pub fn event_name(event: &str) -> Result<&str, Unlawful> {
     Ok(event)
 }
 
-const fn is_dated(kind: FieldKind) -> bool {
-    matches!(kind, FieldKind::Date | FieldKind::Birthday)
+/// Days that are sealed cannot be looked for.
+const fn is_dated(field: &Field) -> bool {
+    !field.encrypted && matches!(field.kind, FieldKind::Date | FieldKind::Birthday)
 }
 
 fn check_step(
@@ -109,6 +111,17 @@ fn check_step(
             };
             segment::filter(expression, schema, now).map(|_| ()).map_err(wrong)
         }
+        AutomationStep::Change { tags, subscribe, unsubscribe } => {
+            let names = tags.len() + subscribe.len() + unsubscribe.len();
+            if !(1..=NAMES_MAX).contains(&names) {
+                return Err(Unlawful::of(place, format!("names 1 to {NAMES_MAX} tags and lists")));
+            }
+            let mut lists = subscribe.iter().chain(unsubscribe);
+            match lists.find(|list| schema.list(**list).is_none()) {
+                None => Ok(()),
+                Some(list) => Err(Unlawful::of(place, format!("there is no list {list}"))),
+            }
+        }
         AutomationStep::Send { .. } | AutomationStep::Exit => Ok(()),
     }
 }
@@ -135,7 +148,7 @@ pub fn dated_filter(
         return Ok(Filter::Any(Vec::new()));
     };
     let gone = || Unlawful::of("entry.field", "there is no such field of dates or birthdays");
-    let field = schema.field(field).filter(|field| is_dated(field.kind)).ok_or_else(gone)?;
+    let field = schema.field(field).filter(|field| is_dated(field)).ok_or_else(gone)?;
     let beside = Place::Beside { field: field.id, numeric: true };
     let place = field.slot.map_or(beside, Place::Slot);
     let named = day - days;

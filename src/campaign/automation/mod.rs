@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use super::edit::{self, ConsentInput, ContactInput};
 use super::feeder::FeedError;
 use super::{Schema, segment};
 use crate::auth::Auth;
@@ -24,8 +25,8 @@ use crate::model::*;
 use crate::queue::{NewRecipes, Queue, QueueError, RecipeFor};
 use crate::store::filter::{Filter, Place, Test, TextCompare};
 use crate::store::{
-    Arrival, AutomationChange, AutomationRow, DueRun, NewRun, RunChange, RunContact, RunMove,
-    SliceRef, Store,
+    Arrival, AutomationChange, AutomationRow, ContactBatch, ContactWrite, DueRun, NewRun,
+    RunChange, RunContact, RunMove, SliceRef, Store, UpsertMode,
 };
 use rule::{Turn, VISITS_MAX};
 
@@ -271,6 +272,10 @@ impl Automations {
                 let turn = |run: &DueRun| (*run, Turn::Asked(holds.contains(&run.contact)));
                 runs.iter().map(turn).collect()
             }
+            Some(change @ AutomationStep::Change { .. }) => {
+                self.change(row, change, runs, contacts).await?;
+                all(Turn::Changed)
+            }
             Some(AutomationStep::Send { campaign, content }) => {
                 let mail = Mailing { row, definition, campaign: *campaign, content };
                 match self.0.store.campaign_open(*campaign).await? {
@@ -282,6 +287,48 @@ impl Automations {
                 }
             }
         })
+    }
+
+    /// Done again it changes nothing.
+    async fn change(
+        &self,
+        row: &AutomationRow,
+        step: &AutomationStep,
+        runs: &[DueRun],
+        contacts: &HashMap<ContactId, RunContact>,
+    ) -> Result<(), FeedError> {
+        let AutomationStep::Change { tags, subscribe, unsubscribe } = step else { return Ok(()) };
+        let schema = Schema::read(&self.0.store, row.organization).await?;
+        let consent = ConsentInput {
+            source: format!("automation {}", row.id),
+            address: None,
+            wording: String::new(),
+            confirmed: false,
+            again: false,
+        };
+        let input = ContactInput {
+            tags: tags.clone(),
+            subscribe: subscribe.clone(),
+            unsubscribe: unsubscribe.clone(),
+            consent: Some(consent),
+            ..ContactInput::default()
+        };
+        let mut rows = Vec::with_capacity(runs.len());
+        for contact in runs.iter().filter_map(|run| contacts.get(&run.contact)) {
+            let write = ContactWrite::of(contact.id, contact.email.clone());
+            rows.push(edit::applied(&schema, write, &input)?);
+        }
+        let batch = ContactBatch {
+            organization: row.organization,
+            at: self.0.clock.now(),
+            mode: UpsertMode::Update,
+            consent: edit::consent(&input)?,
+            resubscribe: false,
+            rows,
+            progress: None,
+        };
+        self.0.store.write_contacts(batch).await?;
+        Ok(())
     }
 
     /// A mail for each, as a delivery of its campaign. One that was made before is not made again.

@@ -21,6 +21,7 @@ const DAYS_LATE_MAX: i64 = 2;
 pub enum Turn {
     Wait,
     Sent,
+    Changed,
     /// A condition holds, or does not.
     Asked(bool),
     Exit,
@@ -53,6 +54,7 @@ pub fn moved(steps: &[AutomationStep], run: DueRun, turn: Turn, now: Timestamp) 
             RunMove { did: Some(StepDone::NotHeld), ..ended(run, RunEnd::Condition, now) }
         }
         (Turn::Sent, _) => next(StepDone::Sent, 0, now),
+        (Turn::Changed, _) => next(StepDone::Changed, 0, now),
         (Turn::Exit, _) => {
             RunMove { did: Some(StepDone::Exited), ..ended(run, RunEnd::Exited, now) }
         }
@@ -138,6 +140,7 @@ mod tests {
             (3, Turn::Exit, Some(StepDone::Exited), 3, 100, Some(RunEnd::Exited)),
             (3, Turn::PutOff, None, 3, 130, None),
             (3, Turn::Sent, Some(StepDone::Sent), 4, 100, None),
+            (3, Turn::Changed, Some(StepDone::Changed), 4, 100, None),
             (4, Turn::Sent, Some(StepDone::Sent), 5, 100, Some(RunEnd::Finished)),
             (5, Turn::Finish, None, 5, 100, Some(RunEnd::Finished)),
         ] {

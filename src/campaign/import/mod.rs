@@ -286,7 +286,7 @@ fn new_fields(
     for target in targets {
         let Target::NewField { name, kind, choices } = target else { continue };
         let (name, choices) = (name.clone(), choices.clone());
-        let field = NewField { name, label: None, kind: *kind, choices };
+        let field = NewField { name, label: None, kind: *kind, choices, encrypted: false };
         let field = fields::made(&schema, organization, field)
             .map_err(|unlawful| Unlawful::of("columns", unlawful.to_string()))?;
         schema.fields.push(field.clone());

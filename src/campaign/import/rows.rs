@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use super::recognise::Target;
 use super::{Options, Schema, Unlawful};
 use crate::campaign::{edit, export};
+use crate::contacts;
 use crate::model::*;
 use crate::store::ContactWrite;
+use crate::token::Sealer;
 
 /// Every cell by what it is to become, with all names looked up.
 pub struct Reader {
@@ -18,6 +20,7 @@ pub struct Reader {
     tag_ids: HashMap<String, TagId>,
     status: Option<ContactStatus>,
     order: DateOrder,
+    sealer: Sealer,
 }
 
 enum Column {
@@ -71,6 +74,7 @@ impl Reader {
             tag_ids,
             status: (options.mode == ImportMode::Suppress).then_some(ContactStatus::Blocked),
             order: options.date_order,
+            sealer: schema.sealer.clone(),
         })
     }
 
@@ -120,7 +124,9 @@ impl Reader {
             }
             Column::Field(field) => {
                 let value = FieldValue::read(field, cell, self.order)?;
-                write.values.push((field.id, field.slot, Some(value.stored())));
+                let kept = contacts::kept(field, &value, &self.sealer);
+                let kept = kept.map_err(|why| why.to_string())?;
+                write.values.push((field.id, field.slot, Some(kept)));
             }
         }
         Ok(())

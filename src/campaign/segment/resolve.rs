@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::expression::{Expression, Fault, Literal, Operator, Question};
 use crate::campaign::Schema;
+use crate::contacts;
 use crate::model::contact::date;
 use crate::model::*;
 use crate::store::filter::{CampaignFate, Compare, Filter, Place, Test, TextCompare};
@@ -30,6 +31,7 @@ enum Subject<'a> {
     Moment(Place),
     Status,
     Score,
+    Sealed(&'a Field, Place),
 }
 
 impl Resolver<'_> {
@@ -56,6 +58,7 @@ impl Resolver<'_> {
                 Subject::Status => status(question),
                 Subject::Score => self.score(question),
                 Subject::Field(field, place) => self.field(question, field, place),
+                Subject::Sealed(field, place) => self.sealed(question, field, place),
             },
         }
     }
@@ -104,6 +107,10 @@ impl Resolver<'_> {
     fn own(&self, name: &str, question: &Question) -> Result<Subject<'_>, Fault> {
         let none = || Fault::at(&question.spot, format!("there is no field '{name}'"));
         let field = self.schema.field(name).ok_or_else(none)?;
+        if field.encrypted {
+            let place = Place::Beside { field: field.id, numeric: false };
+            return Ok(Subject::Sealed(field, place));
+        }
         let numeric = field.kind.is_numeric();
         let beside = Place::Beside { field: field.id, numeric };
         Ok(Subject::Field(field, field.slot.map_or(beside, Place::Slot)))
@@ -127,6 +134,26 @@ impl Resolver<'_> {
                 _ => unfit(question, "a field of choices"),
             },
         }
+    }
+
+    /// Of a value that is sealed it can be told whether it is this one, and nothing else.
+    fn sealed(&self, question: &Question, field: &Field, place: Place) -> Resolved {
+        match question.operator {
+            Operator::Empty => return Ok(Filter::Test(Test::Empty { place })),
+            Operator::Equals | Operator::In => {}
+            _ => return unfit(question, "an encrypted field"),
+        }
+        first(question)?;
+        let mut tests = Vec::new();
+        for asked in &question.values {
+            let value = FieldValue::read(field, &asked.text, DateOrder::default());
+            let value = value.map_err(|why| Fault::at(&asked.spot, why))?;
+            let (whose, plain) = (contacts::whose(field), contacts::plain(&value));
+            let compare = TextCompare::StartsWith;
+            let test = |value| Filter::Test(Test::Text { place, compare, value });
+            tests.extend(self.schema.sealer.indexes(whose, &plain).into_iter().map(test));
+        }
+        Ok(Filter::Any(tests))
     }
 
     /// Days since 1970, by the calendar of UTC.

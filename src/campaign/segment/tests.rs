@@ -14,6 +14,7 @@ fn schema() -> Schema {
         kind,
         choices: vec!["S".to_owned(), "M".to_owned(), "L".to_owned()],
         slot,
+        encrypted: false,
     };
     Schema {
         fields: vec![
@@ -34,6 +35,7 @@ fn schema() -> Schema {
             created_at: Timestamp(0),
         }],
         tags: vec![TagRow { id: TagId(8), name: "vip".to_owned() }],
+        sealer: Default::default(),
     }
 }
 

@@ -27,6 +27,7 @@ fn contact(lists: &[(i64, MembershipStatus)]) -> Contact {
         score: None,
         lists: own.collect(),
         tags: Vec::new(),
+        sealed: Vec::new(),
     }
 }
 

@@ -831,6 +831,7 @@ export const de: Catalogue = {
   "permission.campaigns_write": "Kampagnen ändern",
   "permission.contacts_read": "Kontakte lesen",
   "permission.contacts_write": "Kontakte ändern",
+  "permission.contacts_reveal": "verschlüsselte Felder sehen",
   "permission.delivery_read": "Zustellung lesen",
   "permission.delivery_write": "Zustellung ändern",
   "permission.domains_read": "Domains lesen",

@@ -829,6 +829,7 @@ export const en = {
   "permission.campaigns_write": "change campaigns",
   "permission.contacts_read": "read contacts",
   "permission.contacts_write": "change contacts",
+  "permission.contacts_reveal": "see encrypted fields",
   "permission.delivery_read": "read delivery",
   "permission.delivery_write": "change delivery",
   "permission.domains_read": "read domains",
