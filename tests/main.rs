@@ -4,6 +4,7 @@ mod accept;
 mod api;
 mod automations;
 mod benches;
+mod breakers;
 mod campaigns;
 mod classify;
 mod cli;

@@ -13,6 +13,8 @@ const WAYS = [
   { way: "on a phone", kind: "pointer", viewport: { width: 390, height: 844 } },
 ] as const;
 
+/** Of mailboxes that are all lost: a host refuses every one of them. */
+const BOUGHT = ["email", ...Array.from({ length: 90 }, (_, at) => `gone-${at}@goodmail.test`)].join("\n");
 const PEOPLE = "email,name,city\nann@goodmail.test,Ann,Berlin\nbob@goodmail.test,Bob,Bonn\ngone@goodmail.test,Gone,Ulm\n";
 
 /** Where a recipient leaves, out of the mail as a simulated host has taken it. */
@@ -242,4 +244,35 @@ describe.each(WAYS)("the first hour $way", ({ kind, viewport }) => {
     await hand.go("Suppressions");
     await page.getByRole("cell", { name: /gone@goodmail.test/ }).waitFor();
   });
+
+  test("a campaign to a bought list is paused by a rule, home says so, and a person lets it go on", async () => {
+    await listed("Bought", "bought.csv", BOUGHT);
+    await hand.go("Campaigns");
+    await hand.press(page.getByRole("link", { name: "New campaign" }).first());
+    await hand.type(page.getByRole("textbox", { name: "Name", exact: true }), "Cold");
+    await hand.turn(page.getByRole("group", { name: "To lists" }).getByRole("checkbox", { name: "Bought" }));
+    // What is beyond it is still to come when the rule acts.
+    await hand.type(field(/^Mails an hour at most/), "60");
+    await hand.press(button("Save"));
+    await page.getByRole("heading", { level: 1, name: "Cold" }).waitFor();
+    await page.getByRole("heading", { name: "Forecast of a launch now" }).waitFor();
+    await hand.press(button("Launch"));
+    await hand.press(button("Launch", dialog()));
+    await page.getByText(/addresses are lost/).first().waitFor({ timeout: 60_000 });
+    await page.getByText("paused", { exact: true }).first().waitFor();
+    await hand.go("Home");
+    await page.getByText(/Cold: .*addresses are lost/).waitFor();
+    await hand.press(page.getByRole("link", { name: "See the campaign" }).first());
+    await page.getByRole("heading", { level: 1, name: "Cold" }).waitFor();
+    await hand.press(button("Resume"));
+    await hand.press(button("Resume", dialog()));
+    await page.getByText("sending", { exact: true }).first().waitFor();
+    // At the host itself it stands still for a day, unless somebody wants otherwise.
+    await hand.press(button("Go on there").first());
+    await hand.press(button("Go on there", dialog()));
+    await page.getByText(/^Stopped at/).waitFor({ state: "detached" });
+    await hand.press(button("Cancel for good"));
+    await hand.press(button("Cancel for good", dialog()));
+    await page.getByText("cancelled", { exact: true }).first().waitFor();
+  }, 120_000);
 });
