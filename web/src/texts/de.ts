@@ -451,7 +451,7 @@ export const de: Catalogue = {
   "event_of.campaign_state": "Zustand der Kampagne",
   "event_of.cancelled": "abgebrochen",
   "event_of.clicked": "geklickt",
-  "event_of.replied": "Beantwortet",
+  "event_of.replied": "beantwortet",
   "event_of.complained": "beschwert",
   "event_of.confirmed": "durch Bericht bestätigt",
   "event_of.credential_used_first": "Zugangsdaten zum ersten Mal benutzt",

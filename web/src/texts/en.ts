@@ -449,7 +449,7 @@ export const en = {
   "event_of.campaign_state": "campaign’s state",
   "event_of.cancelled": "cancelled",
   "event_of.clicked": "clicked",
-  "event_of.replied": "Replied",
+  "event_of.replied": "replied",
   "event_of.complained": "complained",
   "event_of.confirmed": "confirmed by a report",
   "event_of.credential_used_first": "credential used for the first time",
