@@ -45,7 +45,7 @@ fn mails() -> Vec<(&'static str, String)> {
             "truncated",
             format!(
                 "{HEAD}Subject: truncated\n{MIXED}--b\nContent-Type: application/pdf\n\
-                 Content-Transfer-Encoding: base64\n\nAAA"
+                 Content-Transfer-Encoding: base64\n\nAAA\n"
             ),
         ),
         (
