@@ -71,6 +71,8 @@ settings! {
         tls: Tls = Tls::default(), Table, Restart;
         /// `[http]`
         http: Http = Http::default(), Table, Restart;
+        /// `[acme]`
+        acme: Acme = Acme::default(), Table, Restart;
         /// `[fetch]`
         fetch: Fetch = Fetch::default(), Table, Restart;
         /// `[delivery]`
@@ -221,6 +223,19 @@ settings! {
         geography: Option<PathBuf> = None, Path, Restart;
         /// Plain HTTP is answered on loopback and to these proxies; everybody else gets TLS.
         proxies: Vec<Network> = Vec::new(), Network, Restart;
+    }
+
+    /// Certificates for the hosts of organizations, asked of an authority.
+    Acme {
+        /// The authority's directory (RFC 8555), such as
+        /// https://acme-v02.api.letsencrypt.org/directory; to name it is to agree to its terms.
+        /// Empty: no certificate is asked for.
+        directory: Option<String> = None, Text, Restart;
+        /// Whom the authority may write to, such as mailto:admin@example.com.
+        contact: Option<String> = None, Text, Restart;
+        /// Where the authority's questions come in by plain HTTP: the world must find it at port 80
+        /// of these hosts.
+        listen: Vec<SocketAddr> = vec![any(80)], Address, Restart;
     }
 
     /// URLs of customers that the daemon calls: webhooks.
