@@ -7,7 +7,8 @@
 
 use crate::model::*;
 
-use super::campaigns::{CampaignRow, add};
+use super::campaign_changes::add;
+use super::campaigns::CampaignRow;
 use super::changes::{Change, insert_with_id, rows};
 use super::database::{Connection, Row, Value};
 use super::dialect::Statement;

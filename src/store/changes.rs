@@ -12,7 +12,7 @@ use crate::model::*;
 use super::audit::{AuditEntry, INSERT_AUDIT};
 use super::automation_runs::{self, RunChange};
 use super::automations::{self, AutomationChange};
-use super::campaigns::{self, CampaignChange};
+use super::campaign_changes::{self as campaigns, CampaignChange};
 use super::classification::{self, ClassificationChange};
 use super::compaction::{self, BodyMove};
 use super::contact_definitions::{self, ContactChange};

@@ -8,6 +8,7 @@
 mod audit; // who changed what
 mod automation_runs; // who is in which automation
 mod automations; // automations and their versions
+mod campaign_changes; // what may be changed of campaigns
 mod campaign_progress; // how far campaigns are
 mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
@@ -74,8 +75,9 @@ pub use automation_runs::{
     Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
 };
 pub use automations::{AutomationChange, AutomationRow, NewVersion};
+pub use campaign_changes::CampaignChange;
 pub use campaign_progress::{CampaignRecipient, DAY, EndsRow, OpenRow, Recipients};
-pub use campaigns::{CampaignChange, CampaignRow, RecipeRow, SliceRow};
+pub use campaigns::{CampaignRow, RecipeRow, SliceRow};
 pub use changes::NewEvent;
 pub use claims::{Claims, Skip};
 pub use classification::{ClassificationChange, PastReply, StoredRule, UnclassifiedReply};
