@@ -484,6 +484,7 @@ fn statements() -> Vec<&'static Statement> {
     all.push(&lists::DELIVERIES_OF_MESSAGE);
     all.push(&lists::LAST_DELIVERY);
     all.push(&lists::WAITING_OF_CAMPAIGN);
+    all.push(&lists::WAITING_UNTIL);
     all
 }
 
