@@ -31,6 +31,7 @@ mod event_ids; // ids of events, how far readers may go
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
 mod health; // health windows
+mod host_certificates; // how certificates of hosts stand
 mod ids; // blocks of ids
 mod imports; // how far imports have come
 mod jobs;
@@ -93,6 +94,7 @@ pub use error::{Result, StoreError};
 pub use health::{
     CameBack, HealthChange, HealthFilter, HealthHour, HealthNews, HealthStanding, HealthSum,
 };
+pub use host_certificates::HostCertificate;
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use late_signals::{Complaint, LateBounce};
@@ -469,6 +471,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(switches::ALL);
     all.extend(themes::ALL);
     all.extend(public_hosts::ALL);
+    all.extend(host_certificates::ALL);
     all.extend(routes::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);
