@@ -14,6 +14,7 @@ pub mod returns; // what it carries to be known again
 mod shelf; // files that mails show or carry
 mod submitted; // a submitted mail that tells of its readers
 pub mod template; // what a person wrote, rendered for one contact
+mod text_links; // where links stand in plain text
 mod track; // links that tell of readers
 
 use std::path::{Path, PathBuf};

@@ -138,8 +138,8 @@ impl Composer {
         let mut rendered =
             rendered.map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
         if let Some(links) = links {
-            let html = std::mem::take(&mut rendered.html);
-            rendered.html = links.tracked(html, claim, &recipe.settings.tracking);
+            let parts = (std::mem::take(&mut rendered.html), std::mem::take(&mut rendered.text));
+            (rendered.html, rendered.text) = links.tracked(parts, claim, &recipe.settings.tracking);
         }
         let ways = self.ways(delivery, pin.at, domain_of(&ready.content.from));
         let bytes = assembled(&ready, &rendered, recipe, &pin, delivery, ways);
