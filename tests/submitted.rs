@@ -178,3 +178,64 @@ async fn links_lead_to_the_host_of_the_organization_and_those_sent_before_go_on(
         assert_eq!(is_tracked(&desk, "again@a.test"), (false, true));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_opened_and_clicked_a_submitted_mail_is_told_as_of_a_campaign() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let part = |place: u8| format!("<a href=\"https://shop.test/{place}\">{place}</a>");
+        let links: String = (0..4).map(part).collect();
+        let mail = format!(
+            "From: <sender@sender.test>\r\nX-Postroad-Track: both\r\nMIME-Version: 1.0\r\n\
+             Content-Type: text/html\r\n\r\n{links}\r\n"
+        );
+        desk.relay.submit_mail("<sender@sender.test>", &["ann@a.test"], mail.as_bytes()).await;
+        desk.relay.run_until_idle().await;
+        let html = html(&desk, "ann@a.test");
+        let go = async |method: &str, path: &str, agent: &str| {
+            visit(&desk, method, path, agent, "").await;
+        };
+        go("GET", &path(&html, "c", 3), CHROME).await;
+        desk.relay.clock().advance(Duration::from_secs(60));
+        go("GET", &path(&html, "o", 0), CHROME).await;
+        go("GET", &path(&html, "o", 0), "curl/8.5.0").await;
+        desk.relay.clock().advance(Duration::from_secs(60));
+        go("GET", &path(&html, "c", 3), CHROME).await;
+        // Three links at once are followed by nobody.
+        desk.relay.clock().advance(Duration::from_secs(60));
+        for nth in 0..3 {
+            go("GET", &path(&html, "c", nth), CHROME).await;
+        }
+        let delivery = desk.relay.delivery_to("ann@a.test").await;
+        let told = async || {
+            let timeline = format!("/v1/messages/{}/timeline", delivery.message);
+            let shown = desk.done("GET", &timeline, Value::Null).await;
+            let items = shown["items"].as_array().expect("entries").iter();
+            let mut told: Vec<(i64, String, String)> = items
+                .filter(|item| item["fields"]["agent"].is_string())
+                .map(|item| {
+                    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                    let at = item["at"].as_i64().expect("a moment");
+                    (at, text(&item["kind"]), text(&item["fields"]["reader"]))
+                })
+                .collect();
+            told.sort();
+            told.into_iter().map(|(_, kind, reader)| format!("{kind} {reader}")).collect::<Vec<_>>()
+        };
+        let expected = [
+            "clicked robot",
+            "opened person",
+            "opened robot",
+            "clicked person",
+            "clicked robot",
+            "clicked robot",
+            "clicked robot",
+        ];
+        let started = Instant::now();
+        while told().await != expected {
+            assert!(started.elapsed() < PATIENCE, "{:?}", told().await);
+            desk.relay.clock().advance(Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

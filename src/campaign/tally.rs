@@ -1,8 +1,8 @@
-//! Events of campaigns become counts, links and readers.
+//! Events of campaigns become counts, links and readers; those of submitted mail say who it was.
 //!
 //! Owns:       what is counted by what, and the task that counts.
 //! Promises:   each event is counted once; what people did is told from what machines did before
-//!             it is counted.
+//!             it is counted, and in the same way for all mail.
 //! Knows not:  reports, HTTP, SQL.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -79,9 +79,14 @@ pub fn tally(
     let mut readings: BTreeMap<(CampaignId, DeliveryId), Reading> = BTreeMap::new();
     let mut fared: BTreeMap<ContactId, FaredOf> = BTreeMap::new();
     let mut replies = Vec::new();
+    let mut verdicts = Vec::new();
     for event in events {
-        note_fared(event, &mut fared);
         let of = &event.of;
+        if of.campaign.0 == 0 {
+            verdicts.extend(verdict(event, &bursts));
+            continue;
+        }
+        note_fared(event, &mut fared);
         if event.kind == EventKind::Replied.word() {
             replies.extend(of.contact.map(|contact| (of.organization, contact, event.at)));
         }
@@ -107,7 +112,19 @@ pub fn tally(
         readings: readings.into_values().collect(),
         replies,
         fared: fared.into_values().collect(),
+        verdicts,
     }
+}
+
+/// The fields of an event of submitted mail with who it was; None where they say so already.
+fn verdict(event: &CountedEvent, bursts: &Bursts) -> Option<(EventId, serde_json::Value)> {
+    let reader = reader_of(event, &event.of, bursts)?;
+    if text(event, "reader") == reader.word() {
+        return None;
+    }
+    let mut fields = event.fields.clone();
+    fields.as_object_mut()?.insert("reader".to_owned(), reader.word().into());
+    Some((event.id, fields))
 }
 
 fn text<'a>(event: &'a CountedEvent, name: &str) -> &'a str {
@@ -312,6 +329,32 @@ mod tests {
         let fields = json!({"agent": CHROME, "method": "GET", "place": place,
             "link": format!("https://shop.test/{place}?who={delivery}")});
         event(id, seconds, "clicked", delivery, fields)
+    }
+
+    #[test]
+    fn of_submitted_mail_it_is_said_who_it_was_and_nothing_is_counted() {
+        let submitted = |event: CountedEvent| {
+            let of = CountedOf { campaign: CampaignId(0), contact: None, ..event.of };
+            CountedEvent { of, ..event }
+        };
+        let said = |mut event: CountedEvent, reader: &str| {
+            event.fields["reader"] = json!(reader);
+            event
+        };
+        let events = [
+            submitted(said(click(1, 300, 1, 0), "person")),
+            submitted(said(click(2, 301, 1, 1), "person")),
+            submitted(said(click(3, 400, 2, 0), "person")),
+            submitted(click(4, 500, 3, 0)),
+        ];
+        let tally = tally(&events, &[submitted(click(5, 302, 1, 2))], None);
+        let verdicts: Vec<_> = tally.verdicts.iter().collect();
+        let verdict = |id: i64, reader| (EventId(id), json!(reader));
+        let told: Vec<_> =
+            verdicts.iter().map(|(id, fields)| (*id, fields["reader"].clone())).collect();
+        assert_eq!(told, [verdict(1, "robot"), verdict(2, "robot"), verdict(4, "person")]);
+        assert_eq!(verdicts[0].1["link"], events[0].fields["link"], "the rest stays");
+        assert!(tally.counts.is_empty() && tally.clicks.is_empty() && tally.readings.is_empty());
     }
 
     #[test]

@@ -49,6 +49,7 @@ mod own_mail; // whom the daemon itself writes to
 mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod public_hosts; // where links in mail lead
+mod readings; // opens and clicks of submitted mail
 mod retention; // mail that is over and old goes
 mod returns; // what came back, mail that came in
 mod routes; // where mail that comes in goes on to
@@ -465,6 +466,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
+    all.extend(readings::ALL);
     all.extend(retention::ALL);
     all.extend(returns::ALL);
     all.extend(stream_policies::ALL);
