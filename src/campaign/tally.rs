@@ -93,7 +93,9 @@ pub fn tally(
         let reader = reader_of(event, of, &bursts);
         *counts.entry(key(event, of, reader)).or_default() += 1;
         if reader == Some(Reader::Person) {
-            *counts.entry(device_key(event, of)).or_default() += 1;
+            for key in device_keys(event, of) {
+                *counts.entry(key).or_default() += 1;
+            }
             if let Some(key) = country_key(event, of, geography) {
                 *counts.entry(key).or_default() += 1;
             }
@@ -200,15 +202,21 @@ fn key(event: &CountedEvent, of: &CountedOf, reader: Option<Reader>) -> TallyKey
     }
 }
 
-/// Requests of people, by what they read with.
-fn device_key(event: &CountedEvent, of: &CountedOf) -> TallyKey {
-    let kind = if is_click(event) { "clicked_by" } else { "opened_by" };
-    TallyKey {
-        kind: kind.to_owned(),
-        detail: reader::device(text(event, "agent")).word().to_owned(),
+/// Requests of people, by what they read with: kind of device, mail program or browser, system.
+fn device_keys(event: &CountedEvent, of: &CountedOf) -> [TallyKey; 3] {
+    let agent = text(event, "agent");
+    let kinds = match is_click(event) {
+        true => ["clicked_by", "clicked_with", "clicked_on"],
+        false => ["opened_by", "opened_with", "opened_on"],
+    };
+    let details =
+        [reader::device(agent).word(), reader::client(agent).word(), reader::system(agent).word()];
+    [0, 1, 2].map(|place| TallyKey {
+        kind: kinds[place].to_owned(),
+        detail: details[place].to_owned(),
         source: String::new(),
         ..key(event, of, None)
-    }
+    })
 }
 
 /// Requests of people, by where they come from, as far as it is known.
@@ -385,6 +393,8 @@ mod tests {
         assert_eq!((of("opened", "person"), of("clicked", "person")), (1, 1));
         assert_eq!(of("clicked", "robot"), 2);
         assert_eq!((of("opened_by", "desktop"), of("clicked_by", "desktop")), (1, 1));
+        assert_eq!((of("opened_with", "chrome"), of("clicked_with", "chrome")), (1, 1));
+        assert_eq!((of("opened_on", "linux"), of("clicked_on", "linux")), (1, 1));
         assert_eq!((of("opened_from", "DE"), of("clicked_from", "DE")), (1, 0));
         assert_eq!(tally.counts.len(), 8);
         assert_eq!(tally.clicks, [(CampaignId(7), 0, 0, "https://shop.test/0".to_owned(), 1)]);
