@@ -99,12 +99,12 @@ export function inputOf(values: Values, row: Row | undefined, launched: boolean)
     deadline: at("deadline"),
     window: windowOf(given(values, "hours"), row?.settings.window),
     throttle: throttle ? { messages: Number(throttle), seconds: 3600 } : undefined,
-    tracking: { opens: many(values, "tracking").includes("opens"), clicks: many(values, "tracking").includes("clicks") },
+    tracking: { ...row?.settings.tracking, opens: many(values, "tracking").includes("opens"), clicks: many(values, "tracking").includes("clicks") },
   };
   const before = row?.settings;
   const percent = given(values, "percent");
   const settings = launched
     ? { ...before, ...shared }
-    : { ...shared, local_time: before?.local_time, starts_at: at("starts_at"), test: second && percent ? { sample_percent: Number(percent) } : undefined, audience: { ...before?.audience, lists: numbers("lists"), segments: numbers("segments"), exclude_lists: excluded("l"), exclude_segments: excluded("s") } };
-  return { name: given(values, "name") ?? "", from: given(values, "from") ?? "", from_name: given(values, "from_name") ?? "", reply_to: given(values, "reply_to"), attachments: many(values, "attachments").map(Number), stream: launched ? undefined : given(values, "stream"), variants, settings };
+    : { ...before, ...shared, starts_at: at("starts_at"), test: second && percent ? { sample_percent: Number(percent) } : undefined, audience: { ...before?.audience, lists: numbers("lists"), segments: numbers("segments"), exclude_lists: excluded("l"), exclude_segments: excluded("s") } };
+  return { name: given(values, "name") ?? "", from: given(values, "from") ?? "", from_name: given(values, "from_name") ?? "", reply_to: given(values, "reply_to"), attachments: many(values, "attachments").map(Number), data: row?.content.data, stream: launched ? undefined : given(values, "stream"), variants, settings };
 }
