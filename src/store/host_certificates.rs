@@ -148,9 +148,10 @@ impl Store {
         kept_from: Timestamp,
     ) -> Result<()> {
         let order = vec![host.as_str().into(), at.0.into(), organization.0.into()];
+        // A write that changes nothing ends those behind it.
         self.write(vec![
-            RowWrite::new(&FORGET_ORDERS, vec![kept_from.0.into()]),
             RowWrite::new(&NOTE_ORDER, order),
+            RowWrite::new(&FORGET_ORDERS, vec![kept_from.0.into()]),
         ])
         .await?;
         Ok(())
