@@ -589,7 +589,8 @@ async fn what_a_campaign_gives_to_all_its_mails_stands_in_each() {
     let mail = desk.mx.mail_to("ann@a.test");
     let mime = postroad::wire::mime::Mime::read(&mail.body);
     let part = mime.parts.iter().find(|part| part.media == "text/html").expect("HTML");
-    assert!(part.text().contains(expected), "{}", part.text());
+    let html = postroad::wire::decode::text(&part.content(), Some("utf-8"));
+    assert!(html.contains(expected), "{html}");
     input["data"] = json!({"long": "x".repeat(65_536)});
     let (status, body) = desk.ask("POST", "/v1/campaigns", input).await;
     assert_eq!((status, &body["field"]), (422, &json!("data")), "{body}");

@@ -184,7 +184,7 @@ async fn an_anonymous_campaign_counts_clicks_and_keeps_nobody() {
         let started = Instant::now();
         let report = loop {
             let report = desk.done("GET", &path, Value::Null).await;
-            if report["links"][0]["clicks"] == 1 {
+            if report["links"][0]["clicks"] == 1 && report["devices"][0]["clicks"] == 1 {
                 break report;
             }
             assert!(started.elapsed() < PATIENCE, "{report}");

@@ -98,7 +98,8 @@ async fn who_has_not_confirmed_is_asked_by_a_campaign_and_says_yes() {
         let asked = String::from_utf8_lossy(&asked.last().expect("a mail").body).into_owned();
         let text = postroad::wire::mime::Mime::read(asked.as_bytes());
         let html = text.parts.iter().find(|part| part.media == "text/html").expect("HTML");
-        let link = path(&html.text(), "y", 0);
+        let html = postroad::wire::decode::text(&html.content(), Some("utf-8"));
+        let link = path(&html, "y", 0);
         assert_eq!(visit(&desk, "POST", &link, BROWSER, "").await.0, 200);
         let lists = desk.done("GET", "/v1/lists", Value::Null).await;
         let counts = lists["items"].as_array().expect("lists").iter();

@@ -322,6 +322,7 @@ pub(super) async fn change(
 #[into_params(parameter_in = Query)]
 pub(super) struct Copied {
     /// Only to those who got it and did not read it; without, to the same audience.
+    #[param(inline)]
     again: Option<CampaignAgain>,
 }
 

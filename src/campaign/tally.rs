@@ -396,7 +396,7 @@ mod tests {
         assert_eq!((of("opened_with", "chrome"), of("clicked_with", "chrome")), (1, 1));
         assert_eq!((of("opened_on", "linux"), of("clicked_on", "linux")), (1, 1));
         assert_eq!((of("opened_from", "DE"), of("clicked_from", "DE")), (1, 0));
-        assert_eq!(tally.counts.len(), 8);
+        assert_eq!(tally.counts.len(), 12);
         assert_eq!(tally.clicks, [(CampaignId(7), 0, 0, "https://shop.test/0".to_owned(), 1)]);
         assert_eq!(tally.readings.len(), 1);
         assert_eq!(tally.readings[0].contact, Some(ContactId(1)));
