@@ -23,6 +23,7 @@ use super::error::{Result, StoreError};
 use super::event_ids::Events;
 use super::health::{self, HealthChange};
 use super::ids;
+use super::inbound_mails::{self, InboundMailRow};
 use super::imports::{self, ImportChange};
 use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
@@ -77,6 +78,7 @@ pub enum Change {
     Limits(LimitChange),
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
+    InboundMail(Box<InboundMailRow>),
     Return(ReturnChange),
     Route(RouteChange),
     /// Those of this node's earlier lives.
@@ -277,6 +279,7 @@ async fn write(
 }
 
 async fn revoke_credential(connection: &mut Connection, name: &str, at: Timestamp) -> Result<i64> {
+        Change::InboundMail(mail) => inbound_mails::write(connection, mail, events).await,
     let values = vec![name.into(), at.0.into()];
     rows(connection.execute(&REVOKE_CREDENTIAL, values).await?)
 }

@@ -10,6 +10,7 @@ mod automation_runs; // who is in which automation
 mod automations; // automations and their versions
 mod campaign_changes; // what may be changed of campaigns
 mod campaign_progress; // how far campaigns are
+mod campaign_reports; // what became of campaigns, read
 mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
@@ -33,6 +34,7 @@ mod handle; // the callers' side of the writer
 mod health; // health windows
 mod ids; // blocks of ids
 mod imports; // how far imports have come
+mod inbound_mails; // mail that came in
 mod jobs;
 mod late_signals; // what was said of mail after it was taken
 mod ledger; // the statements of a batch
@@ -49,7 +51,7 @@ mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod public_hosts; // where links in mail lead
 mod retention; // mail that is over and old goes
-mod returns; // what came back, mail that came in
+mod returns; // what came back
 mod routes; // where mail that comes in goes on to
 mod rows;
 mod search; // the message log
@@ -57,9 +59,10 @@ mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
 mod steering; // rules that hold mail, traced recipients
 mod stream_policies; // what streams do with suppressed addresses
+mod standings; // how the deliveries of a batch stand before it
 mod suppressions; // addresses that are not written to
 mod switches; // what submitted mail tells of its readers
-mod tallies; // what became of campaigns
+mod tallies; // what became of campaigns, counted
 mod templates; // templates, layouts, saved blocks
 mod tenants; // changes to organizations, streams, credentials
 mod themes; // how public pages look
@@ -97,14 +100,13 @@ pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use jobs::*;
 pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
+pub use inbound_mails::InboundMailRow;
 pub use media::MediaRow;
 pub use membership_days::GrowthRow;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
 pub use retention::Aged;
-pub use returns::{
-    InboundMailRow, ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
-};
+pub use returns::{ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule};
 pub use routes::{InboundCallRow, InboundRouteRow, RouteChange};
 pub use rows::*;
 pub use search::{FoundPage, Search};
@@ -114,10 +116,7 @@ pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
 };
-pub use tallies::{
-    CountedEvent, CountedOf, DeferredRow, LinkRow, ReaderCounts, Reading, RecipientRow, Tally,
-    TallyKey, TallyRow, Tracked, Uncounted,
-};
+pub use tallies::{CountedEvent, CountedOf, Reading, Tally, TallyKey, Tracked, Uncounted};
 pub use templates::{LayoutRow, SavedBlockRow, TemplateChange, TemplateRow};
 pub use tenants::Keep;
 pub use themes::ThemeRow;
@@ -443,6 +442,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(campaigns::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
+    all.extend(campaign_reports::ALL);
     all.extend(classification::ALL);
     all.extend(contact_batch::ALL);
     all.extend(contact_definitions::ALL);
@@ -451,6 +451,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(domain_checks::ALL);
     all.extend(engagement::ALL);
     all.extend(erasure::ALL);
+    all.extend(inbound_mails::ALL);
     all.extend(event_ids::ALL);
     all.extend(tallies::ALL);
     all.extend(tracking::ALL);

@@ -15,7 +15,8 @@ use super::error::{Result, StoreError};
 use super::event_ids::Events;
 use super::jobs::Settled;
 use super::ledger::{self, BATCH, BEGIN, COMMIT, ROLLBACK};
-use super::plan::{self, Own, Plan, Standings};
+use super::plan::{self, Own, Plan};
+use super::standings::Standings;
 use super::writer::Job;
 use crate::model::moment;
 
