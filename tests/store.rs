@@ -8,6 +8,8 @@ use postroad::model::*;
 use postroad::store::*;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
+use crate::support::mail;
+
 /// A ledger of its own for one test.
 struct Ledger {
     location: Location,
@@ -65,30 +67,17 @@ impl Ledger {
     async fn mail(&self, recipients: &[&str]) -> Enqueue {
         let id = self.store.message_id().await.expect("an id");
         let first = self.store.delivery_ids(recipients.len()).await.expect("ids");
-        let now = self.clock.now();
         let message = MessageRow {
-            id,
-            organization: OrganizationId::FIRST,
-            stream: StreamId(1),
             credential: Some(CredentialId(3)),
-            domain: None,
-            sender: ReversePath::parse("\"odd \\\"one\"@sender.example").expect("lawful"),
             eight_bit: true,
-            smtputf8: false,
             dsn_return: Some(DsnReturn::Headers),
             dsn_envelope_id: Some("QQ+314".to_owned()),
             message_id_header: "1@sender.example".to_owned(),
             subject: "Grüße \"an\" \\ alle\t🦀".to_owned(),
             tag: Some("welcome".to_owned()),
             metadata: Some("{\"order\":7}".to_owned()),
-            idempotency_key: None,
             body: BodyRef { segment: SegmentId(4), offset: 4096, length: 1000 },
-            body_node: 1,
-            accepted_at: now,
-            due_at: now,
-            expires_at: now + Duration::from_secs(4 * 86_400),
-            rank: 0,
-            tracking: None,
+            ..mail::message(id, "\"odd \\\"one\"@sender.example", self.clock.now())
         };
         let deliveries = (first.0..).zip(recipients).map(|(id, recipient)| NewDelivery {
             id: DeliveryId(id),

@@ -54,6 +54,8 @@ mod retention; // mail that is over and old goes
 mod returns; // what came back
 mod routes; // where mail that comes in goes on to
 mod rows;
+#[cfg(test)]
+pub mod samples; // rows for tests
 mod search; // the message log
 mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
