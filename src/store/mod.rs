@@ -81,7 +81,8 @@ pub use automation_runs::{
 };
 pub use automations::{AutomationChange, AutomationRow, NewVersion};
 pub use campaign_changes::CampaignChange;
-pub use campaign_progress::{CampaignRecipient, DAY, EndsRow, OpenRow, Recipients};
+pub use campaign_progress::{CampaignCounts, CampaignRecipient, DAY, EndsRow, OpenRow, Recipients};
+pub use campaign_reports::{DeferredRow, LinkRow, ReaderCounts, RecipientRow, TallyRow};
 pub use campaigns::{CampaignRow, RecipeRow, SliceRow};
 pub use changes::NewEvent;
 pub use claims::{Claims, Skip};
@@ -725,7 +726,7 @@ mod tests {
     }
 
     /// Lists of what grows without end, each with the index it must walk.
-    const INDEXED: [(&Statement, &str); 9] = [
+    const INDEXED: [(&Statement, &str); 12] = [
         (&search::BY_SENDER, "messages_hour_sender (hour=? AND sender=?)"),
         (&search::BY_MESSAGE_ID, "messages_hour_message_id (hour=? AND message_id_header=?)"),
         (&search::BY_TAG, "messages_hour_tag (hour=? AND tag=?)"),
@@ -738,6 +739,12 @@ mod tests {
         (&people::ROLES_OF, "members_organizations (member=?)"),
         (&membership_days::LIST_GROWTH, "membership_days USING PRIMARY KEY (list=?)"),
         (&membership_days::MEMBER_COUNTS, "d USING PRIMARY KEY (list=?)"),
+        (&campaign_progress::CAMPAIGN_COUNTS, "f USING PRIMARY KEY (campaign=?)"),
+        (
+            &campaign_progress::CAMPAIGN_COUNTS,
+            "d USING COVERING INDEX deliveries_campaign (campaign=? AND state=?)",
+        ),
+        (&campaign_progress::CAMPAIGN_COUNTS, "t USING PRIMARY KEY (campaign=?)"),
     ];
 
     #[tokio::test]
