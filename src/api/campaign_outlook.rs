@@ -239,11 +239,12 @@ pub(super) async fn go_on(
     let stops = stops(&call, id).await?;
     let not_stopped = || Problem::of_field("operator", "the campaign is not stopped there");
     let (_, decision) = stops.iter().find(here).ok_or_else(not_stopped)?;
-    controller(&call)?.undo(decision.id).await?;
     let target = id.to_string();
     let action = ("campaign.went_on", target.as_str());
-    call.told(Some(row.organization), action, &asked.operator).await?;
-    call.store.hasten_campaign(id, call.clock.now()).await?;
+    let organization = Some(row.organization);
+    let store = call.audited::<(), _>(organization, action, None, Some(&asked.operator))?;
+    controller(&call)?.undo(decision.id, store.line()).await?;
+    store.hasten_campaign(id, call.clock.now()).await?;
     (call.nudge)();
     let left = remaining(&call, &row).await?;
     Ok(axum::Json(CampaignOutlook {

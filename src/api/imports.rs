@@ -145,7 +145,7 @@ pub(super) async fn start(
     Path(id): Path<ImportId>,
     Json(options): Json<Options>,
 ) -> Result<axum::Json<ImportRow>, Problem> {
-    Ok(axum::Json(imports(&call)?.start(call.organization(), id, options).await?))
+    Ok(axum::Json(imports(&call)?.start(call.organization(), id, (options, &call.store)).await?))
 }
 
 /// Cancel an import. What was written until then stays.
@@ -156,7 +156,7 @@ pub(super) async fn cancel(
     call: Call<needs::ContactsWrite>,
     Path(id): Path<ImportId>,
 ) -> Result<axum::Json<ImportRow>, Problem> {
-    Ok(axum::Json(imports(&call)?.cancel(call.organization(), id).await?))
+    Ok(axum::Json(imports(&call)?.cancel(call.organization(), id, &call.store).await?))
 }
 
 /// The rows that failed, as CSV: row, column, reason, and the row itself.
@@ -208,6 +208,6 @@ pub(super) async fn remove(
     call: Call<needs::ContactsWrite>,
     Path(id): Path<ImportId>,
 ) -> Result<axum::Json<Removed>, Problem> {
-    imports(&call)?.remove(call.organization(), id).await?;
+    imports(&call)?.remove(call.organization(), id, &call.store).await?;
     Ok(axum::Json(Removed { id }))
 }

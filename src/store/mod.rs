@@ -59,9 +59,9 @@ pub mod samples; // rows for tests
 mod search; // the message log
 mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
+mod standings; // how the deliveries of a batch stand before it
 mod steering; // rules that hold mail, traced recipients
 mod stream_policies; // what streams do with suppressed addresses
-mod standings; // how the deliveries of a batch stand before it
 mod suppressions; // addresses that are not written to
 mod switches; // what submitted mail tells of its readers
 mod tallies; // what became of campaigns, counted
@@ -75,7 +75,7 @@ mod warmups; // warm-ups, what was answered, what was decided
 mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, AuditLine};
 pub use automation_runs::{
     Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
 };
@@ -100,10 +100,10 @@ pub use health::{
     CameBack, HealthChange, HealthFilter, HealthHour, HealthNews, HealthStanding, HealthSum,
 };
 pub use imports::{ImportChange, ImportProgress, ImportRow};
+pub use inbound_mails::InboundMailRow;
 pub use jobs::*;
 pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
-pub use inbound_mails::InboundMailRow;
 pub use media::MediaRow;
 pub use membership_days::GrowthRow;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
@@ -157,7 +157,7 @@ pub enum Location {
 
 /// A cheap handle; all clones share one writer.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>, Option<Arc<AuditEntry>>);
+pub struct Store(Arc<Inner>, Option<AuditLine>);
 
 struct Inner {
     database: Database,
@@ -343,18 +343,18 @@ impl Store {
 
     /// One id, for what is made seldom.
     async fn reserve_id(&self, name: &'static str) -> Result<i64> {
-        let change = Change::ReserveIds { name, count: 1 };
-        self.ask(&self.writer()?.controls, |reply| Control::Change(change, reply)).await
+        self.change(Change::ReserveIds { name, count: 1 }).await
     }
 
     /// One answer for each row, in their order; all are written or none.
     pub async fn write_contacts(&self, batch: ContactBatch) -> Result<Vec<Written>> {
-        self.ask(&self.writer()?.bulks, |reply| (Box::new(batch), reply)).await
+        let line = self.line();
+        self.ask(&self.writer()?.bulks, |reply| (Box::new(batch), line, reply)).await
     }
 
     async fn change(&self, change: Change) -> Result<i64> {
-        let change = match &self.1 {
-            Some(entry) => Change::Audited(Box::new(change), entry.clone(), self.now()),
+        let change = match self.line().filter(|_| change.is_ordered()) {
+            Some(line) => Change::Audited(Box::new(change), line, self.now()),
             None => change,
         };
         self.ask(&self.writer()?.controls, |reply| Control::Change(change, reply)).await
@@ -442,19 +442,19 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(automation_runs::ALL);
     all.extend(tenants::ALL);
     all.extend(campaign_progress::ALL);
+    all.extend(campaign_reports::ALL);
     all.extend(campaigns::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
-    all.extend(campaign_reports::ALL);
     all.extend(classification::ALL);
     all.extend(contact_batch::ALL);
     all.extend(contact_definitions::ALL);
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
+    all.extend(inbound_mails::ALL);
     all.extend(domain_checks::ALL);
     all.extend(engagement::ALL);
     all.extend(erasure::ALL);
-    all.extend(inbound_mails::ALL);
     all.extend(event_ids::ALL);
     all.extend(tallies::ALL);
     all.extend(tracking::ALL);

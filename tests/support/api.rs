@@ -199,7 +199,7 @@ impl TestApi {
             contact: None,
             score: 0,
         };
-        let job = Enqueue { message, deliveries: vec![delivery], slice: None };
+        let job = Enqueue { message, deliveries: vec![delivery], slice: None, line: None };
         self.store.enqueue(job).await.expect("accepted");
         id
     }
