@@ -271,6 +271,7 @@ async fn a_block_stops_its_source_alone_and_without_another_one_mail_waits_for_t
     relay.controller().note(&Lesson {
         source: a,
         operator: OperatorId::TAIL,
+        site: None,
         class: StreamClass::Marketing,
         campaign: None,
         sending_domain: None,
@@ -316,6 +317,7 @@ async fn a_source_that_is_removed_takes_its_warm_ups_and_limits_with_it() {
         relay.controller().note(&Lesson {
             source: b,
             operator: OperatorId::TAIL,
+            site: None,
             class: StreamClass::Marketing,
             campaign: None,
             sending_domain: None,

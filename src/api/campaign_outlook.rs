@@ -40,6 +40,8 @@ pub struct OutlookOperator {
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct OutlookStop {
     operator: String,
+    /// The site that has refused it, where only that one is meant: among the small hosts.
+    host: Option<String>,
     cause: String,
     /// What was answered, at most three.
     samples: Vec<String>,
@@ -73,20 +75,27 @@ pub(super) async fn outlook(
     let operators = call.store.operators().await?;
     let left = remaining(&call, &row).await?;
     let remaining = left.values().sum();
-    let stops = stops(&call, id).await?.into_iter();
-    let stops = stops.map(|(operator, decision)| OutlookStop {
-        operator: name_of(&operators, operator),
-        cause: decision.cause,
-        samples: decision.samples,
-        since: decision.at,
-        until: decision.expires_at,
-    });
+    let mut stopped = Vec::new();
+    for (operator, decision) in stops(&call, id).await? {
+        let host = match decision.scope.to {
+            ToScope::Site(site) => call.store.site_key(site).await?,
+            _ => None,
+        };
+        stopped.push(OutlookStop {
+            operator: name_of(&operators, operator),
+            host,
+            cause: decision.cause,
+            samples: decision.samples,
+            since: decision.at,
+            until: decision.expires_at,
+        });
+    }
     let mut outlook = CampaignOutlook {
         remaining,
         ends_at: None,
         bottleneck: None,
         operators: Vec::new(),
-        stops: stops.collect(),
+        stops: stopped,
     };
     if remaining == 0 || row.state.is_over() {
         return Ok(axum::Json(outlook));
@@ -119,11 +128,12 @@ fn name_of(operators: &[OperatorRow], id: OperatorId) -> String {
 
 /// Decisions that stop this campaign somewhere, with the operator.
 async fn stops(api: &ApiState, id: CampaignId) -> Result<Vec<(OperatorId, Decision)>, Problem> {
-    let all = api.store.active_decisions().await?.into_iter();
-    let of = all.filter_map(|decision| match decision.scope.to {
-        ToScope::Operator(operator) if decision.scope.who == WhoScope::Campaign(id) => {
-            Some((operator, decision))
-        }
+    let mut all = api.store.active_decisions().await?;
+    all.retain(|decision| decision.scope.who == WhoScope::Campaign(id));
+    let of = all.into_iter().filter_map(|decision| match decision.scope.to {
+        ToScope::Operator(operator) => Some((operator, decision)),
+        // A large operator is stopped as a whole.
+        ToScope::Site(_) => Some((OperatorId::TAIL, decision)),
         _ => None,
     });
     Ok(of.collect())
@@ -219,7 +229,7 @@ async fn operators_of(
 #[serde(deny_unknown_fields)]
 #[schema(as = CampaignGoOn)]
 pub(super) struct GoOn {
-    /// The name of the operator where it was stopped.
+    /// The name of the operator where it was stopped; `tail`: at all small hosts that stopped it.
     operator: String,
 }
 
@@ -236,14 +246,18 @@ pub(super) async fn go_on(
     let operators = call.store.operators().await?;
     let named = operators.iter().find(|row| row.name == asked.operator).map(|row| row.id);
     let here = |(operator, _): &&(OperatorId, Decision)| Some(*operator) == named;
-    let stops = stops(&call, id).await?;
-    let not_stopped = || Problem::of_field("operator", "the campaign is not stopped there");
-    let (_, decision) = stops.iter().find(here).ok_or_else(not_stopped)?;
+    let mut stops = stops(&call, id).await?;
+    stops.retain(|stop| here(&stop));
+    if stops.is_empty() {
+        return Err(Problem::of_field("operator", "the campaign is not stopped there"));
+    }
     let target = id.to_string();
     let action = ("campaign.went_on", target.as_str());
     let organization = Some(row.organization);
     let store = call.audited::<(), _>(organization, action, None, Some(&asked.operator))?;
-    controller(&call)?.undo(decision.id, store.line()).await?;
+    for (_, decision) in stops {
+        controller(&call)?.undo(decision.id, store.line()).await?;
+    }
     store.hasten_campaign(id, call.clock.now()).await?;
     (call.nudge)();
     let left = remaining(&call, &row).await?;

@@ -14,6 +14,8 @@ use super::{Store, collect};
 
 pub static SITES: Statement = Statement::new("SELECT id, key, operator FROM sites ORDER BY id");
 
+pub static KEY_OF_SITE: Statement = Statement::new("SELECT key FROM sites WHERE id = $1");
+
 pub static SEGMENTS: Statement = Statement::new(
     "SELECT id, live_bytes, live_bodies, message_last FROM segments WHERE node = $1 ORDER BY id",
 );
@@ -37,7 +39,7 @@ pub static CENSUS: Statement = Statement::new(
 );
 
 #[cfg(test)]
-pub static ALL: &[&Statement] = &[&SITES, &SEGMENTS, &OWED_BODIES, &CENSUS];
+pub static ALL: &[&Statement] = &[&SITES, &KEY_OF_SITE, &SEGMENTS, &OWED_BODIES, &CENSUS];
 
 impl Store {
     pub async fn sites(&self) -> Result<Vec<SiteRow>> {
@@ -48,6 +50,12 @@ impl Store {
                 operator: row.maybe_int(2)?.map(OperatorId),
             })
         })
+    }
+
+    /// The name of its hosts.
+    pub async fn site_key(&self, id: SiteId) -> Result<Option<String>> {
+        let rows = self.read(&KEY_OF_SITE, vec![id.0.into()]).await?;
+        rows.first().map(|row| row.text(0)).transpose()
     }
 
     /// Those of this node's spool.
