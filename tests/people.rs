@@ -176,7 +176,8 @@ async fn every_change_stands_in_the_audit_log_with_before_and_after() {
 #[tokio::test]
 async fn what_was_refused_halfway_is_told_with_what_was_asked_for() {
     let api = TestApi::new().await;
-    let add = |tag: &str| json!({"email": "c@there.test", "contact": {"tags": [tag]}});
+    let add =
+        |tag: &str| json!({"email": "c@there.test", "mode": "add", "contact": {"tags": [tag]}});
     let made = api.ask(&As::Operator, "POST", "/v1/contacts", Some(add("first"))).await;
     assert_eq!(made.status, 200, "{made:?}");
     let again = api.ask(&As::Operator, "POST", "/v1/contacts", Some(add("second"))).await;
