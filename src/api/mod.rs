@@ -35,6 +35,7 @@ pub mod forecast;
 mod health;
 pub mod health_windows;
 pub mod hold_rules;
+mod host_names;
 mod imports;
 mod inbound;
 pub mod inbound_routes;
@@ -43,6 +44,7 @@ mod lists;
 mod log;
 mod media;
 mod messages;
+mod narrow;
 mod openapi;
 mod organizations;
 mod passwords;
@@ -252,6 +254,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::finish_rotation))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(domain_check::check))
+        .routes(routes!(host_names::list))
         .routes(routes!(domains::remove))
         .routes(routes!(limits::list, limits::add))
         .routes(routes!(limits::remove))
