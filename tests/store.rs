@@ -526,6 +526,8 @@ on_both! {
         assert_eq!(sites[4].site, SiteId::UNROUTED);
         assert_eq!(ledger.site("mx:b.example", "x.example", false).await.0, sites[1].site);
         assert_eq!(ledger.store.sites().await.expect("sites").len(), 4);
+        let keys = ledger.store.site_keys(&[sites[1].site, SiteId(999)]).await.expect("keys");
+        assert_eq!(keys.into_iter().collect::<Vec<_>>(), [(sites[1].site, "mx:b.example".into())]);
     }
 
     async fn a_site_leaves_the_tail_once_its_operator_has_a_name_and_never_falls_back(ledger) {
