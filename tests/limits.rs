@@ -214,6 +214,35 @@ async fn a_limit_of_one_recipient_domain_stops_that_domain_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_narrow_limit_put_off_goes_at_once_when_that_limit_goes_or_is_raised() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = TestRelay::on(&database, &mx).await;
+        let of = |domain: &str| {
+            let domain = Domain::parse(domain).expect("lawful");
+            let scope = LimitScope { to: ToScope::Domain(domain), ..everywhere() };
+            limit(scope, Metric::Messages, 1, DAY)
+        };
+        let gone = relay.set_limit(of("gone.test")).await;
+        let raised = relay.set_limit(of("raised.test")).await;
+        relay.set_limit(of("stays.test")).await;
+        for number in 0..4 {
+            for domain in ["gone", "raised", "stays"] {
+                submit(&relay, "transactional", &format!("{number}@{domain}.test")).await;
+            }
+        }
+        relay.rest().await;
+        assert_eq!(mx.received().len(), 3);
+        relay.remove_limit(gone).await;
+        relay.rest().await;
+        assert_eq!(mx.received().len(), 6, "no clock was moved");
+        relay.set_limit(Limit { id: raised, value: 3, ..of("raised.test") }).await;
+        relay.rest().await;
+        assert_eq!(mx.received().len(), 8, "two more are allowed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_budget_goes_on_where_it_was_after_a_restart() {
     // Of the longer one the window began long ago.
     for window in [DAY, 700 * DAY] {

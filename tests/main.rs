@@ -51,6 +51,7 @@ mod schema;
 mod search;
 mod send;
 mod service;
+mod ses;
 mod setup;
 mod sites;
 mod sources;

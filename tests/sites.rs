@@ -6,9 +6,11 @@ use std::time::Duration;
 use postroad::config::{Route, Settings};
 use postroad::model::{SiteId, State};
 use postroad::store::{DeliveryFilter, DeliveryView};
-use postroad::world::manners::{Deed, Phase};
+use postroad::world::manners::{Deed, Manners, Phase};
+use serde_json::json;
 use sqlx::{Connection, Executor, Row};
 
+use crate::campaigns::Desk;
 use crate::support::mx::FakeMx;
 use crate::support::relay::{Database, TestRelay};
 
@@ -37,6 +39,13 @@ async fn submit_to_each(relay: &TestRelay, domains: usize, names: &[&str]) {
     }
 }
 
+/// The daemon's own ledger, beside it.
+async fn ledger(relay: &TestRelay) -> sqlx::SqliteConnection {
+    let file = relay.settings().node.data_dir.join("ledger.sqlite");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    sqlx::SqliteConnection::connect_with(&options).await.expect("connected")
+}
+
 async fn all(relay: &TestRelay) -> Vec<DeliveryView> {
     relay.store().list_deliveries(&DeliveryFilter::default(), 1000).await.expect("listed")
 }
@@ -53,9 +62,7 @@ async fn all_are_delivered(relay: &TestRelay, count: usize) {
 async fn a_burst_to_new_domains_makes_each_site_once_and_writes_each_row_once() {
     let mx = FakeMx::accepting().await;
     let relay = TestRelay::with(&mx, |settings| own_sites(settings, &mx, 50)).await;
-    let file = relay.settings().node.data_dir.join("ledger.sqlite");
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-    let mut ledger = sqlx::SqliteConnection::connect_with(&options).await.expect("connected");
+    let mut ledger = ledger(&relay).await;
     let noting = "CREATE TABLE moves (delivery INTEGER); CREATE TRIGGER note_moves \
         AFTER UPDATE ON deliveries BEGIN INSERT INTO moves VALUES (old.id); END";
     ledger.execute(noting).await.expect("noting");
@@ -66,6 +73,30 @@ async fn a_burst_to_new_domains_makes_each_site_once_and_writes_each_row_once() 
     assert_eq!((sites.len(), relay.store().sites().await.expect("sites").len()), (50, 51));
     let counted = ledger.fetch_one("SELECT COUNT(*) FROM moves").await.expect("counted");
     assert_eq!(counted.get::<i64, _>(0), 200, "by its settlement alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_is_handed_to_its_sites_and_writes_each_row_once() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    for number in 0..40 {
+        desk.contact(&format!("reader{number}@known.test"), json!({"name": "A"})).await;
+    }
+    desk.relay.submit(&["first@known.test"]).await;
+    desk.relay.run_until_idle().await;
+    let mut ledger = ledger(&desk.relay).await;
+    let noting = "CREATE TABLE fed (site INTEGER); CREATE TRIGGER note_fed \
+        AFTER INSERT ON deliveries BEGIN INSERT INTO fed VALUES (new.site); END; \
+        CREATE TABLE moves (delivery INTEGER); CREATE TRIGGER note_moves \
+        AFTER UPDATE ON deliveries BEGIN INSERT INTO moves VALUES (old.id); END";
+    ledger.execute(noting).await.expect("noting");
+    let id = desk.campaign("<p>x</p>", json!({})).await;
+    desk.step(id, "launch").await;
+    let shown = desk.until(id, "sent").await;
+    assert_eq!(shown["sums"]["delivered"], 40);
+    let fed = "SELECT COUNT(*), SUM(site), (SELECT COUNT(*) FROM moves) FROM fed";
+    let counted = ledger.fetch_one(fed).await.expect("counted");
+    let counted: [i64; 3] = [0, 1, 2].map(|at| counted.get(at));
+    assert_eq!(counted, [40, SiteId::UNROUTED.0, 40], "as fresh mail, and by its settlement alone");
 }
 
 #[tokio::test(flavor = "multi_thread")]

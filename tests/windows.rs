@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use postroad::config::Settings;
+use postroad::model::State;
 use postroad::wire::decode::quoted_printable;
 use postroad::wire::network::Network;
-
+use postroad::world::dns::{Data, Says};
 use postroad::world::manners::{Manners, Rule, Whom};
 use serde_json::{Value, json};
 
@@ -160,6 +161,60 @@ async fn complaints_pause_a_campaign_and_are_told_by_mail_but_one_of_five_does_n
     let mail = alarmed(&desk, "owner@people.test", "it is paused").await;
     assert!(mail.contains(&format!("campaign {many}")), "{mail}");
     assert!(!mail.contains(&format!("campaign {few}:")), "{mail}");
+}
+
+/// Nothing goes to a domain until the limit is removed.
+async fn stall(desk: &Desk, domain: &str) -> String {
+    let limit = json!({"metric": "messages", "value": 0, "window": "1d",
+        "to": format!("domain:{domain}")});
+    format!("/v1/limits/{}", desk.done("POST", "/v1/limits", limit).await["id"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_is_bad_at_one_operator_stops_there_for_a_day_and_goes_on_elsewhere() {
+    let desk = Desk::on(&Database::Sqlite, manners()).await;
+    let host = "gmail-smtp-in.l.google.com";
+    desk.mx.name(host, Says::Records(vec![Data::Address([127, 0, 9, 1].into())]));
+    for domain in ["bad.test", "latebad.test"] {
+        desk.mx.name(domain, Says::Records(vec![Data::Mx(10, host.to_owned())]));
+    }
+    let one = async |local: &str, number: usize, domain: &str| {
+        desk.contact(&format!("{local}-{number}@{domain}"), json!({"name": "A"})).await;
+    };
+    for number in 0..190 {
+        one("fine", number, "good.test").await;
+    }
+    for number in 0..50 {
+        one(if number < 20 { "gone" } else { "fine" }, number, "bad.test").await;
+    }
+    one("fine", 1, "latebad.test").await;
+    one("fine", 2, "lategood.test").await;
+    let first = stall(&desk, "bad.test").await;
+    let late = [stall(&desk, "latebad.test").await, stall(&desk, "lategood.test").await];
+    let id = launched(&desk, json!({})).await;
+    desk.until_it(id, "done elsewhere", |shown| shown["sums"]["delivered"] == 190).await;
+    desk.done("DELETE", &first, Value::Null).await;
+    let stopped = |one: &Value| one["bounce"]["standing"] == "stop";
+    let path = format!("kind=campaign&id={id}&by_operator=true");
+    let page = window(&desk, &path, stopped).await;
+    let own = page["items"].as_array().expect("a list").iter().find(|one| stopped(one));
+    assert_eq!(own.expect("it is stopped")["counts"]["bounced"], 20);
+    for limit in late {
+        desk.done("DELETE", &limit, Value::Null).await;
+    }
+    let shown =
+        desk.until_it(id, "through elsewhere", |shown| shown["sums"]["delivered"] == 221).await;
+    assert_eq!(shown["state"], "sending", "in all it is not bad enough: {shown}");
+    let waiting = desk.relay.delivery_to("fine-1@latebad.test").await;
+    assert_eq!(waiting.state, State::Waiting);
+    let why = desk.relay.why(waiting.id).await;
+    assert!(why.iter().any(|reason| reason.text.contains("addresses are lost")), "{why:?}");
+    // The domain it is sent from is stopped there, too, so nothing goes yet.
+    let go_on = json!({"operator": "google"});
+    desk.done("POST", &format!("/v1/campaigns/{id}/go-on"), go_on).await;
+    desk.relay.clock().advance(Duration::from_secs(25 * 3600));
+    let shown = desk.until(id, "sent").await;
+    assert_eq!((&shown["sums"]["delivered"], &shown["sums"]["failed"]), (&json!(222), &json!(20)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

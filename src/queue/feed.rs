@@ -5,9 +5,8 @@
 //!             taken, so that none is taken twice.
 //! Knows not:  what will be sent.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::apart::HeldPart;
 use super::{CAPTURED_FOR, Queue, QueueError};
 use crate::model::*;
 use crate::store::{Enqueue, MessageRow, NewDelivery, SliceRef, StoreError};
@@ -42,15 +41,10 @@ impl Queue {
         let id = self.message_id().await?;
         let first = self.0.store.delivery_ids(new.recipients.len()).await?;
         let job = self.recipes(id, first, &new);
-        let flow = job.message.flow();
-        let mut due: BTreeMap<SiteId, Timestamp> = BTreeMap::new();
-        for delivery in &job.deliveries {
-            due.entry(delivery.site).or_insert(job.message.due_at);
-        }
         let count = job.deliveries.len();
-        if self.0.apart.part_held(&job.message) == HeldPart::Everybodys {
-            due.clear();
-        }
+        let places = self.places(&job);
+        let job = places.mark(job);
+        let (message, fresh) = (Arc::new(job.message.clone()), places.fresh(&job));
         match self.0.store.enqueue(job).await {
             Ok(()) => {}
             Err(StoreError::Duplicate(_)) => return Ok(0),
@@ -60,9 +54,7 @@ impl Queue {
             Err(StoreError::Unsure(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        for (site, due) in due.into_iter().filter(|(site, _)| *site != SiteId::CAPTURED) {
-            self.wake(site, flow, due);
-        }
+        places.fill(&message, fresh, || None);
         Ok(count)
     }
 

@@ -12,6 +12,7 @@ pub mod dialogue_log;
 mod feed; // mail that is made for each recipient
 mod kept;
 pub mod outcome_log;
+mod places; // in memory, for fresh mail
 pub mod retention; // old mail goes
 pub mod suppression; // may this address be written to
 mod sweep; // segments in which nothing is owed go
@@ -36,6 +37,7 @@ pub use feed::{NewRecipes, RecipeFor};
 use kept::Budget;
 pub use kept::Kept;
 use outcome_log::{OutcomeLog, Record, Ticket};
+use places::Places;
 use suppression::Suppressions;
 
 #[derive(Debug, thiserror::Error)]
@@ -97,8 +99,14 @@ pub struct Claimed {
 pub trait Intake: Send + Sync {
     /// The site of a recipient domain, if routing knows it without asking anybody.
     fn site_of(&self, domain: &Domain) -> Option<SiteId>;
-    /// Notes the deliveries as claimed by this node, if their site has room for them right now.
-    fn reserve(&self, site: SiteId, flow: Flow, deliveries: &[DeliveryId]) -> bool;
+    /// Notes the deliveries, of one campaign or of none, as claimed by this node, if their site has
+    /// room for them right now.
+    fn reserve(
+        &self,
+        site: SiteId,
+        of: (Flow, Option<CampaignId>),
+        deliveries: &[DeliveryId],
+    ) -> bool;
     /// They were not committed after all.
     fn unreserve(&self, site: SiteId, deliveries: &[DeliveryId]);
     /// What was reserved is committed.
@@ -211,17 +219,10 @@ impl Queue {
         let body = new.body.clone();
         let uncommitted = self.append(body.clone()).await?;
         let job = self.job(id, ids, uncommitted.body, new);
-        let is_captured = job.deliveries.iter().any(|one| one.site == SiteId::CAPTURED);
-        // Nothing of what is held for all can leave: who lets it go looks at the ledger. Of mail
-        // that is held for some, the others' is found by a claim.
-        let held = self.0.apart.part_held(&job.message);
-        let is_left = is_captured || held == HeldPart::Everybodys;
-        let intake = self.0.intake.get().filter(|_| !is_left);
-        let may_keep = held == HeldPart::Nobodys && job.message.due_at <= self.0.clock.now();
-        let places = Places::reserve(intake, &job, may_keep);
+        let places = self.places(&job);
         let job = places.mark(job);
         let message = Arc::new(job.message.clone());
-        let recipients = places.recipients(&job);
+        let fresh = places.fresh(&job);
         let key = job.message.idempotency_key.clone();
         match self.0.store.enqueue(job).await {
             Ok(()) => {}
@@ -238,8 +239,20 @@ impl Queue {
             Err(StoreError::Unsure(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        places.fill(&message, recipients, || self.0.budget.keep(body));
+        places.fill(&message, fresh, || self.0.budget.keep(body));
         Ok(id)
+    }
+
+    /// Places for what of it can leave now.
+    fn places(&self, job: &Enqueue) -> Places<'_> {
+        let is_captured = job.deliveries.iter().any(|one| one.site == SiteId::CAPTURED);
+        // Nothing of what is held for all can leave: who lets it go looks at the ledger. Of mail
+        // that is held for some, the others' is found by a claim.
+        let held = self.0.apart.part_held(&job.message);
+        let is_left = is_captured || held == HeldPart::Everybodys;
+        let intake = self.0.intake.get().filter(|_| !is_left);
+        let may_keep = held == HeldPart::Nobodys && job.message.due_at <= self.0.clock.now();
+        Places::reserve(intake, job, may_keep)
     }
 
     /// The rows of a message that the caller enqueues in a transaction of his own (a report).
@@ -393,100 +406,4 @@ impl Drop for Uncommitted {
 pub struct Prepared {
     pub job: Enqueue,
     _uncommitted: Uncommitted,
-}
-
-/// The places in memory that one submission has reserved, given back unless they are filled.
-struct Places<'a> {
-    intake: Option<&'a Arc<dyn Intake>>,
-    /// Each site with its deliveries, and whether there was room.
-    sites: Vec<(SiteId, Vec<DeliveryId>, bool)>,
-    due: Timestamp,
-    filled: bool,
-}
-
-impl<'a> Places<'a> {
-    fn reserve(intake: Option<&'a Arc<dyn Intake>>, job: &Enqueue, may_keep: bool) -> Places<'a> {
-        let mut sites: Vec<(SiteId, Vec<DeliveryId>, bool)> = Vec::new();
-        for delivery in &job.deliveries {
-            match sites.iter_mut().find(|(site, ..)| *site == delivery.site) {
-                Some((_, ids, _)) => ids.push(delivery.id),
-                None => sites.push((delivery.site, vec![delivery.id], false)),
-            }
-        }
-        let due = job.message.due_at;
-        if let (Some(intake), true) = (intake, may_keep) {
-            for (site, ids, reserved) in &mut sites {
-                *reserved = intake.reserve(*site, job.message.flow(), ids);
-            }
-        }
-        Places { intake, sites, due, filled: false }
-    }
-
-    fn is_reserved(&self, site: SiteId) -> bool {
-        self.sites.iter().any(|(of, _, reserved)| *of == site && *reserved)
-    }
-
-    fn mark(&self, mut job: Enqueue) -> Enqueue {
-        for delivery in &mut job.deliveries {
-            delivery.claimed = self.is_reserved(delivery.site);
-        }
-        job
-    }
-
-    /// Of the deliveries with a place, what `fill` needs and the store will have taken away.
-    fn recipients(&self, job: &Enqueue) -> Vec<(SiteId, DeliveryId, Recipient)> {
-        let claimed = job.deliveries.iter().filter(|delivery| delivery.claimed);
-        claimed.map(|delivery| (delivery.site, delivery.id, delivery.recipient.clone())).collect()
-    }
-
-    /// After the commit: hands over what has a place and wakes the sites of the rest.
-    fn fill(
-        mut self,
-        message: &Arc<MessageRow>,
-        recipients: Vec<(SiteId, DeliveryId, Recipient)>,
-        keep: impl FnOnce() -> Option<Kept>,
-    ) {
-        self.filled = true;
-        let Some(intake) = self.intake else { return };
-        let body = if recipients.is_empty() { None } else { keep() };
-        let sites: Vec<SiteId> = recipients.iter().map(|(site, ..)| *site).collect();
-        let one = |(_, id, recipient)| {
-            let delivery = ClaimedDelivery {
-                id,
-                recipient,
-                campaign: None,
-                pool: None,
-                site: SiteId::UNROUTED,
-                due_at: message.due_at,
-                tries: 0,
-                score: 0,
-                delay_reported: false,
-                last_text: String::new(),
-                message: message.clone(),
-            };
-            Claimed { delivery, body: body.clone() }
-        };
-        let mut claimed: Vec<Claimed> = recipients.into_iter().map(one).collect();
-        for (site, _, reserved) in &self.sites {
-            if !reserved {
-                intake.wake(*site, message.flow(), self.due);
-            } else if self.sites.len() == 1 {
-                intake.take(*site, std::mem::take(&mut claimed));
-            } else {
-                let own = sites.iter().zip(&claimed).filter(|(of, _)| *of == site);
-                intake.take(*site, own.map(|(_, one)| one.clone()).collect());
-            }
-        }
-    }
-}
-
-impl Drop for Places<'_> {
-    fn drop(&mut self) {
-        let (false, Some(intake)) = (self.filled, self.intake) else { return };
-        for (site, ids, reserved) in &self.sites {
-            if *reserved {
-                intake.unreserve(*site, ids);
-            }
-        }
-    }
 }

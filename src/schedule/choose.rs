@@ -228,7 +228,7 @@ impl Shared {
         } else if line.campaign.is_some() {
             // The ledger cannot pass over a campaign: its rows wait by themselves.
             let back = site.drain_each(of_line);
-            self.put_off(site, &back, until).await;
+            self.put_off(site, &back, until, None).await;
         } else {
             let reach = Reach::Line(line);
             let park = Park { reach, class: None, until, is_open_ended: false, limit: None };

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Shared;
+use super::put_off::Late;
 use super::site::Site;
 use super::verdict;
 use crate::model::*;
@@ -114,18 +115,20 @@ impl Shared {
         self.give_back(site, &ready, due).await;
     }
 
-    /// A limit has these wait until `due`, and the ledger cannot tell them from others of their
-    /// flow: their rows are due then.
+    /// A limit, if one alone, has these wait until `due`, and the ledger cannot tell them from
+    /// others of their flow: their rows are due then, or when that limit is another.
     pub(super) async fn put_off(
         self: &Arc<Shared>,
         site: &Arc<Site>,
         claimed: &[Claimed],
         due: Timestamp,
+        because: Option<LimitId>,
     ) {
         if claimed.is_empty() {
             return;
         }
         let now = self.clock.now();
+        let limit = because.and_then(|id| self.limits.get(id));
         let put_off = |one: &Claimed| verdict::put_off(&one.delivery, site.id, due, now);
         let group =
             SettleGroup { settlements: claimed.iter().map(put_off).collect(), report: None };
@@ -133,6 +136,12 @@ impl Shared {
             Ok(_) => {
                 let claims: Vec<Claim> = claimed.iter().map(Claim::of).collect();
                 self.leave(site, &claims, Some(due));
+                let deliveries = claims.iter().map(|claim| claim.delivery).collect();
+                let is_gone = because.is_some_and(|id| self.limits.get(id) != limit);
+                self.put_off.add(Late { site: site.id, deliveries, due, limit }, now);
+                if is_gone {
+                    self.hasten().await;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, site = %site.id, "mail cannot be put off now");

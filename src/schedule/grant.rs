@@ -119,7 +119,7 @@ impl Shared {
     }
 
     async fn park(self: &Arc<Shared>, site: &Arc<Site>, park: Park, scope: &LimitScope) {
-        let until = park.until;
+        let (until, limit) = (park.until, park.limit);
         let keeps = until <= self.clock.now() + KEPT_FOR;
         if keeps || park.is_of_flows(scope) {
             let back = site.park(park, keeps);
@@ -127,7 +127,7 @@ impl Shared {
         } else {
             // The rows wait by themselves: whoever follows in the flow is not behind them.
             let back = site.drain_each(|claimed| is_within(scope, claimed));
-            self.put_off(site, &back, until).await;
+            self.put_off(site, &back, until, limit).await;
         }
     }
 
@@ -150,7 +150,7 @@ impl Shared {
             let asked = Asked { delivery: &one.delivery, operator };
             is_meant(one) && self.sources.pool_of(&asked) == pool
         });
-        self.put_off(site, &back, until).await;
+        self.put_off(site, &back, until, None).await;
     }
 
     /// For a lane alone: another source may send it.

@@ -23,15 +23,22 @@ impl Intake for Hand {
         self.0.upgrade()?.router.known_site(domain)
     }
 
-    fn reserve(&self, site: SiteId, flow: Flow, deliveries: &[DeliveryId]) -> bool {
+    fn reserve(
+        &self,
+        site: SiteId,
+        (flow, campaign): (Flow, Option<CampaignId>),
+        deliveries: &[DeliveryId],
+    ) -> bool {
         let Some(shared) = self.0.upgrade() else { return false };
-        let full = shared.held.load(Ordering::Relaxed) + deliveries.len() > READY_MAX;
+        // Campaigns leave room for what is submitted.
+        let most = if campaign.is_some() { READY_MAX / 2 } else { READY_MAX };
+        let full = shared.held.load(Ordering::Relaxed) + deliveries.len() > most;
         if shared.is_stopping() || full {
             return false;
         }
         let now = shared.clock.now();
         let leased = shared.queue.store().leases_claims();
-        let line = Line { flow, campaign: None };
+        let line = Line { flow, campaign };
         let mut reserved = false;
         let held_at = shared.at_site(site, |site| {
             let answer = site.reserve(deliveries, &line, leased, now);

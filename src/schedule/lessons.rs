@@ -166,7 +166,7 @@ pub async fn run(shared: Arc<Shared>) {
             Err(_) => {}
         }
         if shared.controller.has_opened() {
-            shared.unpark_all();
+            shared.unpark_all().await;
         }
     }
 }

@@ -34,6 +34,7 @@ mod park; // what limits stop
 pub mod pick;
 pub mod presets;
 pub mod profiles;
+mod put_off; // whose rows wait for a limit's sake
 mod quotas; // send limits that come to their end
 mod ready;
 mod replay;
@@ -148,6 +149,7 @@ pub struct Shared {
     unknown: Unknown,
     controller: Controller,
     windows: Windows,
+    put_off: put_off::PutOff,
     /// Complaints and bounces that the controller was told of.
     heard: tokio::sync::Mutex<Option<lessons::Heard>>,
 }
@@ -210,6 +212,7 @@ impl Schedule {
             unknown: Unknown::default(),
             controller,
             windows,
+            put_off: put_off::PutOff::default(),
             heard: tokio::sync::Mutex::default(),
         });
         shared.controller.set_sources(shared.sources.senders());

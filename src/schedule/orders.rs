@@ -34,7 +34,7 @@ impl Schedule {
         self.0.limits.set_pools(self.0.sources.pools());
         self.0.controller.set_sources(self.0.sources.senders());
         self.0.sources.forget_set_aside();
-        self.0.unpark_all();
+        self.0.unpark_all().await;
         Ok(())
     }
 
@@ -49,7 +49,7 @@ impl Schedule {
     /// Rows of limits have changed: what they stopped is asked again.
     pub async fn reload_limits(&self) -> Result<(), QueueError> {
         self.0.controller.reload_limits().await?;
-        self.0.unpark_all();
+        self.0.unpark_all().await;
         Ok(())
     }
 
@@ -61,7 +61,8 @@ impl Schedule {
 
 impl Shared {
     /// Every site asks its limits, and for sources, again.
-    pub(super) fn unpark_all(self: &Arc<Shared>) {
+    pub(super) async fn unpark_all(self: &Arc<Shared>) {
+        self.hasten().await;
         let sites: Vec<Arc<Site>> = self.sites.iter().map(|entry| entry.clone()).collect();
         for site in sites {
             site.unpark(self.clock.now());

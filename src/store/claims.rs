@@ -28,7 +28,8 @@ use turns::Candidates;
 const CLAIM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(6);
 
 /// Each flow of site $1 with its first due time, but for those of suspended organizations and held
-/// streams: from one flow the next is found by one descent of the index.
+/// streams: from one flow the next is found by one descent of the index. Beside a column SQLite
+/// descends by the first of the compared keys alone and walks the flow; `+` makes it a value.
 pub static FLOWS: Statement = Statement::new(
     "WITH RECURSIVE flow (organization, stream, rank, due_at) AS (\
        SELECT * FROM (SELECT organization, stream, rank, due_at FROM deliveries \
@@ -38,7 +39,7 @@ pub static FLOWS: Statement = Statement::new(
        SELECT d.organization, d.stream, d.rank, d.due_at \
        FROM flow JOIN deliveries d ON d.id = (SELECT n.id FROM deliveries n \
          WHERE n.state = 'waiting' AND n.site = $1 \
-         AND (n.organization, n.stream, n.rank) > (flow.organization, flow.stream, flow.rank) \
+         AND (n.organization, n.stream, n.rank) > (+flow.organization, +flow.stream, +flow.rank) \
          ORDER BY n.organization, n.stream, n.rank, n.due_at, n.id LIMIT 1)\
      ) SELECT organization, stream, rank, due_at FROM flow \
      WHERE organization NOT IN (SELECT id FROM organizations WHERE suspended_at IS NOT NULL) \
@@ -56,7 +57,7 @@ pub static BACKLOGS: Statement = Statement::new(
        SELECT d.site, d.organization, d.stream, d.rank, d.due_at \
        FROM flow JOIN deliveries d ON d.id = (SELECT n.id FROM deliveries n \
          WHERE n.state = 'waiting' AND (n.site, n.organization, n.stream, n.rank) > \
-           (flow.site, flow.organization, flow.stream, flow.rank) \
+           (+flow.site, +flow.organization, +flow.stream, +flow.rank) \
          ORDER BY n.site, n.organization, n.stream, n.rank, n.due_at, n.id LIMIT 1)\
      ) SELECT site, MIN(due_at) FROM (\
        SELECT site, due_at FROM flow WHERE organization NOT IN \

@@ -106,6 +106,11 @@ pub static TO_STEER: BySource = by_source!(
     "AND d.due_at > $10 AND d.site >= $11 AND COALESCE(d.pool, 0) <> $12 LIMIT $9"
 );
 
+/// Of these, what waits until $1 and no other moment.
+pub static WAITING_UNTIL: Statement = Statement::new(
+    "SELECT d.id FROM {ids:2} AS w CROSS JOIN deliveries AS d \
+     WHERE d.id = w.id AND d.state = 'waiting' AND d.due_at = $1",
+);
 /// The newest of a campaign's that wait.
 pub static WAITING_OF_CAMPAIGN: Statement = Statement::new(
     "SELECT id FROM deliveries WHERE campaign = $1 AND state = 'waiting' ORDER BY id DESC LIMIT $2",
@@ -187,6 +192,25 @@ impl Store {
         let values = vec![campaign.0.into(), i64::from(limit).into()];
         let rows = self.read(&WAITING_OF_CAMPAIGN, values).await?;
         collect(rows, |row| Ok(DeliveryId(row.int(0)?)))
+    }
+
+    /// Those of the deliveries that wait until `due` are due at `at`. Returns how many.
+    pub async fn hasten(
+        &self,
+        deliveries: &[DeliveryId],
+        due: Timestamp,
+        at: Timestamp,
+    ) -> Result<u64> {
+        let mut moved = 0;
+        for part in deliveries.chunks(STEER_ROWS_MAX) {
+            let ids = json_ids(part.iter().map(|id| id.0));
+            let found = self.read(&WAITING_UNTIL, vec![due.0.into(), ids.into()]).await?;
+            let found = collect(found, |row| Ok(DeliveryId(row.int(0)?)))?;
+            if !found.is_empty() {
+                moved += self.steer_these(found, SteerAction::Retry, "", at).await?;
+            }
+        }
+        Ok(moved)
     }
 
     /// Returns the rows changed; call again while it equals the limit.

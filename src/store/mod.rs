@@ -486,6 +486,7 @@ fn statements() -> Vec<&'static Statement> {
     all.push(&lists::DELIVERIES_OF_MESSAGE);
     all.push(&lists::LAST_DELIVERY);
     all.push(&lists::WAITING_OF_CAMPAIGN);
+    all.push(&lists::WAITING_UNTIL);
     all
 }
 
@@ -723,8 +724,16 @@ mod tests {
         assert!(walks.is_empty(), "{}", walks.join("\n"));
     }
 
-    /// Lists of what grows without end, each with the index it must walk.
-    const INDEXED: [(&Statement, &str); 9] = [
+    /// Reads of what grows without end, each with the index it must walk, and by which keys.
+    const INDEXED: [(&Statement, &str); 11] = [
+        (
+            &claims::FLOWS,
+            "n USING INDEX deliveries_waiting (site=? AND (organization,stream,rank)>(?,?,?))",
+        ),
+        (
+            &claims::BACKLOGS,
+            "n USING INDEX deliveries_waiting ((site,organization,stream,rank)>(?,?,?,?))",
+        ),
         (&search::BY_SENDER, "messages_hour_sender (hour=? AND sender=?)"),
         (&search::BY_MESSAGE_ID, "messages_hour_message_id (hour=? AND message_id_header=?)"),
         (&search::BY_TAG, "messages_hour_tag (hour=? AND tag=?)"),

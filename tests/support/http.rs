@@ -62,11 +62,22 @@ impl HttpSink {
     pub async fn answering(
         answers: impl Fn(usize) -> Option<String> + Send + Sync + 'static,
     ) -> HttpSink {
-        HttpSink::start(Arc::new(answers), None).await
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        HttpSink::start(listener, Arc::new(answers), None)
     }
 
     /// Over TLS, with a certificate for `name` and a root of its own.
     pub async fn secure(name: &str) -> HttpSink {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        HttpSink::secure_on(listener, name, |_| Some(status(200))).await
+    }
+
+    /// As `secure`, where a name and no port can be given.
+    pub async fn secure_on(
+        listener: TcpListener,
+        name: &str,
+        answers: impl Fn(usize) -> Option<String> + Send + Sync + 'static,
+    ) -> HttpSink {
         let key = rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("a key");
         let directory = tempfile::tempdir().expect("a directory");
         let roots = directory.path().join("roots.pem");
@@ -81,14 +92,17 @@ impl HttpSink {
             .with_single_cert(vec![key.cert.der().clone()], private)
             .expect("a certificate");
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-        let mut sink = HttpSink::start(Arc::new(|_| Some(status(200))), Some(acceptor)).await;
+        let mut sink = HttpSink::start(listener, Arc::new(answers), Some(acceptor));
         sink.roots = Some(roots);
         sink._directory = Some(directory);
         sink
     }
 
-    async fn start(answers: Answers, tls: Option<tokio_rustls::TlsAcceptor>) -> HttpSink {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    fn start(
+        listener: TcpListener,
+        answers: Answers,
+        tls: Option<tokio_rustls::TlsAcceptor>,
+    ) -> HttpSink {
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
         let kept = requests.clone();
