@@ -728,12 +728,9 @@ mod tests {
     const INDEXED: [(&Statement, &str); 11] = [
         (
             &claims::FLOWS,
-            "n USING INDEX deliveries_waiting (site=? AND (organization,stream,rank)>(?,?,?))",
+            "INDEX deliveries_waiting (site=? AND (organization,stream,rank)>(?,?,?))",
         ),
-        (
-            &claims::BACKLOGS,
-            "n USING INDEX deliveries_waiting ((site,organization,stream,rank)>(?,?,?,?))",
-        ),
+        (&claims::BACKLOGS, "INDEX deliveries_waiting ((site,organization,stream,rank)>(?,?,?,?))"),
         (&search::BY_SENDER, "messages_hour_sender (hour=? AND sender=?)"),
         (&search::BY_MESSAGE_ID, "messages_hour_message_id (hour=? AND message_id_header=?)"),
         (&search::BY_TAG, "messages_hour_tag (hour=? AND tag=?)"),
