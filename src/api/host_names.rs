@@ -1,4 +1,4 @@
-//! /v1/host-names: the names by which the world finds this installation, and whether they lead here.
+//! /v1/host-names: the names by which the world finds this host, and whether they lead here.
 //!
 //! Owns:       what is expected of the names in the settings.
 //! Promises:   asks name servers, and changes nothing.

@@ -53,7 +53,21 @@ function rings(geometry, arcs) {
   return polygons.flat().map((ring) => ring.flatMap(line));
 }
 
+/** Twice where it crosses the meridian opposite of Greenwich: once beyond the right edge, once beyond
+ * the left one; what lies outside is cut off by the picture's frame. */
 function path(ring) {
+  const whole = ring.map(([longitude, latitude]) => [longitude, latitude]);
+  for (let at = 1; at < whole.length; at += 1) {
+    const step = whole[at][0] - whole[at - 1][0];
+    if (Math.abs(step) > 180) whole[at][0] -= Math.sign(step) * 360;
+  }
+  const crosses = whole.some(([longitude]) => Math.abs(longitude) > 180.001);
+  if (!crosses) return line(whole);
+  const side = whole.some(([longitude]) => longitude > 180.001) ? -360 : 360;
+  return line(whole) + line(whole.map(([longitude, latitude]) => [longitude + side, latitude]));
+}
+
+function line(ring) {
   const points = ring.map(place).filter(([x, y], at, all) => at === 0 || x !== all[at - 1][0] || y !== all[at - 1][1]);
   if (points.length < 4) return "";
   const [[x, y], ...rest] = points;
