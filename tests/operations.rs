@@ -235,6 +235,9 @@ async fn mail(walk: &mut Walk) {
     for path in ["/v1/events", "/v1/events/kinds", "/v1/lanes", "/v1/inbound", "/v1/check"] {
         walk.get(path, &[]).await;
     }
+    let names = walk.get("/v1/host-names", &[]).await;
+    let state = |at: usize| names["items"][at]["record"]["state"].as_str().map(ToOwned::to_owned);
+    assert_eq!([state(0), state(1), state(2)], [(); 3].map(|()| Some("right".to_owned())));
     for path in ["/health/live", "/health/ready", "/metrics", "/v1/openapi.json", "/v1/setup"] {
         walk.get(path, &[]).await;
     }

@@ -176,7 +176,11 @@ impl Ledger {
 
     /// What the audit log says was done, newest first.
     async fn actions(&self) -> Vec<String> {
-        let lines = self.store.audit(Scope::INSTALLATION, None, 100).await.expect("the log");
+        let lines = self
+            .store
+            .audit(Scope::INSTALLATION, &AuditFilter::default(), 100)
+            .await
+            .expect("the log");
         lines.into_iter().map(|line| line.action).collect()
     }
 
@@ -564,6 +568,8 @@ on_both! {
         assert_eq!(sites[4].site, SiteId::UNROUTED);
         assert_eq!(ledger.site("mx:b.example", "x.example", false).await.0, sites[1].site);
         assert_eq!(ledger.store.sites().await.expect("sites").len(), 4);
+        let keys = ledger.store.site_keys(&[sites[1].site, SiteId(999)]).await.expect("keys");
+        assert_eq!(keys.into_iter().collect::<Vec<_>>(), [(sites[1].site, "mx:b.example".into())]);
     }
 
     async fn a_site_leaves_the_tail_once_its_operator_has_a_name_and_never_falls_back(ledger) {
@@ -704,7 +710,7 @@ on_both! {
         assert!(store.resume(first).await.expect("resumed"));
         assert!(store.line().is_none());
         let after = async || {
-            let lines = ledger.store.audit(Scope::INSTALLATION, None, 9).await.expect("the log");
+            let lines = ledger.store.audit(Scope::INSTALLATION, &AuditFilter::default(), 9).await.expect("the log");
             lines.into_iter().map(|line| line.after).collect::<Vec<_>>()
         };
         assert_eq!(after().await, [Some("wanted".into())]);

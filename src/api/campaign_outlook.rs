@@ -75,27 +75,23 @@ pub(super) async fn outlook(
     let operators = call.store.operators().await?;
     let left = remaining(&call, &row).await?;
     let remaining = left.values().sum();
-    let mut stopped = Vec::new();
-    for (operator, decision) in stops(&call, id).await? {
-        let host = match decision.scope.to {
-            ToScope::Site(site) => call.store.site_key(site).await?,
-            _ => None,
-        };
-        stopped.push(OutlookStop {
-            operator: name_of(&operators, operator),
-            host,
-            cause: decision.cause,
-            samples: decision.samples,
-            since: decision.at,
-            until: decision.expires_at,
-        });
-    }
+    let stops = stops(&call, id).await?;
+    let sites: Vec<SiteId> = stops.iter().filter_map(|(_, decision)| site_of(decision)).collect();
+    let hosts = call.store.site_keys(&sites).await?;
+    let stops = stops.into_iter().map(|(operator, decision)| OutlookStop {
+        operator: name_of(&operators, operator),
+        host: site_of(&decision).and_then(|site| hosts.get(&site).cloned()),
+        cause: decision.cause,
+        samples: decision.samples,
+        since: decision.at,
+        until: decision.expires_at,
+    });
     let mut outlook = CampaignOutlook {
         remaining,
         ends_at: None,
         bottleneck: None,
         operators: Vec::new(),
-        stops: stopped,
+        stops: stops.collect(),
     };
     if remaining == 0 || row.state.is_over() {
         return Ok(axum::Json(outlook));
@@ -124,6 +120,13 @@ pub(super) async fn outlook(
 fn name_of(operators: &[OperatorRow], id: OperatorId) -> String {
     let row = operators.iter().find(|row| row.id == id);
     row.map_or_else(|| format!("operator {id}"), |row| row.name.clone())
+}
+
+const fn site_of(decision: &Decision) -> Option<SiteId> {
+    match decision.scope.to {
+        ToScope::Site(site) => Some(site),
+        _ => None,
+    }
 }
 
 /// Decisions that stop this campaign somewhere, with the operator.

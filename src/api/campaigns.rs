@@ -6,6 +6,7 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::campaign_looks::all_checks;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use super::{ApiState, Page};
 use crate::campaign::{Schema, plan, templates};
@@ -30,6 +31,9 @@ pub struct CampaignView {
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     cursor: Option<CampaignId>,
+    /// Stands somewhere in the name, in any case.
+    find: Option<String>,
+    state: Option<CampaignState>,
 }
 
 fn none() -> Problem {
@@ -69,7 +73,8 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Page<CampaignView>>, Problem> {
     let before = asked.cursor.unwrap_or(CampaignId(0));
-    let rows = call.store.campaigns(call.organization(), before, LIST_MAX).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.state.map(|state| state.word()))?;
+    let rows = call.store.campaigns(call.organization(), before, LIST_MAX, &narrowed).await?;
     let full = rows.len() >= LIST_MAX as usize;
     let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
     let ids: Vec<CampaignId> = rows.iter().map(|row| row.id).collect();

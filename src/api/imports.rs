@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use super::{ApiState, Page, streamed};
 use crate::campaign::import::{ImportError, Imports, Options, Preview, Upload};
@@ -107,6 +108,9 @@ async fn take_in(upload: &mut Upload, mut body: Body) -> Result<(), Problem> {
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     cursor: Option<ImportId>,
+    /// Stands somewhere in the name of the file, in any case.
+    find: Option<String>,
+    state: Option<ImportState>,
 }
 
 /// List imports, newest first.
@@ -117,7 +121,8 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Page<ImportRow>>, Problem> {
     let before = asked.cursor.unwrap_or(ImportId(0));
-    let items = imports(&call)?.list(call.organization(), before, LIST_MAX).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.state.map(|state| state.word()))?;
+    let items = imports(&call)?.list(call.organization(), before, LIST_MAX, &narrowed).await?;
     let full = items.len() >= LIST_MAX as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))

@@ -16,6 +16,7 @@ use super::changes::{Change, RowWrite, insert_with_id};
 use super::database::{Connection, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
+use super::narrow::escaped;
 use super::rows::AuditRow;
 use super::{Store, collect};
 
@@ -32,12 +33,15 @@ pub static REWRITE_AUDIT: Statement = Statement::new(
 
 pub static AUDIT: Statement = Statement::new(
     "SELECT id, at, organization, actor, action, target, was, becomes FROM audit \
-     WHERE id < $1 ORDER BY id DESC LIMIT $2",
+     WHERE id < $1 AND LOWER(actor || ' ' || action || ' ' || target) LIKE $3 ESCAPE '!' \
+     AND at >= $4 AND at < $5 ORDER BY id DESC LIMIT $2",
 );
 
 pub static AUDIT_OF: Statement = Statement::new(
     "SELECT id, at, organization, actor, action, target, was, becomes FROM audit \
-     WHERE organization = $3 AND id < $1 ORDER BY id DESC LIMIT $2",
+     WHERE organization = $6 AND id < $1 \
+     AND LOWER(actor || ' ' || action || ' ' || target) LIKE $3 ESCAPE '!' \
+     AND at >= $4 AND at < $5 ORDER BY id DESC LIMIT $2",
 );
 
 #[cfg(test)]
@@ -56,6 +60,17 @@ pub struct AuditEntry {
     pub target: String,
     pub before: Option<serde_json::Value>,
     pub after: Option<serde_json::Value>,
+}
+
+/// Which lines: all that is given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Only lines with an id below.
+    pub before: Option<AuditId>,
+    /// Stands somewhere in who, what was done or to what, in any case.
+    pub find: String,
+    pub from: Option<Timestamp>,
+    pub until: Option<Timestamp>,
 }
 
 impl AuditEntry {
@@ -197,15 +212,20 @@ impl Store {
         Ok(())
     }
 
-    /// Newest first, below the id `before`.
+    /// Newest first.
     pub async fn audit(
         &self,
         scope: Scope,
-        before: Option<AuditId>,
+        asked: &AuditFilter,
         limit: u32,
     ) -> Result<Vec<AuditRow>> {
-        let before = before.map_or(i64::MAX, |id| id.0);
-        let mut values = vec![before.into(), i64::from(limit).into()];
+        let mut values = vec![
+            asked.before.map_or(i64::MAX, |id| id.0).into(),
+            i64::from(limit).into(),
+            format!("%{}%", escaped(&asked.find)).into(),
+            asked.from.map_or(0, |at| at.0).into(),
+            asked.until.map_or(i64::MAX, |at| at.0).into(),
+        ];
         let rows = match scope.organization() {
             Some(organization) => {
                 values.push(organization.0.into());

@@ -14,6 +14,7 @@ use super::dialect::{Column, Rows, Statement, fixed, int, json, json_ids, text};
 use super::error::{Result, StoreError};
 use super::event_ids::Events;
 use super::filter::Filter;
+use super::narrow::Narrowed;
 use super::{Store, collect, ids};
 
 /// Somebody has come to an automation.
@@ -225,7 +226,10 @@ macro_rules! runs {
         ))
     };
 }
-pub static RUNS: Statement = runs!("u.automation = $1");
+pub static RUNS: Statement = runs!(
+    "u.automation = $1 AND LOWER(COALESCE(c.email, '')) LIKE $4 ESCAPE '!' \
+     AND ($5 = '' OR u.state = $5)"
+);
 pub static RUNS_OF_CONTACT: Statement = runs!("u.contact = $1");
 pub static RUN_BY_ID: Statement = Statement::new(
     "SELECT id, contact, version, step, visit FROM automation_runs \
@@ -352,8 +356,10 @@ impl Store {
         automation: AutomationId,
         before: RunId,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<RunRow>> {
-        let values = vec![automation.0.into(), before.0.into(), i64::from(limit).into()];
+        let mut values = vec![automation.0.into(), before.0.into(), i64::from(limit).into()];
+        narrowed.put_to(&mut values);
         collect(self.read(&RUNS, values).await?, run)
     }
 

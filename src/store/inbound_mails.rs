@@ -13,6 +13,7 @@ use super::database::{Connection, Row};
 use super::dialect::Statement;
 use super::error::Result;
 use super::event_ids::Events;
+use super::narrow::Narrowed;
 use super::{Store, collect};
 
 /// A mail that came in, and what became of it.
@@ -58,14 +59,16 @@ macro_rules! mails {
         Statement::new(concat!(
             "SELECT id, at, organization, peer, ehlo, tls, sender, recipient, subject, bytes, \
              from_domain, spf, dkim, dmarc, kind, fate, text, message, delivery \
-             FROM inbound_mails WHERE id < $1 ",
+             FROM inbound_mails WHERE id < $1 \
+             AND LOWER(sender || ' ' || recipient || ' ' || subject) LIKE $3 ESCAPE '!' \
+             AND ($4 = '' OR kind = $4) ",
             $tail
         ))
     };
 }
 
 pub static MAILS: Statement = mails!("ORDER BY id DESC LIMIT $2");
-pub static MAILS_OF: Statement = mails!("AND organization = $3 ORDER BY id DESC LIMIT $2");
+pub static MAILS_OF: Statement = mails!("AND organization = $5 ORDER BY id DESC LIMIT $2");
 
 #[cfg(test)]
 pub static ALL: &[&Statement] = &[&NOTE_MAIL, &FORGET_MAILS, &MAILS, &MAILS_OF];
@@ -82,15 +85,17 @@ impl Store {
         Ok(self.write(vec![write]).await?.unsigned_abs())
     }
 
-    /// Newest first, below the id `before`.
+    /// Newest first, below the id `before`; the word is what it was taken for.
     pub async fn inbound_mails(
         &self,
         scope: Scope,
         before: Option<InboundMailId>,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<InboundMailRow>> {
         let before = before.map_or(i64::MAX, |id| id.0);
         let mut values = vec![before.into(), i64::from(limit).into()];
+        narrowed.put_to(&mut values);
         let rows = match scope.organization() {
             Some(organization) => {
                 values.push(organization.0.into());

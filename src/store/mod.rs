@@ -44,6 +44,7 @@ mod media; // files of organizations
 mod membership_days; // memberships counted, how lists grow
 mod messages; // messages and their events
 mod migrate;
+mod narrow; // what lists are narrowed to
 mod operators; // operators, and which site is whose
 mod organizations; // organizations, streams, domains, keys, credentials
 mod own_mail; // whom the daemon itself writes to
@@ -75,7 +76,7 @@ mod warmups; // warm-ups, what was answered, what was decided
 mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
-pub use audit::{AuditEntry, AuditLine};
+pub use audit::{AuditEntry, AuditFilter, AuditLine};
 pub use automation_runs::{
     Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
 };
@@ -106,6 +107,7 @@ pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use media::MediaRow;
 pub use membership_days::GrowthRow;
+pub use narrow::Narrowed;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
 pub use retention::Aged;

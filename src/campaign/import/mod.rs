@@ -25,7 +25,7 @@ use super::fields::{self, NewField};
 use super::{Schema, Unlawful, edit};
 use crate::clock::Clock;
 use crate::model::*;
-use crate::store::{ContactChange, ImportChange, ImportRow, Store, StoreError};
+use crate::store::{ContactChange, ImportChange, ImportRow, Narrowed, Store, StoreError};
 
 const WORDING_BYTES_MAX: usize = 2000;
 const NAMES_MAX: usize = 100;
@@ -134,8 +134,9 @@ impl Imports {
         organization: OrganizationId,
         before: ImportId,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<ImportRow>, ImportError> {
-        Ok(self.0.store.imports(organization, before, limit).await?)
+        Ok(self.0.store.imports(organization, before, limit, narrowed).await?)
     }
 
     /// Makes the fields and tags that the options name, keeps the declaration, and lets it run;
