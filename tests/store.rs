@@ -710,7 +710,8 @@ on_both! {
         assert!(store.resume(first).await.expect("resumed"));
         assert!(store.line().is_none());
         let after = async || {
-            let lines = ledger.store.audit(Scope::INSTALLATION, &AuditFilter::default(), 9).await.expect("the log");
+            let all = AuditFilter::default();
+            let lines = ledger.store.audit(Scope::INSTALLATION, &all, 9).await.expect("the log");
             lines.into_iter().map(|line| line.after).collect::<Vec<_>>()
         };
         assert_eq!(after().await, [Some("wanted".into())]);

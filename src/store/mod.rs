@@ -6,6 +6,7 @@
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
 mod audit; // who changed what
+mod automation_lists; // ways through automations, read
 mod automation_runs; // who is in which automation
 mod automations; // automations and their versions
 mod campaign_changes; // what may be changed of campaigns
@@ -77,9 +78,8 @@ mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
 pub use audit::{AuditEntry, AuditFilter, AuditLine};
-pub use automation_runs::{
-    Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
-};
+pub use automation_lists::{RunRow, StepCount};
+pub use automation_runs::{Arrival, DueRun, NewRun, RunChange, RunContact, RunMove};
 pub use automations::{AutomationChange, AutomationRow, NewVersion};
 pub use campaign_changes::CampaignChange;
 pub use campaign_progress::{CampaignCounts, CampaignRecipient, DAY, EndsRow, OpenRow, Recipients};
@@ -441,6 +441,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(steering::ALL);
     all.extend(people::ALL);
     all.extend(automations::ALL);
+    all.extend(automation_lists::ALL);
     all.extend(automation_runs::ALL);
     all.extend(tenants::ALL);
     all.extend(campaign_progress::ALL);
