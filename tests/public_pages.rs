@@ -94,8 +94,8 @@ async fn who_has_not_confirmed_is_asked_by_a_campaign_and_says_yes() {
         let shown = desk.until(id, "sent").await;
         assert_eq!((&shown["audience"], &shown["sums"]["delivered"]), (&json!(1), &json!(1)));
         let mails = desk.mx.mails();
-        let asked = mails.iter().filter(|mail| mail.envelope.recipients == ["ann@a.test"]);
-        let asked = String::from_utf8_lossy(&asked.last().expect("a mail").body).into_owned();
+        let mut asked = mails.iter().filter(|mail| mail.envelope.recipients == ["ann@a.test"]);
+        let asked = String::from_utf8_lossy(&asked.next_back().expect("a mail").body).into_owned();
         let text = postroad::wire::mime::Mime::read(asked.as_bytes());
         let html = text.parts.iter().find(|part| part.media == "text/html").expect("HTML");
         let html = postroad::wire::decode::text(&html.content(), Some("utf-8"));
