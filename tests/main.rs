@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
 
 mod accept;
+mod acme;
 mod api;
 mod automations;
 mod benches;
@@ -34,6 +35,7 @@ mod layers;
 mod leaving;
 mod limits;
 mod listener;
+mod narrow;
 mod notices;
 mod operations;
 mod peers;

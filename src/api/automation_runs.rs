@@ -8,6 +8,7 @@ use super::access::{Call, needs};
 use super::automations::found;
 use super::body::Json;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use crate::campaign::automation::define;
 use crate::campaign::edit;
@@ -23,6 +24,9 @@ const KEY_BYTES_MAX: usize = 200;
 #[into_params(parameter_in = Query)]
 pub(super) struct RunsAsked {
     cursor: Option<RunId>,
+    /// Stands somewhere in the address, in any case.
+    find: Option<String>,
+    state: Option<RunState>,
 }
 
 /// List who is and was in an automation, newest first.
@@ -36,7 +40,8 @@ pub(super) async fn runs(
 ) -> Result<axum::Json<Page<RunRow>>, Problem> {
     found(&call, id).await?;
     let before = asked.cursor.unwrap_or(RunId(0));
-    let items = call.store.runs(id, before, RUNS_MAX).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.state.map(|state| state.word()))?;
+    let items = call.store.runs(id, before, RUNS_MAX, &narrowed).await?;
     let full = items.len() >= RUNS_MAX as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))

@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use super::{ApiState, Page, streamed};
 use crate::campaign::import::{ImportError, Imports, Options, Preview, Upload};
@@ -67,9 +68,12 @@ pub(super) struct Given {
     file_name: Option<String>,
     /// As in `windows-1252`; UTF-8, or what a byte order mark says, when it is missing.
     encoding: Option<String>,
+    /// The file that is meant, where a zip has several.
+    entry: Option<String>,
 }
 
-/// Upload a file of separated values, as the body. Nothing is imported before it is started.
+/// Upload a file of separated values, or a zip with one, as the body. Nothing is imported before it
+/// is started.
 #[utoipa::path(post, path = "/v1/imports", tag = "imports", params(Given),
     request_body(content = String, content_type = "text/csv"),
     responses((status = 200, body = ImportView)), security(("key" = ["contacts_write"])))]
@@ -80,7 +84,8 @@ pub(super) async fn upload(
 ) -> Result<axum::Json<ImportView>, Problem> {
     let imports = imports(&call)?;
     let name = given.file_name.as_deref().unwrap_or("contacts.csv");
-    let mut upload = imports.upload(call.organization(), name, given.encoding.as_deref()).await?;
+    let how = (given.encoding.as_deref(), given.entry.as_deref());
+    let mut upload = imports.upload(call.organization(), name, how).await?;
     match take_in(&mut upload, body).await {
         Ok(()) => view(imports, upload.finish().await?).await,
         Err(problem) => {
@@ -107,6 +112,9 @@ async fn take_in(upload: &mut Upload, mut body: Body) -> Result<(), Problem> {
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     cursor: Option<ImportId>,
+    /// Stands somewhere in the name of the file, in any case.
+    find: Option<String>,
+    state: Option<ImportState>,
 }
 
 /// List imports, newest first.
@@ -117,7 +125,8 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Page<ImportRow>>, Problem> {
     let before = asked.cursor.unwrap_or(ImportId(0));
-    let items = imports(&call)?.list(call.organization(), before, LIST_MAX).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.state.map(|state| state.word()))?;
+    let items = imports(&call)?.list(call.organization(), before, LIST_MAX, &narrowed).await?;
     let full = items.len() >= LIST_MAX as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))
@@ -145,7 +154,7 @@ pub(super) async fn start(
     Path(id): Path<ImportId>,
     Json(options): Json<Options>,
 ) -> Result<axum::Json<ImportRow>, Problem> {
-    Ok(axum::Json(imports(&call)?.start(call.organization(), id, options).await?))
+    Ok(axum::Json(imports(&call)?.start(call.organization(), id, (options, &call.store)).await?))
 }
 
 /// Cancel an import. What was written until then stays.
@@ -156,7 +165,7 @@ pub(super) async fn cancel(
     call: Call<needs::ContactsWrite>,
     Path(id): Path<ImportId>,
 ) -> Result<axum::Json<ImportRow>, Problem> {
-    Ok(axum::Json(imports(&call)?.cancel(call.organization(), id).await?))
+    Ok(axum::Json(imports(&call)?.cancel(call.organization(), id, &call.store).await?))
 }
 
 /// The rows that failed, as CSV: row, column, reason, and the row itself.
@@ -208,6 +217,6 @@ pub(super) async fn remove(
     call: Call<needs::ContactsWrite>,
     Path(id): Path<ImportId>,
 ) -> Result<axum::Json<Removed>, Problem> {
-    imports(&call)?.remove(call.organization(), id).await?;
+    imports(&call)?.remove(call.organization(), id, &call.store).await?;
     Ok(axum::Json(Removed { id }))
 }
