@@ -285,11 +285,11 @@ pub(super) async fn release(
     match row.state {
         InboundCallState::Held => {
             let to: Vec<String> = order.to.iter().map(Address::to_string).collect();
-            inbound.release(&row, order.to).await.map_err(Problem::ours)?;
+            inbound.release(&row, order.to, &call.store).await.map_err(Problem::ours)?;
             note(&call, &row, ("inbound_call.released", &to)).await?;
         }
         InboundCallState::Failed => {
-            inbound.retry(&row).await?;
+            inbound.retry(&row, &call.store).await?;
             note(&call, &row, ("inbound_call.retried", &row.text)).await?;
         }
         InboundCallState::Waiting => {

@@ -181,6 +181,7 @@ async fn send(
         tracking: None,
         not_before: None,
         not_after: Some(ends),
+        line: None,
         body: letter.bytes(),
     };
     queue.enqueue(id, new).await.map_err(Problem::ours)?;
@@ -190,6 +191,7 @@ async fn send(
 fn content(list: &ListRow, domain: &DomainRow) -> CampaignContent {
     CampaignContent {
         attachments: Vec::new(),
+        data: serde_json::Map::new(),
         from: format!("no-reply@{}", domain.name),
         from_name: list.name.clone(),
         reply_to: None,

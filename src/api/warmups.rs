@@ -286,7 +286,7 @@ pub(super) async fn start(
         courses.push(((subject, operator.id), course));
     }
     let controller = controller(&call)?;
-    let ids = controller.start(courses).await?;
+    let ids = controller.start(courses, call.store.line()).await?;
     tracing::info!(count = ids.len(), plan = plan.name, "warm-ups were begun");
     let all = controller.warmups().await;
     let begun = all.iter().filter(|one| ids.contains(&one.id));
@@ -378,7 +378,7 @@ pub(super) async fn steer(
         WarmupAction::Stop => Steer::Stop,
     };
     let controller = controller(&call)?;
-    controller.steer(id, action).await?;
+    controller.steer(id, action, call.store.line()).await?;
     let operators = call.store.operators().await?;
     let all = controller.warmups().await;
     let one = all.iter().find(|one| one.id == id).ok_or(ControllerError::NoWarmup(id))?;

@@ -263,7 +263,7 @@ pub(super) async fn test(
     if !row.enabled {
         return Err(Problem::conflict("this webhook is switched off; enable it first"));
     }
-    let made = running(&call)?.test(&row).await?;
+    let made = running(&call)?.test(&call.store, &row).await?;
     let made = call.store.webhook_call(made).await?;
     made.map(|row| axum::Json(row.into())).ok_or_else(|| Problem::ours("a call is not there"))
 }
@@ -334,7 +334,7 @@ pub(super) async fn replay(
     if order.from >= to {
         return Err(Problem::of_field("from", "must be before `to`, and in the past"));
     }
-    let (events, more) = running(&call)?.replay(&row, order.from, to).await?;
+    let (events, more) = running(&call)?.replay(&call.store, &row, (order.from, to)).await?;
     tracing::info!(webhook = %id, events, "events are told once more");
     Ok(axum::Json(Replayed { events, more }))
 }

@@ -12,10 +12,12 @@ use jiff::tz::TimeZone;
 use super::{Schema, Unlawful, launch};
 use crate::compose::template::{Check, Weight};
 use crate::model::*;
-use crate::store::{CampaignRow, DkimKeyRow, DomainRow, SavedSegmentRow};
+use crate::store::{CampaignCounts, CampaignRow, DkimKeyRow, DomainRow, SavedSegmentRow};
 use crate::wire::encode;
 
 pub const NAME_BYTES_MAX: usize = 200;
+/// Of what all mails of a campaign are given beside their contact.
+const DATA_BYTES_MAX: usize = 64 * 1024;
 pub const VARIANTS_MAX: usize = 10;
 
 pub fn lawful_name(name: &str) -> Result<String, Unlawful> {
@@ -43,6 +45,10 @@ pub fn check_content(content: &CampaignContent, domains: &[DomainRow]) -> Result
     if content.from_name.len() > NAME_BYTES_MAX || content.from_name.contains(char::is_control) {
         return Err(Unlawful::of("from_name", "must be at most 200 octets of text"));
     }
+    let data = serde_json::to_string(&content.data).map_or(usize::MAX, |text| text.len());
+    if data > DATA_BYTES_MAX {
+        return Err(Unlawful::of("data", "must be at most 64 KiB"));
+    }
     if !(1..=VARIANTS_MAX).contains(&content.variants.len()) {
         let why = format!("there are 1 to {VARIANTS_MAX} variants");
         return Err(Unlawful::of("variants", why));
@@ -66,8 +72,12 @@ pub fn check_settings(
         return Err(Unlawful::of("settings.deadline", "lies before the start"));
     }
     check_tracking(&settings.tracking)?;
+    check_confirming(&settings.audience, schema)?;
     if settings.sunset_days.is_some_and(|days| !(30..=3650).contains(&days)) {
         return Err(Unlawful::of("settings.sunset_days", "is 30 to 3650"));
+    }
+    if settings.rest_days.is_some_and(|days| !(1..=365).contains(&days)) {
+        return Err(Unlawful::of("settings.rest_days", "is 1 to 365"));
     }
     let zone = |field: &str, name: &str| {
         let wrong = |_| Unlawful::of(field, "is no time zone such as Europe/Berlin");
@@ -101,6 +111,21 @@ pub fn check_settings(
             Err(Unlawful::of("settings.test.otherwise", "there is no such variant"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Who has not confirmed is asked for one list, and by a page that anybody may see.
+fn check_confirming(audience: &Audience, schema: &Schema) -> Result<(), Unlawful> {
+    if !audience.unconfirmed {
+        return Ok(());
+    }
+    let is_alone = audience.segments.is_empty() && audience.expression.is_none();
+    let is_public = |list: &ListId| {
+        schema.list(*list).is_some_and(|row| row.visibility == ListVisibility::Public)
+    };
+    match audience.lists.as_slice() {
+        [list] if is_alone && is_public(list) => Ok(()),
+        _ => Err(Unlawful::of("settings.audience.unconfirmed", "takes one list, which is public")),
     }
 }
 
@@ -151,6 +176,14 @@ pub fn checks(row: &CampaignRow, known: &Known<'_>) -> Vec<Check> {
     } else if known.audience == 0 {
         tell(Weight::Wrong, "nobody is in the audience".to_owned());
     }
+    let confirms = |variant: &CampaignVariant| {
+        let layout = variant.layout.as_deref().unwrap_or_default();
+        variant.body.contains("confirm_url") || layout.contains("confirm_url")
+    };
+    if row.settings.audience.unconfirmed && !row.content.variants.iter().all(confirms) {
+        let why = "nothing leads to confirming: put {{ confirm_url }} into a link";
+        tell(Weight::Wrong, why.to_owned());
+    }
     if row.settings.deadline.is_some_and(|deadline| deadline <= known.now) {
         tell(Weight::Wrong, "the deadline is over".to_owned());
     }
@@ -178,8 +211,8 @@ pub struct Sums {
 /// `fed`: contacts of the slices that have become deliveries.
 pub fn sums(row: &CampaignRow, fed: u64, states: &[(State, u64)]) -> Sums {
     let of = |wanted: State| {
-        let found = states.iter().find(|(state, _)| *state == wanted);
-        found.map_or(0, |(_, count)| *count)
+        let found = states.iter().filter(|(state, _)| *state == wanted);
+        found.map(|(_, count)| count).sum()
     };
     let all: u64 = states.iter().map(|(_, count)| count).sum();
     let unfed = row.audience.unwrap_or(0).saturating_sub(fed);
@@ -202,6 +235,24 @@ pub fn sums(row: &CampaignRow, fed: u64, states: &[(State, u64)]) -> Sums {
     }
     sums
 }
+/// As `sums`, from what is open and the counts of events, which are some seconds old: what has
+/// ended since then still waits here while the campaign is not over, so that all add up.
+pub fn counted_sums(row: &CampaignRow, counts: &CampaignCounts) -> Sums {
+    let mut states = counts.states.clone();
+    let all: u64 = states.iter().map(|(_, count)| count).sum();
+    // Who was given up and taken later has both events.
+    let mut twice = all.saturating_sub(counts.fed);
+    let given_up = [State::Expired, State::Cancelled];
+    for (_, count) in states.iter_mut().filter(|(state, _)| given_up.contains(state)) {
+        let gone = twice.min(*count);
+        (*count, twice) = (*count - gone, twice - gone);
+    }
+    if !matches!(row.state, CampaignState::Sent | CampaignState::Cancelled) {
+        states.push((State::Leased, counts.fed.saturating_sub(all)));
+    }
+    sums(row, counts.fed, &states)
+}
+
 /// Images that the mail names as `cid:` and does not carry.
 pub fn missing_images(content: &CampaignContent, carried: &[&str]) -> Vec<Check> {
     let mut missing = BTreeSet::new();
@@ -224,4 +275,51 @@ pub fn missing_images(content: &CampaignContent, carried: &[&str]) -> Vec<Check>
         why: format!("the image cid:{name} is not among the attachments"),
     };
     missing.into_iter().map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn campaign(state: CampaignState, audience: u64) -> CampaignRow {
+        let row = serde_json::json!({"id": 1, "organization": 1, "name": "", "state": state,
+            "stream": 2, "revision": 1, "settings": {}, "winner": null, "audience": audience,
+            "content": {"from": "news@shop.example", "from_name": "", "reply_to": null,
+                "variants": []},
+            "trouble": null, "created_at": 0, "updated_at": 0, "launched_at": 0,
+            "ended_at": null, "automation": null});
+        serde_json::from_value(row).expect("a campaign")
+    }
+
+    fn all(sums: &Sums) -> u64 {
+        let Sums { planned, waiting, held, delivered, failed, .. } = sums;
+        let Sums { expired, cancelled, suppressed, removed, .. } = sums;
+        planned + waiting + held + delivered + failed + expired + cancelled + suppressed + removed
+    }
+
+    #[test]
+    fn what_is_counted_late_still_waits_until_the_campaign_is_over() {
+        let states = vec![(State::Waiting, 3), (State::Delivered, 90), (State::Failed, 2)];
+        let counts = CampaignCounts { fed: 100, states };
+        let sending = counted_sums(&campaign(CampaignState::Sending, 150), &counts);
+        assert_eq!((sending.planned, sending.waiting, sending.removed), (50, 8, 0));
+        let sent = counted_sums(&campaign(CampaignState::Sent, 150), &counts);
+        assert_eq!((sent.expired, sent.waiting, sent.removed), (50, 3, 5));
+        assert_eq!((all(&sending), all(&sent)), (150, 150));
+    }
+
+    #[test]
+    fn who_was_given_up_and_taken_later_counts_once() {
+        let states = vec![(State::Delivered, 97), (State::Expired, 2), (State::Cancelled, 3)];
+        let counts = CampaignCounts { fed: 100, states };
+        let sums = counted_sums(&campaign(CampaignState::Sent, 100), &counts);
+        assert_eq!((sums.delivered, sums.expired, sums.cancelled), (97, 0, 3));
+        assert_eq!(all(&sums), 100);
+    }
+
+    #[test]
+    fn nobody_counts_anywhere_before_the_launch() {
+        let draft = campaign(CampaignState::Draft, 0);
+        assert_eq!(counted_sums(&draft, &CampaignCounts::default()), Sums::default());
+    }
 }

@@ -14,6 +14,7 @@ pub mod returns; // what it carries to be known again
 mod shelf; // files that mails show or carry
 mod submitted; // a submitted mail that tells of its readers
 pub mod template; // what a person wrote, rendered for one contact
+mod text_links; // where links stand in plain text
 mod track; // links that tell of readers
 
 use std::path::{Path, PathBuf};
@@ -320,6 +321,7 @@ pub fn values(contact: &PinnedPerson, person: &Person) -> serde_json::Value {
         ("tags", json!(contact.tags)),
         ("unsubscribe_url", json!(person.unsubscribe_url)),
         ("preferences_url", json!(person.preferences_url)),
+        ("confirm_url", json!(person.confirm_url)),
     ];
     let mut inner: Map<String, Value> =
         own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -327,6 +329,17 @@ pub fn values(contact: &PinnedPerson, person: &Person) -> serde_json::Value {
     values.extend(own.map(|(name, value)| (name.to_owned(), value)));
     values.insert("contact".to_owned(), Value::Object(inner));
     Value::Object(values)
+}
+
+/// What a campaign gives to all its mails, where it gives anything.
+pub fn with_data(
+    mut values: serde_json::Value,
+    data: &serde_json::Map<String, serde_json::Value>,
+) -> serde_json::Value {
+    if let Some(values) = values.as_object_mut().filter(|_| !data.is_empty()) {
+        values.insert("data".to_owned(), serde_json::Value::Object(data.clone()));
+    }
+    values
 }
 
 async fn read_ring(store: &Store, directory: &Path) -> Result<KeyRing, ComposeError> {
@@ -340,6 +353,7 @@ async fn read_ring(store: &Store, directory: &Path) -> Result<KeyRing, ComposeEr
 mod tests {
     use super::*;
     use crate::dkim::{Algorithm, PrivateKey};
+    use crate::store::samples;
 
     const MAIL: &[u8] = b"From: ann@shop.example\r\nSubject: x\r\n\r\nbody\r\n";
 
@@ -364,27 +378,9 @@ mod tests {
     fn message(id: i64, domain: Option<i64>, sender: &str) -> MessageRow {
         MessageRow {
             id: MessageId(id),
-            organization: OrganizationId::FIRST,
-            stream: StreamId(1),
-            credential: None,
             domain: domain.map(DomainId),
-            sender: ReversePath::parse(sender).expect("lawful"),
-            eight_bit: false,
-            smtputf8: false,
-            dsn_return: None,
-            dsn_envelope_id: None,
-            message_id_header: String::new(),
-            subject: String::new(),
-            tag: None,
-            metadata: None,
-            idempotency_key: None,
             body: BodyRef { segment: SegmentId(1), offset: 0, length: MAIL.len() as u64 },
-            body_node: 1,
-            accepted_at: Timestamp(0),
-            due_at: Timestamp(0),
-            expires_at: Timestamp(0),
-            rank: 0,
-            tracking: None,
+            ..samples::message(sender)
         }
     }
 

@@ -408,7 +408,8 @@ impl Store {
         reason: &str,
         at: Timestamp,
     ) -> Result<u64> {
-        let rows = SteerRows { deliveries, action, reason: reason.to_owned(), at, due: at };
+        let (reason, line) = (reason.to_owned(), self.line());
+        let rows = SteerRows { deliveries, action, reason, at, due: at, line };
         self.ask(&self.writer()?.controls, |reply| Control::Steer(rows, reply)).await
     }
 

@@ -283,6 +283,7 @@ impl Store {
             reason: job.reason.clone(),
             at: job.at,
             due: job.due,
+            line: self.line(),
         };
         self.ask(&self.writer()?.controls, |reply| Control::Steer(rows, reply)).await
     }

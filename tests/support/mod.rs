@@ -4,12 +4,14 @@
 //! Promises:   every wait ends; a client that breaks SMTP fails the scenario it did it in.
 //! Knows not:  what a scenario claims.
 
+pub mod acme;
 pub mod api;
 pub mod demo;
 #[allow(dead_code, reason = "each story uses a part of it")]
 pub mod http;
 #[allow(dead_code, reason = "each story uses a part of it")]
 pub mod ledger;
+pub mod mail;
 pub mod mx;
 pub mod operator;
 pub mod ports;
