@@ -125,7 +125,7 @@ async fn mail(store: &Store, clock: &Clock, body: BodyRef, site: SiteId, rank: u
         contact: None,
         score: 0,
     }];
-    Enqueue { message, deliveries, slice: None }
+    Enqueue { message, deliveries, slice: None, line: None }
 }
 
 // The daemon.

@@ -202,7 +202,7 @@ async fn mail(store: &Store, clock: &Clock) -> Enqueue {
         contact: None,
         score: 0,
     };
-    Enqueue { message, deliveries: vec![delivery], slice: None }
+    Enqueue { message, deliveries: vec![delivery], slice: None, line: None }
 }
 
 #[derive(Default)]

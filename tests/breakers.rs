@@ -62,6 +62,9 @@ async fn a_campaign_whose_content_a_host_does_not_want_stops_there_until_a_perso
         assert!(refused < 40, "it stopped in time");
         let outlook = desk.done("GET", &format!("/v1/campaigns/{id}/outlook"), Value::Null).await;
         assert_eq!(outlook["stops"][0]["cause"], stop["cause"], "{outlook}");
+        let (place, host) = (&stop["to"], &outlook["stops"][0]["host"]);
+        let is_site = place.as_str().is_some_and(|place| place.starts_with("site:"));
+        assert!(is_site && host.is_string(), "a small host stops itself alone: {place} {host}");
         let undo = format!("/v1/decisions/{}/undo", stop["id"]);
         desk.done("POST", &undo, Value::Null).await;
         let more = |shown: &Value| shown["sums"]["failed"].as_u64() > Some(refused);

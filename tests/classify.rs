@@ -214,14 +214,14 @@ async fn groups_are_counted_up_paged_and_bounded() {
         let first = [group("a", 3, 1), group("b", 1, 2), group("c", 2, 3)];
         store.note_unclassified(&first).await.expect("it is written");
         store.note_unclassified(&[group("b", 4, 9)]).await.expect("it is written");
-        let page = store.unclassified_replies(None, 2).await.expect("it reads");
+        let page = store.unclassified_replies(None, 2, "").await.expect("it reads");
         let seen: Vec<_> = page.iter().map(|one| (one.text.as_str(), one.count)).collect();
         assert_eq!(seen, [("b", 5), ("a", 3)]);
         let last = page.last().map(|one| (one.count, one.id));
-        let page = store.unclassified_replies(last, 2).await.expect("it reads");
+        let page = store.unclassified_replies(last, 2, "").await.expect("it reads");
         assert_eq!(page.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(), ["c"]);
         store.prune_unclassified(Timestamp(2), 1).await.expect("it is written");
-        let kept = store.unclassified_replies(None, 9).await.expect("it reads");
+        let kept = store.unclassified_replies(None, 9, "").await.expect("it reads");
         assert_eq!(kept.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(), ["b"]);
         store.close().await;
     }
@@ -230,7 +230,7 @@ async fn groups_are_counted_up_paged_and_bounded() {
 /// The daemon writes groups every few seconds.
 async fn wait_for_groups(store: &Store) -> Vec<UnclassifiedReply> {
     for _ in 0..600 {
-        let groups = store.unclassified_replies(None, 10).await.expect("it reads");
+        let groups = store.unclassified_replies(None, 10, "").await.expect("it reads");
         if !groups.is_empty() {
             return groups;
         }

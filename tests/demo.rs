@@ -41,6 +41,44 @@ fn the_ready_file_holds_the_promised_keys_and_no_others() {
     assert!(demo.stop(), "SIGTERM ends it with success");
 }
 
+/// As README writes them, with what it leaves to be filled in.
+#[test]
+fn what_readme_asks_over_http_the_demos_key_may_do() {
+    let demo = Demo::start();
+    let readme = include_str!("../README.md");
+    let start = readme.find("curl -s localhost:8025").expect("an example");
+    let example = readme[start..].split("\n```").next().expect("its end");
+    let to = format!("bob@{}", demo.fact("accepting_domain"));
+    let from = demo.fact("from");
+    let example = example.replace("shop@example.com", from).replace("ann@example.org", &to);
+    let sent = asked(&demo, &example);
+    assert!(sent["id"].is_i64(), "{sent}");
+    let (_, domain) = from.split_once('@').expect("an address");
+    let tracked = r#"{"tracking": "both"}"#;
+    assert!(readme.contains(tracked), "README names the body");
+    for path in ["streams/1/tracking".to_owned(), format!("domains/{domain}/tracking")] {
+        let thing = path.split('/').next().expect("a word").to_owned();
+        let named = readme.contains(&format!("/v1/{thing}/ID/tracking"))
+            || readme.contains(&format!("/v1/{thing}/NAME/tracking"));
+        assert!(named, "README names {thing}");
+        let line = format!(
+            "curl -s -X PUT localhost:8025/v1/{path} -H 'Authorization: Bearer NAME:PASSWORD' \
+             -H 'Content-Type: application/json' -d '{tracked}'"
+        );
+        let set = asked(&demo, &line);
+        assert_eq!(set["tracking"], "both", "{set}");
+    }
+}
+
+fn asked(demo: &Demo, line: &str) -> serde_json::Value {
+    let address = demo.fact("http").trim_start_matches("http://");
+    let line =
+        line.replace("localhost:8025", address).replace("NAME:PASSWORD", demo.fact("api_key"));
+    let output = Command::new("sh").args(["-c", &line]).output().expect("a shell");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
 #[test]
 fn a_refused_recipient_brings_a_report_to_the_sender() {
     let demo = Demo::start();

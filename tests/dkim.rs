@@ -21,6 +21,8 @@ use postroad::model::*;
 use postroad::store::MessageRow;
 use proptest::prelude::*;
 
+use crate::support::mail;
+
 const SELECTORS: [(Algorithm, &str); 2] =
     [(Algorithm::RsaSha256, "testr"), (Algorithm::Ed25519Sha256, "teste")];
 
@@ -53,28 +55,11 @@ impl Signer {
 
 fn message(id: i64, length: usize) -> MessageRow {
     MessageRow {
-        id: MessageId(id),
-        organization: OrganizationId::FIRST,
-        stream: StreamId(1),
-        credential: None,
         domain: Some(DomainId(1)),
-        sender: ReversePath::NULL,
-        eight_bit: false,
-        smtputf8: false,
-        dsn_return: None,
-        dsn_envelope_id: None,
-        message_id_header: String::new(),
-        subject: String::new(),
-        tag: None,
-        metadata: None,
-        idempotency_key: None,
         body: BodyRef { segment: SegmentId(1), offset: 0, length: length as u64 },
-        body_node: 1,
-        accepted_at: Timestamp(0),
-        due_at: Timestamp(0),
         expires_at: Timestamp(0),
         rank: id % 2,
-        tracking: None,
+        ..mail::message(MessageId(id), "", Timestamp(0))
     }
 }
 

@@ -271,6 +271,7 @@ async fn a_block_stops_its_source_alone_and_without_another_one_mail_waits_for_t
     relay.controller().note(&Lesson {
         source: a,
         operator: OperatorId::TAIL,
+        site: None,
         class: StreamClass::Marketing,
         campaign: None,
         sending_domain: None,
@@ -312,10 +313,11 @@ async fn a_source_that_is_removed_takes_its_warm_ups_and_limits_with_it() {
         let plan = Plan::named("standard").expect("it ships");
         let course = Course::new(plan, "tail", 500, Default::default()).expect("lawful");
         let pair = (WarmSubject::Source(b), OperatorId::TAIL);
-        relay.controller().start(vec![(pair, course)]).await.expect("begun");
+        relay.controller().start(vec![(pair, course)], None).await.expect("begun");
         relay.controller().note(&Lesson {
             source: b,
             operator: OperatorId::TAIL,
+            site: None,
             class: StreamClass::Marketing,
             campaign: None,
             sending_domain: None,

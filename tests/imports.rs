@@ -2,6 +2,7 @@
 
 use postroad::campaign::import::Imports;
 use postroad::model::{ImportId, OrganizationId};
+use postroad::store::Narrowed;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -255,7 +256,8 @@ async fn a_cancelled_import_writes_nothing_more_and_an_upload_that_was_cut_off_i
     cut.write(b"email\n").await.expect("written");
     drop(cut);
     let imports: Imports = api.imports.clone();
-    let unfinished = async || imports.list(OrganizationId::FIRST, ImportId(0), 9).await;
+    let unfinished =
+        async || imports.list(OrganizationId::FIRST, ImportId(0), 9, &Narrowed::default()).await;
     assert!(unfinished().await.expect("a list").is_empty(), "it is no import yet");
     let (stop, stopping) = watch::channel(true);
     imports.clone().run(stopping).await;

@@ -34,6 +34,7 @@ mod layers;
 mod leaving;
 mod limits;
 mod listener;
+mod narrow;
 mod notices;
 mod operations;
 mod peers;

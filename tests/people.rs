@@ -174,6 +174,24 @@ async fn every_change_stands_in_the_audit_log_with_before_and_after() {
 }
 
 #[tokio::test]
+async fn what_was_refused_halfway_is_told_with_what_was_asked_for() {
+    let api = TestApi::new().await;
+    let add =
+        |tag: &str| json!({"email": "c@there.test", "mode": "add", "contact": {"tags": [tag]}});
+    let made = api.ask(&As::Operator, "POST", "/v1/contacts", Some(add("first"))).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    let again = api.ask(&As::Operator, "POST", "/v1/contacts", Some(add("second"))).await;
+    assert_eq!(again.status, 409, "the contact is there, and the tag was made before");
+    let log = api.ask(&As::Operator, "GET", "/v1/audit", None).await.body;
+    let lines = log["items"].as_array().expect("a list");
+    let told: Vec<_> = lines.iter().map(|line| (&line["action"], &line["actor"])).collect();
+    assert_eq!(told, [(&json!("contacts_add"), &json!("operator")); 2]);
+    assert_eq!(lines[0]["after"], add("second"));
+    assert_eq!(lines[1]["after"]["email"], "c@there.test");
+    assert_eq!(lines[1]["after"]["tags"], json!(["first"]), "what was answered");
+}
+
+#[tokio::test]
 async fn two_secrets_are_valid_until_a_rotation_is_finished() {
     let api = TestApi::new().await;
     let old = api.key("app").await;

@@ -145,9 +145,13 @@ impl Source {
         self.tests.iter().any(|range| lines(range).contains(&line))
     }
 
-    /// Lines before the file's tests.
-    pub fn lines_before_tests(&self) -> usize {
-        self.tests.first().map_or(self.lines.len(), |range| self.line_of(range.start) - 1)
+    /// Lines but for the tests, wherever these stand.
+    pub fn lines_of_product(&self) -> usize {
+        let lines = |range: &Range<usize>| {
+            let last = range.end.saturating_sub(1).max(range.start);
+            self.line_of(last) + 1 - self.line_of(range.start)
+        };
+        self.lines.len().saturating_sub(self.tests.iter().map(lines).sum())
     }
 
     /// Where `pattern` stands in code that is no test, as whole words.
@@ -425,6 +429,8 @@ fn the_scanner_tells_code_from_comments_and_literals() {
     assert!(source.finds("unwrap").is_empty(), "what stands under cfg(test) is a test");
     assert_eq!(source.finds("bool").len(), 1);
     assert!(source.is_test_line(8) && !source.is_test_line(10));
-    assert_eq!(source.lines_before_tests(), 5);
+    assert_eq!(source.lines_of_product(), source.lines.len() - 4);
+    let whole = Source::scan("src/sample.rs", "#[cfg(test)]\nmod tests {}\n");
+    assert_eq!(whole.lines_of_product(), 0);
     assert_eq!(source.code.lines().count(), SAMPLE.lines().count());
 }

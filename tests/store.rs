@@ -8,6 +8,8 @@ use postroad::model::*;
 use postroad::store::*;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
+use crate::support::mail;
+
 /// A ledger of its own for one test.
 struct Ledger {
     location: Location,
@@ -65,30 +67,17 @@ impl Ledger {
     async fn mail(&self, recipients: &[&str]) -> Enqueue {
         let id = self.store.message_id().await.expect("an id");
         let first = self.store.delivery_ids(recipients.len()).await.expect("ids");
-        let now = self.clock.now();
         let message = MessageRow {
-            id,
-            organization: OrganizationId::FIRST,
-            stream: StreamId(1),
             credential: Some(CredentialId(3)),
-            domain: None,
-            sender: ReversePath::parse("\"odd \\\"one\"@sender.example").expect("lawful"),
             eight_bit: true,
-            smtputf8: false,
             dsn_return: Some(DsnReturn::Headers),
             dsn_envelope_id: Some("QQ+314".to_owned()),
             message_id_header: "1@sender.example".to_owned(),
             subject: "Grüße \"an\" \\ alle\t🦀".to_owned(),
             tag: Some("welcome".to_owned()),
             metadata: Some("{\"order\":7}".to_owned()),
-            idempotency_key: None,
             body: BodyRef { segment: SegmentId(4), offset: 4096, length: 1000 },
-            body_node: 1,
-            accepted_at: now,
-            due_at: now,
-            expires_at: now + Duration::from_secs(4 * 86_400),
-            rank: 0,
-            tracking: None,
+            ..mail::message(id, "\"odd \\\"one\"@sender.example", self.clock.now())
         };
         let deliveries = (first.0..).zip(recipients).map(|(id, recipient)| NewDelivery {
             id: DeliveryId(id),
@@ -98,7 +87,7 @@ impl Ledger {
             contact: None,
             score: 0,
         });
-        Enqueue { message, deliveries: deliveries.collect(), slice: None }
+        Enqueue { message, deliveries: deliveries.collect(), slice: None, line: None }
     }
 
     async fn accept(&self, recipients: &[&str]) -> Enqueue {
@@ -158,6 +147,59 @@ impl Ledger {
         let at = self.clock.now();
         let job = Steer { filter, action, reason, at, due: at, limit };
         self.store.steer(job).await.expect("it is steered")
+    }
+
+    /// By another hand than the store's.
+    async fn sql(&self, sql: &str) {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match &self.location {
+            Location::Sqlite(directory) => {
+                let file = directory.join("ledger.sqlite");
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+                let mut hand = sqlx::SqliteConnection::connect_with(&options).await.expect("open");
+                hand.execute(sql).await.expect("it obeys");
+                hand.close().await.expect("closed");
+            }
+            Location::Postgres(url) => {
+                let mut hand = sqlx::PgConnection::connect(url).await.expect("open");
+                hand.execute(sql).await.expect("it obeys");
+                hand.close().await.expect("closed");
+            }
+        }
+    }
+
+    /// A handle whose first change takes this line along.
+    fn told(&self, action: &str) -> Store {
+        let (actor, action) = ("ann".to_owned(), action.to_owned());
+        self.store.audited(AuditEntry { actor, action, ..AuditEntry::default() })
+    }
+
+    /// What the audit log says was done, newest first.
+    async fn actions(&self) -> Vec<String> {
+        let lines = self
+            .store
+            .audit(Scope::INSTALLATION, &AuditFilter::default(), 100)
+            .await
+            .expect("the log");
+        lines.into_iter().map(|line| line.action).collect()
+    }
+
+    fn hold(&self) -> Steer {
+        let (at, filter) = (self.clock.now(), everything());
+        Steer { filter, action: SteerAction::Hold, reason: "x".into(), at, due: at, limit: 10 }
+    }
+
+    async fn contact(&self, email: &str) -> ContactBatch {
+        let id = self.store.contact_ids(1).await.expect("an id");
+        ContactBatch {
+            organization: OrganizationId::FIRST,
+            at: self.clock.now(),
+            mode: UpsertMode::AddOrUpdate,
+            consent: Consent::Shared(ConsentId(0)),
+            resubscribe: false,
+            rows: vec![ContactWrite::of(id, email.to_owned())],
+            progress: None,
+        }
     }
 
     async fn assert_nothing_is_lost(&self) {
@@ -526,6 +568,8 @@ on_both! {
         assert_eq!(sites[4].site, SiteId::UNROUTED);
         assert_eq!(ledger.site("mx:b.example", "x.example", false).await.0, sites[1].site);
         assert_eq!(ledger.store.sites().await.expect("sites").len(), 4);
+        let keys = ledger.store.site_keys(&[sites[1].site, SiteId(999)]).await.expect("keys");
+        assert_eq!(keys.into_iter().collect::<Vec<_>>(), [(sites[1].site, "mx:b.example".into())]);
     }
 
     async fn a_site_leaves_the_tail_once_its_operator_has_a_name_and_never_falls_back(ledger) {
@@ -619,6 +663,61 @@ on_both! {
         let again = store.add_dkim_key(&key).await;
         assert_eq!(again, Err(StoreError::Duplicate("dkim_keys_selector".to_owned())));
         assert_eq!(store.dkim_keys().await.expect("one")[0].record, key.record);
+    }
+
+    async fn what_has_no_line_in_the_audit_log_was_not_changed(ledger) {
+        let kept = ledger.accept(&["a@x.example"]).await;
+        let new = ledger.mail(&["b@x.example"]).await;
+        let told = || Enqueue { line: ledger.told("sent").line(), ..new.clone() };
+        let first = OrganizationId::FIRST;
+        ledger.sql("ALTER TABLE audit RENAME TO audit_away").await;
+        let contact = ledger.contact("a@x.example").await;
+        let refusals = [
+            ledger.told("suspended").suspend(first, "x").await.map(drop),
+            ledger.told("held").steer(ledger.hold()).await.map(drop),
+            ledger.told("added").write_contacts(contact.clone()).await.map(drop),
+            ledger.store.enqueue(told()).await,
+        ];
+        for refused in refusals {
+            assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+        }
+        ledger.sql("ALTER TABLE audit_away RENAME TO audit").await;
+        let organization = &ledger.store.organizations().await.expect("one")[0];
+        assert!(organization.suspended_at.is_none());
+        assert_eq!(ledger.state_of(kept.deliveries[0].id).await, State::Waiting);
+        let found = ledger.store.contact_by_email(first, "a@x.example").await.expect("a read");
+        assert!(found.is_none());
+        assert!(ledger.store.message(new.message.id).await.expect("a read").is_none());
+
+        assert!(ledger.told("suspended").suspend(first, "x").await.expect("with its line"));
+        assert_eq!(ledger.told("held").steer(ledger.hold()).await.expect("with its line"), 1);
+        ledger.told("added").write_contacts(contact).await.expect("with its line");
+        ledger.store.enqueue(told()).await.expect("with its line");
+        assert_eq!(ledger.actions().await, ["sent", "added", "held", "suspended"]);
+        assert_eq!(ledger.state_of(kept.deliveries[0].id).await, State::Held);
+    }
+
+    async fn a_line_goes_with_the_first_change_and_with_none_that_changes_nothing(ledger) {
+        let first = OrganizationId::FIRST;
+        let store = ledger.told("several");
+        assert!(!store.resume(first).await.expect("a look"));
+        assert_eq!(store.steer(ledger.hold()).await.expect("nothing waits"), 0);
+        store.message_id().await.expect("an id");
+        assert!(ledger.actions().await.is_empty());
+        let line = store.line().expect("not written");
+        line.say(|said| said.after = Some("wanted".into()));
+        assert!(store.suspend(first, "x").await.expect("suspended"));
+        assert!(store.resume(first).await.expect("resumed"));
+        assert!(store.line().is_none());
+        let after = async || {
+            let all = AuditFilter::default();
+            let lines = ledger.store.audit(Scope::INSTALLATION, &all, 9).await.expect("the log");
+            lines.into_iter().map(|line| line.after).collect::<Vec<_>>()
+        };
+        assert_eq!(after().await, [Some("wanted".into())]);
+        line.say(|said| said.after = Some("done".into()));
+        store.tell(&line).await.expect("told");
+        assert_eq!(after().await, [Some("done".into())]);
     }
 
     async fn a_closed_store_refuses_for_now_and_loses_nothing_it_took(mut_ledger) {

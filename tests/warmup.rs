@@ -43,7 +43,7 @@ async fn begin_with(relay: &TestRelay, subject: WarmSubject, curve: &[u64]) {
     let window = Window { hour_first: 0, hour_end: 1 };
     let course = Course::new(plan, "tail", target, window).expect("lawful");
     let pair = (subject, OperatorId::TAIL);
-    relay.controller().start(vec![(pair, course)]).await.expect("begun");
+    relay.controller().start(vec![(pair, course)], None).await.expect("begun");
     relay.clock().advance(HOUR);
 }
 

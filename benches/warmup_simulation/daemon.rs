@@ -245,7 +245,7 @@ impl Run {
                 courses.push(((WarmSubject::Source(*source), *operator), course.expect("lawful")));
             }
         }
-        self.app.schedule().controller().start(courses).await.expect("begun");
+        self.app.schedule().controller().start(courses, None).await.expect("begun");
         self.look().await;
     }
 

@@ -133,6 +133,7 @@ impl Scheme for Ours {
             self.run.tell(&Lesson {
                 source: source_id(placed.source),
                 operator: operator_id(operator),
+                site: None,
                 class,
                 campaign: None,
                 sending_domain: None,

@@ -11,6 +11,7 @@ use mail_parser::parsers::MessageStream;
 use super::Refusal;
 use super::letter::FieldError;
 use crate::model::{Timestamp, Tracking};
+use crate::store::AuditLine;
 use crate::wire::date;
 use crate::wire::header::Field;
 
@@ -34,6 +35,8 @@ pub struct Request {
     pub idempotency_key: Option<String>,
     /// What it tells of its readers; None: as its stream and domain say.
     pub track: Option<Tracking>,
+    /// Of the audit log, where a person ordered it.
+    pub line: Option<AuditLine>,
 }
 
 /// What applications that were written for Postal say instead of X-Postroad-Tag.
@@ -110,6 +113,7 @@ impl Request {
                 key_of,
             )?,
             track: None,
+            line: None,
         })
     }
 

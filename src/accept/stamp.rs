@@ -61,6 +61,7 @@ pub fn stamp(
         tracking: findings.tracking.told(),
         not_before: request.not_before,
         not_after: request.not_after,
+        line: request.line,
         envelope: Envelope {
             sender: submission.envelope.sender.clone(),
             recipients: findings.recipients,

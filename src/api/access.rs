@@ -27,7 +27,7 @@ use crate::auth::people::Person;
 use crate::campaign::subscribe::Doorman;
 use crate::compose::template::Template;
 use crate::model::{OrganizationId, Permission, Scope, TemplateId, Timestamp};
-use crate::store::{AuditEntry, Store};
+use crate::store::{AuditEntry, AuditLine, Store};
 use crate::token::Sealer;
 
 /// Names the organization a call is about, for callers that belong to more than one.
@@ -152,6 +152,9 @@ pub mod needs {
 /// A request whose caller was let in for `N`. It is the store, the queue and so on
 /// (`call.store`), and says whose rows it may touch (`call.scope()`, `call.organization()`).
 pub struct Call<N> {
+    /// What is changed through it is told in the audit log: the first change of an operation takes
+    /// the line along, in its own transaction.
+    pub store: Store,
     shared: Arc<Shared>,
     caller: Option<Caller>,
     scope: Scope,
@@ -233,8 +236,8 @@ impl<N> Call<N> {
         &self.origin
     }
 
-    /// The store; what is changed through this handle stands in the audit log with what was and
-    /// what is. An empty `target` stands for the id that the change gives.
+    /// The store, and what the line in the audit log says in words of the handler's own. An empty
+    /// `target` stands for the id that the change gives.
     pub fn audited<B: Serialize, A: Serialize>(
         &self,
         organization: Option<OrganizationId>,
@@ -243,10 +246,13 @@ impl<N> Call<N> {
         after: Option<&A>,
     ) -> Result<Store, Problem> {
         let entry = self.entry(organization, (action, target), before, after)?;
-        Ok(self.store.audited(entry))
+        Ok(match self.trail.say(entry.clone()) {
+            Some(_) => self.store.clone(),
+            None => self.store.audited(entry),
+        })
     }
 
-    /// A line of the audit log for what was done otherwise than by changing rows.
+    /// What the line in the audit log says, now that all is done.
     pub async fn told<A: Serialize>(
         &self,
         organization: Option<OrganizationId>,
@@ -254,7 +260,8 @@ impl<N> Call<N> {
         after: &A,
     ) -> Result<(), Problem> {
         let entry = self.entry::<(), _>(organization, what, None, Some(after))?;
-        Ok(self.store.note(entry).await?)
+        let line = self.trail.say_at_last(entry.clone()).unwrap_or_else(|| AuditLine::new(entry));
+        Ok(self.store.tell(&line).await?)
     }
 
     fn entry<B: Serialize, A: Serialize>(
@@ -264,7 +271,6 @@ impl<N> Call<N> {
         before: Option<&B>,
         after: Option<&A>,
     ) -> Result<AuditEntry, Problem> {
-        self.trail.is_told();
         let actor = self.caller.as_ref().map_or_else(|| "nobody".to_owned(), Caller::name);
         Ok(AuditEntry {
             organization,
@@ -341,8 +347,11 @@ impl<N: Needs> Call<N> {
         let origin = Origin::of(parts);
         let trail = parts.extensions.get::<Trail>().cloned().unwrap_or_default();
         let actor = caller.as_ref().map_or_else(|| "nobody".to_owned(), Caller::name);
-        trail.came(actor, scope.organization());
-        Ok(Call { shared: api.clone(), caller, scope, origin, trail, need: PhantomData })
+        let store = match trail.came(actor, scope.organization()) {
+            Some(line) => api.store().telling(line),
+            None => api.store().clone(),
+        };
+        Ok(Call { store, shared: api.clone(), caller, scope, origin, trail, need: PhantomData })
     }
 }
 

@@ -8,6 +8,7 @@ use super::access::{Call, needs};
 use super::automations::found;
 use super::body::Json;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use crate::campaign::automation::define;
 use crate::campaign::edit;
@@ -15,6 +16,7 @@ use crate::model::*;
 use crate::store::{Arrival, RunChange, RunMove, RunRow};
 
 const RUNS_MAX: u32 = 100;
+const STOP_TRIES: u32 = 5;
 const KEY_BYTES_MAX: usize = 200;
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -22,6 +24,9 @@ const KEY_BYTES_MAX: usize = 200;
 #[into_params(parameter_in = Query)]
 pub(super) struct RunsAsked {
     cursor: Option<RunId>,
+    /// Stands somewhere in the address, in any case.
+    find: Option<String>,
+    state: Option<RunState>,
 }
 
 /// List who is and was in an automation, newest first.
@@ -35,7 +40,8 @@ pub(super) async fn runs(
 ) -> Result<axum::Json<Page<RunRow>>, Problem> {
     found(&call, id).await?;
     let before = asked.cursor.unwrap_or(RunId(0));
-    let items = call.store.runs(id, before, RUNS_MAX).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.state.map(|state| state.word()))?;
+    let items = call.store.runs(id, before, RUNS_MAX, &narrowed).await?;
     let full = items.len() >= RUNS_MAX as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))
@@ -57,18 +63,21 @@ pub(super) async fn stop_run(
 ) -> Result<axum::Json<Stopped>, Problem> {
     let organization = found(&call, id).await?.organization;
     let none = || Problem::not_found("there is no such run under way");
-    let open = call.store.open_run(id, run).await?.ok_or_else(none)?;
-    let at = call.clock.now();
-    let end = Some(RunEnd::Stopped);
-    let moved = RunMove { run: open, did: None, step: open.step, wake_at: at, end };
-    let change = RunChange::Move { automation: id, moves: vec![moved], at };
     let target = run.to_string();
     let action = ("automation.run_stopped", target.as_str());
-    let store = call.audited::<(), ()>(Some(organization), action, None, None)?;
-    match store.change_runs(change).await? {
-        0 => Err(Problem::conflict("it has just moved on; try again")),
-        _ => Ok(axum::Json(Stopped { run })),
+    // It may take a step between the look and the change.
+    for _ in 0..STOP_TRIES {
+        let open = call.store.open_run(id, run).await?.ok_or_else(none)?;
+        let at = call.clock.now();
+        let end = Some(RunEnd::Stopped);
+        let moved = RunMove { run: open, did: None, step: open.step, wake_at: at, end };
+        let change = RunChange::Move { automation: id, moves: vec![moved], at };
+        let store = call.audited::<(), ()>(Some(organization), action, None, None)?;
+        if store.change_runs(change).await? > 0 {
+            return Ok(axum::Json(Stopped { run }));
+        }
     }
+    Err(Problem::conflict("it moves on all the time; try again"))
 }
 
 /// Something has happened to a contact.

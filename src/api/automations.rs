@@ -7,6 +7,7 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::campaigns::{VariantInput, attachable, own_domains, written};
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use crate::campaign::automation::define;
 use crate::campaign::{Schema, edit, plan};
@@ -41,6 +42,9 @@ pub struct AutomationStanding {
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     cursor: Option<AutomationId>,
+    /// Stands somewhere in the name, in any case.
+    find: Option<String>,
+    state: Option<AutomationState>,
 }
 
 pub(super) async fn found<N>(call: &Call<N>, id: AutomationId) -> Result<AutomationRow, Problem> {
@@ -74,7 +78,8 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Page<AutomationView>>, Problem> {
     let before = asked.cursor.unwrap_or(AutomationId(0));
-    let rows = call.store.automations(call.organization(), before, LIST_MAX).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.state.map(|state| state.word()))?;
+    let rows = call.store.automations(call.organization(), before, LIST_MAX, &narrowed).await?;
     let full = rows.len() >= LIST_MAX as usize;
     let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
     let mut items = Vec::with_capacity(rows.len());

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+use super::trail::Trail;
 
 /// A JSON object read as `T`.
 pub struct Json<T>(pub T);
@@ -22,17 +23,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(Problem::new(status, "the body must be application/json"));
         }
+        let trail = request.extensions().get::<Trail>().cloned();
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|refused| Problem::new(refused.status(), refused.body_text()))?;
-        read(&bytes).map(Json)
+        let value = value(&bytes)?;
+        if let Some(trail) = trail {
+            trail.asked(&value);
+        }
+        of_value(value).map(Json)
     }
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, format!("not JSON: {why}")))?;
-    of_value(value)
+fn value(bytes: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, format!("not JSON: {why}")))
 }
 
 /// A part of a body that is an object in itself.
@@ -79,6 +84,10 @@ mod tests {
         name: String,
         #[serde(default)]
         count: u8,
+    }
+
+    fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+        value(bytes).and_then(of_value)
     }
 
     fn field_of(text: &str) -> Option<String> {

@@ -245,6 +245,7 @@ async fn test_mail<N>(
         tracking: None,
         not_before: None,
         not_after: None,
+        line: None,
         body: letter.bytes(),
     })
 }

@@ -40,6 +40,8 @@ pub struct OutlookOperator {
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct OutlookStop {
     operator: String,
+    /// The site that has refused it, where only that one is meant: among the small hosts.
+    host: Option<String>,
     cause: String,
     /// What was answered, at most three.
     samples: Vec<String>,
@@ -73,9 +75,12 @@ pub(super) async fn outlook(
     let operators = call.store.operators().await?;
     let left = remaining(&call, &row).await?;
     let remaining = left.values().sum();
-    let stops = stops(&call, id).await?.into_iter();
-    let stops = stops.map(|(operator, decision)| OutlookStop {
+    let stops = stops(&call, id).await?;
+    let sites: Vec<SiteId> = stops.iter().filter_map(|(_, decision)| site_of(decision)).collect();
+    let hosts = call.store.site_keys(&sites).await?;
+    let stops = stops.into_iter().map(|(operator, decision)| OutlookStop {
         operator: name_of(&operators, operator),
+        host: site_of(&decision).and_then(|site| hosts.get(&site).cloned()),
         cause: decision.cause,
         samples: decision.samples,
         since: decision.at,
@@ -117,13 +122,21 @@ fn name_of(operators: &[OperatorRow], id: OperatorId) -> String {
     row.map_or_else(|| format!("operator {id}"), |row| row.name.clone())
 }
 
+const fn site_of(decision: &Decision) -> Option<SiteId> {
+    match decision.scope.to {
+        ToScope::Site(site) => Some(site),
+        _ => None,
+    }
+}
+
 /// Decisions that stop this campaign somewhere, with the operator.
 async fn stops(api: &ApiState, id: CampaignId) -> Result<Vec<(OperatorId, Decision)>, Problem> {
-    let all = api.store.active_decisions().await?.into_iter();
-    let of = all.filter_map(|decision| match decision.scope.to {
-        ToScope::Operator(operator) if decision.scope.who == WhoScope::Campaign(id) => {
-            Some((operator, decision))
-        }
+    let mut all = api.store.active_decisions().await?;
+    all.retain(|decision| decision.scope.who == WhoScope::Campaign(id));
+    let of = all.into_iter().filter_map(|decision| match decision.scope.to {
+        ToScope::Operator(operator) => Some((operator, decision)),
+        // A large operator is stopped as a whole.
+        ToScope::Site(_) => Some((OperatorId::TAIL, decision)),
         _ => None,
     });
     Ok(of.collect())
@@ -219,7 +232,7 @@ async fn operators_of(
 #[serde(deny_unknown_fields)]
 #[schema(as = CampaignGoOn)]
 pub(super) struct GoOn {
-    /// The name of the operator where it was stopped.
+    /// The name of the operator where it was stopped; `tail`: at all small hosts that stopped it.
     operator: String,
 }
 
@@ -236,14 +249,19 @@ pub(super) async fn go_on(
     let operators = call.store.operators().await?;
     let named = operators.iter().find(|row| row.name == asked.operator).map(|row| row.id);
     let here = |(operator, _): &&(OperatorId, Decision)| Some(*operator) == named;
-    let stops = stops(&call, id).await?;
-    let not_stopped = || Problem::of_field("operator", "the campaign is not stopped there");
-    let (_, decision) = stops.iter().find(here).ok_or_else(not_stopped)?;
-    controller(&call)?.undo(decision.id).await?;
+    let mut stops = stops(&call, id).await?;
+    stops.retain(|stop| here(&stop));
+    if stops.is_empty() {
+        return Err(Problem::of_field("operator", "the campaign is not stopped there"));
+    }
     let target = id.to_string();
     let action = ("campaign.went_on", target.as_str());
-    call.told(Some(row.organization), action, &asked.operator).await?;
-    call.store.hasten_campaign(id, call.clock.now()).await?;
+    let organization = Some(row.organization);
+    let store = call.audited::<(), _>(organization, action, None, Some(&asked.operator))?;
+    for (_, decision) in stops {
+        controller(&call)?.undo(decision.id, store.line()).await?;
+    }
+    store.hasten_campaign(id, call.clock.now()).await?;
     (call.nudge)();
     let left = remaining(&call, &row).await?;
     Ok(axum::Json(CampaignOutlook {

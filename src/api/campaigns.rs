@@ -6,12 +6,13 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::campaign_looks::all_checks;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use super::{ApiState, Page};
 use crate::campaign::{Schema, plan, templates};
 use crate::compose::template::{Template, Weight};
 use crate::model::*;
-use crate::store::{CampaignChange, CampaignRow, TemplateRow};
+use crate::store::{CampaignChange, CampaignCounts, CampaignRow, TemplateRow};
 
 const LIST_MAX: u32 = 50;
 const ATTACHMENTS_MAX: usize = 10;
@@ -30,6 +31,9 @@ pub struct CampaignView {
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     cursor: Option<CampaignId>,
+    /// Stands somewhere in the name, in any case.
+    find: Option<String>,
+    state: Option<CampaignState>,
 }
 
 fn none() -> Problem {
@@ -59,6 +63,8 @@ async fn view(api: &ApiState, campaign: CampaignRow) -> Result<CampaignView, Pro
 }
 
 /// List campaigns, newest first.
+///
+/// What has ended in the last seconds may still count as waiting.
 #[utoipa::path(get, path = "/v1/campaigns", tag = "campaigns", params(Asked),
     responses((status = 200, body = Page<CampaignView>)),
     security(("key" = ["campaigns_read"])))]
@@ -67,14 +73,18 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Page<CampaignView>>, Problem> {
     let before = asked.cursor.unwrap_or(CampaignId(0));
-    let rows = call.store.campaigns(call.organization(), before, LIST_MAX).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.state.map(|state| state.word()))?;
+    let rows = call.store.campaigns(call.organization(), before, LIST_MAX, &narrowed).await?;
     let full = rows.len() >= LIST_MAX as usize;
     let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
-    let mut items = Vec::with_capacity(rows.len());
-    for row in rows {
-        items.push(view(&call, row).await?);
-    }
-    Ok(axum::Json(Page { items, next }))
+    let ids: Vec<CampaignId> = rows.iter().map(|row| row.id).collect();
+    let counts = call.store.campaign_counts(&ids).await?;
+    let view = |campaign: CampaignRow| {
+        let none = CampaignCounts::default();
+        let counts = counts.get(&campaign.id).unwrap_or(&none);
+        CampaignView { sums: plan::counted_sums(&campaign, counts), campaign }
+    };
+    Ok(axum::Json(Page { items: rows.into_iter().map(view).collect(), next }))
 }
 
 /// One version of the mail: a template that is copied, or written here.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use super::{ApiState, Page};
 use crate::classify::{Answer, Classifier, Past, Rule, RuleError, Trial, is_unknown_text, trial};
@@ -26,6 +27,8 @@ pub struct Asked {
     limit: Option<u32>,
     /// Where an earlier list ended.
     cursor: Option<String>,
+    /// Stands somewhere in the operator's name or the answer, in any case.
+    find: Option<String>,
 }
 
 /// List answers that no text of a rule knew, grouped, the most frequent first.
@@ -41,7 +44,8 @@ pub(super) async fn unclassified(
         return Err(Problem::of_field("limit", format!("must be 1 to {LIMIT_MAX}")));
     }
     let after = asked.cursor.as_deref().map(place).transpose()?;
-    let items = call.store.unclassified_replies(after, limit).await?;
+    let find = narrowed(asked.find.as_deref(), None)?.find;
+    let items = call.store.unclassified_replies(after, limit, &find).await?;
     let more = items.len() == limit as usize;
     let next = items.last().filter(|_| more).map(|last| format!("{}.{}", last.count, last.id));
     Ok(axum::Json(Page { items, next }))
@@ -186,7 +190,7 @@ fn take_up(api: &ApiState, classifier: Classifier) {
 
 /// Groups that are known now need no rule any more.
 async fn forget_known(api: &ApiState, classifier: &Classifier) -> Result<(), Problem> {
-    let groups = api.store.unclassified_replies(None, GROUPS_MAX).await?;
+    let groups = api.store.unclassified_replies(None, GROUPS_MAX, "").await?;
     let is_known = |group: &&UnclassifiedReply| {
         let operator = (!group.operator.is_empty()).then_some(group.operator.as_str());
         !is_unknown_text(&classifier.classify(operator, &Answer::read(&group.sample)))

@@ -214,29 +214,29 @@ fn none() -> Problem {
 }
 
 /// Tags are made first, so that the rows can name them.
-async fn put(
-    api: &ApiState,
+async fn put<N>(
+    call: &Call<N>,
     organization: OrganizationId,
     write: ContactWrite,
     mode: UpsertMode,
     input: &ContactInput,
 ) -> Result<Written, Problem> {
-    let mut schema = Schema::read(&api.store, organization).await?;
+    let mut schema = Schema::read(&call.store, organization).await?;
     // All of it is looked at before anything is made.
     let consent = edit::consent(input)?;
     edit::applied(&schema, write.clone(), input)?;
     let tags = edit::new_tags(&schema, input)?;
     if !tags.is_empty() {
         for name in tags {
-            api.store.change_contacts(ContactChange::Tag { organization, name }).await?;
+            call.store.change_contacts(ContactChange::Tag { organization, name }).await?;
         }
-        schema.tags = api.store.tags(organization).await?;
+        schema.tags = call.store.tags(organization).await?;
     }
     let rows = vec![edit::applied(&schema, write, input)?];
     let resubscribe = input.consent.as_ref().is_some_and(|consent| consent.again);
-    let at = api.clock.now();
+    let at = call.clock.now();
     let batch = ContactBatch { organization, at, mode, consent, resubscribe, rows, progress: None };
-    let written = api.store.write_contacts(batch).await?;
+    let written = call.store.write_contacts(batch).await?;
     Ok(written.first().copied().unwrap_or(Written::Skipped))
 }
 

@@ -93,7 +93,7 @@ pub(super) async fn undo(
     Path(id): Path<DecisionId>,
 ) -> Result<axum::Json<DecisionView>, Problem> {
     exists(&call, id).await?;
-    controller(&call)?.undo(id).await?;
+    controller(&call)?.undo(id, call.store.line()).await?;
     exists(&call, id).await.map(axum::Json)
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn pin(
     Json(order): Json<PinOrder>,
 ) -> Result<axum::Json<DecisionView>, Problem> {
     exists(&call, id).await?;
-    controller(&call)?.pin(id, order.pinned).await?;
+    controller(&call)?.pin(id, order.pinned, call.store.line()).await?;
     exists(&call, id).await.map(axum::Json)
 }
 

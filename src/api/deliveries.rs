@@ -345,8 +345,8 @@ pub(super) async fn steer(
 }
 
 /// Statement after statement, until no row is left or the bound is reached.
-async fn apply(
-    api: &ApiState,
+async fn apply<N>(
+    call: &Call<N>,
     (order, pool): (&SteerOrder, Option<PoolId>),
     filter: DeliveryFilter,
     (count, share, due): (u64, Share, &mut Timestamp),
@@ -356,14 +356,14 @@ async fn apply(
         filter,
         action: order.action.for_store(pool),
         reason: order.reason.clone(),
-        at: api.clock.now(),
+        at: call.clock.now(),
         due: *due,
         limit: share.rows,
     };
     let mut changed = 0;
     for _ in 0..rounds_needed.min(u64::from(STEER_ROUNDS)) {
         job.due = *due;
-        let rows = api.store.steer(job.clone()).await?;
+        let rows = call.store.steer(job.clone()).await?;
         *due = *due + share.apart;
         changed += rows;
         if rows < u64::from(share.rows) {

@@ -150,7 +150,7 @@ impl Looker {
     }
 
     /// As the world sees them.
-    fn addresses(&self) -> Vec<IpAddr> {
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
         let rows = self.sources.rows();
         rows.iter().flat_map(|(row, ..)| row.kind.seen_as().iter().copied()).collect()
     }

@@ -15,7 +15,8 @@ pub struct Hosts {
     pub host_name: String,
     /// What bounces of all organizations come back to, that have none of their own.
     pub return_domain: Option<Domain>,
-    /// Of the address that links lead to.
+    /// The address that links lead to, and its host if that is a name.
+    pub public_url: Option<String>,
     pub link_host: Option<Domain>,
     /// Mail from outside is taken.
     pub takes_mail: bool,
@@ -50,7 +51,7 @@ impl Hosts {
         records
     }
 
-    async fn mx(
+    pub(super) async fn mx(
         &self,
         purpose: &str,
         name: &Domain,
@@ -85,7 +86,11 @@ impl Hosts {
         host.trim_end_matches('.').eq_ignore_ascii_case(&self.host_name)
     }
 
-    async fn link(&self, name: &Domain, authority: Result<&Authority, String>) -> RecordCheck {
+    pub(super) async fn link(
+        &self,
+        name: &Domain,
+        authority: Result<&Authority, String>,
+    ) -> RecordCheck {
         let mut check = record("tracking", name.to_string(), self.host_name.clone());
         check.kind = if self.is_us(name.as_str()) { "A" } else { "CNAME" }.to_owned();
         if check.kind == "A" {

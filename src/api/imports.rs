@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use super::{ApiState, Page, streamed};
 use crate::campaign::import::{ImportError, Imports, Options, Preview, Upload};
@@ -107,6 +108,9 @@ async fn take_in(upload: &mut Upload, mut body: Body) -> Result<(), Problem> {
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     cursor: Option<ImportId>,
+    /// Stands somewhere in the name of the file, in any case.
+    find: Option<String>,
+    state: Option<ImportState>,
 }
 
 /// List imports, newest first.
@@ -117,7 +121,8 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Page<ImportRow>>, Problem> {
     let before = asked.cursor.unwrap_or(ImportId(0));
-    let items = imports(&call)?.list(call.organization(), before, LIST_MAX).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.state.map(|state| state.word()))?;
+    let items = imports(&call)?.list(call.organization(), before, LIST_MAX, &narrowed).await?;
     let full = items.len() >= LIST_MAX as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))
@@ -145,7 +150,7 @@ pub(super) async fn start(
     Path(id): Path<ImportId>,
     Json(options): Json<Options>,
 ) -> Result<axum::Json<ImportRow>, Problem> {
-    Ok(axum::Json(imports(&call)?.start(call.organization(), id, options).await?))
+    Ok(axum::Json(imports(&call)?.start(call.organization(), id, (options, &call.store)).await?))
 }
 
 /// Cancel an import. What was written until then stays.
@@ -156,7 +161,7 @@ pub(super) async fn cancel(
     call: Call<needs::ContactsWrite>,
     Path(id): Path<ImportId>,
 ) -> Result<axum::Json<ImportRow>, Problem> {
-    Ok(axum::Json(imports(&call)?.cancel(call.organization(), id).await?))
+    Ok(axum::Json(imports(&call)?.cancel(call.organization(), id, &call.store).await?))
 }
 
 /// The rows that failed, as CSV: row, column, reason, and the row itself.
@@ -208,6 +213,6 @@ pub(super) async fn remove(
     call: Call<needs::ContactsWrite>,
     Path(id): Path<ImportId>,
 ) -> Result<axum::Json<Removed>, Problem> {
-    imports(&call)?.remove(call.organization(), id).await?;
+    imports(&call)?.remove(call.organization(), id, &call.store).await?;
     Ok(axum::Json(Removed { id }))
 }

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use super::{ApiState, Page};
-use crate::model::{Domain, InboundMailId, OrganizationId, ReturnDomainId};
+use crate::model::{Domain, InboundMailId, OrganizationId, ReportKind, ReturnDomainId};
 use crate::store::{InboundMailRow, ReturnDomainRow, StoreError};
 
 const LIST_MAX: u32 = 1000;
@@ -120,6 +121,10 @@ pub(super) async fn remove_domain(
 pub(super) struct Asked {
     /// `next` of the page before.
     cursor: Option<InboundMailId>,
+    /// Stands somewhere in sender, recipient or subject, in any case.
+    find: Option<String>,
+    /// What it was taken for.
+    kind: Option<ReportKind>,
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
 }
@@ -136,7 +141,8 @@ pub(super) async fn mails(
     if !(1..=LIST_MAX).contains(&limit) {
         return Err(Problem::of_field("limit", format!("must be between 1 and {LIST_MAX}")));
     }
-    let items = call.store.inbound_mails(call.scope(), asked.cursor, limit).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.kind.map(|kind| kind.word()))?;
+    let items = call.store.inbound_mails(call.scope(), asked.cursor, limit, &narrowed).await?;
     let full = items.len() >= limit as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))

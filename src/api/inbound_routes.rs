@@ -6,6 +6,7 @@ use super::Page;
 use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use crate::auth;
 use crate::fetch::{Url, sign};
@@ -211,6 +212,9 @@ pub(super) async fn remove(
 pub(super) struct AskedCalls {
     /// `next` of the page before.
     cursor: Option<InboundCallId>,
+    /// Stands somewhere in sender or recipient, in any case.
+    find: Option<String>,
+    state: Option<InboundCallState>,
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
 }
@@ -227,7 +231,8 @@ pub(super) async fn calls(
     if !(1..=LIST_MAX).contains(&limit) {
         return Err(Problem::of_field("limit", format!("must be between 1 and {LIST_MAX}")));
     }
-    let items = call.store.inbound_calls(call.scope(), asked.cursor, limit).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.state.map(|state| state.word()))?;
+    let items = call.store.inbound_calls(call.scope(), asked.cursor, limit, &narrowed).await?;
     let full = items.len() >= limit as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))
@@ -280,11 +285,11 @@ pub(super) async fn release(
     match row.state {
         InboundCallState::Held => {
             let to: Vec<String> = order.to.iter().map(Address::to_string).collect();
-            inbound.release(&row, order.to).await.map_err(Problem::ours)?;
+            inbound.release(&row, order.to, &call.store).await.map_err(Problem::ours)?;
             note(&call, &row, ("inbound_call.released", &to)).await?;
         }
         InboundCallState::Failed => {
-            inbound.retry(&row).await?;
+            inbound.retry(&row, &call.store).await?;
             note(&call, &row, ("inbound_call.retried", &row.text)).await?;
         }
         InboundCallState::Waiting => {

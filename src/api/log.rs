@@ -249,8 +249,8 @@ pub(super) async fn resend(
     let arrival = Arrival { peer, ehlo: "api".to_owned(), protocol: "HTTP", tls: None };
     let submission = Submission { identity, envelope, mail, arrival };
     let track = Some(row.tracking.unwrap_or(Tracking::None));
-    let (tag, metadata) = (row.tag, row.metadata);
-    let request = Request { tag, metadata, track, ..Request::default() };
+    let (tag, metadata, line) = (row.tag, row.metadata, call.store.line());
+    let request = Request { tag, metadata, track, line, ..Request::default() };
     let sent = door.submit_with(submission, request).await.map_err(super::send::refused)?;
     let target = id.to_string();
     let action = ("delivery.resent", target.as_str());

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Call, Shared, needs};
 use super::extract::{Path, Query};
+use super::narrow::{lawful, narrowed};
 use super::problem::Problem;
 use super::public::{not_ours, trouble};
 use super::{ApiState, Page};
@@ -61,6 +62,10 @@ fn view(api: &ApiState, media: MediaRow) -> MediaView {
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     cursor: Option<MediaId>,
+    /// Stands somewhere in the name, in any case.
+    find: Option<String>,
+    /// The first part of the type, such as `image`.
+    content_type: Option<String>,
 }
 
 /// List files, newest first.
@@ -71,7 +76,9 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Page<MediaView>>, Problem> {
     let before = asked.cursor.unwrap_or(MediaId(0));
-    let rows = call.store.media(call.organization(), before, LIST_MAX).await?;
+    let narrowed =
+        narrowed(asked.find.as_deref(), lawful("content_type", asked.content_type.as_deref())?)?;
+    let rows = call.store.media(call.organization(), before, LIST_MAX, &narrowed).await?;
     let full = rows.len() >= LIST_MAX as usize;
     let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
     let items = rows.into_iter().map(|row| view(&call, row)).collect();

@@ -35,6 +35,7 @@ pub mod forecast;
 mod health;
 pub mod health_windows;
 pub mod hold_rules;
+mod host_names;
 mod imports;
 mod inbound;
 pub mod inbound_routes;
@@ -43,6 +44,7 @@ mod lists;
 mod log;
 mod media;
 mod messages;
+mod narrow;
 mod openapi;
 mod organizations;
 mod passwords;
@@ -110,10 +112,8 @@ use crate::feedback::inbound::Inbound;
 use crate::feedback::return_domains::ReturnDomains;
 use crate::feedback::sns::Sns;
 use crate::notices::Notices;
-use crate::queue::Queue;
-use crate::queue::check::Audit;
-use crate::schedule::Schedule;
-use crate::schedule::checks::Checker;
+use crate::queue::{Queue, check::Audit};
+use crate::schedule::{Schedule, checks::Checker};
 use crate::store::Store;
 use crate::telemetry::names;
 use crate::webhooks::Webhooks;
@@ -252,6 +252,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(credentials::finish_rotation))
         .routes(routes!(domains::list, domains::add))
         .routes(routes!(domain_check::check))
+        .routes(routes!(host_names::list))
         .routes(routes!(domains::remove))
         .routes(routes!(limits::list, limits::add))
         .routes(routes!(limits::remove))

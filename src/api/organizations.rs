@@ -8,10 +8,11 @@ use super::body::Json;
 use super::caller::Caller;
 use super::credentials;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use super::users::taken;
-use crate::model::{AuditId, OrganizationId, StreamClass, StreamId};
-use crate::store::{AuditRow, OrganizationRow, StreamRow};
+use crate::model::{AuditId, OrganizationId, StreamClass, StreamId, Timestamp};
+use crate::store::{AuditFilter, AuditRow, OrganizationRow, StreamRow};
 
 const NAME_BYTES_MAX: usize = 100;
 const REASON_BYTES_MAX: usize = 500;
@@ -175,6 +176,12 @@ pub(super) async fn add_stream(
 pub(super) struct Before {
     /// `next` of the page before.
     cursor: Option<AuditId>,
+    /// Stands somewhere in who, what was done or to what, in any case.
+    find: Option<String>,
+    /// Not before this moment.
+    from: Option<Timestamp>,
+    /// Before this moment.
+    until: Option<Timestamp>,
 }
 
 /// List what was changed, by whom, from what to what; newest first.
@@ -184,7 +191,10 @@ pub(super) async fn audit(
     call: Call<needs::AuditRead>,
     Query(before): Query<Before>,
 ) -> Result<axum::Json<Page<AuditRow>>, Problem> {
-    let items = call.store.audit(call.scope(), before.cursor, AUDIT_ROWS).await?;
+    let Before { cursor, find, from, until } = before;
+    let find = narrowed(find.as_deref(), None)?.find;
+    let asked = AuditFilter { before: cursor, find, from, until };
+    let items = call.store.audit(call.scope(), &asked, AUDIT_ROWS).await?;
     let full = items.len() >= AUDIT_ROWS as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))

@@ -21,7 +21,7 @@ use super::themes::page;
 use crate::campaign::templates;
 use crate::compose::template::Rendered;
 use crate::model::*;
-use crate::store::CampaignRow;
+use crate::store::{CampaignRow, Narrowed};
 use crate::wire::date;
 
 type Anybody = Call<needs::Anybody>;
@@ -43,7 +43,8 @@ fn is_shown(row: &CampaignRow) -> bool {
 }
 
 async fn shown(call: &Anybody, organization: OrganizationId) -> Result<Vec<CampaignRow>, Problem> {
-    let mut rows = call.store.campaigns(organization, CampaignId(0), SHOWN_MAX).await?;
+    let mut rows =
+        call.store.campaigns(organization, CampaignId(0), SHOWN_MAX, &Narrowed::default()).await?;
     rows.retain(is_shown);
     Ok(rows)
 }

@@ -181,6 +181,7 @@ async fn send(
         tracking: None,
         not_before: None,
         not_after: Some(ends),
+        line: None,
         body: letter.bytes(),
     };
     queue.enqueue(id, new).await.map_err(Problem::ours)?;

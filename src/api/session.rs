@@ -270,7 +270,8 @@ pub(super) async fn confirm_totp(
     Json(given): Json<Code>,
 ) -> Result<axum::Json<RecoveryCodes>, Problem> {
     let person = call.person()?;
-    let confirmed = auth_of(&call)?.confirm_factor(person, &given.code).await.map_err(refusal)?;
+    let confirmed = auth_of(&call)?.confirm_factor(&call.store, person, &given.code).await;
+    let confirmed = confirmed.map_err(refusal)?;
     let recovery_codes = confirmed
         .ok_or_else(|| Problem::of_field("code", "is not of the secret that was given"))?;
     tracing::info!(user = %person.user.id, "a second factor was set up");

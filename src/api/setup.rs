@@ -83,7 +83,7 @@ pub(super) async fn begin(
 }
 
 async fn is_needed<N: Needs>(call: &Call<N>) -> Result<bool, Problem> {
-    Ok(call.store.users(UserId(0), 1).await?.is_empty())
+    Ok(call.store.users(UserId(0), 1, "").await?.is_empty())
 }
 
 /// On this host by the connection, and by the name the browser was given: a strange site whose

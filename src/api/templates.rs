@@ -6,6 +6,7 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::contacts::whole;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use super::{ApiState, Page};
 use crate::campaign::templates;
@@ -32,6 +33,9 @@ impl From<TemplateError> for Problem {
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     cursor: Option<TemplateId>,
+    /// Stands somewhere in name or subject, in any case.
+    find: Option<String>,
+    kind: Option<TemplateKind>,
 }
 
 /// List templates, twenty at a time.
@@ -43,7 +47,8 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<axum::Json<Page<TemplateRow>>, Problem> {
     let after = asked.cursor.unwrap_or(TemplateId(0));
-    let items = call.store.templates(call.organization(), after, LIST_MAX).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.kind.map(|kind| kind.word()))?;
+    let items = call.store.templates(call.organization(), after, LIST_MAX, &narrowed).await?;
     let full = items.len() >= LIST_MAX as usize;
     let next = items.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items, next }))

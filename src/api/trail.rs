@@ -1,12 +1,14 @@
-//! The audit log of what handlers change without writing their own line.
+//! The audit log of what handlers change.
 //!
 //! Owns:       which operations change nothing, and how the others are told.
-//! Promises:   every change that succeeds stands in the audit log: by the handler in the change's
-//!             own transaction, or else by this layer after it, with what there was at the path
-//!             before and what was answered.
+//! Promises:   every change stands in the audit log, in one transaction with the first row that it
+//!             changes: with what there was at the path before and what was asked for, and once
+//!             the operation has succeeded with what was answered, or with the handler's own words.
+//!             What changes no row is told when it has succeeded.
 //! Knows not:  what any operation does.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -14,18 +16,17 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use parking_lot::Mutex;
 use serde_json::Value;
 use tower::ServiceExt;
 
 use super::access::Shared;
 use super::caller::Peer;
 use crate::model::OrganizationId;
-use crate::store::AuditEntry;
+use crate::store::{AuditEntry, AuditLine};
 
 /// Operations that are asked by POST and change nothing that stays, are mail itself, or are one's
 /// own session: tests hold that each exists.
-pub(super) const UNTOLD: [&str; 20] = [
+pub(super) const UNTOLD: [&str; 22] = [
     "campaigns_preview",
     "campaigns_test",
     "classification_try_out",
@@ -34,6 +35,8 @@ pub(super) const UNTOLD: [&str; 20] = [
     "forecast_ask",
     "hold_rules_preview",
     "imports_upload",
+    "inbound_check_domain",
+    "inbound_ses",
     "messages_send",
     "messages_send_batch",
     "messages_send_raw",
@@ -51,31 +54,71 @@ pub(super) const UNTOLD: [&str; 20] = [
 const TOLD_BYTES_MAX: usize = 32 * 1024;
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Never in a log.
-const SECRETS: [&str; 5] = ["secret", "password", "token", "code", "recovery_codes"];
+const SECRETS: [&str; 7] =
+    ["secret", "password", "token", "code", "recovery_codes", "current", "new"];
 
-/// What a call leaves for this layer; in the request's extensions.
+/// What a call is told by; in the request's extensions.
 #[derive(Clone, Default)]
-pub(super) struct Trail(Arc<Mutex<Left>>);
+pub(super) struct Trail(Arc<Beginning>);
 
+/// What is known before anybody looks at the request.
 #[derive(Default)]
-struct Left {
-    actor: Option<(String, Option<OrganizationId>)>,
-    is_told: bool,
+struct Beginning {
+    /// None: it is not told.
+    entry: Option<AuditEntry>,
+    /// From the moment on that the caller is let in.
+    line: OnceLock<AuditLine>,
+    /// The handler has found words of its own.
+    has_said: AtomicBool,
 }
 
 impl Trail {
-    pub fn came(&self, actor: String, organization: Option<OrganizationId>) {
-        self.0.lock().actor = Some((actor, organization));
+    fn of(action: String, target: String, before: Option<Value>) -> Trail {
+        let entry = Some(AuditEntry { action, target, before, ..AuditEntry::default() });
+        Trail(Arc::new(Beginning { entry, ..Beginning::default() }))
     }
 
-    /// The handler writes its line itself.
-    pub fn is_told(&self) {
-        self.0.lock().is_told = true;
+    /// The line that goes with what this caller changes.
+    pub fn came(&self, actor: String, organization: Option<OrganizationId>) -> Option<AuditLine> {
+        let entry = AuditEntry { actor, organization, ..self.0.entry.clone()? };
+        Some(self.0.line.get_or_init(|| AuditLine::new(entry)).clone())
     }
 
-    fn to_tell(&self) -> Option<(String, Option<OrganizationId>)> {
-        let left = self.0.lock();
-        left.actor.clone().filter(|_| !left.is_told)
+    /// What the line says until it is known what came of it.
+    pub fn asked(&self, body: &Value) {
+        if let (Some(line), Some(entry)) = (self.0.line.get(), &self.0.entry) {
+            line.say(|said| said.after = told(&entry.action, body.clone()));
+        }
+    }
+
+    /// The handler's words for what it is about to change. None: it needs a line of its own for
+    /// it, since an earlier change has taken this one along, or nothing is told.
+    pub fn say(&self, entry: AuditEntry) -> Option<AuditLine> {
+        let line = self.0.line.get().filter(|line| !line.is_written())?;
+        self.put(line, entry)
+    }
+
+    /// The handler's words for what it has changed. None: there are some already, or nothing is
+    /// told.
+    pub fn say_at_last(&self, entry: AuditEntry) -> Option<AuditLine> {
+        let line = self.0.line.get()?;
+        match line.is_written() && self.0.has_said.load(Ordering::Relaxed) {
+            true => None,
+            false => self.put(line, entry),
+        }
+    }
+
+    fn put(&self, line: &AuditLine, entry: AuditEntry) -> Option<AuditLine> {
+        self.0.has_said.store(true, Ordering::Relaxed);
+        line.say(|said| *said = entry);
+        Some(line.clone())
+    }
+
+    /// The line of what has succeeded, where there is still something to say.
+    fn left(&self) -> Option<(&AuditLine, bool)> {
+        let (line, has_said) = (self.0.line.get()?, self.0.has_said.load(Ordering::Relaxed));
+        // In words of its own it tells of changes, and there was none.
+        (!has_said || line.is_written()).then_some((line, has_said))
     }
 }
 
@@ -88,18 +131,25 @@ pub(super) async fn follow(
 ) -> Response {
     let Some(action) = action_of(&shared, &request) else { return next.run(request).await };
     let target = target_of(&request);
-    let before = before(&inner, &Asking::of(&request)).await;
-    let trail = Trail::default();
+    let before = before(&action, &inner, &Asking::of(&request)).await;
+    let trail = Trail::of(action.clone(), target, before);
     request.extensions_mut().insert(trail.clone());
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
     if !response.status().is_success() {
         return response;
     }
-    let Some((actor, organization)) = trail.to_tell() else { return response };
-    let (response, after) = answered(response).await;
-    let entry = AuditEntry { organization, actor, action, target, before, after };
-    if let Err(error) = shared.store().note(entry).await {
-        tracing::error!(%error, "a change stands in no line of the audit log");
+    let Some((line, has_said)) = trail.left() else { return response };
+    if !line.is_written() {
+        tracing::debug!(action, "what was done has changed no row that its line could go with");
+    }
+    if !has_said {
+        let (same, after) = answered(response).await;
+        response = same;
+        let after = after.and_then(|after| told(&action, after));
+        line.say(|said| said.after = after);
+    }
+    if let Err(error) = shared.store().tell(line).await {
+        tracing::error!(%error, "what came of a change is missing in the audit log");
     }
     response
 }
@@ -147,10 +197,10 @@ impl Asking {
 
 /// What a GET says of the thing that is about to change: at its own path, or in the list that it
 /// stands in.
-async fn before(inner: &Router, asking: &Asking) -> Option<Value> {
+async fn before(action: &str, inner: &Router, asking: &Asking) -> Option<Value> {
     let path = asking.path.as_deref()?;
     if let Some(thing) = seen(inner, asking, path).await {
-        return told(thing);
+        return told(action, thing);
     }
     let (list, name) = path.rsplit_once('/')?;
     let page = seen(inner, asking, list).await?;
@@ -158,7 +208,7 @@ async fn before(inner: &Router, asking: &Asking) -> Option<Value> {
         let id = item["id"].to_string();
         id == name || item["name"] == name
     };
-    told(page["items"].as_array()?.iter().find(is_it)?.clone())
+    told(action, page["items"].as_array()?.iter().find(is_it)?.clone())
 }
 
 /// As the same caller.
@@ -185,7 +235,7 @@ async fn answered(response: Response) -> (Response, Option<Value>) {
     let (head, body) = response.into_parts();
     match to_bytes(body, ANSWER_BYTES_MAX).await {
         Ok(bytes) => {
-            let after = serde_json::from_slice(&bytes).ok().and_then(told);
+            let after = serde_json::from_slice(&bytes).ok();
             (Response::from_parts(head, Body::from(bytes)), after)
         }
         Err(error) => {
@@ -195,11 +245,28 @@ async fn answered(response: Response) -> (Response, Option<Value>) {
     }
 }
 
-/// Without its secrets, and not at any length.
-fn told(mut value: Value) -> Option<Value> {
+/// Without its secrets, and not at any length. Of a contact's own fields the names are enough:
+/// their values may be sealed everywhere else.
+fn told(action: &str, mut value: Value) -> Option<Value> {
     mask(&mut value);
+    if action.starts_with("contact") {
+        name_fields(&mut value);
+    }
     let bytes = value.to_string().len();
     Some(if bytes > TOLD_BYTES_MAX { serde_json::json!({ "bytes": bytes }) } else { value })
+}
+
+fn name_fields(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| match value {
+            Value::Object(values) if name == "fields" => {
+                *value = values.keys().cloned().collect();
+            }
+            value => name_fields(value),
+        }),
+        Value::Array(items) => items.iter_mut().for_each(name_fields),
+        _ => {}
+    }
 }
 
 fn mask(value: &mut Value) {
@@ -224,12 +291,20 @@ mod tests {
     fn no_secret_is_told_and_what_is_long_is_told_by_its_length() {
         let value = serde_json::json!({"name": "a", "secret": "s", "recovery_codes": ["x"],
             "inner": [{"token": "t", "code": 7}]});
-        let masked = told(value).expect("told");
+        let masked = told("things_add", value).expect("told");
         assert_eq!((&masked["secret"], &masked["recovery_codes"]), (&"…".into(), &"…".into()));
         assert_eq!(masked["inner"][0]["token"], "…");
         assert_eq!((&masked["name"], &masked["inner"][0]["code"]), (&"a".into(), &7.into()));
-        let long = told("x".repeat(TOLD_BYTES_MAX).into()).expect("told");
+        let long = told("things_add", "x".repeat(TOLD_BYTES_MAX).into()).expect("told");
         assert_eq!(long["bytes"], TOLD_BYTES_MAX + 2);
+    }
+
+    #[test]
+    fn of_a_contacts_own_fields_only_the_names_are_told() {
+        let value = serde_json::json!({"name": "Ann", "fields": {"iban": "DE1", "size": 3}});
+        let shown = told("contacts_change", value.clone()).expect("told");
+        assert_eq!(shown, serde_json::json!({"name": "Ann", "fields": ["iban", "size"]}));
+        assert_eq!(told("templates_change", value.clone()), Some(value));
     }
 
     #[test]

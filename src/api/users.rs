@@ -7,12 +7,13 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::caller::{Caller, refusal};
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use super::session::auth_of;
 use crate::auth::hash_secret;
 use crate::auth::people::{lawful_email, lawful_password};
 use crate::model::{Address, InviteId, OrganizationId, Role, UserId};
-use crate::store::{InviteRow, MemberRow, StoreError, UserRow};
+use crate::store::{InviteRow, MemberRow, Narrowed, StoreError, UserRow};
 
 const PAGE_ROWS: u32 = 100;
 const NAME_BYTES_MAX: usize = 200;
@@ -23,17 +24,31 @@ const NAME_BYTES_MAX: usize = 200;
 pub(super) struct From {
     /// `next` of the page before.
     cursor: Option<UserId>,
+    /// Stands somewhere in address or name, in any case.
+    find: Option<String>,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Members {
+    /// `next` of the page before.
+    cursor: Option<UserId>,
+    /// Stands somewhere in address or name, in any case.
+    find: Option<String>,
+    role: Option<Role>,
 }
 
 /// List who belongs to the organization.
-#[utoipa::path(get, path = "/v1/users", tag = "users", params(From),
+#[utoipa::path(get, path = "/v1/users", tag = "users", params(Members),
     responses((status = 200, body = Page<MemberRow>)), security(("key" = ["people_read"])))]
 pub(super) async fn list(
     call: Call<needs::PeopleRead>,
-    Query(from): Query<From>,
+    Query(from): Query<Members>,
 ) -> Result<axum::Json<Page<MemberRow>>, Problem> {
     let after = from.cursor.unwrap_or(UserId(0));
-    let items = call.store.members(call.organization(), after, PAGE_ROWS).await?;
+    let narrowed = narrowed(from.find.as_deref(), from.role.map(|role| role.word()))?;
+    let items = call.store.members(call.organization(), after, PAGE_ROWS, &narrowed).await?;
     let full = items.len() >= PAGE_ROWS as usize;
     let next = items.last().filter(|_| full).map(|last| last.user.to_string());
     Ok(axum::Json(Page { items, next }))
@@ -87,7 +102,8 @@ pub(super) async fn everybody(
     call: Call<needs::Installation>,
     Query(from): Query<From>,
 ) -> Result<axum::Json<Page<UserView>>, Problem> {
-    let rows = call.store.users(from.cursor.unwrap_or(UserId(0)), PAGE_ROWS).await?;
+    let find = narrowed(from.find.as_deref(), None)?.find;
+    let rows = call.store.users(from.cursor.unwrap_or(UserId(0)), PAGE_ROWS, &find).await?;
     let full = rows.len() >= PAGE_ROWS as usize;
     let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items: rows.into_iter().map(UserView::of).collect(), next }))
@@ -216,7 +232,7 @@ async fn keeps_an_owner(
     }
     let mut after = UserId(0);
     loop {
-        let page = call.store.members(organization, after, PAGE_ROWS).await?;
+        let page = call.store.members(organization, after, PAGE_ROWS, &Narrowed::default()).await?;
         if page.iter().any(|one| one.role == Role::Owner && one.user != leaves.user) {
             return Ok(());
         }

@@ -66,6 +66,25 @@ pub struct WarmupStory {
     pub warmup: WarmupView,
     /// Newest first.
     pub days: Vec<DayView>,
+    /// Before the next step this share of the day's volume must be accepted.
+    #[serde(default)]
+    pub accepted_min: f64,
+    #[serde(default)]
+    pub gates: Vec<GateView>,
+}
+
+/// What a day must not come to, and what today has come to so far.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+pub struct GateView {
+    /// `deferred`, `blocked`, `complaints`, `invalid`: as of a day.
+    pub name: String,
+    pub count: u64,
+    /// Out of so many.
+    pub of: u64,
+    /// Above this share the day is no progress; few attempts say nothing yet.
+    pub hold: f64,
+    /// Above this one the volume goes back.
+    pub back: f64,
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -128,6 +147,26 @@ fn view(warmup: &Warmup, operators: &[OperatorRow]) -> WarmupView {
     }
 }
 
+fn gates(warmup: &Warmup) -> Vec<GateView> {
+    let gates = &warmup.course.plan.gates;
+    let marks = warmup.course.today.as_ref().map(|today| today.marks).unwrap_or_default();
+    let (offered, accepted) = (marks.offered, marks.accepted);
+    let all = [
+        ("deferred", marks.deferred, offered, gates.deferral_hold, gates.deferral_back),
+        ("blocked", marks.blocked, offered, gates.block_hold, gates.block_back),
+        ("complaints", marks.complaints, accepted, gates.complaint_hold, gates.complaint_back),
+        ("invalid", marks.invalid, offered, gates.invalid_hold, gates.invalid_back),
+    ];
+    let view = |(name, count, of, hold, back): (&str, u64, u64, f64, f64)| GateView {
+        name: name.to_owned(),
+        count,
+        of,
+        hold,
+        back,
+    };
+    all.map(view).into()
+}
+
 fn name_of(operator: OperatorId, operators: &[OperatorRow]) -> String {
     let found = operators.iter().find(|row| row.id == operator);
     found.map_or_else(|| format!("operator {operator}"), |row| row.name.clone())
@@ -168,8 +207,12 @@ pub(super) async fn show(
         verdict: row.verdict,
         cause: row.cause,
     });
-    let story = WarmupStory { warmup: view(one, &operators), days: days.collect() };
-    Ok(axum::Json(story))
+    Ok(axum::Json(WarmupStory {
+        warmup: view(one, &operators),
+        days: days.collect(),
+        accepted_min: one.course.plan.gates.volume,
+        gates: gates(one),
+    }))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -243,7 +286,7 @@ pub(super) async fn start(
         courses.push(((subject, operator.id), course));
     }
     let controller = controller(&call)?;
-    let ids = controller.start(courses).await?;
+    let ids = controller.start(courses, call.store.line()).await?;
     tracing::info!(count = ids.len(), plan = plan.name, "warm-ups were begun");
     let all = controller.warmups().await;
     let begun = all.iter().filter(|one| ids.contains(&one.id));
@@ -335,7 +378,7 @@ pub(super) async fn steer(
         WarmupAction::Stop => Steer::Stop,
     };
     let controller = controller(&call)?;
-    controller.steer(id, action).await?;
+    controller.steer(id, action, call.store.line()).await?;
     let operators = call.store.operators().await?;
     let all = controller.warmups().await;
     let one = all.iter().find(|one| one.id == id).ok_or(ControllerError::NoWarmup(id))?;

@@ -6,6 +6,7 @@ use super::Page;
 use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::{Path, Query};
+use super::narrow::narrowed;
 use super::problem::Problem;
 use crate::auth;
 use crate::fetch::Url;
@@ -262,7 +263,7 @@ pub(super) async fn test(
     if !row.enabled {
         return Err(Problem::conflict("this webhook is switched off; enable it first"));
     }
-    let made = running(&call)?.test(&row).await?;
+    let made = running(&call)?.test(&call.store, &row).await?;
     let made = call.store.webhook_call(made).await?;
     made.map(|row| axum::Json(row.into())).ok_or_else(|| Problem::ours("a call is not there"))
 }
@@ -274,6 +275,9 @@ pub(super) async fn test(
 pub(super) struct AskedCalls {
     /// `next` of the page before.
     cursor: Option<WebhookCallId>,
+    /// Stands somewhere in what was answered, in any case.
+    find: Option<String>,
+    state: Option<CallState>,
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<u32>,
 }
@@ -292,7 +296,8 @@ pub(super) async fn calls(
         return Err(Problem::of_field("limit", format!("must be between 1 and {CALLS_MAX}")));
     }
     found(&call, id).await?;
-    let rows = call.store.calls_of_webhook(id, asked.cursor, limit).await?;
+    let narrowed = narrowed(asked.find.as_deref(), asked.state.map(|state| state.word()))?;
+    let rows = call.store.calls_of_webhook(id, asked.cursor, limit, &narrowed).await?;
     let full = rows.len() >= limit as usize;
     let next = rows.last().filter(|_| full).map(|last| last.id.to_string());
     Ok(axum::Json(Page { items: rows.into_iter().map(CallView::from).collect(), next }))
@@ -329,7 +334,7 @@ pub(super) async fn replay(
     if order.from >= to {
         return Err(Problem::of_field("from", "must be before `to`, and in the past"));
     }
-    let (events, more) = running(&call)?.replay(&row, order.from, to).await?;
+    let (events, more) = running(&call)?.replay(&call.store, &row, (order.from, to)).await?;
     tracing::info!(webhook = %id, events, "events are told once more");
     Ok(axum::Json(Replayed { events, more }))
 }

@@ -79,6 +79,9 @@ pub(super) async fn show(
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LaneView {
     pub site: SiteId,
+    /// The hosts that take its mail, or the route that leads there.
+    #[serde(default)]
+    pub hosts: String,
     pub operator: Option<OperatorId>,
     /// None: no connection is open.
     pub source: Option<String>,
@@ -100,9 +103,14 @@ pub(super) async fn lanes(
 ) -> Result<axum::Json<Page<LaneView>>, Problem> {
     let schedule = running(call.schedule.as_ref())?;
     let mut items = Vec::new();
-    for site in schedule.sites() {
+    let sites = schedule.sites();
+    let ids: Vec<SiteId> = sites.iter().map(|site| site.site).collect();
+    let keys = call.store.site_keys(&ids).await?;
+    for site in sites {
+        let key = keys.get(&site.site).map_or("", String::as_str);
         let lane = |source: Option<String>, connections| LaneView {
             site: site.site,
+            hosts: key.strip_prefix("mx:").unwrap_or(key).to_owned(),
             operator: site.operator,
             source,
             connections,

@@ -118,6 +118,7 @@ fn hosts(settings: &Settings) -> Hosts {
     Hosts {
         host_name: settings.node.host_name.clone(),
         return_domain: settings.inbound.return_domain.as_deref().and_then(domain),
+        public_url: settings.http.public_url.clone(),
         link_host: host.and_then(domain),
         takes_mail: !settings.inbound.listen.is_empty(),
     }

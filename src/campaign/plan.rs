@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use super::{Schema, Unlawful, launch};
 use crate::compose::template::{Check, Weight};
 use crate::model::*;
-use crate::store::{CampaignRow, DkimKeyRow, DomainRow, SavedSegmentRow};
+use crate::store::{CampaignCounts, CampaignRow, DkimKeyRow, DomainRow, SavedSegmentRow};
 use crate::wire::encode;
 
 pub const NAME_BYTES_MAX: usize = 200;
@@ -178,8 +178,8 @@ pub struct Sums {
 /// `fed`: contacts of the slices that have become deliveries.
 pub fn sums(row: &CampaignRow, fed: u64, states: &[(State, u64)]) -> Sums {
     let of = |wanted: State| {
-        let found = states.iter().find(|(state, _)| *state == wanted);
-        found.map_or(0, |(_, count)| *count)
+        let found = states.iter().filter(|(state, _)| *state == wanted);
+        found.map(|(_, count)| count).sum()
     };
     let all: u64 = states.iter().map(|(_, count)| count).sum();
     let unfed = row.audience.unwrap_or(0).saturating_sub(fed);
@@ -202,6 +202,24 @@ pub fn sums(row: &CampaignRow, fed: u64, states: &[(State, u64)]) -> Sums {
     }
     sums
 }
+/// As `sums`, from what is open and the counts of events, which are some seconds old: what has
+/// ended since then still waits here while the campaign is not over, so that all add up.
+pub fn counted_sums(row: &CampaignRow, counts: &CampaignCounts) -> Sums {
+    let mut states = counts.states.clone();
+    let all: u64 = states.iter().map(|(_, count)| count).sum();
+    // Who was given up and taken later has both events.
+    let mut twice = all.saturating_sub(counts.fed);
+    let given_up = [State::Expired, State::Cancelled];
+    for (_, count) in states.iter_mut().filter(|(state, _)| given_up.contains(state)) {
+        let gone = twice.min(*count);
+        (*count, twice) = (*count - gone, twice - gone);
+    }
+    if !matches!(row.state, CampaignState::Sent | CampaignState::Cancelled) {
+        states.push((State::Leased, counts.fed.saturating_sub(all)));
+    }
+    sums(row, counts.fed, &states)
+}
+
 /// Images that the mail names as `cid:` and does not carry.
 pub fn missing_images(content: &CampaignContent, carried: &[&str]) -> Vec<Check> {
     let mut missing = BTreeSet::new();
@@ -224,4 +242,51 @@ pub fn missing_images(content: &CampaignContent, carried: &[&str]) -> Vec<Check>
         why: format!("the image cid:{name} is not among the attachments"),
     };
     missing.into_iter().map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn campaign(state: CampaignState, audience: u64) -> CampaignRow {
+        let row = serde_json::json!({"id": 1, "organization": 1, "name": "", "state": state,
+            "stream": 2, "revision": 1, "settings": {}, "winner": null, "audience": audience,
+            "content": {"from": "news@shop.example", "from_name": "", "reply_to": null,
+                "variants": []},
+            "trouble": null, "created_at": 0, "updated_at": 0, "launched_at": 0,
+            "ended_at": null, "automation": null});
+        serde_json::from_value(row).expect("a campaign")
+    }
+
+    fn all(sums: &Sums) -> u64 {
+        let Sums { planned, waiting, held, delivered, failed, .. } = sums;
+        let Sums { expired, cancelled, suppressed, removed, .. } = sums;
+        planned + waiting + held + delivered + failed + expired + cancelled + suppressed + removed
+    }
+
+    #[test]
+    fn what_is_counted_late_still_waits_until_the_campaign_is_over() {
+        let states = vec![(State::Waiting, 3), (State::Delivered, 90), (State::Failed, 2)];
+        let counts = CampaignCounts { fed: 100, states };
+        let sending = counted_sums(&campaign(CampaignState::Sending, 150), &counts);
+        assert_eq!((sending.planned, sending.waiting, sending.removed), (50, 8, 0));
+        let sent = counted_sums(&campaign(CampaignState::Sent, 150), &counts);
+        assert_eq!((sent.expired, sent.waiting, sent.removed), (50, 3, 5));
+        assert_eq!((all(&sending), all(&sent)), (150, 150));
+    }
+
+    #[test]
+    fn who_was_given_up_and_taken_later_counts_once() {
+        let states = vec![(State::Delivered, 97), (State::Expired, 2), (State::Cancelled, 3)];
+        let counts = CampaignCounts { fed: 100, states };
+        let sums = counted_sums(&campaign(CampaignState::Sent, 100), &counts);
+        assert_eq!((sums.delivered, sums.expired, sums.cancelled), (97, 0, 3));
+        assert_eq!(all(&sums), 100);
+    }
+
+    #[test]
+    fn nobody_counts_anywhere_before_the_launch() {
+        let draft = campaign(CampaignState::Draft, 0);
+        assert_eq!(counted_sums(&draft, &CampaignCounts::default()), Sums::default());
+    }
 }

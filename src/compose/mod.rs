@@ -340,6 +340,7 @@ async fn read_ring(store: &Store, directory: &Path) -> Result<KeyRing, ComposeEr
 mod tests {
     use super::*;
     use crate::dkim::{Algorithm, PrivateKey};
+    use crate::store::samples;
 
     const MAIL: &[u8] = b"From: ann@shop.example\r\nSubject: x\r\n\r\nbody\r\n";
 
@@ -364,27 +365,9 @@ mod tests {
     fn message(id: i64, domain: Option<i64>, sender: &str) -> MessageRow {
         MessageRow {
             id: MessageId(id),
-            organization: OrganizationId::FIRST,
-            stream: StreamId(1),
-            credential: None,
             domain: domain.map(DomainId),
-            sender: ReversePath::parse(sender).expect("lawful"),
-            eight_bit: false,
-            smtputf8: false,
-            dsn_return: None,
-            dsn_envelope_id: None,
-            message_id_header: String::new(),
-            subject: String::new(),
-            tag: None,
-            metadata: None,
-            idempotency_key: None,
             body: BodyRef { segment: SegmentId(1), offset: 0, length: MAIL.len() as u64 },
-            body_node: 1,
-            accepted_at: Timestamp(0),
-            due_at: Timestamp(0),
-            expires_at: Timestamp(0),
-            rank: 0,
-            tracking: None,
+            ..samples::message(sender)
         }
     }
 

@@ -247,6 +247,7 @@ fn from_domain(section: &HeaderSection<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::samples;
 
     fn returns(domain: Option<&str>) -> Returns {
         let domain = domain.map(|text| Domain::parse(text).expect("lawful"));
@@ -257,27 +258,9 @@ mod tests {
     fn message(sender: &str) -> MessageRow {
         MessageRow {
             id: MessageId(7),
-            organization: OrganizationId::FIRST,
-            stream: StreamId(1),
-            credential: None,
-            domain: None,
-            sender: ReversePath::parse(sender).expect("lawful"),
-            eight_bit: false,
-            smtputf8: false,
-            dsn_return: None,
-            dsn_envelope_id: None,
-            message_id_header: String::new(),
-            subject: String::new(),
-            tag: None,
-            metadata: None,
-            idempotency_key: None,
-            body: BodyRef { segment: SegmentId(1), offset: 0, length: 0 },
-            body_node: 1,
             accepted_at: Clock::standing(1).now(),
-            due_at: Timestamp(0),
             expires_at: Clock::standing(1).now(),
-            rank: 0,
-            tracking: None,
+            ..samples::message(sender)
         }
     }
 

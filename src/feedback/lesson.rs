@@ -187,6 +187,7 @@ fn clipped(text: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::store::samples;
 
     const RULE: SoftBounceRule =
         SoftBounceRule { bounces: 5, span: std::time::Duration::from_secs(10 * 86_400) };
@@ -205,25 +206,7 @@ pub(super) mod tests {
             id: MessageId(7),
             organization: OrganizationId(3),
             stream: StreamId(4),
-            credential: None,
-            domain: None,
-            sender: ReversePath::parse("ann@shop.example").expect("lawful"),
-            eight_bit: false,
-            smtputf8: false,
-            dsn_return: None,
-            dsn_envelope_id: None,
-            message_id_header: String::new(),
-            subject: String::new(),
-            tag: None,
-            metadata: None,
-            idempotency_key: None,
-            body: BodyRef { segment: SegmentId(1), offset: 0, length: 0 },
-            body_node: 1,
-            accepted_at: Timestamp(0),
-            due_at: Timestamp(0),
-            expires_at: Timestamp(0),
-            rank: 0,
-            tracking: None,
+            ..samples::message("ann@shop.example")
         }
     }
 

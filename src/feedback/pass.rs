@@ -17,7 +17,7 @@ use crate::accept::Received;
 use crate::model::*;
 use crate::queue::{NewMessage, QueueError};
 use crate::store::{
-    InboundCallRow, InboundRouteRow, MessageRow, ReturnSubject, RouteChange, StoreError,
+    InboundCallRow, InboundRouteRow, MessageRow, ReturnSubject, RouteChange, Store, StoreError,
 };
 use crate::wire::date::rfc5322;
 use crate::wire::mime::Fields;
@@ -53,6 +53,7 @@ impl Inbound {
         &self,
         call: &InboundCallRow,
         to: Vec<Address>,
+        store: &Store,
     ) -> Result<(), ReleaseError> {
         let inner = self.inner();
         let mail = BASE64.decode(&call.payload).map_err(|_| ReleaseError::Unreadable)?;
@@ -67,7 +68,7 @@ impl Inbound {
         };
         let id = inner.queue.message_id().await?;
         inner.enqueue(id, onward).await?;
-        inner.store.change_route(RouteChange::Done(call.id)).await?;
+        store.change_route(RouteChange::Done(call.id)).await?;
         Ok(())
     }
 
@@ -75,10 +76,10 @@ impl Inbound {
     ///
     /// # Errors
     /// The ledger does not take it.
-    pub async fn retry(&self, call: &InboundCallRow) -> Result<(), StoreError> {
+    pub async fn retry(&self, call: &InboundCallRow, store: &Store) -> Result<(), StoreError> {
         let inner = self.inner();
         let at = inner.clock.now();
-        inner.store.change_route(RouteChange::Retry { id: call.id, at }).await?;
+        store.change_route(RouteChange::Retry { id: call.id, at }).await?;
         inner.owed.notify_one();
         Ok(())
     }
@@ -274,6 +275,7 @@ impl Inner {
             tracking: None,
             not_before: None,
             not_after: None,
+            line: None,
             body,
         };
         self.queue.enqueue(id, new).await?;

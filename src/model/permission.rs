@@ -59,14 +59,13 @@ words! {
 
 impl Permission {
     /// May be a scope of a credential. The secret of an application must not be enough to make
-    /// further people or credentials.
+    /// further people or credentials, nor to read who did what.
     pub const fn is_for_credentials(self) -> bool {
         !matches!(
             self,
             Permission::Installation
                 | Permission::PeopleWrite
                 | Permission::CredentialsWrite
-                | Permission::SettingsWrite
                 | Permission::AuditRead
         )
     }

@@ -129,6 +129,7 @@ impl Notices {
             tracking: None,
             not_before: None,
             not_after: None,
+            line: None,
             body: mail.into(),
         };
         Ok(inner.queue.enqueue(id, new).await?)

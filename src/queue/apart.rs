@@ -155,31 +155,14 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::samples;
 
     fn message(organization: i64, stream: i64) -> MessageRow {
         MessageRow {
-            id: MessageId(1),
             organization: OrganizationId(organization),
             stream: StreamId(stream),
-            credential: None,
-            domain: None,
-            sender: ReversePath::parse("news@shop.example").expect("lawful"),
-            eight_bit: false,
-            smtputf8: false,
-            dsn_return: None,
-            dsn_envelope_id: None,
-            message_id_header: String::new(),
-            subject: String::new(),
-            tag: None,
-            metadata: None,
-            idempotency_key: None,
-            tracking: None,
             body: BodyRef::RECIPE,
-            body_node: 1,
-            accepted_at: Timestamp(0),
-            due_at: Timestamp(0),
-            expires_at: Timestamp(0),
-            rank: 0,
+            ..samples::message("news@shop.example")
         }
     }
 

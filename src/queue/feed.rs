@@ -102,6 +102,6 @@ impl Queue {
             rank: new.rank,
             tracking: None,
         };
-        Enqueue { message, deliveries, slice: Some(new.slice) }
+        Enqueue { message, deliveries, slice: Some(new.slice), line: None }
     }
 }

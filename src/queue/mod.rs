@@ -30,7 +30,8 @@ use crate::clock::Clock;
 use crate::model::*;
 use crate::spool::{Spool, SpoolError};
 use crate::store::{
-    ClaimedDelivery, Enqueue, MessageRow, NewDelivery, SettleGroup, Settled, Store, StoreError,
+    AuditLine, ClaimedDelivery, Enqueue, MessageRow, NewDelivery, SettleGroup, Settled, Store,
+    StoreError,
 };
 use dialogue_log::{Dialogue, DialogueLog, DialogueRef};
 pub use feed::{NewRecipes, RecipeFor};
@@ -83,6 +84,8 @@ pub struct NewMessage {
     pub tracking: Option<Tracking>,
     pub not_before: Option<Timestamp>,
     pub not_after: Option<Timestamp>,
+    /// Of the audit log, where a person ordered it.
+    pub line: Option<AuditLine>,
     /// Header section and body as they will be sent but for signatures, CRLF lines only. The parts
     /// of it that need the message's id are made by the caller from `Queue::message_id`.
     pub body: Bytes,
@@ -312,7 +315,7 @@ impl Queue {
             rank: new.rank,
             tracking: new.tracking,
         };
-        Enqueue { message, deliveries, slice: None }
+        Enqueue { message, deliveries, slice: None, line: new.line }
     }
 
     fn site_of(&self, domain: &Domain) -> SiteId {

@@ -55,6 +55,7 @@ impl Shared {
             self.controller.note(&Lesson {
                 source,
                 operator,
+                site: Some(site.id),
                 class: message.flow().class(),
                 campaign: one.delivery.campaign,
                 sending_domain: message.domain,
@@ -98,6 +99,7 @@ impl Shared {
         self.controller.returned(&Lesson {
             source,
             operator: bounce.operator,
+            site: None,
             class: bounce.class,
             campaign: bounce.campaign,
             sending_domain: bounce.domain,

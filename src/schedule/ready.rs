@@ -238,7 +238,7 @@ pub(super) mod tests {
     use super::super::park::Park;
     use super::*;
     use crate::model::*;
-    use crate::store::{ClaimedDelivery, MessageRow};
+    use crate::store::{ClaimedDelivery, MessageRow, samples};
     use std::sync::Arc;
 
     pub fn message(id: i64, organization: i64, rank: i64) -> Arc<MessageRow> {
@@ -246,25 +246,8 @@ pub(super) mod tests {
             id: MessageId(id),
             organization: OrganizationId(organization),
             stream: StreamId(rank + 1),
-            credential: None,
-            domain: None,
-            sender: ReversePath::NULL,
-            eight_bit: false,
-            smtputf8: false,
-            dsn_return: None,
-            dsn_envelope_id: None,
-            message_id_header: String::new(),
-            subject: String::new(),
-            tag: None,
-            metadata: None,
-            idempotency_key: None,
-            body: BodyRef { segment: SegmentId(1), offset: 0, length: 0 },
-            body_node: 1,
-            accepted_at: Timestamp(0),
-            due_at: Timestamp(0),
-            expires_at: Timestamp(0),
             rank,
-            tracking: None,
+            ..samples::message("")
         })
     }
 

@@ -44,14 +44,7 @@ impl Shared {
     ) -> Result<Option<Prepared>, QueueError> {
         let message = &first.claimed.delivery.message;
         let Some(sender) = &message.sender.0 else { return Ok(None) };
-        // A body that cannot be read costs the report its third part, not itself.
-        let original = match self.queue.body(first.claimed).await {
-            Ok(original) => original,
-            Err(error) => {
-                tracing::warn!(%error, message = %message.id, "a report goes without its mail");
-                Bytes::new()
-            }
-        };
+        let original = self.original(first).await;
         let id = self.queue.message_id().await?;
         let fates: Vec<Fate> = told.iter().map(fate_of).collect();
         let report = Report {
@@ -93,9 +86,22 @@ impl Shared {
             tracking: None,
             not_before: None,
             not_after: None,
+            line: None,
             body: mail.mail.into(),
         };
         self.queue.prepare(id, new).await.map(Some)
+    }
+
+    /// A body that cannot be read costs the report its third part, not itself.
+    async fn original(&self, told: &Told<'_>) -> Bytes {
+        match self.queue.body(told.claimed).await {
+            Ok(original) => original,
+            Err(error) => {
+                let message = told.claimed.delivery.message.id;
+                tracing::warn!(%error, %message, "a report goes without its mail");
+                Bytes::new()
+            }
+        }
     }
 }
 

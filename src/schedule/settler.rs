@@ -25,6 +25,9 @@ use crate::store::{
 pub const SETTLEMENTS_MAX: usize = 4096;
 /// Rows of one transaction: it stays under 10 ms.
 const ROWS_MAX: usize = 512;
+/// How long outcomes of campaigns wait for company. Nobody is told of them by a mail, the outcome
+/// log has them, and rows that were fed together lie on the same pages.
+const COMPANY_WAIT: Duration = Duration::from_millis(200);
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -37,6 +40,7 @@ pub struct Settlement {
     waits_until: Option<Timestamp>,
     ticket: Option<Ticket>,
     report: Option<Prepared>,
+    is_of_campaign: bool,
     lessons: Lessons,
 }
 
@@ -65,8 +69,13 @@ impl Settlement {
         settles.iter_mut().for_each(|settle| settle.site = Some(site.id));
         let again = settles.iter().filter(|one| matches!(one.step, Step::Defer | Step::LoseLease));
         let waits_until = again.map(|settle| settle.due).min();
+        let is_of_campaign = claimed.iter().all(|one| one.delivery.campaign.is_some());
         let lessons = Lessons::default();
-        Settlement { site, settles, claims, waits_until, ticket, report, lessons }
+        Settlement { site, settles, claims, waits_until, ticket, report, is_of_campaign, lessons }
+    }
+
+    fn is_of_campaign(&self) -> bool {
+        self.is_of_campaign && self.report.is_none()
     }
 
     /// Entries and counts that follow from its outcomes.
@@ -79,6 +88,7 @@ impl Settlement {
 pub async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Settlement>) {
     let mut pending = Vec::new();
     while settlements.recv_many(&mut pending, ROWS_MAX).await > 0 {
+        gather(&mut pending, &mut settlements).await;
         let (plain, reports): (Vec<_>, Vec<_>) =
             pending.drain(..).partition(|settlement: &Settlement| settlement.report.is_none());
         if !plain.is_empty() {
@@ -87,6 +97,19 @@ pub async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Settlement
         // One transaction holds one report with what it reports on.
         for report in reports {
             settle(&shared, vec![report]).await;
+        }
+    }
+}
+
+/// Waits for more while all are of campaigns.
+async fn gather(pending: &mut Vec<Settlement>, more: &mut mpsc::Receiver<Settlement>) {
+    let mut wait = std::pin::pin!(tokio::time::sleep(COMPANY_WAIT));
+    let mut looked_at = 0;
+    while pending[looked_at..].iter().all(Settlement::is_of_campaign) && pending.len() < ROWS_MAX {
+        looked_at = pending.len();
+        tokio::select! {
+            () = &mut wait => return,
+            count = more.recv_many(pending, ROWS_MAX - looked_at) => if count == 0 { return },
         }
     }
 }

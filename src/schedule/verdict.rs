@@ -224,7 +224,7 @@ pub fn clipped(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MessageRow;
+    use crate::store::{MessageRow, samples};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -232,28 +232,8 @@ mod tests {
 
     fn delivery(sender: &str, notify: Notify) -> ClaimedDelivery {
         let message = MessageRow {
-            id: MessageId(1),
-            organization: OrganizationId(1),
-            stream: StreamId(1),
-            credential: None,
-            domain: None,
-            sender: ReversePath::parse(sender).expect("lawful"),
-            eight_bit: false,
-            smtputf8: false,
-            dsn_return: None,
-            dsn_envelope_id: None,
-            message_id_header: String::new(),
-            subject: String::new(),
-            tag: None,
-            metadata: None,
-            idempotency_key: None,
-            body: BodyRef { segment: SegmentId(1), offset: 0, length: 0 },
-            body_node: 1,
-            accepted_at: Timestamp::from_seconds(0),
-            due_at: Timestamp::from_seconds(0),
             expires_at: Timestamp::from_seconds(4 * 86_400),
-            rank: 0,
-            tracking: None,
+            ..samples::message(sender)
         };
         let mut recipient = Recipient::new(Address::parse("b@x.example").expect("lawful"));
         recipient.notify = notify;

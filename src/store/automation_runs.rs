@@ -57,31 +57,6 @@ pub struct RunMove {
     pub end: Option<RunEnd>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-pub struct RunRow {
-    pub id: RunId,
-    pub contact: ContactId,
-    pub email: Option<String>,
-    pub version: u64,
-    pub state: RunState,
-    /// The step that comes next, from 0.
-    pub step: u32,
-    pub wake_at: Timestamp,
-    pub reason: Option<RunEnd>,
-    pub started_at: Timestamp,
-    pub ended_at: Option<Timestamp>,
-}
-
-/// What a step of a version has done how often.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-pub struct StepCount {
-    pub version: u64,
-    /// From 0.
-    pub step: u32,
-    pub did: StepDone,
-    pub count: u64,
-}
-
 /// How a contact stands to an automation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunContact {
@@ -214,31 +189,9 @@ pub static RUN_CONTACTS: Statement = Statement::new(
      WHERE c.id = w.id AND c.organization = $1 \
      AND f.organization = c.organization AND f.contact = c.id",
 );
-macro_rules! runs {
-    ($where:literal) => {
-        Statement::new(concat!(
-            "SELECT u.id, u.contact, c.email, u.version, u.state, u.step, u.wake_at, u.reason, \
-             u.started_at, u.ended_at FROM automation_runs AS u \
-             LEFT JOIN contacts AS c ON c.id = u.contact WHERE ",
-            $where,
-            " AND (u.id < $2 OR $2 = 0) ORDER BY u.id DESC LIMIT $3"
-        ))
-    };
-}
-pub static RUNS: Statement = runs!("u.automation = $1");
-pub static RUNS_OF_CONTACT: Statement = runs!("u.contact = $1");
 pub static RUN_BY_ID: Statement = Statement::new(
     "SELECT id, contact, version, step, visit FROM automation_runs \
      WHERE automation = $1 AND id = $2 AND state = 'waiting'",
-);
-pub static STEP_COUNTS: Statement = Statement::new(
-    "SELECT version, step, did, count FROM automation_counts WHERE automation = $1 \
-     ORDER BY version, step, did",
-);
-/// Where those stand who are in it now.
-pub static STANDING: Statement = Statement::new(
-    "SELECT version, step, COUNT(*) FROM automation_runs \
-     WHERE automation = $1 AND state = 'waiting' GROUP BY version, step ORDER BY version, step",
 );
 pub static ENTRIES_OF_EVENT: Statement = Statement::new(
     "SELECT automation FROM automation_entries \
@@ -262,11 +215,7 @@ pub static ALL: &[&Statement] = &[
     &COUNT_MOVES,
     &MOVE_RUNS,
     &RUN_CONTACTS,
-    &RUNS,
-    &RUNS_OF_CONTACT,
     &RUN_BY_ID,
-    &STEP_COUNTS,
-    &STANDING,
     &ENTRIES_OF_EVENT,
     &MATCHING_HEAD,
 ];
@@ -346,40 +295,6 @@ impl Store {
         parsed.map(|id| id.map_err(StoreError::broken_row)).collect()
     }
 
-    /// Newest first, older than `before` (0: all).
-    pub async fn runs(
-        &self,
-        automation: AutomationId,
-        before: RunId,
-        limit: u32,
-    ) -> Result<Vec<RunRow>> {
-        let values = vec![automation.0.into(), before.0.into(), i64::from(limit).into()];
-        collect(self.read(&RUNS, values).await?, run)
-    }
-
-    pub async fn runs_of_contact(&self, contact: ContactId, limit: u32) -> Result<Vec<RunRow>> {
-        let values = vec![contact.0.into(), 0.into(), i64::from(limit).into()];
-        collect(self.read(&RUNS_OF_CONTACT, values).await?, run)
-    }
-
-    pub async fn step_counts(&self, automation: AutomationId) -> Result<Vec<StepCount>> {
-        collect(self.read(&STEP_COUNTS, vec![automation.0.into()]).await?, |row| {
-            Ok(StepCount {
-                version: row.unsigned(0)?,
-                step: small(row.int(1)?)?,
-                did: row.parsed(2)?,
-                count: row.unsigned(3)?,
-            })
-        })
-    }
-
-    /// How many wait before which step of which version.
-    pub async fn runs_standing(&self, automation: AutomationId) -> Result<Vec<(u64, u32, u64)>> {
-        collect(self.read(&STANDING, vec![automation.0.into()]).await?, |row| {
-            Ok((row.unsigned(0)?, small(row.int(1)?)?, row.unsigned(2)?))
-        })
-    }
-
     /// Automations that an event lets people into.
     pub async fn entries_of_event(
         &self,
@@ -392,7 +307,7 @@ impl Store {
     }
 }
 
-fn small(value: i64) -> Result<u32> {
+pub fn small(value: i64) -> Result<u32> {
     u32::try_from(value).map_err(StoreError::broken_row)
 }
 
@@ -403,21 +318,6 @@ fn due_run(row: &super::database::Row) -> Result<DueRun> {
         version: row.unsigned(2)?,
         step: small(row.int(3)?)?,
         visit: small(row.int(4)?)?,
-    })
-}
-
-fn run(row: &super::database::Row) -> Result<RunRow> {
-    Ok(RunRow {
-        id: RunId(row.int(0)?),
-        contact: ContactId(row.int(1)?),
-        email: row.maybe_text(2)?,
-        version: row.unsigned(3)?,
-        state: row.parsed(4)?,
-        step: small(row.int(5)?)?,
-        wake_at: Timestamp(row.int(6)?),
-        reason: row.maybe_parsed(7)?,
-        started_at: Timestamp(row.int(8)?),
-        ended_at: row.maybe_int(9)?.map(Timestamp),
     })
 }
 

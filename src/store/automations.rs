@@ -13,6 +13,7 @@ use super::changes::{Change, insert_with_id, rows};
 use super::database::{Connection, Row, Value};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
+use super::narrow::Narrowed;
 use super::{Store, collect};
 
 /// An automation with its newest version.
@@ -89,8 +90,10 @@ macro_rules! automations {
     };
 }
 
-pub static AUTOMATIONS: Statement =
-    automations!("a.organization = $1 AND (a.id < $2 OR $2 = 0) ORDER BY a.id DESC LIMIT $3");
+pub static AUTOMATIONS: Statement = automations!(
+    "a.organization = $1 AND (a.id < $2 OR $2 = 0) AND LOWER(a.name) LIKE $4 ESCAPE '!' \
+         AND ($5 = '' OR a.state = $5) ORDER BY a.id DESC LIMIT $3"
+);
 pub static AUTOMATION_BY_ID: Statement = automations!("a.organization = $1 AND a.id = $2");
 pub static AUTOMATION_OF_ANYBODY: Statement = automations!("a.id = $1");
 /// Those whose dates are looked at.
@@ -199,8 +202,10 @@ impl Store {
         organization: OrganizationId,
         before: AutomationId,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<AutomationRow>> {
-        let values = vec![organization.0.into(), before.0.into(), i64::from(limit).into()];
+        let mut values = vec![organization.0.into(), before.0.into(), i64::from(limit).into()];
+        narrowed.put_to(&mut values);
         collect(self.read(&AUTOMATIONS, values).await?, automation)
     }
 

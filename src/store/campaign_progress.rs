@@ -5,11 +5,13 @@
 //!             more of it than the feeder lets wait.
 //! Knows not:  who may see what: the caller has looked at the campaign's organization.
 
+use std::collections::BTreeMap;
+
 use crate::model::*;
 
 use super::database::Row;
-use super::dialect::Statement;
-use super::error::Result;
+use super::dialect::{Statement, json_ids};
+use super::error::{Result, StoreError};
 use super::{Store, collect};
 
 pub const DAY: i64 = 86_400_000_000;
@@ -52,9 +54,23 @@ pub static OPEN_BY_OPERATOR: Statement = Statement::new(
      WHERE d.campaign = $1 AND d.state IN ('waiting', 'leased', 'held') \
      GROUP BY COALESCE(s.operator, 0), d.state",
 );
+/// Of several campaigns, at one moment: whom they were fed, what is open, what has ended as far as
+/// events are counted. A million mails that have ended are a few hundred rows of tallies.
+pub static CAMPAIGN_COUNTS: Statement = Statement::new(
+    "SELECT f.campaign, '', CAST(SUM(f.count) AS BIGINT) FROM {ids:1} AS w \
+     CROSS JOIN campaign_fed AS f WHERE f.campaign = w.id GROUP BY f.campaign \
+     UNION ALL SELECT d.campaign, d.state, COUNT(*) FROM {ids:1} AS w CROSS JOIN deliveries AS d \
+     WHERE d.campaign = w.id AND d.state IN ('waiting', 'leased', 'held') \
+     GROUP BY d.campaign, d.state \
+     UNION ALL SELECT t.campaign, t.kind, CAST(SUM(t.count) AS BIGINT) FROM {ids:1} AS w \
+     CROSS JOIN campaign_tallies AS t WHERE t.campaign = w.id \
+     AND t.kind IN ('delivered', 'failed', 'expired', 'cancelled', 'suppressed') \
+     GROUP BY t.campaign, t.kind",
+);
 
 #[cfg(test)]
-pub static ALL: &[&Statement] = &[&OF_STATE, &OF_READERS, &ENDS_BY_OPERATOR, &OPEN_BY_OPERATOR];
+pub static ALL: &[&Statement] =
+    &[&OF_STATE, &OF_READERS, &ENDS_BY_OPERATOR, &OPEN_BY_OPERATOR, &CAMPAIGN_COUNTS];
 
 /// One recipient of a campaign.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -80,6 +96,15 @@ pub enum Recipients {
     Of(State),
     Opened,
     Clicked,
+}
+
+/// How far a campaign is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CampaignCounts {
+    /// Contacts of the slices that have become deliveries.
+    pub fed: u64,
+    /// What is open now, and what has ended as far as events are counted.
+    pub states: Vec<(State, u64)>,
 }
 
 /// What has ended at an operator, by kind of event.
@@ -117,6 +142,23 @@ impl Store {
         };
         let values = vec![campaign.0.into(), second, after.0.into(), i64::from(limit).into()];
         collect(self.read(statement, values).await?, recipient)
+    }
+
+    /// Of those that have any.
+    pub async fn campaign_counts(
+        &self,
+        campaigns: &[CampaignId],
+    ) -> Result<BTreeMap<CampaignId, CampaignCounts>> {
+        let mut found: BTreeMap<CampaignId, CampaignCounts> = BTreeMap::new();
+        let ids = json_ids(campaigns.iter().map(|id| id.0));
+        for row in self.read(&CAMPAIGN_COUNTS, vec![ids.into()]).await? {
+            let (of, count) = (found.entry(CampaignId(row.int(0)?)).or_default(), row.unsigned(2)?);
+            match row.text(1)?.as_str() {
+                "" => of.fed = count,
+                state => of.states.push((state.parse().map_err(StoreError::broken_row)?, count)),
+            }
+        }
+        Ok(found)
     }
 
     pub async fn ends_by_operator(&self, campaign: CampaignId) -> Result<Vec<EndsRow>> {

@@ -17,6 +17,7 @@ use super::error::{Result, StoreError};
 use super::filter::Filter;
 use super::handle::{Control, SteerRows};
 use super::jobs::SteerAction;
+use super::narrow::Narrowed;
 use super::{Store, collect};
 
 /// Rows that one transaction steers.
@@ -91,6 +92,7 @@ macro_rules! campaigns {
 
 pub static CAMPAIGNS: Statement = campaigns!(
     "c.organization = $1 AND c.automation IS NULL AND (c.id < $2 OR $2 = 0) \
+     AND LOWER(c.name) LIKE $4 ESCAPE '!' AND ($5 = '' OR c.state = $5) \
      ORDER BY c.id DESC LIMIT $3"
 );
 pub static CAMPAIGN_BY_ID: Statement = campaigns!("c.organization = $1 AND c.id = $2");
@@ -263,8 +265,10 @@ impl Store {
         organization: OrganizationId,
         before: CampaignId,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<CampaignRow>> {
-        let values = vec![organization.0.into(), before.0.into(), i64::from(limit).into()];
+        let mut values = vec![organization.0.into(), before.0.into(), i64::from(limit).into()];
+        narrowed.put_to(&mut values);
         collect(self.read(&CAMPAIGNS, values).await?, campaign)
     }
 
@@ -404,7 +408,8 @@ impl Store {
         reason: &str,
         at: Timestamp,
     ) -> Result<u64> {
-        let rows = SteerRows { deliveries, action, reason: reason.to_owned(), at, due: at };
+        let (reason, line) = (reason.to_owned(), self.line());
+        let rows = SteerRows { deliveries, action, reason, at, due: at, line };
         self.ask(&self.writer()?.controls, |reply| Control::Steer(rows, reply)).await
     }
 

@@ -5,11 +5,10 @@
 //! Knows not:  mail under way; `plan` moves that.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::model::*;
 
-use super::audit::{AuditEntry, INSERT_AUDIT};
+use super::audit::{AuditLine, Lines};
 use super::automation_runs::{self, RunChange};
 use super::automations::{self, AutomationChange};
 use super::campaign_changes::{self as campaigns, CampaignChange};
@@ -24,6 +23,7 @@ use super::event_ids::Events;
 use super::health::{self, HealthChange};
 use super::ids;
 use super::imports::{self, ImportChange};
+use super::inbound_mails::{self, InboundMailRow};
 use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
@@ -78,6 +78,7 @@ pub enum Change {
     MoveBodies(Vec<BodyMove>),
     Suppressions(SuppressionChange),
     Return(ReturnChange),
+    InboundMail(Box<InboundMailRow>),
     Route(RouteChange),
     /// Those of this node's earlier lives.
     FreeOwnLeases,
@@ -106,7 +107,23 @@ pub enum Change {
     /// With the event that tells of it, which is recorded when anything was changed.
     Told(Vec<RowWrite>, Box<NewEvent>),
     /// With its line of the audit log, which is written when anything was changed.
-    Audited(Box<Change>, Arc<AuditEntry>, Timestamp),
+    Audited(Box<Change>, AuditLine, Timestamp),
+    /// A line of the audit log for what is no row of ours.
+    Line(AuditLine, Timestamp),
+}
+
+impl Change {
+    /// What a person orders, and not what it takes on the way there: ids, names of sites, news.
+    pub fn is_ordered(&self) -> bool {
+        !matches!(
+            self,
+            Change::ReserveIds { .. }
+                | Change::Site { .. }
+                | Change::Operators { .. }
+                | Change::Event(_)
+                | Change::Line(..)
+        )
+    }
 }
 
 /// Something that happened, about no mail.
@@ -193,26 +210,38 @@ pub async fn apply(
     events.begin(connection.dialect());
     connection.execute(&BEGIN, Vec::new()).await?;
     let sites = operators::sites(connection, &wishes(changes)).await?;
+    let mut lines = Lines::default();
     let mut answers = Vec::with_capacity(changes.len());
     for change in changes {
         let known = match change {
             Change::Site { key, .. } => sites.get(key.as_str()).copied(),
             _ => None,
         };
+        let (change, line) = match change {
+            Change::Audited(change, line, at) => (change.as_ref(), Some((line, *at))),
+            change => (change, None),
+        };
         let answer = match (known, change) {
             (Some(site), _) => site,
-            (None, Change::Audited(change, entry, at)) => {
-                let answer = write(connection, change, own, events).await?;
-                if answer > 0 {
-                    audit(connection, entry, *at, answer).await?;
+            (None, Change::Learnt { learnt, at }) => {
+                for line in &learnt.lines {
+                    lines.write(connection, line, (*at, 0)).await?;
                 }
-                answer
+                write(connection, change, own, events).await?
+            }
+            (None, Change::Line(line, at)) => {
+                lines.write(connection, line, (*at, 0)).await?;
+                1
             }
             (None, change) => write(connection, change, own, events).await?,
         };
+        if let Some((line, at)) = line.filter(|_| answer > 0) {
+            lines.write(connection, line, (at, answer)).await?;
+        }
         answers.push(answer);
     }
     connection.execute(&COMMIT, Vec::new()).await?;
+    lines.stand();
     Ok(answers)
 }
 
@@ -250,6 +279,7 @@ async fn write(
         Change::RemoveSegment(segment) => remove_segment(connection, own.0, *segment).await,
         Change::Classification(change) => rows(classification::write(connection, change).await?),
         Change::Return(change) => returns::write(connection, change, events).await,
+        Change::InboundMail(mail) => inbound_mails::write(connection, mail, events).await,
         Change::Route(change) => routes::write(connection, change).await,
         Change::Sources(change, at) => sources::write(connection, change, *at, events).await,
         Change::Suppressions(change) => rows(suppressions::write(connection, change).await?),
@@ -271,8 +301,8 @@ async fn write(
         Change::Tally(from, tally) => tallies::write_tally(connection, *from, tally).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
         Change::Told(writes, event) => told(connection, writes, event, events).await,
-        // One within another has nothing to add.
-        Change::Audited(..) => Ok(0),
+        // Lines are `apply`'s, and one within another has nothing to add.
+        Change::Audited(..) | Change::Line(..) => Ok(0),
     }
 }
 
@@ -341,31 +371,6 @@ async fn row_writes(connection: &mut Connection, writes: &[RowWrite]) -> Result<
         }
     }
     rows(first.unwrap_or(0))
-}
-
-/// `answer` is the id of what was made, where the entry does not name its target.
-async fn audit(
-    connection: &mut Connection,
-    entry: &AuditEntry,
-    at: Timestamp,
-    answer: i64,
-) -> Result<()> {
-    let target = match entry.target.is_empty() {
-        true => answer.to_string(),
-        false => entry.target.clone(),
-    };
-    let json = |value: &Option<serde_json::Value>| value.as_ref().map(ToString::to_string);
-    let values = vec![
-        at.0.into(),
-        entry.organization.map(|id| id.0).into(),
-        entry.actor.as_str().into(),
-        entry.action.as_str().into(),
-        target.into(),
-        json(&entry.before).into(),
-        json(&entry.after).into(),
-    ];
-    insert_with_id(connection, "audit", &INSERT_AUDIT, values).await?;
-    Ok(())
 }
 
 pub async fn insert_with_id(

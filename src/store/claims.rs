@@ -27,46 +27,68 @@ use turns::Candidates;
 
 const CLAIM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(6);
 
+/// The first row of the flow behind one, by one descent of the index for each key: a comparison of
+/// whole rows would walk all that waits in the flow, since SQLite begins it at the equal ones.
+macro_rules! next_flow {
+    ($of_site:literal, $more:literal) => {
+        concat!(
+            "COALESCE((SELECT n.id FROM deliveries n WHERE n.state = 'waiting' AND ",
+            $of_site,
+            " AND n.organization = flow.organization AND n.stream = flow.stream \
+               AND n.rank > flow.rank ORDER BY n.rank, n.due_at, n.id LIMIT 1), \
+             (SELECT n.id FROM deliveries n WHERE n.state = 'waiting' AND ",
+            $of_site,
+            " AND n.organization = flow.organization AND n.stream > flow.stream \
+               ORDER BY n.stream, n.rank, n.due_at, n.id LIMIT 1), \
+             (SELECT n.id FROM deliveries n WHERE n.state = 'waiting' AND ",
+            $of_site,
+            " AND n.organization > flow.organization \
+               ORDER BY n.organization, n.stream, n.rank, n.due_at, n.id LIMIT 1)",
+            $more,
+            ")"
+        )
+    };
+}
+
 /// Each flow of site $1 with its first due time, but for those of suspended organizations and held
-/// streams: from one flow the next is found by one descent of the index. Beside a column SQLite
-/// descends by the first of the compared keys alone and walks the flow; `+` makes it a value.
-pub static FLOWS: Statement = Statement::new(
+/// streams.
+pub static FLOWS: Statement = Statement::new(concat!(
     "WITH RECURSIVE flow (organization, stream, rank, due_at) AS (\
        SELECT * FROM (SELECT organization, stream, rank, due_at FROM deliveries \
          WHERE state = 'waiting' AND site = $1 \
          ORDER BY organization, stream, rank, due_at, id LIMIT 1) AS first \
        UNION ALL \
        SELECT d.organization, d.stream, d.rank, d.due_at \
-       FROM flow JOIN deliveries d ON d.id = (SELECT n.id FROM deliveries n \
-         WHERE n.state = 'waiting' AND n.site = $1 \
-         AND (n.organization, n.stream, n.rank) > (+flow.organization, +flow.stream, +flow.rank) \
-         ORDER BY n.organization, n.stream, n.rank, n.due_at, n.id LIMIT 1)\
-     ) SELECT organization, stream, rank, due_at FROM flow \
+       FROM flow JOIN deliveries d ON d.id = ",
+    next_flow!("n.site = $1", ""),
+    ") SELECT organization, stream, rank, due_at FROM flow \
      WHERE organization NOT IN (SELECT id FROM organizations WHERE suspended_at IS NOT NULL) \
      AND stream NOT IN (SELECT id FROM streams WHERE held_at IS NOT NULL) \
      ORDER BY rank, due_at LIMIT 10000",
-);
+));
 
 /// As `FLOWS`, over all sites; and what is leased is due when its lease ends.
-pub static BACKLOGS: Statement = Statement::new(
+pub static BACKLOGS: Statement = Statement::new(concat!(
     "WITH RECURSIVE flow (site, organization, stream, rank, due_at) AS (\
        SELECT * FROM (SELECT site, organization, stream, rank, due_at FROM deliveries \
          WHERE state = 'waiting' \
          ORDER BY site, organization, stream, rank, due_at, id LIMIT 1) AS first \
        UNION ALL \
        SELECT d.site, d.organization, d.stream, d.rank, d.due_at \
-       FROM flow JOIN deliveries d ON d.id = (SELECT n.id FROM deliveries n \
-         WHERE n.state = 'waiting' AND (n.site, n.organization, n.stream, n.rank) > \
-           (+flow.site, +flow.organization, +flow.stream, +flow.rank) \
-         ORDER BY n.site, n.organization, n.stream, n.rank, n.due_at, n.id LIMIT 1)\
-     ) SELECT site, MIN(due_at) FROM (\
+       FROM flow JOIN deliveries d ON d.id = ",
+    next_flow!(
+        "n.site = flow.site",
+        ", (SELECT n.id FROM deliveries n WHERE n.state = 'waiting' AND n.site > flow.site \
+            ORDER BY n.site, n.organization, n.stream, n.rank, n.due_at, n.id LIMIT 1)"
+    ),
+    ") SELECT site, MIN(due_at) FROM (\
        SELECT site, due_at FROM flow WHERE organization NOT IN \
          (SELECT id FROM organizations WHERE suspended_at IS NOT NULL) \
          AND stream NOT IN (SELECT id FROM streams WHERE held_at IS NOT NULL) \
        UNION ALL SELECT site, MIN(lease_until) AS due_at FROM deliveries \
          WHERE state = 'leased' GROUP BY site) AS backlog \
      GROUP BY site ORDER BY 1",
-);
+));
 
 /// The first of one flow that are due, but for what a rule holds; what is over ends nevertheless.
 macro_rules! due_in_flow {

@@ -14,6 +14,7 @@ use super::changes::Change;
 use super::database::{Connection, Row};
 use super::dialect::{Column, Rows, Statement, int, json_ids, text};
 use super::error::{Result, StoreError};
+use super::narrow::escaped;
 use super::{Store, collect, ids};
 
 /// Events that are looked through for refusals, from the newest on.
@@ -64,7 +65,8 @@ pub static DELETE_RULE: Statement =
 /// Most frequent first, after a place in that order.
 pub static UNCLASSIFIED: Statement = Statement::new(
     "SELECT id, operator, text, sample, count, first_seen_at, last_seen_at \
-     FROM unclassified_replies WHERE count < $1 OR (count = $1 AND id > $2) \
+     FROM unclassified_replies WHERE (count < $1 OR (count = $1 AND id > $2)) \
+     AND LOWER(operator || ' ' || sample) LIKE $4 ESCAPE '!' \
      ORDER BY count DESC, id LIMIT $3",
 );
 
@@ -155,9 +157,11 @@ impl Store {
         &self,
         after: Option<(u64, UnclassifiedReplyId)>,
         limit: u32,
+        find: &str,
     ) -> Result<Vec<UnclassifiedReply>> {
         let (count, id) = after.map_or((i64::MAX, 0), |(count, id)| (as_int(count), id.0));
-        let values = vec![count.into(), id.into(), i64::from(limit).into()];
+        let pattern = format!("%{}%", escaped(find));
+        let values = vec![count.into(), id.into(), i64::from(limit).into(), pattern.into()];
         collect(self.read(&UNCLASSIFIED, values).await?, unclassified)
     }
 

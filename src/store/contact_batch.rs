@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::model::*;
 
+use super::audit::{AuditLine, Lines};
 use super::contact_facts::{FACTS_COLUMNS, INSERT_FACTS, Slots, UPDATE_FACTS, contact_columns};
 use super::contacts::{ContactRow, contact};
 use super::database::Connection;
@@ -208,6 +209,7 @@ pub static ALL: &[&Statement] = &[
 pub async fn write(
     connection: &mut Connection,
     batch: &ContactBatch,
+    line: Option<&AuditLine>,
 ) -> Result<(usize, Vec<Written>)> {
     connection.execute(&BEGIN, Vec::new()).await?;
     let mut plan = Plan::default();
@@ -217,7 +219,13 @@ pub async fn write(
     if let Some(progress) = &batch.progress {
         imports::advance(connection, progress, &written).await?;
     }
+    let mut lines = Lines::default();
+    let is_changed = written.iter().any(|written| *written != Written::Skipped);
+    if let Some(line) = line.filter(|_| is_changed) {
+        lines.write(connection, line, (batch.at, 0)).await?;
+    }
     connection.execute(&COMMIT, Vec::new()).await?;
+    lines.stand();
     Ok((octets, written))
 }
 

@@ -4,6 +4,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::model::*;
 
+use super::audit::AuditLine;
 use super::changes::Change;
 use super::contact_batch::{ContactBatch, Written};
 use super::error::Result;
@@ -19,6 +20,8 @@ pub struct SteerRows {
     pub reason: String,
     pub at: Timestamp,
     pub due: Timestamp,
+    /// Of the audit log; it goes with them if any is changed.
+    pub line: Option<AuditLine>,
 }
 
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub enum Control {
 }
 
 /// Rows of an import or of a person's hand; small enough for a transaction of ten milliseconds.
-pub type Bulk = (Box<ContactBatch>, Reply<Vec<Written>>);
+pub type Bulk = (Box<ContactBatch>, Option<AuditLine>, Reply<Vec<Written>>);
 
 /// The callers' side; one channel a class.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use super::contact_batch::Written;
 use super::database::{Connection, Row};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
+use super::narrow::Narrowed;
 use super::{Store, collect};
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -89,6 +90,7 @@ macro_rules! imports {
 
 pub static IMPORTS: Statement = imports!(
     "organization = $1 AND node = $2 AND (id < $3 OR $3 = 0) AND file_bytes >= 0 \
+     AND LOWER(file_name) LIKE $5 ESCAPE '!' AND ($6 = '' OR state = $6) \
      ORDER BY id DESC LIMIT $4"
 );
 pub static IMPORT_BY_ID: Statement = imports!("organization = $1 AND node = $2 AND id = $3");
@@ -148,13 +150,15 @@ impl Store {
         organization: OrganizationId,
         before: ImportId,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<ImportRow>> {
-        let values = vec![
+        let mut values = vec![
             organization.0.into(),
             self.node().into(),
             before.0.into(),
             i64::from(limit).into(),
         ];
+        narrowed.put_to(&mut values);
         collect(self.read(&IMPORTS, values).await?, import)
     }
 

@@ -2,6 +2,7 @@
 
 use crate::model::*;
 
+use super::audit::AuditLine;
 use super::rows::MessageRow;
 
 /// A message with its deliveries, as one unit: all rows commit or none.
@@ -11,6 +12,8 @@ pub struct Enqueue {
     pub deliveries: Vec<NewDelivery>,
     /// The part of a campaign's audience that these deliveries are for.
     pub slice: Option<SliceRef>,
+    /// Of the audit log, where a person ordered the mail.
+    pub line: Option<AuditLine>,
 }
 
 /// Which part of whose audience. A part that has been enqueued before is `Duplicate`.

@@ -13,6 +13,7 @@ use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
 use super::handle::{Control, SteerRows};
 use super::jobs::{DeliveryFilter, Steer, SteerAction};
+use super::narrow::escaped;
 use super::rows::DeliveryView;
 use super::steering::REROUTE;
 use super::{Store, collect};
@@ -282,6 +283,7 @@ impl Store {
             reason: job.reason.clone(),
             at: job.at,
             due: job.due,
+            line: self.line(),
         };
         self.ask(&self.writer()?.controls, |reply| Control::Steer(rows, reply)).await
     }
@@ -316,12 +318,6 @@ impl Store {
             sender_domain.into(),
         ]))
     }
-}
-
-/// For LIKE … ESCAPE '!'. Domains hold `_`, and a person may type `%`.
-fn escaped(text: &str) -> String {
-    let text = text.to_lowercase();
-    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
 }
 
 fn view(row: &Row) -> Result<DeliveryView> {

@@ -10,6 +10,7 @@ use super::changes::RowWrite;
 use super::database::Row;
 use super::dialect::{Statement, json_ids};
 use super::error::{Result, StoreError};
+use super::narrow::Narrowed;
 use super::{Store, collect};
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -32,8 +33,10 @@ macro_rules! media {
         ))
     };
 }
-pub static MEDIA: Statement =
-    media!("organization = $1 AND (id < $2 OR $2 = 0) ORDER BY id DESC LIMIT $3");
+pub static MEDIA: Statement = media!(
+    "organization = $1 AND (id < $2 OR $2 = 0) AND LOWER(name) LIKE $4 ESCAPE '!' \
+         AND ($5 = '' OR content_type LIKE $5 || '/%') ORDER BY id DESC LIMIT $3"
+);
 pub static MEDIA_BY_IDS: Statement =
     media!("organization = $1 AND id IN (SELECT id FROM {ids:2} AS wanted)");
 pub static MEDIA_BY_KEY: Statement = media!("key = $1");
@@ -70,8 +73,10 @@ impl Store {
         organization: OrganizationId,
         before: MediaId,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<MediaRow>> {
-        let values = vec![organization.0.into(), before.0.into(), i64::from(limit).into()];
+        let mut values = vec![organization.0.into(), before.0.into(), i64::from(limit).into()];
+        narrowed.put_to(&mut values);
         collect(self.read(&MEDIA, values).await?, media)
     }
 

@@ -6,10 +6,12 @@
 //! Knows not:  rules. It keeps what it is told and says what it keeps.
 
 mod audit; // who changed what
+mod automation_lists; // ways through automations, read
 mod automation_runs; // who is in which automation
 mod automations; // automations and their versions
 mod campaign_changes; // what may be changed of campaigns
 mod campaign_progress; // how far campaigns are
+mod campaign_reports; // what became of campaigns, read
 mod campaigns; // campaigns, audiences, what was fed
 mod changes; // the writer's rare jobs
 mod checkpoint; // SQLite's log, copied home beside the writer
@@ -33,6 +35,7 @@ mod handle; // the callers' side of the writer
 mod health; // health windows
 mod ids; // blocks of ids
 mod imports; // how far imports have come
+mod inbound_mails; // mail that came in
 mod jobs;
 mod late_signals; // what was said of mail after it was taken
 mod ledger; // the statements of a batch
@@ -42,6 +45,7 @@ mod media; // files of organizations
 mod membership_days; // memberships counted, how lists grow
 mod messages; // messages and their events
 mod migrate;
+mod narrow; // what lists are narrowed to
 mod operators; // operators, and which site is whose
 mod organizations; // organizations, streams, domains, keys, credentials
 mod own_mail; // whom the daemon itself writes to
@@ -49,17 +53,20 @@ mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod public_hosts; // where links in mail lead
 mod retention; // mail that is over and old goes
-mod returns; // what came back, mail that came in
+mod returns; // what came back
 mod routes; // where mail that comes in goes on to
 mod rows;
+#[cfg(test)]
+pub mod samples; // rows for tests
 mod search; // the message log
 mod sites; // sites, segments, census
 mod sources; // sources, pools and their rules
+mod standings; // how the deliveries of a batch stand before it
 mod steering; // rules that hold mail, traced recipients
 mod stream_policies; // what streams do with suppressed addresses
 mod suppressions; // addresses that are not written to
 mod switches; // what submitted mail tells of its readers
-mod tallies; // what became of campaigns
+mod tallies; // what became of campaigns, counted
 mod templates; // templates, layouts, saved blocks
 mod tenants; // changes to organizations, streams, credentials
 mod themes; // how public pages look
@@ -70,13 +77,13 @@ mod warmups; // warm-ups, what was answered, what was decided
 mod webhooks; // endpoints told of events, and calls owed to them
 mod writer; // the one task that writes
 
-pub use audit::AuditEntry;
-pub use automation_runs::{
-    Arrival, DueRun, NewRun, RunChange, RunContact, RunMove, RunRow, StepCount,
-};
+pub use audit::{AuditEntry, AuditFilter, AuditLine};
+pub use automation_lists::{RunRow, StepCount};
+pub use automation_runs::{Arrival, DueRun, NewRun, RunChange, RunContact, RunMove};
 pub use automations::{AutomationChange, AutomationRow, NewVersion};
 pub use campaign_changes::CampaignChange;
-pub use campaign_progress::{CampaignRecipient, DAY, EndsRow, OpenRow, Recipients};
+pub use campaign_progress::{CampaignCounts, CampaignRecipient, DAY, EndsRow, OpenRow, Recipients};
+pub use campaign_reports::{DeferredRow, LinkRow, ReaderCounts, RecipientRow, TallyRow};
 pub use campaigns::{CampaignRow, RecipeRow, SliceRow};
 pub use changes::NewEvent;
 pub use claims::{Claims, Skip};
@@ -94,17 +101,17 @@ pub use health::{
     CameBack, HealthChange, HealthFilter, HealthHour, HealthNews, HealthStanding, HealthSum,
 };
 pub use imports::{ImportChange, ImportProgress, ImportRow};
+pub use inbound_mails::InboundMailRow;
 pub use jobs::*;
 pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
 pub use media::MediaRow;
 pub use membership_days::GrowthRow;
+pub use narrow::Narrowed;
 pub use operators::{OperatorRow, OperatorWish, SiteAt};
 pub use people::{NewInvite, NewSession};
 pub use retention::Aged;
-pub use returns::{
-    InboundMailRow, ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule,
-};
+pub use returns::{ReturnDomainRow, ReturnSubject, Returned, SoftBounce, SoftBounceRule};
 pub use routes::{InboundCallRow, InboundRouteRow, RouteChange};
 pub use rows::*;
 pub use search::{FoundPage, Search};
@@ -114,10 +121,7 @@ pub use suppressions::{
     AddressHash, NewSuppression, SUPPRESSIONS_PER_CHANGE_MAX, Stop, SuppressionFilter,
     SuppressionRow,
 };
-pub use tallies::{
-    CountedEvent, CountedOf, DeferredRow, LinkRow, ReaderCounts, Reading, RecipientRow, Tally,
-    TallyKey, TallyRow, Tracked, Uncounted,
-};
+pub use tallies::{CountedEvent, CountedOf, Reading, Tally, TallyKey, Tracked, Uncounted};
 pub use templates::{LayoutRow, SavedBlockRow, TemplateChange, TemplateRow};
 pub use tenants::Keep;
 pub use themes::ThemeRow;
@@ -155,7 +159,7 @@ pub enum Location {
 
 /// A cheap handle; all clones share one writer.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>, Option<Arc<AuditEntry>>);
+pub struct Store(Arc<Inner>, Option<AuditLine>);
 
 struct Inner {
     database: Database,
@@ -341,18 +345,18 @@ impl Store {
 
     /// One id, for what is made seldom.
     async fn reserve_id(&self, name: &'static str) -> Result<i64> {
-        let change = Change::ReserveIds { name, count: 1 };
-        self.ask(&self.writer()?.controls, |reply| Control::Change(change, reply)).await
+        self.change(Change::ReserveIds { name, count: 1 }).await
     }
 
     /// One answer for each row, in their order; all are written or none.
     pub async fn write_contacts(&self, batch: ContactBatch) -> Result<Vec<Written>> {
-        self.ask(&self.writer()?.bulks, |reply| (Box::new(batch), reply)).await
+        let line = self.line();
+        self.ask(&self.writer()?.bulks, |reply| (Box::new(batch), line, reply)).await
     }
 
     async fn change(&self, change: Change) -> Result<i64> {
-        let change = match &self.1 {
-            Some(entry) => Change::Audited(Box::new(change), entry.clone(), self.now()),
+        let change = match self.line().filter(|_| change.is_ordered()) {
+            Some(line) => Change::Audited(Box::new(change), line, self.now()),
             None => change,
         };
         self.ask(&self.writer()?.controls, |reply| Control::Change(change, reply)).await
@@ -437,9 +441,11 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(steering::ALL);
     all.extend(people::ALL);
     all.extend(automations::ALL);
+    all.extend(automation_lists::ALL);
     all.extend(automation_runs::ALL);
     all.extend(tenants::ALL);
     all.extend(campaign_progress::ALL);
+    all.extend(campaign_reports::ALL);
     all.extend(campaigns::ALL);
     all.extend(changes::ALL);
     all.extend(claims::ALL);
@@ -448,6 +454,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(contact_definitions::ALL);
     all.extend(contacts::ALL);
     all.extend(imports::ALL);
+    all.extend(inbound_mails::ALL);
     all.extend(domain_checks::ALL);
     all.extend(engagement::ALL);
     all.extend(erasure::ALL);
@@ -723,15 +730,15 @@ mod tests {
     }
 
     /// Reads of what grows without end, each with the index it must walk, and by which keys.
-    const INDEXED: [(&Statement, &str); 11] = [
-        (
-            &claims::FLOWS,
-            "n USING INDEX deliveries_waiting (site=? AND (organization,stream,rank)>(?,?,?))",
-        ),
+    const INDEXED: [(&Statement, &str); 17] = [
+        (&claims::FLOWS, "deliveries_waiting (site=? AND organization=? AND stream=? AND rank>?)"),
+        (&claims::FLOWS, "deliveries_waiting (site=? AND organization=? AND stream>?)"),
+        (&claims::FLOWS, "deliveries_waiting (site=? AND organization>?)"),
         (
             &claims::BACKLOGS,
-            "n USING INDEX deliveries_waiting ((site,organization,stream,rank)>(?,?,?,?))",
+            "deliveries_waiting (site=? AND organization=? AND stream=? AND rank>?)",
         ),
+        (&claims::BACKLOGS, "deliveries_waiting (site>?)"),
         (&search::BY_SENDER, "messages_hour_sender (hour=? AND sender=?)"),
         (&search::BY_MESSAGE_ID, "messages_hour_message_id (hour=? AND message_id_header=?)"),
         (&search::BY_TAG, "messages_hour_tag (hour=? AND tag=?)"),
@@ -744,6 +751,12 @@ mod tests {
         (&people::ROLES_OF, "members_organizations (member=?)"),
         (&membership_days::LIST_GROWTH, "membership_days USING PRIMARY KEY (list=?)"),
         (&membership_days::MEMBER_COUNTS, "d USING PRIMARY KEY (list=?)"),
+        (&campaign_progress::CAMPAIGN_COUNTS, "f USING PRIMARY KEY (campaign=?)"),
+        (
+            &campaign_progress::CAMPAIGN_COUNTS,
+            "d USING COVERING INDEX deliveries_campaign (campaign=? AND state=?)",
+        ),
+        (&campaign_progress::CAMPAIGN_COUNTS, "t USING PRIMARY KEY (campaign=?)"),
     ];
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use super::changes::RowWrite;
 use super::database::Row;
 use super::dialect::Statement;
 use super::error::Result;
+use super::narrow::{Narrowed, escaped};
 use super::rows::{InviteRow, MemberRow, SessionRow, UserRow};
 use super::{Store, collect};
 
@@ -26,12 +27,14 @@ pub static USER_BY_ID: Statement = Statement::new(
 
 pub static USERS: Statement = Statement::new(
     "SELECT id, email, name, password_hash, installation_admin, totp_secret, totp_pending, \
-     totp_step, created_at, disabled_at FROM users WHERE id > $1 ORDER BY id LIMIT $2",
+     totp_step, created_at, disabled_at FROM users WHERE id > $1 \
+     AND LOWER(email || ' ' || name) LIKE $3 ESCAPE '!' ORDER BY id LIMIT $2",
 );
 
 pub static MEMBERS: Statement = Statement::new(
     "SELECT m.organization, m.member, u.email, u.name, m.role, m.created_at FROM members m \
      JOIN users u ON u.id = m.member WHERE m.organization = $1 AND m.member > $2 \
+     AND LOWER(u.email || ' ' || u.name) LIKE $4 ESCAPE '!' AND ($5 = '' OR m.role = $5) \
      ORDER BY m.member LIMIT $3",
 );
 
@@ -183,8 +186,10 @@ impl Store {
         self.read(&USER_BY_ID, vec![id.0.into()]).await?.first().map(user).transpose()
     }
 
-    pub async fn users(&self, after: UserId, limit: u32) -> Result<Vec<UserRow>> {
-        let values = vec![after.0.into(), i64::from(limit).into()];
+    /// `find`: a part of address or name, in any case.
+    pub async fn users(&self, after: UserId, limit: u32, find: &str) -> Result<Vec<UserRow>> {
+        let pattern = format!("%{}%", escaped(find));
+        let values = vec![after.0.into(), i64::from(limit).into(), pattern.into()];
         collect(self.read(&USERS, values).await?, user)
     }
 
@@ -193,8 +198,10 @@ impl Store {
         organization: OrganizationId,
         after: UserId,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<MemberRow>> {
-        let values = vec![organization.0.into(), after.0.into(), i64::from(limit).into()];
+        let mut values = vec![organization.0.into(), after.0.into(), i64::from(limit).into()];
+        narrowed.put_to(&mut values);
         collect(self.read(&MEMBERS, values).await?, member)
     }
 

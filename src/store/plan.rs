@@ -13,11 +13,11 @@ use crate::model::*;
 
 use super::database::Value;
 use super::dialect::{Dialect, Rows};
-use super::error::{Result, StoreError};
 use super::jobs::{Enqueue, Settle, SettleGroup, Settled, SteerAction};
 use super::ledger;
 use super::rows::MessageRow;
 use super::search::HOUR_MICROSECONDS;
+use super::standings::{Change, Standing, Standings};
 
 /// In whose name the writer writes.
 #[derive(Clone, Copy, Debug)]
@@ -27,91 +27,6 @@ pub struct Own {
     pub epoch: i64,
     /// Until when a lease taken now lasts.
     pub lease_until: Timestamp,
-}
-
-/// How a delivery stands before and within the batch.
-#[derive(Debug)]
-struct Standing {
-    state: State,
-    tries: u32,
-    state_before: State,
-    tries_before: u32,
-    lease: Option<(i64, i64)>,
-    organization: OrganizationId,
-    message: MessageId,
-    change: Option<Change>,
-}
-
-#[derive(Debug, Default)]
-struct Change {
-    site: Option<SiteId>,
-    due: Option<Timestamp>,
-    /// None leaves text and blame as they are.
-    text: Option<String>,
-    blame: Option<Blame>,
-    answer_not_seen: bool,
-    delay_reported: bool,
-    pin: Option<String>,
-    delivered_at: Option<Timestamp>,
-}
-
-#[derive(Debug)]
-struct Owing {
-    /// There are other deliveries of the same message.
-    is_shared: bool,
-    owed: i64,
-    is_changed: bool,
-    segment: (i64, i64),
-    length: i64,
-}
-
-/// The deliveries that a batch's settlements speak of, as the ledger holds them.
-#[derive(Debug, Default)]
-pub struct Standings {
-    deliveries: BTreeMap<DeliveryId, Standing>,
-    messages: BTreeMap<MessageId, Owing>,
-}
-
-impl Standings {
-    /// From the lines of `ledger::STANDINGS`.
-    pub fn read(text: &str) -> Result<Standings> {
-        let mut standings = Standings::default();
-        for line in text.split(',').filter(|line| !line.is_empty()) {
-            standings.read_line(line).ok_or_else(|| StoreError::broken_row(line))?;
-        }
-        Ok(standings)
-    }
-
-    fn read_line(&mut self, line: &str) -> Option<()> {
-        let mut fields = line.split(' ');
-        let id = DeliveryId(fields.next()?.parse().ok()?);
-        let state: State = fields.next()?.parse().ok()?;
-        let mut number = || fields.next()?.parse::<i64>().ok();
-        let tries = u32::try_from(number()?).ok()?;
-        let (lease_node, lease_epoch) = (number()?, number()?);
-        let organization = OrganizationId(number()?);
-        let message = MessageId(number()?);
-        let owing = Owing {
-            is_shared: number()? > 0,
-            owed: number()?,
-            is_changed: false,
-            segment: (number()?, number()?),
-            length: number()?,
-        };
-        let standing = Standing {
-            state,
-            tries,
-            state_before: state,
-            tries_before: tries,
-            lease: (lease_node >= 0).then_some((lease_node, lease_epoch)),
-            organization,
-            message,
-            change: None,
-        };
-        self.deliveries.insert(id, standing);
-        self.messages.entry(message).or_insert(owing);
-        Some(())
-    }
 }
 
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@ use super::changes::{Change, insert_with_id};
 use super::database::{Connection, Row};
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
+use super::narrow::Narrowed;
 use super::webhooks::Secret;
 use super::{Store, collect};
 
@@ -113,7 +114,9 @@ pub static DUE: Statement = Statement::new(
 );
 pub static LIST: Statement = Statement::new(
     "SELECT id, route, organization, state, sender, recipient, '', tries, due_at, created_at, text \
-     FROM inbound_calls WHERE id < $1 AND ($2 = 0 OR organization = $2) ORDER BY id DESC LIMIT $3",
+     FROM inbound_calls WHERE id < $1 AND ($2 = 0 OR organization = $2) \
+     AND LOWER(sender || ' ' || recipient) LIKE $4 ESCAPE '!' AND ($5 = '' OR state = $5) \
+     ORDER BY id DESC LIMIT $3",
 );
 pub static ONE: Statement = Statement::new(
     "SELECT id, route, organization, state, sender, recipient, payload, tries, due_at, created_at, \
@@ -175,12 +178,14 @@ impl Store {
         scope: Scope,
         before: Option<InboundCallId>,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<InboundCallRow>> {
-        let values = vec![
+        let mut values = vec![
             before.map_or(i64::MAX, |id| id.0).into(),
             scope.organization().map_or(0, |id| id.0).into(),
             i64::from(limit).into(),
         ];
+        narrowed.put_to(&mut values);
         collect(self.read(&LIST, values).await?, call)
     }
 

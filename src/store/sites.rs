@@ -4,15 +4,20 @@
 //! Promises:   a segment's owed bodies are found by the range of its messages, not by a scan.
 //! Knows not:  files.
 
+use std::collections::HashMap;
+
 use crate::model::*;
 
 use super::changes::Change;
-use super::dialect::Statement;
+use super::dialect::{Statement, json_ids};
 use super::error::Result;
 use super::rows::{Census, SegmentRow, SiteRow};
 use super::{Store, collect};
 
 pub static SITES: Statement = Statement::new("SELECT id, key, operator FROM sites ORDER BY id");
+
+pub static SITE_KEYS: Statement =
+    Statement::new("SELECT id, key FROM sites WHERE id IN (SELECT id FROM {ids:1} AS wanted)");
 
 pub static SEGMENTS: Statement = Statement::new(
     "SELECT id, live_bytes, live_bodies, message_last FROM segments WHERE node = $1 ORDER BY id",
@@ -37,7 +42,7 @@ pub static CENSUS: Statement = Statement::new(
 );
 
 #[cfg(test)]
-pub static ALL: &[&Statement] = &[&SITES, &SEGMENTS, &OWED_BODIES, &CENSUS];
+pub static ALL: &[&Statement] = &[&SITES, &SITE_KEYS, &SEGMENTS, &OWED_BODIES, &CENSUS];
 
 impl Store {
     pub async fn sites(&self) -> Result<Vec<SiteRow>> {
@@ -48,6 +53,14 @@ impl Store {
                 operator: row.maybe_int(2)?.map(OperatorId),
             })
         })
+    }
+
+    /// What these sites are known by.
+    pub async fn site_keys(&self, sites: &[SiteId]) -> Result<HashMap<SiteId, String>> {
+        let ids = json_ids(sites.iter().map(|site| site.0));
+        let found = self.read(&SITE_KEYS, vec![ids.into()]).await?;
+        let rows = collect(found, |row| Ok((SiteId(row.int(0)?), row.text(1)?)))?;
+        Ok(rows.into_iter().collect())
     }
 
     /// Those of this node's spool.

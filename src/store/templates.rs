@@ -11,6 +11,7 @@ use super::changes::{Change, insert_with_id, rows};
 use super::database::{Connection, Row, Value};
 use super::dialect::Statement;
 use super::error::Result;
+use super::narrow::Narrowed;
 use super::{Store, collect};
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -83,8 +84,10 @@ macro_rules! templates {
     };
 }
 
-pub static TEMPLATES: Statement =
-    templates!("organization = $1 AND (id > $2) ORDER BY id LIMIT $3");
+pub static TEMPLATES: Statement = templates!(
+    "organization = $1 AND id > $2 AND LOWER(name || ' ' || subject) LIKE $4 ESCAPE '!' \
+         AND ($5 = '' OR kind = $5) ORDER BY id LIMIT $3"
+);
 pub static TEMPLATE_BY_ID: Statement = templates!("organization = $1 AND id = $2");
 pub static TEMPLATES_OF_LAYOUT: Statement =
     templates!("organization = $1 AND layout = $2 ORDER BY id LIMIT 1000");
@@ -161,8 +164,10 @@ impl Store {
         organization: OrganizationId,
         after: TemplateId,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<TemplateRow>> {
-        let values = vec![organization.0.into(), after.0.into(), i64::from(limit).into()];
+        let mut values = vec![organization.0.into(), after.0.into(), i64::from(limit).into()];
+        narrowed.put_to(&mut values);
         collect(self.read(&TEMPLATES, values).await?, template)
     }
 

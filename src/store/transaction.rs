@@ -9,13 +9,15 @@ use std::sync::OnceLock;
 
 use sqlx::SqlStr;
 
+use super::audit::Lines;
 use super::database::Connection;
-use super::dialect::{Dialect, fixed, json_ids};
+use super::dialect::{Dialect, Statement, fixed, json_ids};
 use super::error::{Result, StoreError};
 use super::event_ids::Events;
 use super::jobs::Settled;
 use super::ledger::{self, BATCH, BEGIN, COMMIT, ROLLBACK};
-use super::plan::{self, Own, Plan, Standings};
+use super::plan::{self, Own, Plan};
+use super::standings::Standings;
 use super::writer::Job;
 use crate::model::moment;
 
@@ -40,22 +42,19 @@ pub async fn write(
 ) -> Result<Answers> {
     let dialect = connection.dialect();
     events.begin(dialect);
-    if dialect == Dialect::Postgres {
+    // Mail as it mostly comes is told by nobody: its transaction is one text on SQLite.
+    let is_told = jobs.iter().any(|job| job.line().is_some());
+    if dialect == Dialect::Postgres || is_told {
         connection.execute(&BEGIN, Vec::new()).await?;
     }
     let event_next = events.take(connection, events_max(jobs)).await?;
     let standings = read_standings(connection, jobs).await?;
     let mut plan = Plan::new(dialect, own, standings, event_next);
-    let mut answers = Answers::default();
+    let (mut answers, mut lines) = (Answers::default(), Lines::default());
     for job in jobs {
-        match job {
-            Job::Accept(job, _) => plan.accept(job),
-            Job::Settle(group, _) => answers.settled.push_back(plan.settle(group)),
-            Job::Steer(rows, _) => {
-                let steer = |id| plan.steer(id, rows.action, &rows.reason, (rows.at, rows.due));
-                let steered = rows.deliveries.iter().copied().map(steer).filter(|is| *is).count();
-                answers.steered.push_back(steered as u64);
-            }
+        let is_changed = plan_job(job, &mut plan, &mut answers);
+        if let Some((line, at)) = job.line().filter(|_| is_changed) {
+            lines.write(connection, line, (at, 0)).await?;
         }
     }
     let parameters = plan.parameters();
@@ -69,10 +68,16 @@ pub async fn write(
         // was read before it still holds, because nobody else writes.
         Dialect::Sqlite => {
             let values = plan::values(parameters);
-            connection.execute_sql(whole_batch(), values).await?;
+            connection
+                .execute_sql(if is_told { open_batch() } else { whole_batch() }, values)
+                .await?;
+            if is_told {
+                connection.execute(&COMMIT, Vec::new()).await?;
+            }
         }
         Dialect::Postgres => write_one_by_one(connection, parameters).await?,
     }
+    lines.stand();
     if accepts {
         moment::reached(c"rows_committed");
     }
@@ -80,6 +85,21 @@ pub async fn write(
         moment::reached(c"settle_committed");
     }
     Ok(answers)
+}
+
+/// False when it changes nothing.
+fn plan_job(job: &Job, plan: &mut Plan, answers: &mut Answers) -> bool {
+    match job {
+        Job::Accept(job, _) => plan.accept(job),
+        Job::Settle(group, _) => answers.settled.push_back(plan.settle(group)),
+        Job::Steer(rows, _) => {
+            let steer = |id| plan.steer(id, rows.action, &rows.reason, (rows.at, rows.due));
+            let steered = rows.deliveries.iter().copied().map(steer).filter(|is| *is).count();
+            answers.steered.push_back(steered as u64);
+            return steered > 0;
+        }
+    }
+    true
 }
 
 async fn write_one_by_one(
@@ -111,15 +131,22 @@ pub async fn roll_back(connection: &mut Connection) -> Result<()> {
 
 pub fn whole_batch() -> SqlStr {
     static WHOLE: OnceLock<SqlStr> = OnceLock::new();
-    let whole = || {
-        let mut texts = vec![BEGIN.render(Dialect::Sqlite, 1)];
-        for (position, statement) in BATCH.iter().enumerate() {
-            texts.push(statement.render(Dialect::Sqlite, position + 1));
-        }
-        texts.push(COMMIT.render(Dialect::Sqlite, 1));
-        fixed(texts.join("; "))
-    };
+    let (begin, commit) = (BEGIN.render(Dialect::Sqlite, 1), COMMIT.render(Dialect::Sqlite, 1));
+    let whole = || fixed([vec![begin], batch_texts(), vec![commit]].concat().join("; "));
     WHOLE.get_or_init(whole).clone()
+}
+
+/// In a transaction that is open already.
+pub fn open_batch() -> SqlStr {
+    static OPEN: OnceLock<SqlStr> = OnceLock::new();
+    OPEN.get_or_init(|| fixed(batch_texts().join("; "))).clone()
+}
+
+fn batch_texts() -> Vec<String> {
+    let text = |(position, statement): (usize, &&Statement)| {
+        statement.render(Dialect::Sqlite, position + 1)
+    };
+    BATCH.iter().enumerate().map(text).collect()
 }
 
 async fn read_standings(connection: &mut Connection, jobs: &[Job]) -> Result<Standings> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::*;
 
+use super::audit::AuditLine;
 use super::changes::{Change, NewEvent, record};
 use super::database::{Connection, Row};
 use super::dialect::{Column, Rows, Statement, int, text};
@@ -66,6 +67,8 @@ pub struct Learnt {
     pub changed: Vec<DecisionChange>,
     /// What a person should look at now, a sentence each.
     pub alarms: Vec<String>,
+    /// Of the audit log, for what a person has ordered.
+    pub lines: Vec<AuditLine>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +88,7 @@ impl Learnt {
             && self.decisions.is_empty()
             && self.changed.is_empty()
             && self.alarms.is_empty()
+            && self.lines.is_empty()
     }
 }
 

@@ -12,6 +12,7 @@ use super::database::{Connection, Row, Value};
 use super::dialect::{Column, Rows, Statement, int, json_ids, text};
 use super::error::{Result, StoreError};
 use super::ids;
+use super::narrow::Narrowed;
 use super::rows::EventRow;
 use super::{Store, collect, messages};
 
@@ -160,8 +161,10 @@ pub static WEBHOOKS: Statement = webhooks!("ORDER BY id");
 pub static CALLS_WAITING: Statement =
     calls!("WHERE webhook = $1 AND state = 'waiting' ORDER BY due_at, id LIMIT $2");
 pub static CALL_BY_ID: Statement = calls!("WHERE id = $1");
-pub static CALLS_OF_WEBHOOK: Statement =
-    calls!("WHERE webhook = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
+pub static CALLS_OF_WEBHOOK: Statement = calls!(
+    "WHERE webhook = $1 AND id < $2 AND LOWER(COALESCE(text, '')) LIKE $4 ESCAPE '!' \
+         AND ($5 = '' OR state = $5) ORDER BY id DESC LIMIT $3"
+);
 
 pub static FEED: Statement = Statement::new("SELECT event FROM webhook_feed WHERE id = 1");
 pub static EVENTS_AFTER: Statement = Statement::new(
@@ -304,9 +307,11 @@ impl Store {
         id: WebhookId,
         before: Option<WebhookCallId>,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<CallRow>> {
         let before = before.map_or(i64::MAX, |before| before.0);
-        let values = vec![id.0.into(), before.into(), i64::from(limit).into()];
+        let mut values = vec![id.0.into(), before.into(), i64::from(limit).into()];
+        narrowed.put_to(&mut values);
         collect(self.read(&CALLS_OF_WEBHOOK, values).await?, call)
     }
 

@@ -14,8 +14,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
 use crate::clock::Clock;
+use crate::model::Timestamp;
 use crate::model::limits::LEASE_DURATION;
 
+use super::audit::AuditLine;
 use super::changes::{self, Change};
 use super::checkpoint::{self, Growth};
 use super::contact_batch::{self, ContactBatch, Written};
@@ -255,7 +257,7 @@ impl Work {
             Work::Changes(changes) => {
                 changes.into_iter().for_each(|(_, reply)| answer(reply, Err(error.clone())));
             }
-            Work::Bulk((_, reply)) => answer(reply, Err(error.clone())),
+            Work::Bulk((.., reply)) => answer(reply, Err(error.clone())),
         }
     }
 }
@@ -274,6 +276,15 @@ impl Job {
         let message = &job.message;
         let text = message.metadata.as_ref().map_or(0, String::len) + message.subject.len();
         (2 + job.deliveries.len(), 512 + text + 256 * job.deliveries.len())
+    }
+
+    /// Of the audit log, that goes with it.
+    pub fn line(&self) -> Option<(&AuditLine, Timestamp)> {
+        match self {
+            Job::Accept(job, _) => Some((job.line.as_ref()?, job.message.accepted_at)),
+            Job::Settle(..) => None,
+            Job::Steer(rows, _) => Some((rows.line.as_ref()?, rows.at)),
+        }
     }
 
     fn refuse(self, error: StoreError) {
@@ -309,7 +320,9 @@ impl Writer {
             match work {
                 Work::Batch(jobs) => self.write(jobs).await,
                 Work::Changes(changes) => self.change_all(changes).await,
-                Work::Bulk((batch, reply)) => answer(reply, self.write_bulk(&batch).await),
+                Work::Bulk((batch, line, reply)) => {
+                    answer(reply, self.write_bulk(&batch, line.as_ref()).await);
+                }
             }
         }
         if let Some(connection) = self.connection.take() {
@@ -405,9 +418,13 @@ impl Writer {
         self.keep_or_drop(connection, changed).await
     }
 
-    async fn write_bulk(&mut self, batch: &ContactBatch) -> Result<Vec<Written>> {
+    async fn write_bulk(
+        &mut self,
+        batch: &ContactBatch,
+        line: Option<&AuditLine>,
+    ) -> Result<Vec<Written>> {
         let mut connection = self.connection.take().ok_or_else(|| self.trouble.clone())?;
-        let writing = contact_batch::write(&mut connection, batch);
+        let writing = contact_batch::write(&mut connection, batch, line);
         let written = within(TRANSACTION_DEADLINE, "writing", writing).await;
         let (octets, written) = self.keep_or_drop(connection, written).await?;
         self.log_growth.add(octets);

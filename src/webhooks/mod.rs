@@ -108,26 +108,30 @@ impl Webhooks {
         Ok(self.0.postal_keys.key().await?.set())
     }
 
-    /// Makes a call without events; its end stands in the log of calls.
-    pub async fn test(&self, webhook: &WebhookRow) -> Result<WebhookCallId, StoreError> {
+    /// Makes a call without events; its end stands in the log of calls. Through `store`, so that
+    /// it stands in the audit log.
+    pub async fn test(
+        &self,
+        store: &Store,
+        webhook: &WebhookRow,
+    ) -> Result<WebhookCallId, StoreError> {
         let call =
             NewCall { webhook: webhook.id, organization: webhook.organization, events: Vec::new() };
         let change =
             WebhookChange::Calls { calls: vec![call], read_to: None, at: self.0.clock.now() };
-        let id = self.0.store.change_webhook(change).await?;
+        let id = store.change_webhook(change).await?;
         self.changed();
         Ok(WebhookCallId(id))
     }
 
     /// Tells once more what happened from `from` until before `to`; the answer is the number of
-    /// events and whether there were more than may be told at once.
+    /// events and whether there were more than may be told at once. Through `store`, as `test`.
     pub async fn replay(
         &self,
+        store: &Store,
         webhook: &WebhookRow,
-        from: Timestamp,
-        to: Timestamp,
+        (from, to): (Timestamp, Timestamp),
     ) -> Result<(usize, bool), StoreError> {
-        let store = &self.0.store;
         let mut after = EventId(store.first_event_at(from).await?.0 - 1);
         let mut told = 0;
         loop {

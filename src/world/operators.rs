@@ -77,6 +77,7 @@ fn odd_zones(zones: &mut Zones) {
     // Both are the demo's own name server, which is asked for them at its own port.
     zones.add(OWN_DOMAIN, Data::NameServer(format!("ns.{OWN_DOMAIN}")));
     zones.add(&format!("ns.{OWN_DOMAIN}"), address([127, 0, 0, 1]));
+    zones.add(&format!("mail.{OWN_DOMAIN}"), address([127, 0, 1, 1]));
     zones.add(&format!("_dmarc.{OWN_DOMAIN}"), Data::Text("v=DMARC1; p=reject".into()));
     zones.add(RETURN_DOMAIN, Data::Mx(10, format!("mail.{OWN_DOMAIN}")));
     for domain in [OWN_DOMAIN, RETURN_DOMAIN] {

@@ -50,6 +50,7 @@ fn mail(first: usize) -> NewMessage {
         tracking: None,
         not_before: None,
         not_after: None,
+        line: None,
         body: body.into(),
     }
 }

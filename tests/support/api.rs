@@ -16,6 +16,7 @@ use postroad::store::{Enqueue, Location, MessageRow, NewDelivery, Store};
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::mail;
 use super::relay::Database;
 
 /// Somebody else's address: nothing is open to him.
@@ -182,30 +183,13 @@ impl TestApi {
     ) -> MessageId {
         let id = self.store.message_id().await.expect("an id");
         let first = self.store.delivery_ids(1).await.expect("ids");
-        let now = self.clock.now();
         let message = MessageRow {
-            id,
             organization,
             stream: StreamId(organization.0),
-            credential: None,
-            domain: None,
-            sender: ReversePath::parse("ann@sender.test").expect("lawful"),
-            eight_bit: false,
-            smtputf8: false,
-            dsn_return: None,
-            dsn_envelope_id: None,
             message_id_header: format!("{id}@sender.test"),
             subject: subject.to_owned(),
             tag: Some(format!("tag-{subject}")),
-            metadata: None,
-            idempotency_key: None,
-            body: BodyRef { segment: SegmentId(1), offset: 0, length: 100 },
-            body_node: 1,
-            accepted_at: now,
-            due_at: now,
-            expires_at: now + Duration::from_secs(4 * 86_400),
-            rank: 0,
-            tracking: None,
+            ..mail::message(id, "ann@sender.test", self.clock.now())
         };
         let delivery = NewDelivery {
             id: first,
@@ -215,7 +199,7 @@ impl TestApi {
             contact: None,
             score: 0,
         };
-        let job = Enqueue { message, deliveries: vec![delivery], slice: None };
+        let job = Enqueue { message, deliveries: vec![delivery], slice: None, line: None };
         self.store.enqueue(job).await.expect("accepted");
         id
     }

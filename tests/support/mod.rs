@@ -10,6 +10,7 @@ pub mod demo;
 pub mod http;
 #[allow(dead_code, reason = "each story uses a part of it")]
 pub mod ledger;
+pub mod mail;
 pub mod mx;
 pub mod operator;
 pub mod ports;

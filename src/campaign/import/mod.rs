@@ -25,7 +25,7 @@ use super::fields::{self, NewField};
 use super::{Schema, Unlawful, edit};
 use crate::clock::Clock;
 use crate::model::*;
-use crate::store::{ContactChange, ImportChange, ImportRow, Store, StoreError};
+use crate::store::{ContactChange, ImportChange, ImportRow, Narrowed, Store, StoreError};
 
 const WORDING_BYTES_MAX: usize = 2000;
 const NAMES_MAX: usize = 100;
@@ -134,38 +134,40 @@ impl Imports {
         organization: OrganizationId,
         before: ImportId,
         limit: u32,
+        narrowed: &Narrowed,
     ) -> Result<Vec<ImportRow>, ImportError> {
-        Ok(self.0.store.imports(organization, before, limit).await?)
+        Ok(self.0.store.imports(organization, before, limit, narrowed).await?)
     }
 
-    /// Makes the fields and tags that the options name, keeps the declaration, and lets it run.
+    /// Makes the fields and tags that the options name, keeps the declaration, and lets it run;
+    /// through `store`, so that it stands in the audit log.
     pub async fn start(
         &self,
         organization: OrganizationId,
         id: ImportId,
-        options: Options,
+        (options, store): (Options, &Store),
     ) -> Result<ImportRow, ImportError> {
         let row = self.show(organization, id).await?;
         if row.state != ImportState::Uploaded {
             return Err(ImportError::State(row.state));
         }
-        let mut schema = Schema::read(&self.0.store, organization).await?;
+        let mut schema = Schema::read(store, organization).await?;
         lawful(&schema, &options)?;
         let new = new_fields(&schema, organization, &options.columns)?;
         for field in new {
             let change = ContactChange::AddField(field, self.0.clock.now());
-            self.0.store.change_contacts(change).await?;
+            store.change_contacts(change).await?;
         }
         for name in &options.tags {
             let name = edit::tag(name)?;
-            self.0.store.change_contacts(ContactChange::Tag { organization, name }).await?;
+            store.change_contacts(ContactChange::Tag { organization, name }).await?;
         }
-        schema.fields = self.0.store.fields(organization).await?;
+        schema.fields = store.fields(organization).await?;
         rows::Reader::new(&schema, &options)?;
-        let consent = self.declare(organization, &options).await?;
+        let consent = self.declare(organization, &options, store).await?;
         let plan = Plan { options, consent };
         let options = serde_json::to_string(&plan).map_err(std::io::Error::other)?;
-        self.0.store.change_import(ImportChange::Start { id, options }).await?;
+        store.change_import(ImportChange::Start { id, options }).await?;
         self.0.wake.notify_one();
         self.show(organization, id).await
     }
@@ -174,6 +176,7 @@ impl Imports {
         &self,
         organization: OrganizationId,
         options: &Options,
+        store: &Store,
     ) -> Result<ConsentId, ImportError> {
         let (source, wording) = match &options.declaration {
             Some(declaration) => (declaration.source.clone(), declaration.wording.clone()),
@@ -186,7 +189,7 @@ impl Imports {
         let at = self.0.clock.now();
         let list = None;
         let change = ContactChange::AddConsent { organization, list, action, at, source, wording };
-        Ok(ConsentId(self.0.store.change_contacts(change).await?))
+        Ok(ConsentId(store.change_contacts(change).await?))
     }
 
     /// What was written until now stays.
@@ -194,11 +197,12 @@ impl Imports {
         &self,
         organization: OrganizationId,
         id: ImportId,
+        store: &Store,
     ) -> Result<ImportRow, ImportError> {
         let row = self.show(organization, id).await?;
         let (state, at) = (ImportState::Cancelled, self.0.clock.now());
         let change = ImportChange::End { id, state, trouble: None, at };
-        match self.0.store.change_import(change).await? {
+        match store.change_import(change).await? {
             0 => Err(ImportError::State(row.state)),
             _ => {
                 files::remove(&self.of(id, "file"));
@@ -212,9 +216,10 @@ impl Imports {
         &self,
         organization: OrganizationId,
         id: ImportId,
+        store: &Store,
     ) -> Result<(), ImportError> {
         let row = self.show(organization, id).await?;
-        match self.0.store.change_import(ImportChange::Remove { id }).await? {
+        match store.change_import(ImportChange::Remove { id }).await? {
             0 => Err(ImportError::State(row.state)),
             _ => {
                 files::remove(&self.of(id, "file"));

@@ -119,7 +119,7 @@ async fn mail(store: &Store, now: Timestamp) -> (MessageRow, DeliveryId) {
         contact: None,
         score: 0,
     };
-    let job = Enqueue { message: message.clone(), deliveries: vec![new], slice: None };
+    let job = Enqueue { message: message.clone(), deliveries: vec![new], slice: None, line: None };
     store.enqueue(job).await.expect("accepted");
     (message, delivery)
 }

@@ -30,34 +30,68 @@ struct Record {
     times: u32,
 }
 
+/// Where somebody is not wanted: at a large operator, or among all the small hosts (the tail) at
+/// the site that said so, since the others have said nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    Operator(OperatorId),
+    Site(SiteId),
+}
+
+impl Place {
+    /// `site`: where it is known.
+    pub fn of(operator: OperatorId, site: Option<SiteId>) -> Place {
+        match site.filter(|_| operator == OperatorId::TAIL) {
+            Some(site) => Place::Site(site),
+            None => Place::Operator(operator),
+        }
+    }
+
+    pub const fn scope(self) -> ToScope {
+        match self {
+            Place::Operator(operator) => ToScope::Operator(operator),
+            Place::Site(site) => ToScope::Site(site),
+        }
+    }
+
+    /// None: a stop has no such scope.
+    pub const fn of_scope(scope: &ToScope) -> Option<Place> {
+        match scope {
+            ToScope::Operator(operator) => Some(Place::Operator(*operator)),
+            ToScope::Site(site) => Some(Place::Site(*site)),
+            ToScope::Anywhere | ToScope::Domain(_) | ToScope::EachSite => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stop {
     pub who: WhoScope,
-    pub operator: OperatorId,
+    pub place: Place,
     pub until: Timestamp,
     pub cause: String,
     pub samples: Vec<String>,
 }
 
 #[derive(Clone, Default)]
-pub struct Stops(HashMap<(WhoScope, OperatorId), Record>);
+pub struct Stops(HashMap<(WhoScope, Place), Record>);
 
 impl Stops {
-    /// `offered` recipients were answered for a campaign or a domain at an operator, `words` of
-    /// them with a refusal of its content or its From domain.
+    /// `offered` recipients were answered for a campaign or a domain at a place, `words` of them
+    /// with a refusal of its content or its From domain.
     pub fn note(
         &mut self,
-        (who, operator): (WhoScope, OperatorId),
+        (who, place): (WhoScope, Place),
         offered: u64,
         words: u64,
         samples: &[String],
         now: Timestamp,
     ) -> Option<Stop> {
-        if words == 0 && !self.0.contains_key(&(who, operator)) {
+        if words == 0 && !self.0.contains_key(&(who, place)) {
             return None;
         }
         self.make_room();
-        let record = self.0.entry((who, operator)).or_default();
+        let record = self.0.entry((who, place)).or_default();
         if now.since(record.since) > WINDOW {
             (record.since, record.offered, record.words) = (now, 0, 0);
         }
@@ -83,11 +117,11 @@ impl Stops {
         );
         record.stopped_until = Some(until);
         (record.offered, record.words) = (0, 0);
-        Some(Stop { who, operator, until, cause, samples: samples.to_vec() })
+        Some(Stop { who, place, until, cause, samples: samples.to_vec() })
     }
 
-    pub fn undo(&mut self, who: WhoScope, operator: OperatorId) {
-        self.0.remove(&(who, operator));
+    pub fn undo(&mut self, who: WhoScope, place: Place) {
+        self.0.remove(&(who, place));
     }
 
     fn make_room(&mut self) {
@@ -105,7 +139,8 @@ impl Stops {
 mod tests {
     use super::*;
 
-    const CAMPAIGN: (WhoScope, OperatorId) = (WhoScope::Campaign(CampaignId(7)), OperatorId(3));
+    const CAMPAIGN: (WhoScope, Place) =
+        (WhoScope::Campaign(CampaignId(7)), Place::Operator(OperatorId(3)));
 
     fn at(hours: i64) -> Timestamp {
         Timestamp::from_seconds(hours * 3600)
@@ -116,11 +151,25 @@ mod tests {
         let mut stops = Stops::default();
         assert_eq!(stops.note(CAMPAIGN, 20, 4, &[], at(1)), None);
         let stop = stops.note(CAMPAIGN, 5, 1, &["550 spam".into()], at(1)).expect("a stop");
-        assert_eq!((stop.who, stop.operator), CAMPAIGN);
+        assert_eq!((stop.who, stop.place), CAMPAIGN);
         assert_eq!((stop.until, stop.samples.len()), (at(3), 1));
-        assert_eq!(stops.note((CAMPAIGN.0, OperatorId(4)), 5, 4, &[], at(1)), None);
+        assert_eq!(
+            stops.note((CAMPAIGN.0, Place::Operator(OperatorId(4))), 5, 4, &[], at(1)),
+            None
+        );
         let again = stops.note(CAMPAIGN, 5, 5, &[], at(4)).expect("a longer stop");
         assert_eq!(again.until, at(8));
+    }
+
+    #[test]
+    fn a_large_operator_is_one_place_and_each_small_host_is_its_own() {
+        let (google, site) = (OperatorId(3), Some(SiteId(9)));
+        assert_eq!(Place::of(google, site), Place::Operator(google));
+        assert_eq!(Place::of(OperatorId::TAIL, site), Place::Site(SiteId(9)));
+        assert_eq!(Place::of(OperatorId::TAIL, None), Place::Operator(OperatorId::TAIL));
+        for place in [Place::Operator(google), Place::Site(SiteId(9))] {
+            assert_eq!(Place::of_scope(&place.scope()), Some(place));
+        }
     }
 
     #[test]
@@ -137,7 +186,7 @@ mod tests {
         for campaign in 0..100_000 {
             let who = WhoScope::Campaign(CampaignId(campaign));
             let at = Timestamp::from_seconds(campaign);
-            assert_eq!(stops.note((who, OperatorId(1)), 1, 1, &[], at), None);
+            assert_eq!(stops.note((who, Place::Site(SiteId(1))), 1, 1, &[], at), None);
         }
         assert!(stops.0.len() <= PAIRS_MAX);
     }

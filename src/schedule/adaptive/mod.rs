@@ -10,6 +10,6 @@ mod content;
 mod control;
 mod lever;
 
-pub use content::{Stop, Stops};
+pub use content::{Place, Stop, Stops};
 pub use control::{Change, Control, Facts, What};
 pub use lever::Lever;

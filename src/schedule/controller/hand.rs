@@ -10,7 +10,7 @@ use crate::model::*;
 use crate::schedule::governor::{Numbers as _, PersonError};
 use crate::schedule::warmup::course::Course;
 use crate::schedule::warmup::{Pair, Warmup};
-use crate::store::{SourceChange, Store, StoreError};
+use crate::store::{AuditLine, SourceChange, Store, StoreError};
 
 /// What a person does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +43,12 @@ impl Controller {
         self.0.state.lock().await.governor.planner.all().cloned().collect()
     }
 
-    /// Begins these courses; those that were stopped or finished begin anew.
+    /// Begins these courses; those that were stopped or finished begin anew. `line`, here and
+    /// below: of the audit log, written in one transaction with what was ordered.
     pub async fn start(
         &self,
         courses: Vec<(Pair, Course)>,
+        line: Option<AuditLine>,
     ) -> Result<Vec<WarmupId>, ControllerError> {
         let mut state = self.0.state.lock().await;
         state.numbers.fill(&self.0.store).await?;
@@ -75,11 +77,17 @@ impl Controller {
             thoughts.touched.push(pair);
             ids.push(id);
         }
+        state.unwritten.learnt.lines.extend(line);
         self.carry_out(&mut state, thoughts).await?;
         Ok(ids)
     }
 
-    pub async fn steer(&self, id: WarmupId, steer: Steer) -> Result<(), ControllerError> {
+    pub async fn steer(
+        &self,
+        id: WarmupId,
+        steer: Steer,
+        line: Option<AuditLine>,
+    ) -> Result<(), ControllerError> {
         let mut state = self.0.state.lock().await;
         let pair = state.governor.planner.all().find(|one| one.id == id);
         let pair = pair.map(|one| (one.subject, one.operator));
@@ -95,18 +103,30 @@ impl Controller {
             }
         }
         let thoughts = Thoughts { touched: vec![pair], ..Thoughts::default() };
+        state.unwritten.learnt.lines.extend(line);
         Ok(self.carry_out(&mut state, thoughts).await?)
     }
 
-    pub async fn undo(&self, id: DecisionId) -> Result<(), ControllerError> {
+    pub async fn undo(
+        &self,
+        id: DecisionId,
+        line: Option<AuditLine>,
+    ) -> Result<(), ControllerError> {
         let mut state = self.0.state.lock().await;
         let thoughts = state.governor.undo(id, self.0.clock.now())?;
+        state.unwritten.learnt.lines.extend(line);
         Ok(self.carry_out(&mut state, thoughts).await?)
     }
 
-    pub async fn pin(&self, id: DecisionId, pinned: bool) -> Result<(), ControllerError> {
+    pub async fn pin(
+        &self,
+        id: DecisionId,
+        pinned: bool,
+        line: Option<AuditLine>,
+    ) -> Result<(), ControllerError> {
         let mut state = self.0.state.lock().await;
         let thoughts = state.governor.pin(id, pinned)?;
+        state.unwritten.learnt.lines.extend(line);
         Ok(self.carry_out(&mut state, thoughts).await?)
     }
 

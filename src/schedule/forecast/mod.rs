@@ -190,6 +190,7 @@ fn send(run: &mut DryRun, one: &mut Left, wish: Wish) -> u64 {
             run.tell(&Lesson {
                 source: placed.source,
                 operator: wish.operator,
+                site: None,
                 class: wish.class,
                 campaign: None,
                 sending_domain: None,

@@ -101,6 +101,7 @@ impl Simulation {
                     self.run.tell(&Lesson {
                         source: placed.source,
                         operator,
+                        site: None,
                         class,
                         campaign: None,
                         sending_domain: None,

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use crate::model::*;
+use crate::schedule::adaptive::Place;
 
 /// Sums kept between two looks; what is beyond them is not learnt from, which is counted.
 const SUMS_MAX: usize = 50_000;
@@ -17,6 +18,8 @@ const SUMS_MAX: usize = 50_000;
 pub struct Lesson<'a> {
     pub source: SourceId,
     pub operator: OperatorId,
+    /// Which hosts have answered, where that is known.
+    pub site: Option<SiteId>,
     pub class: StreamClass,
     pub campaign: Option<CampaignId>,
     pub sending_domain: Option<DomainId>,
@@ -51,7 +54,7 @@ impl PairSum {
     }
 }
 
-/// What a campaign or a From domain met at an operator.
+/// What a campaign or a From domain met at a place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WhoSum {
     pub marks: Marks,
@@ -63,7 +66,8 @@ pub struct WhoSum {
 #[derive(Debug, Default, PartialEq)]
 pub struct Book {
     pub pairs: HashMap<(SourceId, OperatorId), PairSum>,
-    pub whos: HashMap<(WhoScope, OperatorId), WhoSum>,
+    /// By the operator, too: in the tail a place is one site.
+    pub whos: HashMap<(WhoScope, OperatorId, Place), WhoSum>,
     /// Lessons for which there was no place.
     pub lost: u64,
 }
@@ -101,7 +105,8 @@ impl Book {
         let domain_words = from || (content && campaign.is_none());
         for (who, words) in [(campaign, content), (domain, domain_words)] {
             let Some(who) = who else { continue };
-            let sum = self.whos.entry((who, lesson.operator)).or_default();
+            let place = Place::of(lesson.operator, lesson.site);
+            let sum = self.whos.entry((who, lesson.operator, place)).or_default();
             sum.marks.add(marks);
             if words {
                 sum.words += lesson.count;
@@ -175,6 +180,7 @@ mod tests {
         Lesson {
             source: SourceId(1),
             operator: OperatorId(2),
+            site: None,
             class: StreamClass::Marketing,
             campaign: Some(CampaignId(3)),
             sending_domain: Some(DomainId(4)),
@@ -192,7 +198,8 @@ mod tests {
         book.note(&Lesson { campaign: None, ..lesson(content, 5) });
         let from = Answered::Refused { signal: Signal::FromDomain, for_good: true };
         book.note(&lesson(from, 9));
-        let words = |who| book.whos[&(who, OperatorId(2))].words;
+        let at = OperatorId(2);
+        let words = |who| book.whos[&(who, at, Place::Operator(at))].words;
         assert_eq!(words(WhoScope::Campaign(CampaignId(3))), 2);
         assert_eq!(words(WhoScope::SendingDomain(DomainId(4))), 14);
         let pair = &book.pairs[&(SourceId(1), OperatorId(2))];
@@ -215,7 +222,9 @@ mod tests {
         let (marks, signals) = (pair.marks, &pair.signals);
         assert_eq!((marks.offered, marks.accepted, marks.slowed), (10, 10, 0));
         assert_eq!((marks.invalid, marks.blocked, signals.len()), (3, 2, 0));
-        let domain = &book.whos[&(WhoScope::SendingDomain(DomainId(4)), OperatorId(2))];
+        let at = OperatorId(2);
+        let domain = WhoScope::SendingDomain(DomainId(4));
+        let domain = &book.whos[&(domain, at, Place::Operator(at))];
         assert_eq!((domain.marks.invalid, domain.words), (3, 0));
         book.forget(SourceId(1));
         assert!(book.pairs.is_empty());

@@ -13,7 +13,7 @@ pub use person::PersonError;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::adaptive::{Change, Control, Facts, Stops, What};
+use super::adaptive::{Change, Control, Facts, Place, Stops, What};
 use super::warmup::course::{Course, Turn};
 use super::warmup::gates::{Gates, Trouble};
 use super::warmup::overflow::Standing;
@@ -65,7 +65,7 @@ pub struct Governor {
     relays: HashSet<SourceId>,
     /// The row of each adaptive change that is in force, and of each stop.
     rows: HashMap<(SourcePair, What), LimitId>,
-    stop_rows: HashMap<(WhoScope, OperatorId), (LimitId, Timestamp)>,
+    stop_rows: HashMap<(WhoScope, Place), (LimitId, Timestamp)>,
     /// In force, by the limit and the rule that made them.
     active: BTreeMap<(LimitId, DecisionRule), Decision>,
     /// What is known of open connections.
@@ -111,14 +111,15 @@ impl Governor {
         }
         let mut whos: Vec<_> = book.whos.into_iter().collect();
         whos.sort_by_key(|(who, _)| *who);
-        for ((who, operator), sum) in &whos {
+        for ((who, operator, place), sum) in &whos {
             if let WhoScope::SendingDomain(domain) = who {
                 let pair = (WarmSubject::Domain(*domain), *operator);
                 self.learn_course(pair, &sum.marks, &sum.samples, now, numbers, &mut thoughts);
             }
             let offered = sum.marks.offered;
-            let key = (*who, *operator);
-            if let Some(stop) = self.stops.note(key, offered, sum.words, &sum.samples, now) {
+            if let Some(stop) =
+                self.stops.note((*who, *place), offered, sum.words, &sum.samples, now)
+            {
                 self.take_stop(stop, now, numbers, &mut thoughts);
             }
         }

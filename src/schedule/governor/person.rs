@@ -7,7 +7,7 @@
 
 use super::{Governor, Thoughts};
 use crate::model::*;
-use crate::schedule::adaptive::What;
+use crate::schedule::adaptive::{Place, What};
 use crate::store::DecisionChange;
 
 /// Why a decision cannot be changed.
@@ -64,8 +64,8 @@ impl Governor {
     }
 
     fn undo_stop(&mut self, decision: &Decision, thoughts: &mut Thoughts) {
-        let ToScope::Operator(operator) = decision.scope.to else { return };
-        let key = (decision.scope.who, operator);
+        let Some(place) = Place::of_scope(&decision.scope.to) else { return };
+        let key = (decision.scope.who, place);
         self.stops.undo(key.0, key.1);
         thoughts.removed.extend(self.stop_rows.remove(&key).map(|(limit, _)| limit));
     }
@@ -99,10 +99,11 @@ impl Governor {
                 thoughts.put.extend(row_of(&decision));
             }
             _ if is_stop(decision.rule) => {
-                let ToScope::Operator(operator) = decision.scope.to else { return Ok(thoughts) };
+                let place = Place::of_scope(&decision.scope.to);
+                let Some(place) = place else { return Ok(thoughts) };
                 let until =
                     if pinned { Timestamp(i64::MAX) } else { expires_at.unwrap_or_default() };
-                if let Some(row) = self.stop_rows.get_mut(&(decision.scope.who, operator)) {
+                if let Some(row) = self.stop_rows.get_mut(&(decision.scope.who, place)) {
                     row.1 = until;
                 }
                 thoughts.put.extend(row_of(&decision));
@@ -151,12 +152,12 @@ impl Governor {
             if let (Some(what), Some(pair)) = (what_of(decision.rule), pair_of(&decision.scope)) {
                 self.rows.insert((pair, what), limit);
                 self.controls.entry(pair).or_default().restore(what, &decision);
-            } else if let (true, ToScope::Operator(operator)) =
-                (is_stop(decision.rule), &decision.scope.to)
+            } else if let (true, Some(place)) =
+                (is_stop(decision.rule), Place::of_scope(&decision.scope.to))
             {
                 let until = if decision.pinned { None } else { decision.expires_at };
                 let until = until.unwrap_or(Timestamp(i64::MAX));
-                self.stop_rows.insert((decision.scope.who, *operator), (limit, until));
+                self.stop_rows.insert((decision.scope.who, place), (limit, until));
             }
             self.active.insert((limit, decision.rule), decision);
         }

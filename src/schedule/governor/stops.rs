@@ -1,7 +1,7 @@
-//! Campaigns and From domains that stop at an operator: for what it said, or for their health.
+//! Campaigns and From domains that stop at a place: for what it said, or for their health.
 //!
 //! Owns:       the limit and the decision that carry a stop out.
-//! Promises:   one stop at a time for each at an operator; a stop for health leaves transactional
+//! Promises:   one stop at a time for each at a place; a stop for health leaves transactional
 //!             mail alone.
 //! Knows not:  when a stop is due.
 
@@ -25,7 +25,7 @@ impl Governor {
         self.put_stop((stop, rule, None), now, numbers, thoughts);
     }
 
-    /// Its marketing mail goes no more to the operator until then; nothing where it is stopped.
+    /// Its marketing mail goes no more there until then; nothing where it is stopped.
     pub fn stop_for_health(
         &mut self,
         stop: Stop,
@@ -33,7 +33,7 @@ impl Governor {
         numbers: &mut dyn Numbers,
     ) -> Thoughts {
         let mut thoughts = Thoughts::default();
-        let known = self.stop_rows.get(&(stop.who, stop.operator));
+        let known = self.stop_rows.get(&(stop.who, stop.place));
         if known.is_none_or(|(_, until)| *until <= now) {
             let class = Some(StreamClass::Marketing);
             self.put_stop((stop, DecisionRule::Health, class), now, numbers, &mut thoughts);
@@ -49,11 +49,11 @@ impl Governor {
         thoughts: &mut Thoughts,
     ) {
         let id = numbers.limit();
-        let old = self.stop_rows.insert((stop.who, stop.operator), (id, stop.until));
+        let old = self.stop_rows.insert((stop.who, stop.place), (id, stop.until));
         thoughts.removed.extend(old.map(|(limit, _)| limit));
         let scope = LimitScope {
             from: FromScope::Installation,
-            to: ToScope::Operator(stop.operator),
+            to: stop.place.scope(),
             who: stop.who,
             class,
         };

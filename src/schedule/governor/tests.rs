@@ -72,6 +72,7 @@ fn lesson(answer: Answered, count: u64) -> Lesson<'static> {
     Lesson {
         source: HERE.0,
         operator: HERE.1,
+        site: None,
         class: StreamClass::Marketing,
         campaign: Some(CampaignId(3)),
         sending_domain: None,
@@ -128,6 +129,26 @@ fn pace_connections_and_content_each_have_a_row_of_their_own() {
     story.now = 2 * 3600 + 1;
     let thoughts = story.think(Book::default());
     assert!(thoughts.removed.len() >= 3, "{:?}", thoughts.removed);
+}
+
+#[test]
+fn a_campaign_that_one_small_host_does_not_want_goes_on_at_the_others() {
+    let mut story = Story::default();
+    let mut book = Book::default();
+    for (site, answer) in [(7, refused(Signal::Content, true)), (8, Answered::Accepted)] {
+        let (operator, site) = (OperatorId::TAIL, Some(SiteId(site)));
+        book.note(&Lesson { operator, site, ..lesson(answer, 8) });
+    }
+    let thoughts = story.think(book);
+    let stopped: Vec<_> = thoughts.put.iter().map(|row| (&row.scope.to, row.value)).collect();
+    assert_eq!(stopped, [(&ToScope::Site(SiteId(7)), 0)]);
+    let decision = thoughts.decisions[0].clone();
+    let mut after_a_start = Story::default();
+    after_a_start.governor.restore(vec![decision.clone()]);
+    for story in [&mut story, &mut after_a_start] {
+        let undone = story.governor.undo(decision.id, Timestamp(0)).expect("in force");
+        assert_eq!(undone.removed, decision.limit.into_iter().collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::Shared;
-use super::adaptive::Stop;
+use super::adaptive::{Place, Stop};
 use super::meaning::classified_in;
 use crate::model::*;
 use crate::queue::outcome_log::Record;
@@ -353,7 +353,8 @@ impl Shared {
         match (judged.operator, who) {
             (Some(operator), who) => {
                 let until = now + rule::STOPPED_FOR;
-                let stop = Stop { who, operator, until, cause, samples: Vec::new() };
+                let place = Place::Operator(operator);
+                let stop = Stop { who, place, until, cause, samples: Vec::new() };
                 self.controller.stop_for_health(stop).await
             }
             (None, WhoScope::Campaign(id)) => {

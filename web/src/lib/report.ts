@@ -113,3 +113,13 @@ function heat(share: number): string {
   if (share === 0) return "#e3e6e8";
   return share > 0.6 ? "#b3261e" : share > 0.3 ? "#b3541e" : share > 0.1 ? "#f2b45a" : "#f8dfa8";
 }
+
+export type Measure = "opens" | "clicks";
+
+const SHADES = 5;
+
+/** How dark a country is on the map, from 0 (nothing) to 5 (as much as the most). By the root, so
+ * that beside one large country the others can still be told apart. */
+export function shade(count: number, most: number): number {
+  return count <= 0 || most <= 0 ? 0 : Math.max(1, Math.ceil(SHADES * Math.sqrt(count / most)));
+}

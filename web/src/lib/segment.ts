@@ -14,13 +14,13 @@ export interface Rows {
   tests: Test[];
 }
 
-export type Kind = Schemas["FieldKind"] | "tag" | "list" | "moment" | "email";
+export type Kind = Schemas["FieldKind"] | "tag" | "list" | "moment" | "email" | "sealed" | "status" | "score";
 
-const OWN: [string, Kind][] = [["tag", "tag"], ["list", "list"], ["email", "email"], ["name", "text"], ["created", "moment"], ["opened", "moment"], ["clicked", "moment"]];
+const OWN: [string, Kind][] = [["tag", "tag"], ["list", "list"], ["email", "email"], ["name", "text"], ["domain", "text"], ["language", "text"], ["status", "status"], ["created", "moment"], ["opened", "moment"], ["clicked", "moment"], ["delivered", "moment"], ["deferred", "moment"], ["bounced", "moment"], ["bounce_class", "text"], ["operator", "text"], ["score", "score"]];
 
 /** What can be asked about, with how it is compared. */
-export function subjects(fields: Pick<Schemas["FieldView"], "name" | "kind">[]): Map<string, Kind> {
-  return new Map([...OWN, ...fields.map((field): [string, Kind] => [field.name, field.kind])]);
+export function subjects(fields: (Pick<Schemas["FieldView"], "name" | "kind"> & { encrypted?: boolean })[]): Map<string, Kind> {
+  return new Map([...OWN, ...fields.map((field): [string, Kind] => [field.name, field.encrypted ? "sealed" : field.kind])]);
 }
 
 const TEXT = ["=", "!=", "contains", "starts with", "ends with", "is empty", "is not empty"];
@@ -36,6 +36,10 @@ const OPERATORS: Partial<Record<Kind, string[]>> = {
   date: DATE,
   birthday: ["anniversary within next", "anniversary today", "is empty", "is not empty"],
   boolean: ["="],
+  status: ["="],
+  score: [">=", "<=", "top"],
+  // Of an encrypted value it can be told whether it is this one, and nothing else.
+  sealed: ["=", "!=", "is empty", "is not empty"],
 };
 
 export function operators(kind: Kind): string[] {

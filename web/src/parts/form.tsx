@@ -8,7 +8,7 @@ import { explain } from "./state";
 export interface Field {
   name: string;
   label: string;
-  kind?: "text" | "email" | "password" | "number" | "select" | "check" | "checks" | "area" | "code" | "moment" | "lines";
+  kind?: "text" | "email" | "password" | "number" | "select" | "check" | "checks" | "area" | "code" | "moment" | "date" | "color" | "lines";
   hint?: ReactNode;
   options?: [string, string][];
   required?: boolean;
@@ -17,6 +17,8 @@ export interface Field {
   complete?: string;
   /** Of a number. */
   min?: number;
+  /** Of a number: `any` where it need not be whole. */
+  step?: "any";
   shown?: (values: Values) => boolean;
 }
 
@@ -65,7 +67,7 @@ export function Form({ fields, button, submit, cancel, danger, children }: FormP
       await submit(values);
     } catch (error) {
       const { problem, message } = refusal(error);
-      const named = shown.find((field) => problem.field?.split(/[.[]/)[0] === field.name);
+      const named = shown.find((field) => problem.field === field.name) ?? shown.find((field) => problem.field?.split(/[.[]/)[0] === field.name);
       setWrong(named ? { field: named.name, text: message } : { text: explain(error) });
       if (named) document.getElementById(`${id}-${named.name}`)?.focus();
     } finally {
@@ -142,7 +144,7 @@ function FieldRow({ field, id, value, wrong, set }: RowProps) {
   );
 }
 
-const TYPES: Partial<Record<string, string>> = { email: "email", password: "password", number: "number", moment: "datetime-local" };
+const TYPES: Partial<Record<string, string>> = { email: "email", password: "password", number: "number", moment: "datetime-local", date: "date" };
 
 function Input({ field, id, value, set, described, wrong }: { field: Field; id: string; value: string; set: (value: string) => void; described?: string; wrong: boolean }) {
   const shared = { id, value, required: field.required, placeholder: field.placeholder, "aria-describedby": described, "aria-invalid": wrong || undefined, autoComplete: field.complete ?? "off" };
@@ -157,6 +159,15 @@ function Input({ field, id, value, set, described, wrong }: { field: Field; id: 
   if (field.kind === "area" || field.kind === "lines" || field.kind === "code") {
     return <textarea {...shared} className={field.kind === "code" ? "code" : ""} spellCheck={field.kind === "area"} onChange={(event) => set(event.target.value)} />;
   }
+  if (field.kind === "color") {
+    // The picker knows no empty colour; the text beside it does.
+    return (
+      <div className="row">
+        <input type="color" className="pick" aria-label={t("form.pick", { what: field.label })} value={/^#[0-9a-f]{6}$/i.test(value) ? value : "#000000"} onChange={(event) => set(event.target.value)} />
+        <input {...shared} style={{ width: "9rem" }} type="text" onChange={(event) => set(event.target.value)} />
+      </div>
+    );
+  }
   const type = TYPES[field.kind ?? "text"] ?? "text";
-  return <input {...shared} type={type} min={field.min} onChange={(event) => set(event.target.value)} />;
+  return <input {...shared} type={type} min={field.min} step={field.step} onChange={(event) => set(event.target.value)} />;
 }

@@ -44,6 +44,15 @@ interface Props<Row> {
 
 const CSV_PAGES_MAX = 200;
 
+/** What every list by pages can be asked for: a part of its texts, and where it goes on. */
+export function asked(search: Record<string, string>, cursor: string | undefined): { find?: string; cursor?: number } {
+  return { find: search.find, cursor: cursor === undefined ? undefined : Number(cursor) };
+}
+
+export function byWords(label = t("list.find")): Filter {
+  return { name: "find", label };
+}
+
 export function List<Row>(props: Props<Row>) {
   const { name, load, columns, empty } = props;
   const { values } = useFilters();

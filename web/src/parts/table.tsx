@@ -15,18 +15,20 @@ interface Props<Row> {
   /** Instead of the table, when there is no row. */
   empty: ReactNode;
   actions?: ReactNode;
+  /** It scrolls by itself instead of making the page longer. */
+  tall?: boolean;
   /** Above the table. */
   children?: ReactNode;
 }
 
-export function Table<Row>({ name, title, rows, columns, id, empty, actions, children }: Props<Row>) {
+export function Table<Row>({ name, title, rows, columns, id, empty, actions, tall, children }: Props<Row>) {
   const keep = () => save(`${name}.csv`, csv([columns.map((column) => column.title), ...rows.map((row) => columns.map((column) => column.text?.(row) ?? plain(column.cell(row))))]));
   return (
     <Card bare title={title} actions={<>{actions}{rows.length > 0 && <Button small look="quiet" icon="download" aria-label={t("table.csv_of", { title })} onClick={keep}>{t("list.csv")}</Button>}</>}>
       {children && <div className="body">{children}</div>}
       {rows.length === 0 ? empty : (
         // biome-ignore lint: what scrolls must be reachable by keyboard
-        <div className="table-frame" tabIndex={0} role="group" aria-label={title}>
+        <div className={tall ? "table-frame tall" : "table-frame"} tabIndex={0} role="group" aria-label={title}>
           <table className="as-cards">
             <thead>
               <tr>{columns.map((column) => <th key={column.title} scope="col" className={column.number ? "number" : ""}>{column.title}</th>)}</tr>

@@ -13,8 +13,10 @@ export function Tabs({ tabs, label }: { tabs: Tab[]; label: string }) {
   const { values, set } = useFilters();
   const open = tabs.find((tab) => tab.name === values.view) ?? tabs[0];
   if (!open) return null;
+  // What narrows one view means nothing in the next.
+  const nothing = Object.fromEntries(Object.keys(values).map((name) => [name, undefined]));
   return (
-    <Kit.Root className="stack" value={open.name} onValueChange={(view) => set({ view: view === tabs[0]?.name ? undefined : view }, true)}>
+    <Kit.Root className="stack" value={open.name} onValueChange={(view) => set({ ...nothing, view: view === tabs[0]?.name ? undefined : view }, true)}>
       <Kit.List className="tabs" aria-label={label}>
         {tabs.map((tab) => <Kit.Trigger key={tab.name} value={tab.name}>{tab.title}</Kit.Trigger>)}
       </Kit.List>

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PAGES } from "../../src/pages";
-import { addressOf, fill, type Sample } from "./sample";
+import { addressOf, fill, type Sample, VIEWS } from "./sample";
 import { browse, complaints, contextOf, Demo, PATIENCE_MS, signIn } from "./world";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -52,11 +52,11 @@ async function findings(rules?: string[]): Promise<string[]> {
 }
 
 describe("every page of the router's list", () => {
-  for (const entry of PAGES) {
-    test(`${entry.path} draws, is whole for a screen reader in both themes, and fits a phone`, async () => {
+  for (const path of [...PAGES.map((entry) => entry.path), ...VIEWS]) {
+    test(`${path} draws, is whole for a screen reader in both themes, and fits a phone`, async () => {
       said.length = 0;
       await page.setViewportSize({ width: 1280, height: 900 });
-      await page.goto(addressOf(entry.path, sample));
+      await page.goto(addressOf(path, sample));
       await settled(page);
       await page.evaluate(axe);
       expect(await findings(), "light").toEqual([]);

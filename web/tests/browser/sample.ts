@@ -21,8 +21,9 @@ export async function fill(demo: Demo): Promise<Sample> {
   const letters = [`ann@${accepting_domain}`, refused_recipient, `bob@${greylisting_domain}`, "carol@null-mx.test"].map((to, at) => ({ from: `Shop <${from}>`, to: [to], subject: `Order ${at + 1}`, text: "Hello", html: HTML, tag: "order" }));
   await demo.call("POST", "/v1/messages/batch", { messages: letters });
   await demo.call("POST", "/v1/contact-fields", { name: "city", label: "City", kind: "text" });
+  await demo.call("POST", "/v1/contact-fields", { name: "passport", label: "Passport", kind: "text", encrypted: true });
   const list = await demo.call<{ id: number }>("POST", "/v1/lists", { name: "News", description: "Once a month", opt_in: "single" });
-  const people = ["ann", "bob", "carol", "dave"].map((name) => ({ email: `${name}@${accepting_domain}`, contact: { name: `${name} Example`, tags: ["vip"], fields: { city: "Berlin" }, subscribe: [list.id], consent: { source: "sample" } } }));
+  const people = ["ann", "bob", "carol", "dave"].map((name) => ({ email: `${name}@${accepting_domain}`, contact: { name: `${name} Example`, tags: ["vip"], fields: { city: "Berlin", passport: "C01X00T47" }, subscribe: [list.id], consent: { source: "sample" } } }));
   const contacts = await Promise.all(people.map((one) => demo.call<{ id: number }>("POST", "/v1/contacts", one)));
   await demo.call("POST", "/v1/segments", { name: "Berliners", expression: 'city = "Berlin"' });
   const template = await demo.call<{ id: number }>("POST", "/v1/templates", { name: "Welcome", kind: "html", subject: "Hello {{ name }}", body: '<h1>Hello {{ name|default("you") }}</h1><p><a href="{{ unsubscribe_url }}">Unsubscribe</a></p>' });
@@ -37,6 +38,7 @@ export async function fill(demo: Demo): Promise<Sample> {
   await demo.call("POST", "/v1/traces", { recipient: `bob@${greylisting_domain}`, hours: 24 });
   await put(demo, "logo.png", Uint8Array.from(atob(PIXEL), (letter) => letter.charCodeAt(0)));
   await put(demo, "prices.csv", new TextEncoder().encode("tea;3\n"));
+  await demo.call("PUT", "/v1/public-theme", { color: "#0a5f4a", footer: "Shop, Street 1, 10115 Berlin" });
   const failed = await until(async () => {
     const page = await demo.call<{ items: { delivery: number; message: number }[] }>("GET", "/v1/messages?state=failed");
     return page.items[0];
@@ -76,3 +78,9 @@ export function addressOf(path: string, sample: Sample): string {
   const kind = path.split("/")[1] ?? "";
   return path.replace(/\$(id|name)/, String(ids[kind] ?? ""));
 }
+
+/** Views of pages that are not the first that one sees there. */
+export const VIEWS = [
+  "/lists?view=fields", "/organizations/$id?view=public", "/settings?view=hosts", "/inbound?view=routes", "/inbound?view=calls", "/deliverability?view=rates", "/deliverability?view=forecast", "/deliverability?view=decisions",
+  "/campaigns/new", "/campaigns/$id?view=look", "/automations/$id?view=edit", "/automations/$id?view=people", "/domains?view=returns", "/sources?view=pools", "/queue?view=deliveries", "/users?view=everybody",
+];

@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "vitest";
 import { PAGES } from "../../src/pages";
-import { addressOf, fill } from "./sample";
+import { addressOf, fill, VIEWS } from "./sample";
 import { browse, contextOf, Demo, signIn } from "./world";
 
 const folder = process.env.SHOTS;
@@ -17,11 +17,11 @@ test.runIf(folder)("every page is drawn into a file", async () => {
       const context = await contextOf(browser, demo, { viewport: { width, height: width === 390 ? 844 : 900 }, colorScheme: theme });
       await signIn(context, demo);
       const page = await context.newPage();
-      for (const entry of PAGES) {
-        await page.goto(addressOf(entry.path, sample));
+      for (const path of [...PAGES.map((entry) => entry.path), ...VIEWS]) {
+        await page.goto(addressOf(path, sample));
         await page.waitForSelector("main h1, main h2");
         await page.waitForFunction(() => document.querySelector(".bones") === null);
-        const name = entry.path === "/" ? "home" : entry.path.slice(1).replace(/[/$]+/g, "-");
+        const name = path === "/" ? "home" : path.slice(1).replace("?view=", "-").replace(/[/$]+/g, "-");
         mkdirSync(join(folder ?? "", `${width}-${theme}`), { recursive: true });
         await page.screenshot({ path: join(folder ?? "", `${width}-${theme}`, `${name}.png`), fullPage: true });
       }
@@ -30,4 +30,4 @@ test.runIf(folder)("every page is drawn into a file", async () => {
   }
   await browser.close();
   await demo.stop();
-}, 600_000);
+}, 900_000);

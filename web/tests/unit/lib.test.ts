@@ -69,3 +69,13 @@ test("the rows of the builder become the text that the API reads", () => {
 test("every kind of field has comparisons", () => {
   for (const kind of subjects([{ name: "x", kind: "birthday" }]).values()) expect(operators(kind).length).toBeGreaterThan(0);
 });
+
+test("of an encrypted field a segment asks whether it is one value, and nothing else", () => {
+  const kind = subjects([{ name: "passport", kind: "number", encrypted: true }]).get("passport") ?? "text";
+  expect(operators(kind)).toEqual(["=", "!=", "is empty", "is not empty"]);
+});
+
+test("a segment asks for the warmest tenth, and for how mail has fared", () => {
+  const row = (what: string, how: string, value: string) => ({ what, how, value, unit: "days" });
+  expect(textOf({ join: "and", tests: [row("score", "top", "10"), row("bounced", "not within last", "30"), row("status", "=", "active")] })).toBe('score top 10 and bounced not within last 30 days and status = "active"');
+});

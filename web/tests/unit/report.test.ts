@@ -1,6 +1,6 @@
 // What is worked out of a campaign's report.
 import { expect, test } from "vitest";
-import { byOperator, type Report, stretches, totals } from "../../src/lib/report";
+import { byOperator, type Report, shade, stretches, totals } from "../../src/lib/report";
 import { roundTop } from "../../src/parts/series";
 
 const HOUR = 3_600_000_000;
@@ -32,4 +32,9 @@ test("totals add up variants, and operators have one row for each source", () =>
 
 test("an axis ends at a number that a person would choose", () => {
   expect([1, 4, 7, 12, 41, 99, 4_300].map(roundTop)).toEqual([4, 4, 10, 20, 50, 100, 5_000]);
+});
+
+test("a country with anything has a shade, the most has the darkest, and others can be told apart", () => {
+  expect([0, 1, 40, 500, 1_000].map((count) => shade(count, 1_000))).toEqual([0, 1, 1, 4, 5]);
+  expect(shade(0, 0)).toBe(0);
 });

@@ -49,6 +49,21 @@ test("every kind of event and every meaning of a reply has a name", () => {
   expect(named("decision_rule", schemas.DecisionRule.enum)).toEqual([]);
 });
 
+/** Groups of the catalogue and the enumerations whose words they hold. */
+const WORDS = {
+  action_of: "Action", automation_state: "AutomationState", blame_of: "Blame", bounce_policy: "BouncePolicy", campaign_state: "CampaignState", consent: "ConsentAction", contact_status: "ContactStatus",
+  field_kind: "FieldKind", health: "HealthState", import_mode: "ImportMode", import_state: "ImportState", inbound_call: "InboundCallState", inbound_fate: "InboundFate", permission: "Permission",
+  reason_of: "ReasonKind", record_state: "RecordState", reply_class: "Class", report_kind: "ReportKind", role: "Role", route_action: "RouteAction", route_format: "RouteFormat", run_end: "RunEnd",
+  run_state: "RunState", source_check: "SourceCheck", state_of: "State", step_done: "StepDone", suppressed_policy: "SuppressedPolicy", suppression_of: "SuppressionReason", tracking_way: "Tracking",
+  verdict: "Verdict", warmup_state: "WarmupState", webhook_format: "WebhookFormat",
+};
+
+test("every word of the API that a page shows is in the catalogue", () => {
+  const { schemas } = JSON.parse(readFileSync(join(import.meta.dirname, "../../openapi.json"), "utf8")).components;
+  const missing = Object.entries(WORDS).flatMap(([group, schema]) => (schemas[schema].enum as string[]).map((name) => `${group}.${name}`).filter((key) => !(key in en)));
+  expect(missing).toEqual([]);
+});
+
 test("a count brings its own word", () => {
   expect(fill("{n|mail|mails} waiting", { n: 1 }, "en")).toBe("1 mail waiting");
   expect(fill("{n|mail|mails} waiting", { n: 1234 }, "en")).toBe("1,234 mails waiting");

@@ -1,9 +1,9 @@
 // What anybody changed, with what was before and what is after.
 import { client, got, type Schemas } from "../../api/client";
 import { t } from "../../lib/text";
-import { moment } from "../../lib/time";
+import { moment, ofInput } from "../../lib/time";
 import { PageHead } from "../../parts/basic";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
 import { Talk } from "../../parts/talk";
 
 type Row = Schemas["AuditRow"];
@@ -32,7 +32,7 @@ export function Page() {
   return (
     <>
       <PageHead title={t("audit.title")} text={t("audit.text")} />
-      <List name="audit" label={t("audit.title")} load={(_, cursor) => got(client.GET("/v1/audit", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} empty={{ title: t("audit.empty"), text: t("audit.empty_text") }} />
+      <List name="audit" label={t("audit.title")} load={(search, cursor) => got(client.GET("/v1/audit", { params: { query: { ...asked(search, cursor), from: ofInput(search.from ?? ""), until: ofInput(search.until ?? "") } } }))} filters={[byWords(), { name: "from", label: t("messages.from"), kind: "moment" }, { name: "until", label: t("messages.until"), kind: "moment" }]} columns={columns} id={(row) => row.id} empty={{ title: t("audit.empty"), text: t("audit.empty_text") }} />
     </>
   );
 }

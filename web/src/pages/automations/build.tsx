@@ -58,10 +58,11 @@ function newStep(kind: Step["kind"], known: Known): Step {
   if (kind === "wait") return { kind, seconds: 3 * 86_400 };
   if (kind === "send") return { kind, from: known.from, mail: { template: known.templates[0]?.id } };
   if (kind === "condition") return { kind, expression: "opened within last 7 days" };
+  if (kind === "change") return { kind, tags: [], subscribe: [], unsubscribe: [] };
   return { kind: "exit" };
 }
 
-const KINDS: Step["kind"][] = ["send", "wait", "condition", "exit"];
+const KINDS: Step["kind"][] = ["send", "wait", "condition", "change", "exit"];
 
 function Form({ automation, known }: { automation?: Automation; known: Known }) {
   const [draft, setDraft] = useState<Input>(() => (automation ? inputOf(automation) : first(known)));
@@ -229,5 +230,36 @@ function StepFields({ step, known, isNew, change }: { step: Step; known: Known; 
       </>
     );
   }
+  if (step.kind === "change") return <ChangeFields step={step} known={known} change={change} />;
   return <p className="faint">{t("automations.exit_means")}</p>;
+}
+
+type Change = Extract<Step, { kind: "change" }>;
+
+function ChangeFields({ step, known, change }: { step: Change; known: Known; change: (step: Step) => void }) {
+  const id = useId();
+  const [typed, setTyped] = useState((step.tags ?? []).join(", "));
+  const lists = (name: "subscribe" | "unsubscribe", label: string) => {
+    const chosen = step[name] ?? [];
+    const turn = (list: number, on: boolean) => change({ ...step, [name]: on ? [...chosen, list] : chosen.filter((one) => one !== list) });
+    return (
+      <fieldset className="field">
+        <legend className="label">{label}</legend>
+        <div className="checks">
+          {known.lists.map((list) => <label className="check" key={list.id}><input type="checkbox" checked={chosen.includes(list.id)} onChange={(event) => turn(list.id, event.target.checked)} /><span>{list.name}</span></label>)}
+        </div>
+      </fieldset>
+    );
+  };
+  const tags = (text: string) => {
+    setTyped(text);
+    change({ ...step, tags: text.split(",").map((tag) => tag.trim()).filter(Boolean) });
+  };
+  return (
+    <>
+      <div className="field"><label htmlFor={`${id}g`}>{t("automations.put_tags")}</label><input id={`${id}g`} value={typed} onChange={(event) => tags(event.target.value)} /><span className="hint">{t("contact.tags_hint")}</span></div>
+      {lists("subscribe", t("contacts.subscribe"))}
+      {lists("unsubscribe", t("contact.unsubscribe"))}
+    </>
+  );
 }

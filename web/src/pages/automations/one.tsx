@@ -7,7 +7,8 @@ import { t, word } from "../../lib/text";
 import { toDate } from "../../lib/time";
 import { Badge, Button, Card, Notice, PageHead, When } from "../../parts/basic";
 import { useQuestion } from "../../parts/dialog";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
+import { options } from "../../parts/words";
 import { Shown } from "../../parts/state";
 import { Tabs } from "../../parts/tabs";
 import { tell } from "../../parts/toast";
@@ -77,6 +78,7 @@ type Step = Automation["definition"]["steps"][number];
 
 function Way({ automation }: { automation: Automation }) {
   const { definition, standing, done, version } = automation;
+  const listName = useListName();
   const here = (at: number) => standing.filter((one) => one.version === version && one.step === at).reduce((sum, one) => sum + one.count, 0);
   const counts = (at: number) => done.filter((one) => one.version === version && one.step === at);
   const older = standing.filter((one) => one.version !== version).reduce((sum, one) => sum + one.count, 0);
@@ -85,7 +87,7 @@ function Way({ automation }: { automation: Automation }) {
       {older > 0 && <Notice>{t("automations.older", { n: older })}</Notice>}
       <Card>
         <ol className="story">
-          <li className="good"><div><strong>{t("automations.entry")}</strong><p>{sayEntry(definition.entry)}</p></div></li>
+          <li className="good"><div><strong>{t("automations.entry")}</strong><p>{sayEntry(definition.entry, listName)}</p></div></li>
           {definition.steps.map((step, at) => (
             // biome-ignore lint: a step is known by its place
             <li key={at} className={here(at) > 0 ? "warn" : ""}>
@@ -105,8 +107,25 @@ function Way({ automation }: { automation: Automation }) {
 function SayStep({ step }: { step: Step }) {
   if (step.kind === "wait") return saySpan(step.seconds);
   if (step.kind === "send") return <>{step.content.variants[0]?.subject} · <Link to="/campaigns/$id/report" params={{ id: String(step.campaign) }} search={{}}>{t("report.title")}</Link></>;
+  if (step.kind === "change") return <SayChange step={step} />;
   if (step.kind === "condition") return <><code>{step.expression}</code> {step.skip == null ? t("automations.else_go") : t("automations.else_skip", { n: step.skip })}</>;
   return t("automations.exit_means");
+}
+
+function SayChange({ step }: { step: Extract<Step, { kind: "change" }> }) {
+  const name = useListName();
+  const said = [
+    [t("contacts.tags"), (step.tags ?? []).join(", ")],
+    [t("contacts.subscribe"), (step.subscribe ?? []).map(name).join(", ")],
+    [t("contact.unsubscribe"), (step.unsubscribe ?? []).map(name).join(", ")],
+  ];
+  return said.filter(([, what]) => what !== "").map(([how, what]) => `${how}: ${what}`).join(" · ");
+}
+
+/** Its number, while its name is not known. */
+function useListName(): (list: number) => string {
+  const lists = api.useQuery("get", "/v1/lists");
+  return (list) => lists.data?.items.find((one) => one.id === list)?.name ?? String(list);
 }
 
 type Run = Schemas["RunRow"];
@@ -132,7 +151,7 @@ function Runs({ automation }: { automation: Automation }) {
   const actions = (row: Run) => (row.state !== "waiting" ? [] : [{ text: t("automations.let_go"), danger: true, act: () => ask({ title: t("automations.let_go"), text: t("automations.let_go_text", { email: row.email ?? "" }), button: t("automations.let_go"), danger: true, act: () => stop(row.id) }) }]);
   return (
     <>
-      <List name={`automation-${automation.id}-people`} label={t("automations.people")} load={(_, cursor) => got(client.GET("/v1/automations/{id}/runs", { params: { path, query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} actions={may("campaigns_write") ? actions : undefined} every={10_000} empty={{ title: t("automations.nobody"), text: t("automations.nobody_text") }} />
+      <List name={`automation-${automation.id}-people`} label={t("automations.people")} load={(search, cursor) => got(client.GET("/v1/automations/{id}/runs", { params: { path, query: { ...asked(search, cursor), state: search.state as Run["state"] | undefined } } }))} filters={[byWords(t("contacts.email")), { name: "state", label: t("messages.state"), kind: "select", options: options("run_state", ["waiting", "ended"]) }]} columns={columns} id={(row) => row.id} actions={may("campaigns_write") ? actions : undefined} every={10_000} empty={{ title: t("automations.nobody"), text: t("automations.nobody_text") }} />
       {question}
     </>
   );

@@ -4,7 +4,8 @@ import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, PageHead, type Tone, When } from "../../parts/basic";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
+import { options } from "../../parts/words";
 
 export type Automation = Schemas["AutomationView"];
 
@@ -30,7 +31,7 @@ export function Page() {
       <PageHead title={t("automations.title")} text={t("automations.text")}>
         {may("campaigns_write") && <Link to="/automations/$id" params={{ id: "new" }} search={{}} className="button main-one">{t("automations.add")}</Link>}
       </PageHead>
-      <List name="automations" label={t("automations.title")} load={(_, cursor) => got(client.GET("/v1/automations", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} every={10_000} empty={{ title: t("automations.empty"), text: t("automations.empty_text") }} />
+      <List name="automations" label={t("automations.title")} load={(search, cursor) => got(client.GET("/v1/automations", { params: { query: { ...asked(search, cursor), state: search.state as Automation["state"] | undefined } } }))} filters={[byWords(), { name: "state", label: t("messages.state"), kind: "select", options: options("automation_state", Object.keys(AUTOMATION_TONES)) }]} columns={columns} id={(row) => row.id} every={10_000} empty={{ title: t("automations.empty"), text: t("automations.empty_text") }} />
     </>
   );
 }

@@ -4,9 +4,9 @@ import { spoken, t } from "../../lib/text";
 
 type Entry = Schemas["AutomationEntry"];
 
-export function sayEntry(entry: Entry): string {
+export function sayEntry(entry: Entry, listName: (list: number) => string): string {
   switch (entry.kind) {
-    case "subscription": return t("automations.by_list", { list: entry.list });
+    case "subscription": return t("automations.by_list", { list: listName(entry.list) });
     case "tag": return t("automations.by_tag", { tag: entry.tag });
     case "event": return t("automations.by_event", { event: entry.event });
     case "date": return t("automations.by_date", { field: entry.field, days: entry.days ?? 0, zone: entry.zone });

@@ -28,8 +28,8 @@ export function Edit({ campaign }: { campaign?: Campaign }) {
         may("settings_read") ? got(client.GET("/v1/streams")) : { items: [] },
         got(client.GET("/v1/media")),
       ]);
-      const marketing = streams.items.filter((one) => one.class === "marketing").map((one) => one.name);
-      return { lists: lists.items, segments: segments.items, templates: templates.items, domains: domains.items.map((one) => one.name), streams: [...new Set(marketing)], media: media.items };
+      const marketing = streams.items.filter((one) => one.class === "marketing");
+      return { lists: lists.items, segments: segments.items, templates: templates.items, domains: domains.items.map((one) => one.name), streams: marketing, media: media.items };
     },
   });
   const save = async (values: Values) => {

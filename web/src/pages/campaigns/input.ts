@@ -12,7 +12,7 @@ export interface Known {
   segments: Schemas["SavedSegmentRow"][];
   templates: Schemas["TemplateRow"][];
   domains: string[];
-  streams: string[];
+  streams: Pick<Schemas["StreamRow"], "id" | "name">[];
   media: Schemas["MediaView"][];
 }
 
@@ -39,8 +39,10 @@ export function fields(known: Known, row: Row | undefined, launched: boolean): F
     { name: "segments", label: t("campaign.segments"), kind: "checks", options: names(known.segments), value: chosen(settings?.audience?.segments) },
     { name: "exclude", label: t("campaign.exclude"), kind: "checks", options: [...names(known.lists).map(([id, name]): [string, string] => [`l${id}`, name]), ...names(known.segments).map(([id, name]): [string, string] => [`s${id}`, name])], value: [...chosen(settings?.audience?.exclude_lists).map((id) => `l${id}`), ...chosen(settings?.audience?.exclude_segments).map((id) => `s${id}`)] },
     { name: "starts_at", label: t("campaign.starts_at"), kind: "moment", value: moment(settings?.starts_at), hint: t("campaign.starts_hint") },
-    { name: "stream", label: t("credentials.stream"), kind: "select", options: known.streams.map((name) => [name, name]), value: "marketing" },
-    { name: "percent", label: t("campaign.percent"), kind: "number", min: 1, value: settings?.test ? String(settings.test.sample_percent) : "", hint: t("campaign.percent_hint"), shown: (values) => given(values, "second") !== undefined },
+    { name: "stream", label: t("credentials.stream"), kind: "select", options: [...new Set(known.streams.map((one) => one.name))].map((name) => [name, name]), value: known.streams.find((one) => one.id === row?.stream)?.name ?? "marketing" },
+    { name: "local_time", label: t("campaign.local_time"), kind: "check", value: settings?.local_time != null, hint: t("campaign.local_hint", { zone: settings?.local_time ?? ownZone() }) },
+    { name: "sunset_days", label: t("campaign.sunset"), kind: "number", min: 1, value: settings?.sunset_days?.toString() ?? "", hint: t("campaign.sunset_hint") },
+    ...testFields(settings?.test),
   ];
   return [
     { name: "name", label: t("campaigns.name"), required: true, value: row?.name },
@@ -55,8 +57,47 @@ export function fields(known: Known, row: Row | undefined, launched: boolean): F
     { name: "hours", label: t("campaign.hours"), value: window ? `${clock(window.from_minute)}-${clock(window.to_minute)}` : "", placeholder: "08:00-20:00", hint: t("campaign.hours_hint", { zone: window?.zone ?? ownZone() }) },
     { name: "throttle", label: t("campaign.throttle"), kind: "number", min: 1, value: settings?.throttle ? String(Math.round((settings.throttle.messages * 3600) / settings.throttle.seconds)) : "" },
     ...attached(known, row),
-    { name: "tracking", label: t("campaign.tracking"), kind: "checks", options: [["opens", t("campaign.opens")], ["clicks", t("campaign.clicks")]], value: settings ? (["opens", "clicks"] as const).filter((one) => settings.tracking?.[one]) : ["opens", "clicks"] },
+    ...trackingFields(settings?.tracking),
+    { name: "archive", label: t("campaign.archive"), kind: "check", value: settings?.archive ?? false, hint: t("campaign.archive_hint") },
   ];
+}
+
+const HOUR_SECONDS = 3600;
+
+function testFields(test: Schemas["AbTest"] | null | undefined): Field[] {
+  const isTest = (values: Values) => given(values, "second") !== undefined && given(values, "percent") !== undefined;
+  return [
+    { name: "percent", label: t("campaign.percent"), kind: "number", min: 1, value: test ? String(test.sample_percent) : "", hint: t("campaign.percent_hint"), shown: (values) => given(values, "second") !== undefined },
+    { name: "decide_hours", label: t("campaign.decide"), kind: "number", step: "any", min: 0, value: test?.decide_after ? String(test.decide_after / HOUR_SECONDS) : "", hint: t("campaign.decide_hint"), shown: isTest },
+    { name: "otherwise", label: t("campaign.otherwise"), kind: "select", options: [["", t("campaign.otherwise_person")], ["0", "A"], ["1", "B"]], value: test?.otherwise?.toString() ?? "", shown: (values) => isTest(values) && given(values, "decide_hours") !== undefined },
+  ];
+}
+
+const TRACKED = ["opens", "clicks", "anonymous"] as const;
+
+function trackingFields(tracking: Schemas["CampaignTracking"] | undefined): Field[] {
+  const utm = tracking?.utm;
+  const hasUtm = (values: Values) => given(values, "utm_source") !== undefined;
+  return [
+    { name: "tracking", label: t("campaign.tracking"), kind: "checks", options: [["opens", t("campaign.opens")], ["clicks", t("campaign.clicks")], ["anonymous", t("campaign.anonymous")]], value: tracking ? TRACKED.filter((one) => tracking[one]) : ["opens", "clicks"] },
+    { name: "utm_source", label: "utm_source", value: utm?.source ?? "", placeholder: "newsletter", hint: t("campaign.utm_hint") },
+    { name: "utm_medium", label: "utm_medium", value: utm?.medium ?? "", placeholder: "email", shown: hasUtm },
+    { name: "utm_campaign", label: "utm_campaign", value: utm?.campaign ?? "", shown: hasUtm },
+  ];
+}
+
+function trackingOf(values: Values): Schemas["CampaignTracking"] {
+  const [opens, clicks, anonymous] = TRACKED.map((one) => many(values, "tracking").includes(one));
+  const source = given(values, "utm_source");
+  return { opens, clicks, anonymous, utm: source === undefined ? null : { source, medium: given(values, "utm_medium"), campaign: given(values, "utm_campaign") } };
+}
+
+function testOf(values: Values, before: Schemas["AbTest"] | null | undefined): Schemas["AbTest"] | undefined {
+  const percent = given(values, "percent");
+  if (given(values, "second") === undefined || percent === undefined) return undefined;
+  const hours = given(values, "decide_hours");
+  const otherwise = hours === undefined ? undefined : given(values, "otherwise");
+  return { ...before, sample_percent: Number(percent), decide_after: hours === undefined ? null : Math.round(Number(hours) * HOUR_SECONDS), otherwise: otherwise === undefined ? null : Number(otherwise) };
 }
 
 /** Files that the mail carries; none is asked for where there are none. */
@@ -99,12 +140,13 @@ export function inputOf(values: Values, row: Row | undefined, launched: boolean)
     deadline: at("deadline"),
     window: windowOf(given(values, "hours"), row?.settings.window),
     throttle: throttle ? { messages: Number(throttle), seconds: 3600 } : undefined,
-    tracking: { opens: many(values, "tracking").includes("opens"), clicks: many(values, "tracking").includes("clicks") },
+    tracking: trackingOf(values),
+    archive: values.archive === true,
   };
   const before = row?.settings;
-  const percent = given(values, "percent");
+  const sunset = given(values, "sunset_days");
   const settings = launched
     ? { ...before, ...shared }
-    : { ...shared, local_time: before?.local_time, starts_at: at("starts_at"), test: second && percent ? { sample_percent: Number(percent) } : undefined, audience: { ...before?.audience, lists: numbers("lists"), segments: numbers("segments"), exclude_lists: excluded("l"), exclude_segments: excluded("s") } };
+    : { ...shared, local_time: values.local_time === true ? (before?.local_time ?? ownZone()) : undefined, sunset_days: sunset === undefined ? undefined : Number(sunset), starts_at: at("starts_at"), test: testOf(values, before?.test), audience: { ...before?.audience, lists: numbers("lists"), segments: numbers("segments"), exclude_lists: excluded("l"), exclude_segments: excluded("s") } };
   return { name: given(values, "name") ?? "", from: given(values, "from") ?? "", from_name: given(values, "from_name") ?? "", reply_to: given(values, "reply_to"), attachments: many(values, "attachments").map(Number), stream: launched ? undefined : given(values, "stream"), variants, settings };
 }

@@ -8,7 +8,7 @@ import { t, word } from "../../lib/text";
 import { moment } from "../../lib/time";
 import { Badge, Button, Card, Notice, PageHead, Pairs } from "../../parts/basic";
 import { useQuestion } from "../../parts/dialog";
-import { Shown } from "../../parts/state";
+import { explain, Shown } from "../../parts/state";
 import { Tabs } from "../../parts/tabs";
 import { tell } from "../../parts/toast";
 import { Edit } from "./edit";
@@ -152,6 +152,12 @@ function Steps({ campaign }: { campaign: Campaign }) {
       setBusy(false);
     }
   };
+  const copy = async () => {
+    const made = await got(client.POST("/v1/campaigns/{id}/copy", path));
+    tell(t("campaign.copied"));
+    await queryClient.invalidateQueries();
+    await navigate({ to: "/campaigns/$id", params: { id: String(made.id) }, search: { view: "edit" } });
+  };
   const remove = async () => {
     await got(client.DELETE("/v1/campaigns/{id}", path));
     await navigate({ to: "/campaigns", search: {} });
@@ -168,6 +174,7 @@ function Steps({ campaign }: { campaign: Campaign }) {
   return (
     <>
       {steps.map((asked) => <Button key={asked} busy={busy} look={asked === "cancel" ? "danger" : asked === "launch" || asked === "resume" ? "main" : undefined} onClick={() => void open(asked)}>{t(`campaign.${asked}`)}</Button>)}
+      <Button icon="copy" onClick={() => void copy().catch((error: unknown) => tell(explain(error), true))}>{t("campaign.copy")}</Button>
       {campaign.state === "draft" && <Button look="danger" onClick={() => ask({ title: t("campaign.remove"), text: t("campaign.remove_text", { name: campaign.name }), button: t("campaign.remove"), danger: true, act: remove })}>{t("campaign.remove")}</Button>}
       {question}
     </>

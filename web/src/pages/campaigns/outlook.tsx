@@ -29,8 +29,8 @@ export function Outlook({ id, before }: { id: number; before?: boolean }) {
       {(data) => (
         <>
           {data.stops.map((stop) => (
-            <Notice key={stop.operator} tone="bad" action={may("campaigns_write") && <Button small onClick={() => ask({ title: t("outlook.go_on"), text: t("outlook.go_on_means", { operator: operatorName(stop.operator) }), button: t("outlook.go_on"), act: () => goOn(stop.operator) })}>{t("outlook.go_on")}</Button>}>
-              <p><strong>{t("outlook.stopped", { operator: operatorName(stop.operator) })}</strong> {stop.cause}</p>
+            <Notice key={`${stop.operator} ${stop.host ?? ""}`} tone="bad" action={may("campaigns_write") && <Button small onClick={() => ask({ title: t("outlook.go_on"), text: t("outlook.go_on_means", { operator: operatorName(stop.operator) }), button: t("outlook.go_on"), act: () => goOn(stop.operator) })}>{t("outlook.go_on")}</Button>}>
+              <p><strong>{t("outlook.stopped", { operator: stop.host ?? operatorName(stop.operator) })}</strong> {stop.cause}</p>
               {stop.until && <p className="faint">{t("outlook.until", { at: moment(stop.until) })}</p>}
               {stop.samples.length > 0 && <Talk text={stop.samples.join("\n")} label={t("reach.replies")} />}
             </Notice>

@@ -4,12 +4,15 @@ import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, PageHead, type Tone, When } from "../../parts/basic";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
+import { options } from "../../parts/words";
 import { Sums } from "./sums";
 
 export type Campaign = Schemas["CampaignView"];
 
 export const CAMPAIGN_TONES: { [state in Campaign["state"]]: Tone } = { draft: "plain", scheduled: "info", preparing: "info", sending: "info", paused: "warn", cancelled: "bad", sent: "good" };
+
+const CAMPAIGN_STATES = Object.keys(CAMPAIGN_TONES);
 
 export function Page() {
   const { may } = useSession();
@@ -26,7 +29,7 @@ export function Page() {
         <Link to="/campaigns/compare" search={{}} className="button">{t("compare.title")}</Link>
         {may("campaigns_write") && <Link to="/campaigns/$id" params={{ id: "new" }} search={{}} className="button main-one">{t("campaigns.add")}</Link>}
       </PageHead>
-      <List name="campaigns" label={t("campaigns.title")} load={(_, cursor) => got(client.GET("/v1/campaigns", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} every={5_000} choose={(rows) => <Link to="/campaigns/compare" search={{ ids: rows.map((row) => row.id).join(",") }} className="button small">{t("compare.these")}</Link>} empty={{ title: t("campaigns.empty"), text: t("campaigns.empty_text") }} />
+      <List name="campaigns" label={t("campaigns.title")} load={(search, cursor) => got(client.GET("/v1/campaigns", { params: { query: { ...asked(search, cursor), state: search.state as Campaign["state"] | undefined } } }))} filters={[byWords(), { name: "state", label: t("messages.state"), kind: "select", options: options("campaign_state", CAMPAIGN_STATES) }]} columns={columns} id={(row) => row.id} every={5_000} choose={(rows) => <Link to="/campaigns/compare" search={{ ids: rows.map((row) => row.id).join(",") }} className="button small">{t("compare.these")}</Link>} empty={{ title: t("campaigns.empty"), text: t("campaigns.empty_text") }} />
     </>
   );
 }

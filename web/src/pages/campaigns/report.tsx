@@ -14,6 +14,7 @@ import { Empty, Shown } from "../../parts/state";
 import { Table } from "../../parts/table";
 import { operatorName } from "../../parts/words";
 import { MailFrame } from "../../parts/frame";
+import { Countries } from "./countries";
 import { CAMPAIGN_TONES, type Campaign } from "./page";
 import { Figure, percent } from "./figure";
 import { Sums } from "./sums";
@@ -62,6 +63,7 @@ function Whole({ campaign, report }: { campaign: Campaign; report: Report }) {
       <Operators report={report} id={campaign.id} />
       <Links report={report} id={campaign.id} />
       <Devices report={report} id={campaign.id} />
+      <Countries campaign={campaign} report={report} />
       <ClickMap campaign={campaign} report={report} />
       <Refused report={report} id={campaign.id} />
       <Notice>{t("report.machines", { proxies: report.machines.opens_by_proxies, robots: report.machines.opens_by_robots, clicks: report.machines.clicks_by_robots })}</Notice>

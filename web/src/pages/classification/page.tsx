@@ -6,7 +6,7 @@ import { t, word } from "../../lib/text";
 import { Badge, Button, Notice, PageHead, Pairs, When } from "../../parts/basic";
 import { Dialog, useQuestion } from "../../parts/dialog";
 import { type Field, Form, given, lines, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
+import { byWords, type Column, List } from "../../parts/list";
 import { Tabs } from "../../parts/tabs";
 import { tell } from "../../parts/toast";
 import { options } from "../../parts/words";
@@ -42,7 +42,7 @@ function Unclassified({ make }: { make: (reply: Reply) => void }) {
     { title: t("classification.last"), cell: (row) => <When at={row.last_seen_at} />, text: (row) => new Date(row.last_seen_at / 1000).toISOString() },
     { title: t("classification.act"), cell: (row) => <Button small onClick={() => make(row)}>{t("classification.make")}</Button>, text: () => "" },
   ];
-  return <List name="unclassified" label={t("classification.unclassified")} load={(_, cursor) => got(client.GET("/v1/classification/unclassified", { params: { query: { cursor } } }))} columns={columns} id={(row) => row.id} empty={{ title: t("classification.all_known"), text: t("classification.all_known_text") }} />;
+  return <List name="unclassified" label={t("classification.unclassified")} load={(search, cursor) => got(client.GET("/v1/classification/unclassified", { params: { query: { cursor, find: search.find } } }))} filters={[byWords()]} columns={columns} id={(row) => row.id} empty={{ title: t("classification.all_known"), text: t("classification.all_known_text") }} />;
 }
 
 function Rules() {

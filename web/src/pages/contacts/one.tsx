@@ -1,8 +1,9 @@
 // One contact: fields, memberships, and how each of them came about.
 import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { api, client, got, type Schemas } from "../../api/client";
+import { save } from "../../lib/csv";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { moment } from "../../lib/time";
@@ -10,10 +11,11 @@ import { Badge, Button, Card, PageHead, Pairs, When } from "../../parts/basic";
 import { useQuestion } from "../../parts/dialog";
 import { type Field, given, many, type Values } from "../../parts/form";
 import { FormDialog } from "../../parts/maker";
-import { Empty, Shown } from "../../parts/state";
+import { Empty, explain, Shown } from "../../parts/state";
 import { tell } from "../../parts/toast";
 import { consentFields } from "./page";
 import { Story } from "./story";
+import { valueFields, valuesGiven } from "./values";
 
 type Contact = Schemas["ContactStory"];
 
@@ -26,17 +28,18 @@ export function Page() {
 function Drawn({ contact }: { contact: Contact }) {
   const lists = api.useQuery("get", "/v1/lists");
   const names = new Map((lists.data?.items ?? []).map((list) => [list.id, list.name]));
-  const fields = Object.entries((contact.fields ?? {}) as Record<string, unknown>);
+  const fields = api.useQuery("get", "/v1/contact-fields");
+  const known = fields.data?.items ?? [];
   return (
     <>
       <PageHead title={<span className="break">{contact.email}</span>} text={contact.name}>
         <Badge tone={contact.status === "active" ? "good" : "bad"}>{word("contact_status", contact.status)}</Badge>
-        <Actions contact={contact} lists={lists.data?.items ?? []} />
+        <Actions contact={contact} lists={lists.data?.items ?? []} known={known} />
       </PageHead>
       <div className="grid wide">
         <Card title={t("contact.facts")}>
           <Pairs of={[
-            ...fields.map(([name, value]): [string, string] => [name, Array.isArray(value) ? value.join(", ") : String(value)]),
+            ...known.map((field): [string, ReactNode] => [field.label || field.name, <OwnValue key={field.name} field={field} contact={contact} />]).filter((_, at) => hasValue(known[at]?.name ?? "", contact)),
             [t("contacts.tags"), (contact.tags ?? []).join(", ")],
             [t("contact.language"), contact.language],
             [t("contact.zone"), contact.time_zone],
@@ -74,7 +77,28 @@ function Drawn({ contact }: { contact: Contact }) {
   );
 }
 
-function Actions({ contact, lists }: { contact: Contact; lists: Schemas["ListView"][] }) {
+function hasValue(name: string, contact: Contact): boolean {
+  return contact.fields[name] !== undefined || (contact.sealed?.includes(name) ?? false);
+}
+
+function OwnValue({ field, contact }: { field: Schemas["FieldView"]; contact: Contact }) {
+  if (contact.sealed?.includes(field.name)) return <><Badge tone="info">{t("fields.encrypted")}</Badge> <span className="faint">{t("values.hidden")}</span></>;
+  const value = contact.fields[field.name];
+  const text = Array.isArray(value) ? value.join(", ") : typeof value === "boolean" ? t(value ? "values.true" : "values.false") : typeof value === "object" ? JSON.stringify(value) : String(value);
+  return <>{text} {field.encrypted && <Badge tone="info">{t("fields.encrypted")}</Badge>}</>;
+}
+
+/** All that is kept about the person, as one file. */
+async function handedOver(contact: Contact) {
+  try {
+    const all = await got(client.GET("/v1/contacts/{id}/export", { params: { path: { id: contact.id } } }));
+    save(`${contact.email}.json`, JSON.stringify(all, null, 2), "application/json");
+  } catch (error) {
+    tell(explain(error), true);
+  }
+}
+
+function Actions({ contact, lists, known }: { contact: Contact; lists: Schemas["ListView"][]; known: Schemas["FieldView"][] }) {
   const { may } = useSession();
   const [editing, setEditing] = useState(false);
   const [ask, question] = useQuestion();
@@ -85,6 +109,9 @@ function Actions({ contact, lists }: { contact: Contact; lists: Schemas["ListVie
   const held = new Set((contact.lists ?? []).filter((one) => one.status === "subscribed").map((one) => one.list));
   const fields: Field[] = [
     { name: "name", label: t("contacts.name"), value: contact.name },
+    ...valueFields(known, contact),
+    { name: "language", label: t("contact.language"), value: contact.language ?? "", placeholder: "de" },
+    { name: "time_zone", label: t("contact.zone"), value: contact.time_zone ?? "", placeholder: "Europe/Berlin" },
     { name: "tags", label: t("contacts.tags"), value: (contact.tags ?? []).join(", "), hint: t("contact.tags_hint") },
     ...consentFields(lists.filter((list) => !held.has(list.id))),
     { name: "unsubscribe", label: t("contact.unsubscribe"), kind: "checks", options: lists.filter((list) => held.has(list.id)).map((list) => [String(list.id), list.name]) },
@@ -94,7 +121,8 @@ function Actions({ contact, lists }: { contact: Contact; lists: Schemas["ListVie
     const subscribe = many(values, "subscribe").map(Number);
     const source = given(values, "source");
     await got(client.PATCH("/v1/contacts/{id}", { params: { path }, body: {
-      name: given(values, "name") ?? "", tags: tags.filter((tag) => !contact.tags?.includes(tag)), untag: (contact.tags ?? []).filter((tag) => !tags.includes(tag)),
+      name: given(values, "name") ?? "", language: given(values, "language") ?? "", time_zone: given(values, "time_zone") ?? "", fields: valuesGiven(known, values, contact),
+      tags: tags.filter((tag) => !contact.tags?.includes(tag)), untag: (contact.tags ?? []).filter((tag) => !tags.includes(tag)),
       subscribe, unsubscribe: many(values, "unsubscribe").map(Number), consent: subscribe.length > 0 && source ? { source, confirmed: true } : undefined,
     } }));
   };
@@ -112,6 +140,7 @@ function Actions({ contact, lists }: { contact: Contact; lists: Schemas["ListVie
   };
   return (
     <>
+      <Button icon="download" onClick={() => void handedOver(contact)}>{t("contact.export")}</Button>
       <Button look="danger" onClick={() => ask({ title: t("contact.erase"), text: t("contact.erase_text", { email: contact.email }), button: t("contact.erase"), danger: true, act: erase })}>{t("contact.erase")}</Button>
       <Button onClick={() => setEditing(true)}>{t("act.change")}</Button>
       <Button look="danger" onClick={() => ask({ title: t("contact.remove"), text: t("contact.remove_text", { email: contact.email }), button: t("contact.remove"), danger: true, act: remove })}>{t("contact.remove")}</Button>

@@ -1,5 +1,6 @@
 // People who are written to, all or those of a segment.
 import { Link } from "@tanstack/react-router";
+import { useState } from "react";
 import { api, client, got, headers, Refused, type Schemas } from "../../api/client";
 import { save } from "../../lib/csv";
 import { useSession } from "../../lib/session";
@@ -11,6 +12,8 @@ import { type Column, List } from "../../parts/list";
 import { Maker } from "../../parts/maker";
 import { explain } from "../../parts/state";
 import { tell } from "../../parts/toast";
+import { BulkDialog, type Meant } from "./bulk";
+import { valueFields, valuesGiven } from "./values";
 
 type Row = Schemas["Contact"];
 
@@ -44,6 +47,13 @@ function segmentOf(search: Record<string, string>): string | undefined {
   return parts.length > 0 ? parts.join(" and ") : undefined;
 }
 
+/** A segment that everybody is in. */
+const EVERYBODY = 'email contains "@"';
+
+function these(rows: Row[]): string {
+  return `email in (${rows.map((row) => quoted(row.email)).join(", ")})`;
+}
+
 export function quoted(text: string): string {
   return `"${text.replace(/[\\"]/g, "\\$&")}"`;
 }
@@ -54,6 +64,8 @@ export function Page() {
   const lists = api.useQuery("get", "/v1/lists");
   const segments = api.useQuery("get", "/v1/segments");
   const segment = segmentOf(values);
+  const [meant, setMeant] = useState<Meant | null>(null);
+  const writes = may("contacts_write");
   const count = api.useQuery("get", "/v1/contacts/count", { params: { query: { segment } } });
   const names = new Map((lists.data?.items ?? []).map((list) => [list.id, list.name]));
   const saved = (segments.data?.items ?? []).map((one): [string, string] => [one.expression, one.name]);
@@ -64,7 +76,19 @@ export function Page() {
         <Button icon="download" onClick={() => void exported(segment)}>{t("contacts.export")}</Button>
         {may("contacts_write") && <><Link to="/imports" search={{}} className="button">{t("contacts.import")}</Link><Adding /></>}
       </PageHead>
-      <List name="contacts" label={t("contacts.title")} load={load} columns={columns(names)} id={(row) => row.id} filters={[{ name: "email", label: t("contacts.email") }, { name: "segment", label: t("contacts.segment"), kind: "select", options: [...saved, ...chosen] }]} empty={{ title: t("contacts.empty"), text: t("contacts.empty_text"), action: <Link to="/imports" search={{}} className="button">{t("contacts.import")}</Link> }} />
+      <List name="contacts" label={t("contacts.title")} load={load} columns={columns(names)} id={(row) => row.id} filters={[{ name: "email", label: t("contacts.email") }, { name: "segment", label: t("contacts.segment"), kind: "select", options: [...saved, ...chosen] }]} above={writes && (
+        <div className="filters">
+          <span className="faint">{segment ? t("contacts.with_found") : t("contacts.with_all")}</span>
+          <Button small onClick={() => setMeant({ segment: segment ?? EVERYBODY, remove: false })}>{t("act.change")}…</Button>
+          <Button small look="danger" onClick={() => setMeant({ segment: segment ?? EVERYBODY, remove: true })}>{t("contacts.bulk_remove")}…</Button>
+        </div>
+      )} choose={writes ? (rows) => (
+        <>
+          <Button small onClick={() => setMeant({ segment: these(rows), remove: false })}>{t("act.change")}…</Button>
+          <Button small look="danger" onClick={() => setMeant({ segment: these(rows), remove: true })}>{t("contacts.bulk_remove")}…</Button>
+        </>
+      ) : undefined} empty={{ title: t("contacts.empty"), text: t("contacts.empty_text"), action: <Link to="/imports" search={{}} className="button">{t("contacts.import")}</Link> }} />
+      {meant && <BulkDialog meant={meant} close={() => setMeant(null)} />}
     </>
   );
 }
@@ -89,15 +113,17 @@ export function consentFields(lists: Schemas["ListView"][]): Field[] {
 
 function Adding() {
   const lists = api.useQuery("get", "/v1/lists");
+  const known = api.useQuery("get", "/v1/contact-fields").data?.items ?? [];
   const fields: Field[] = [
     { name: "email", label: t("contacts.email"), kind: "email", required: true },
     { name: "name", label: t("contacts.name") },
+    ...valueFields(known),
     ...consentFields(lists.data?.items ?? []),
   ];
   const add = async (values: Values) => {
     const subscribe = many(values, "subscribe").map(Number);
     const source = given(values, "source");
-    const contact = { name: given(values, "name"), subscribe, consent: subscribe.length > 0 && source ? { source, confirmed: true } : undefined };
+    const contact = { name: given(values, "name"), fields: valuesGiven(known, values), subscribe, consent: subscribe.length > 0 && source ? { source, confirmed: true } : undefined };
     await got(client.POST("/v1/contacts", { body: { email: given(values, "email") ?? "", mode: "add", contact } }));
   };
   return <Maker label={t("contacts.add")} title={t("contacts.add")} fields={fields} button={t("contacts.add")} done={t("contacts.added")} submit={add} />;

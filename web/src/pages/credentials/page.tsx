@@ -16,8 +16,8 @@ import { tell } from "../../parts/toast";
 type Row = Schemas["CredentialRow"];
 type Rules = Schemas["CredentialRules"];
 
-/** What an application may be given; people and settings are for people. */
-const SCOPES: Schemas["Permission"][] = ["send", "messages_read", "messages_steer", "domains_read", "domains_write", "delivery_read", "delivery_write", "suppressions_read", "suppressions_write", "contacts_read", "contacts_write", "campaigns_read", "campaigns_write", "webhooks_read", "webhooks_write"];
+/** What an application may be given; to change people and settings is for people. */
+const SCOPES: Schemas["Permission"][] = ["send", "messages_read", "messages_steer", "domains_read", "domains_write", "delivery_read", "delivery_write", "suppressions_read", "suppressions_write", "contacts_read", "contacts_write", "contacts_reveal", "campaigns_read", "campaigns_write", "webhooks_read", "webhooks_write", "credentials_read", "people_read", "settings_read"];
 
 function ruleFields(rules?: Rules): Field[] {
   return [

@@ -6,6 +6,7 @@ import { client, got } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { type Key, t } from "../../lib/text";
 import { Card } from "../../parts/basic";
+import { isNamed } from "../settings/hosts";
 import { Icon } from "../../parts/icon";
 
 interface Step {
@@ -15,14 +16,14 @@ interface Step {
   help: ReactNode;
 }
 
-/** The names by which this host greets others: each must lead to its address and back. */
+/** The names by which others find this host: each must lead here, and addresses back to it. */
 async function hosts(): Promise<Step[]> {
-  const { items } = await got(client.GET("/v1/sources"));
-  const own = items.filter((one) => one.state === "active" && one.kind === "address");
-  if (own.length === 0) return [];
-  const isNamed = (one: (typeof own)[number]) => one.health?.findings.find((finding) => finding.check === "names")?.verdict === "fine";
-  const names = [...new Set(own.map((one) => one.ehlo))].join(", ");
-  return [{ key: "checklist.hosts", text: t("checklist.hosts_text", { names }), done: own.every(isNamed), help: <Link to="/sources" search={{}} className="button small">{t("checklist.hosts_go")}</Link> }];
+  const [sources, named] = await Promise.all([got(client.GET("/v1/sources")), got(client.GET("/v1/host-names"))]);
+  const own = sources.items.filter((one) => one.state === "active" && one.kind === "address");
+  const given = named.items.filter((one) => one.name != null);
+  const names = [...new Set([...given.map((one) => one.name ?? ""), ...own.map((one) => one.ehlo)])].join(", ");
+  const done = given.every((one) => one.record.state === "right") && own.every(isNamed);
+  return [{ key: "checklist.hosts", text: t("checklist.hosts_text", { names }), done, help: <Link to="/settings" search={{ view: "hosts" }} className="button small">{t("checklist.hosts_go")}</Link> }];
 }
 
 async function steps(isAdmin: boolean): Promise<Step[]> {

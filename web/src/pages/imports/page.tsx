@@ -7,7 +7,8 @@ import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, PageHead, type Tone, When } from "../../parts/basic";
 import { Icon } from "../../parts/icon";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
+import { options } from "../../parts/words";
 import { explain } from "../../parts/state";
 import { tell } from "../../parts/toast";
 
@@ -30,7 +31,7 @@ export function Page() {
     <>
       <PageHead title={t("imports.title")} text={t("imports.text")} />
       {may("contacts_write") && <Upload />}
-      <List name="imports" label={t("imports.title")} load={(_, cursor) => got(client.GET("/v1/imports", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("imports.empty"), text: t("imports.empty_text") }} />
+      <List name="imports" label={t("imports.title")} load={(search, cursor) => got(client.GET("/v1/imports", { params: { query: { ...asked(search, cursor), state: search.state as Schemas["ImportState"] | undefined } } }))} filters={[byWords(), { name: "state", label: t("messages.state"), kind: "select", options: options("import_state", ["uploaded", "running", "done", "cancelled", "failed"]) }]} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("imports.empty"), text: t("imports.empty_text") }} />
     </>
   );
 }

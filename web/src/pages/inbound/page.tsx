@@ -4,7 +4,8 @@ import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, PageHead, type Tone, When } from "../../parts/basic";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
+import { options } from "../../parts/words";
 import { Tabs } from "../../parts/tabs";
 import { Calls, Routes } from "./routes";
 
@@ -37,5 +38,5 @@ function Mails() {
     { title: "SPF · DKIM · DMARC", cell: (row) => <span className="row">{[row.spf, row.dkim, row.dmarc].map((one, at) => <Badge key={["spf", "dkim", "dmarc"][at]} tone={RESULTS[one] ?? "warn"}>{one}</Badge>)}</span>, text: (row) => [row.spf, row.dkim, row.dmarc].join(" ") },
     { title: t("audit.when"), cell: (row) => <When at={row.at} />, text: (row) => new Date(row.at / 1000).toISOString() },
   ];
-  return <List name="inbound" label={t("inbound.title")} load={(_, cursor) => got(client.GET("/v1/inbound", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} every={10_000} empty={{ title: t("inbound.empty"), text: t("inbound.empty_text") }} />;
+  return <List name="inbound" label={t("inbound.title")} load={(search, cursor) => got(client.GET("/v1/inbound", { params: { query: { ...asked(search, cursor), kind: search.kind as Row["kind"] | undefined } } }))} filters={[byWords(), { name: "kind", label: t("inbound.kind"), kind: "select", options: options("report_kind", ["bounce", "delay", "auto_reply", "delivered", "complaint", "not_bounce"]) }]} columns={columns} id={(row) => row.id} every={10_000} empty={{ title: t("inbound.empty"), text: t("inbound.empty_text") }} />;
 }

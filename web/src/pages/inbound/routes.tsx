@@ -8,7 +8,7 @@ import { bytes, toDate } from "../../lib/time";
 import { Badge, type Tone, When } from "../../parts/basic";
 import { useQuestion } from "../../parts/dialog";
 import { type Field, given, lines, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
 import { FormDialog, Maker } from "../../parts/maker";
 import { Secret } from "../../parts/secret";
 import { tell } from "../../parts/toast";
@@ -36,7 +36,7 @@ export function Routes() {
     { name: "pattern", label: t("routes.pattern"), required: true, placeholder: "support@example.com", hint: t("routes.pattern_hint") },
     { name: "action", label: t("routes.action"), kind: "select", options: options("route_action", ACTIONS) },
     { name: "target", label: t("routes.target"), required: true, hint: t("routes.target_hint"), shown: (values) => SENT.includes(values.action as Action) },
-    { name: "format", label: t("routes.format"), kind: "select", options: options("route_format", ["parsed", "raw"]), shown: (values) => values.action === "http" },
+    { name: "format", label: t("routes.format"), kind: "select", options: options("route_format", ["parsed", "raw", "postal"]), shown: (values) => values.action === "http" },
   ];
   const add = async (values: Values) => {
     const action = values.action as Action;
@@ -51,7 +51,7 @@ export function Routes() {
   return (
     <>
       {may("domains_write") && <div className="row"><Maker label={t("routes.add")} title={t("routes.add")} text={t("routes.add_text")} fields={fields} button={t("routes.add")} done={t("act.saved")} submit={add} /></div>}
-      <List name="inbound-routes" label={t("routes.title")} load={() => got(client.GET("/v1/inbound-routes"))} columns={columns} id={(row) => row.id} actions={may("domains_write") ? (row) => [{ text: t("routes.remove"), danger: true, act: () => ask({ title: t("routes.remove"), text: t("routes.remove_text", { pattern: row.pattern }), button: t("routes.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("routes.empty"), text: t("routes.empty_text") }} />
+      <List whole name="inbound-routes" label={t("routes.title")} load={() => got(client.GET("/v1/inbound-routes"))} columns={columns} id={(row) => row.id} actions={may("domains_write") ? (row) => [{ text: t("routes.remove"), danger: true, act: () => ask({ title: t("routes.remove"), text: t("routes.remove_text", { pattern: row.pattern }), button: t("routes.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("routes.empty"), text: t("routes.empty_text") }} />
       {question}
     </>
   );
@@ -91,7 +91,7 @@ export function Calls() {
   ];
   return (
     <>
-      <List name="inbound-calls" label={t("routes.calls")} load={(_, cursor) => got(client.GET("/v1/inbound-calls", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} actions={may("messages_steer") ? actions : undefined} every={10_000} empty={{ title: t("routes.no_calls"), text: t("routes.no_calls_text") }} />
+      <List name="inbound-calls" label={t("routes.calls")} load={(search, cursor) => got(client.GET("/v1/inbound-calls", { params: { query: { ...asked(search, cursor), state: search.state as Call["state"] | undefined } } }))} filters={[byWords(), { name: "state", label: t("messages.state"), kind: "select", options: options("inbound_call", Object.keys(CALL_TONES)) }]} columns={columns} id={(row) => row.id} actions={may("messages_steer") ? actions : undefined} every={10_000} empty={{ title: t("routes.no_calls"), text: t("routes.no_calls_text") }} />
       {releasing && <FormDialog close={() => setReleasing(null)} title={t("routes.release")} text={t("routes.release_text", { recipient: releasing.recipient })} fields={[{ name: "to", label: t("compose.to"), kind: "lines", required: true, hint: t("compose.to_hint") }]} button={t("routes.release")} done={t("act.saved")} submit={async (values) => { await got(client.POST("/v1/inbound-calls/{id}/release", { ...path(releasing), body: { to: lines(values, "to") } })); }} />}
       {question}
     </>

@@ -5,15 +5,14 @@ import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, PageHead } from "../../parts/basic";
-import { type Field, given, lines, type Values } from "../../parts/form";
+import { type Field, given, type Values } from "../../parts/form";
 import { type Column, List } from "../../parts/list";
 import { FormDialog, Maker } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
 import { options } from "../../parts/words";
+import { Fields } from "./fields";
 
 type Row = Schemas["ListView"];
-
-const KINDS: Schemas["FieldKind"][] = ["text", "number", "date", "birthday", "boolean", "choice", "multi_choice", "url", "json"];
 
 function fields(list?: Row): Field[] {
   return [
@@ -62,31 +61,6 @@ function Lists() {
     <>
       <List whole name="lists" label={t("lists.title")} load={() => got(client.GET("/v1/lists"))} columns={columns} id={(row) => row.id} actions={may("contacts_write") ? (row) => [{ text: t("act.change"), act: () => setChanging(row) }] : undefined} empty={{ title: t("lists.empty"), text: t("lists.empty_text") }} />
       {changing && <FormDialog close={() => setChanging(null)} title={changing.name} fields={fields(changing)} button={t("act.save")} done={t("act.saved")} submit={change} />}
-    </>
-  );
-}
-
-function Fields() {
-  const { may } = useSession();
-  const columns: Column<Schemas["FieldView"]>[] = [
-    { title: t("fields.name"), cell: (row) => <><span className="mono">{row.name}</span><div className="sub">{row.label}</div></>, text: (row) => row.name },
-    { title: t("fields.kind"), cell: (row) => word("field_kind", row.kind), text: (row) => row.kind },
-    { title: t("fields.choices"), cell: (row) => row.choices.join(", ") },
-    { title: t("fields.fast"), cell: (row) => row.fast ? <Badge tone="good">{t("fields.indexed")}</Badge> : "", text: (row) => String(row.fast) },
-  ];
-  const form: Field[] = [
-    { name: "name", label: t("fields.name"), required: true, placeholder: "city", hint: t("fields.name_hint") },
-    { name: "label", label: t("fields.label") },
-    { name: "kind", label: t("fields.kind"), kind: "select", options: options("field_kind", KINDS) },
-    { name: "choices", label: t("fields.choices"), kind: "lines", required: true, shown: (values) => ["choice", "multi_choice"].includes(String(values.kind)) },
-  ];
-  const add = async (values: Values) => {
-    await got(client.POST("/v1/contact-fields", { body: { name: given(values, "name") ?? "", label: given(values, "label"), kind: values.kind as Schemas["FieldKind"], choices: lines(values, "choices") } }));
-  };
-  return (
-    <>
-      {may("contacts_write") && <div className="row"><Maker label={t("fields.add")} title={t("fields.add")} fields={form} button={t("fields.add")} done={t("fields.added")} submit={add} /></div>}
-      <List whole name="fields" label={t("fields.title")} load={() => got(client.GET("/v1/contact-fields"))} columns={columns} id={(row) => row.id} empty={{ title: t("fields.empty"), text: t("fields.empty_text") }} />
     </>
   );
 }

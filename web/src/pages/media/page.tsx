@@ -8,7 +8,8 @@ import { bytes, toDate } from "../../lib/time";
 import { Copy, PageHead, When } from "../../parts/basic";
 import { Dialog, useQuestion } from "../../parts/dialog";
 import { Icon } from "../../parts/icon";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
+import { options } from "../../parts/words";
 import { explain } from "../../parts/state";
 import { tell } from "../../parts/toast";
 
@@ -39,7 +40,7 @@ export function Page() {
     <>
       <PageHead title={t("media.title")} text={t("media.text")} />
       {writes && <Upload />}
-      <List name="media" label={t("media.title")} load={(_, cursor) => got(client.GET("/v1/media", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} actions={actions} empty={{ title: t("media.empty"), text: t("media.empty_text") }} />
+      <List name="media" label={t("media.title")} load={(search, cursor) => got(client.GET("/v1/media", { params: { query: { ...asked(search, cursor), content_type: search.type } } }))} filters={[byWords(), { name: "type", label: t("media.kind"), kind: "select", options: options("media_type", ["image", "text", "application"]) }]} columns={columns} id={(row) => row.id} actions={actions} empty={{ title: t("media.empty"), text: t("media.empty_text") }} />
       {used?.url && <Use row={used} url={used.url} close={() => setUsed(null)} />}
       {question}
     </>

@@ -1,13 +1,17 @@
 // Sends one mail by the same call that applications use: to see that a domain works.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { client, got } from "../../api/client";
+import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t } from "../../lib/text";
+import { ofInput } from "../../lib/time";
 import { Card, PageHead } from "../../parts/basic";
 import { type Field, Form, given, lines, type Values } from "../../parts/form";
 import { Shown } from "../../parts/state";
 import { tell } from "../../parts/toast";
+import { options } from "../../parts/words";
+
+const TRACKED: Schemas["Tracking"][] = ["none", "opens", "clicks", "both"];
 
 export function Page() {
   const { may, who } = useSession();
@@ -29,6 +33,8 @@ export function Page() {
       html: given(values, "html"),
       stream: given(values, "stream"),
       tag: given(values, "tag"),
+      scheduled_at: ofInput(given(values, "scheduled_at") ?? ""),
+      track: TRACKED.find((one) => one === values.track),
     };
     const accepted = await got(client.POST("/v1/messages", { body }));
     tell(t("compose.sent"));
@@ -48,6 +54,8 @@ export function Page() {
               { name: "html", label: t("compose.html"), kind: "code" },
               { name: "stream", label: t("credentials.stream"), kind: "select", options: [["", t("compose.stream_default")], ...streams.map((name): [string, string] => [name, name])] },
               { name: "tag", label: t("messages.tag") },
+              { name: "scheduled_at", label: t("compose.scheduled"), kind: "moment", hint: t("compose.scheduled_hint") },
+              { name: "track", label: t("tracking.tells"), kind: "select", options: [["", t("tracking.unsaid_mail")], ...options("tracking_way", TRACKED)] },
             ];
             return <Form fields={fields} button={t("compose.send")} submit={send} />;
           }}

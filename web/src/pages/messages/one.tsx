@@ -5,10 +5,12 @@ import { api, headers, Refused, type Schemas } from "../../api/client";
 import { save } from "../../lib/csv";
 import { read } from "../../lib/mime";
 import { t } from "../../lib/text";
-import { bytes, moment } from "../../lib/time";
+import { bytes, moment, toDate } from "../../lib/time";
 import { Button, Card, PageHead, Pairs, When } from "../../parts/basic";
 import { MailFrame } from "../../parts/frame";
+import type { Column } from "../../parts/list";
 import { Empty, Shown } from "../../parts/state";
+import { Table } from "../../parts/table";
 import { Talk } from "../../parts/talk";
 import { Tabs } from "../../parts/tabs";
 import { StateBadge } from "../../parts/words";
@@ -31,42 +33,23 @@ function Drawn({ message }: { message: Message }) {
   return (
     <>
       <PageHead title={message.subject || t("messages.no_subject")} text={`${message.sender || t("messages.null_sender")} · ${moment(message.accepted_at)}`} />
-      <Card title={t("message.recipients", { n: message.deliveries.length })} bare>
-        <Recipients message={message} />
-      </Card>
+      <Recipients message={message} />
       <Tabs label={t("message.title")} tabs={tabs} />
     </>
   );
 }
 
+type Recipient = Message["deliveries"][number];
+
 function Recipients({ message }: { message: Message }) {
-  return (
-    // biome-ignore lint: what scrolls must be reachable by keyboard
-    <div className="table-frame" tabIndex={0} role="group" aria-label={t("message.title")}>
-      <table className="as-cards">
-        <thead>
-          <tr>
-            <th scope="col">{t("messages.recipient")}</th>
-            <th scope="col">{t("messages.state")}</th>
-            <th scope="col">{t("messages.answer")}</th>
-            <th scope="col" className="number">{t("messages.tries")}</th>
-            <th scope="col">{t("queue.due")}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {message.deliveries.map((row) => (
-            <tr key={row.id}>
-              <td data-title=""><Link to="/deliveries/$id" params={{ id: String(row.id) }} className="break">{row.recipient}</Link></td>
-              <td data-title={t("messages.state")}><StateBadge state={row.state} /></td>
-              <td data-title={t("messages.answer")} className="break">{row.text}</td>
-              <td data-title={t("messages.tries")} className="number">{row.tries}</td>
-              <td data-title={t("queue.due")}>{row.state === "waiting" ? <When at={row.due_at} /> : "–"}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
+  const columns: Column<Recipient>[] = [
+    { title: t("messages.recipient"), cell: (row) => <Link to="/deliveries/$id" params={{ id: String(row.id) }} className="break">{row.recipient}</Link>, text: (row) => row.recipient },
+    { title: t("messages.state"), cell: (row) => <StateBadge state={row.state} />, text: (row) => row.state },
+    { title: t("messages.answer"), cell: (row) => <span className="break">{row.text}</span>, text: (row) => row.text },
+    { title: t("messages.tries"), cell: (row) => row.tries, number: true },
+    { title: t("queue.due"), cell: (row) => (row.state === "waiting" ? <When at={row.due_at} /> : "–"), text: (row) => (row.state === "waiting" ? toDate(row.due_at).toISOString() : "") },
+  ];
+  return <Table name={`message-${message.id}-recipients`} title={t("message.recipients", { n: message.deliveries.length })} rows={message.deliveries} columns={columns} id={(row) => row.id} empty={null} />;
 }
 
 function Story({ message }: { message: Message }) {

@@ -18,6 +18,9 @@ function filters(): Filter[] {
     { name: "subject", label: t("messages.subject") },
     { name: "state", label: t("messages.state"), kind: "select", options: options("state_of", STATE_NAMES) },
     { name: "tag", label: t("messages.tag") },
+    { name: "operator", label: t("progress.operator"), placeholder: "google" },
+    { name: "source", label: t("lanes.source") },
+    { name: "class", label: t("messages.class"), placeholder: "mailbox_full" },
     { name: "message_id", label: t("messages.message_id") },
     { name: "from", label: t("messages.from"), kind: "moment" },
     { name: "until", label: t("messages.until"), kind: "moment" },
@@ -47,9 +50,9 @@ function columns(): Column<Row>[] {
 }
 
 function load(search: Record<string, string>, cursor: string | undefined) {
-  const { recipient, sender, subject, tag, message_id } = search;
+  const { recipient, sender, subject, tag, message_id, operator, source } = search;
   const query = {
-    recipient, sender, subject, tag, message_id,
+    recipient, sender, subject, tag, message_id, operator, source, class: search.class,
     state: search.state as Schemas["State"] | undefined,
     from: search.from ? ofInput(search.from) : undefined,
     until: search.until ? ofInput(search.until) : undefined,

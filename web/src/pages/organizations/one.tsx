@@ -5,6 +5,7 @@ import { useState } from "react";
 import { api, client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
+import { bytes } from "../../lib/time";
 import { Badge, Button, Card, Notice, PageHead, When } from "../../parts/basic";
 import { useQuestion } from "../../parts/dialog";
 import { type Field, Form, given, type Values } from "../../parts/form";
@@ -12,8 +13,11 @@ import { type Column } from "../../parts/list";
 import { FormDialog } from "../../parts/maker";
 import { Empty, Shown } from "../../parts/state";
 import { Table } from "../../parts/table";
+import { Tabs } from "../../parts/tabs";
 import { tell } from "../../parts/toast";
 import { StreamPolicyDialog } from "./policy";
+import { Public } from "./public";
+import { StreamTrackingDialog } from "./tracking";
 
 type View = Schemas["OrganizationView"];
 type Stream = Schemas["StreamRow"];
@@ -26,6 +30,10 @@ export function Page() {
 
 function Drawn({ view }: { view: View }) {
   const { may } = useSession();
+  const tabs = [
+    { name: "overview", title: t("organization.overview"), draw: () => <Overview view={view} /> },
+    ...(may("campaigns_read") || may("domains_read") ? [{ name: "public", title: t("public.title"), draw: () => <Public id={view.id} /> }] : []),
+  ];
   return (
     <>
       <PageHead title={view.name} text={t("organization.text")}>
@@ -34,12 +42,38 @@ function Drawn({ view }: { view: View }) {
       </PageHead>
       {view.suspended_at && <Notice tone="bad">{t("attention.suspended", { name: view.name, reason: view.suspended_reason ?? "" })}</Notice>}
       {view.capture && <Notice tone="warn">{t("organization.captured")}</Notice>}
+      <Tabs label={t("organization.title")} tabs={tabs} />
+    </>
+  );
+}
+
+function Overview({ view }: { view: View }) {
+  const { may } = useSession();
+  return (
+    <>
       <div className="grid wide">
         <Card title={t("organization.limits")}><Limits view={view} /></Card>
         <Card title={t("settings.title")}><Settings view={view} /></Card>
       </div>
+      {may("installation") && <Card title={t("organization.pool")}><OwnPool view={view} /></Card>}
       <Streams id={view.id} />
     </>
+  );
+}
+
+/** By which its mail leaves of which no rule speaks. */
+function OwnPool({ view }: { view: View }) {
+  const queryClient = useQueryClient();
+  const pools = api.useQuery("get", "/v1/pools");
+  const save = async (values: Values) => {
+    await got(client.PUT("/v1/organizations/{id}/pool", { params: { path: { id: view.id } }, body: { pool: given(values, "pool") ?? null } }));
+    tell(t("act.saved"));
+    await queryClient.invalidateQueries();
+  };
+  return (
+    <Shown of={pools} rows={2}>
+      {({ items }) => <Form key={view.pool} fields={[{ name: "pool", label: t("pools.title"), kind: "select", options: [["", t("organization.no_pool")], ...items.map((one): [string, string] => [one.name, one.name])], value: items.find((one) => one.id === view.pool)?.name ?? "", hint: t("organization.pool_text") }]} button={t("act.save")} submit={save} />}
+    </Shown>
   );
 }
 
@@ -82,6 +116,8 @@ function Limits({ view }: { view: View }) {
   );
 }
 
+const GIB = 2 ** 30;
+
 function Settings({ view }: { view: View }) {
   const { may } = useSession();
   const queryClient = useQueryClient();
@@ -90,17 +126,21 @@ function Settings({ view }: { view: View }) {
   const fields: Field[] = [
     { name: "name", label: t("organizations.name"), required: true, value: view.name },
     { name: "keep_days", label: t("organization.keep_days"), kind: "number", min: 0, value: view.keep_days?.toString() ?? "", hint: t("organization.keep_hint") },
+    { name: "keep_bytes", label: t("organization.keep_bytes"), kind: "number", min: 0, step: "any", value: view.keep_bytes ? String(view.keep_bytes / GIB) : "", hint: t("organization.keep_bytes_hint") },
   ];
   const save = async (values: Values) => {
     const days = Number(given(values, "keep_days") ?? 0);
+    const octets = Math.round(Number(given(values, "keep_bytes") ?? 0) * GIB);
     const change = async () => {
-      await got(client.PATCH("/v1/organizations/{id}", { ...path, body: { name: given(values, "name"), keep_days: days } }));
+      await got(client.PATCH("/v1/organizations/{id}", { ...path, body: { name: given(values, "name"), keep_days: days, keep_bytes: octets } }));
       tell(t("act.saved"));
       await queryClient.invalidateQueries();
     };
     const isShorter = days > 0 && (view.keep_days == null || days < view.keep_days);
-    if (!isShorter) return change();
-    ask({ title: t("organization.keep_days"), text: t("organization.keep_means", { n: days }), button: t("act.save"), danger: true, act: change });
+    const isLess = octets > 0 && (view.keep_bytes == null || octets < view.keep_bytes);
+    if (!isShorter && !isLess) return change();
+    const means = [...(isShorter ? [t("organization.keep_means", { n: days })] : []), ...(isLess ? [t("organization.keep_bytes_means", { size: bytes(octets) })] : [])];
+    ask({ title: t("organization.keep_days"), text: means.join(" "), button: t("act.save"), danger: true, act: change });
   };
   const capture = async (on: boolean) => {
     await got(client.PATCH("/v1/organizations/{id}", { ...path, body: { capture: on } }));
@@ -111,7 +151,7 @@ function Settings({ view }: { view: View }) {
   const turn = view.capture ? "organization.capture_off" : "organization.capture_on";
   return (
     <div className="stack">
-      <fieldset disabled={!writes}><Form key={`${view.name}${view.keep_days}`} fields={fields} button={t("act.save")} submit={save} /></fieldset>
+      <fieldset disabled={!writes}><Form key={`${view.name}${view.keep_days}${view.keep_bytes}`} fields={fields} button={t("act.save")} submit={save} /></fieldset>
       {writes && <div><Button look={view.capture ? undefined : "danger"} onClick={() => ask({ title: t(turn), text: t(`${turn}_means`, { name: view.name }), button: t(turn), danger: !view.capture, act: () => capture(!view.capture) })}>{t(turn)}</Button></div>}
       {question}
     </div>
@@ -140,6 +180,7 @@ function Streams({ id }: { id: number }) {
   const { may } = useSession();
   const [holding, setHolding] = useState<Stream | null>(null);
   const [ruling, setRuling] = useState<Stream | null>(null);
+  const [tracking, setTracking] = useState<Stream | null>(null);
   const queryClient = useQueryClient();
   // Of this organization, whichever is worked in.
   const header = { "postroad-organization": id };
@@ -156,12 +197,14 @@ function Streams({ id }: { id: number }) {
     { title: t("streams.class"), cell: (row) => <Badge>{word("class_of", row.class)}</Badge>, text: (row) => row.class },
     { title: t("messages.state"), cell: (row) => (row.held_at ? <><Badge tone="warn">{word("state_of", "held")}</Badge> <When at={row.held_at} /><div className="sub">{row.held_reason}</div></> : <Badge tone="good">{t("organizations.active")}</Badge>), text: (row) => (row.held_at ? "held" : "active") },
     ...(may("suppressions_read") ? [{ title: t("streams.policy"), cell: (row: Stream) => <Button small onClick={() => setRuling(row)}>{t("streams.policy")}</Button>, text: () => "" }] : []),
+    { title: t("tracking.title"), cell: (row) => <Button small aria-label={t("tracking.of", { name: row.name })} onClick={() => setTracking(row)}>{t("tracking.title")}</Button>, text: () => "" },
     ...(writes ? [{ title: t("list.actions"), cell: (row: Stream) => (row.held_at ? <Button small onClick={() => void release(row)}>{t("streams.release")}</Button> : <Button small onClick={() => setHolding(row)}>{t("streams.hold")}</Button>), text: () => "" }] : []),
   ];
   return (
     <>
       <Shown of={streams} rows={2}>{({ items }) => <Table name={`organization-${id}-streams`} title={t("streams.title")} rows={items} columns={columns} id={(row) => row.id} empty={<Empty title={t("streams.empty")} />} />}</Shown>
       {ruling && <StreamPolicyDialog stream={ruling} close={() => setRuling(null)} />}
+      {tracking && <StreamTrackingDialog stream={tracking} close={() => setTracking(null)} />}
       {holding && <FormDialog close={() => setHolding(null)} title={t("streams.hold")} text={t("streams.hold_text", { name: holding.name })} fields={[{ name: "reason", label: t("limits.reason"), required: true, hint: t("organizations.reason_hint") }]} button={t("streams.hold")} done={t("act.saved")} submit={async (values) => { await got(client.POST("/v1/streams/{id}/hold", { ...path(holding), body: { reason: given(values, "reason") ?? "" } })); }} />}
     </>
   );

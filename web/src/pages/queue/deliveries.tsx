@@ -65,6 +65,9 @@ function load(search: Record<string, string>, cursor: string | undefined) {
   return got(client.GET("/v1/deliveries", { params: { query: query as never } }));
 }
 
+/** Of a release by the hour, each of at most a thousand. */
+const PARTS_MAX = 10_000;
+
 interface Order {
   action: Action;
   filters: DeliveryFilter[];
@@ -119,7 +122,10 @@ function Steering({ order, close, done }: { order: Order; close: () => void; don
   const [error, setError] = useState<unknown>(null);
   const [asked, setAsked] = useState(false);
   const pools = api.useQuery("get", "/v1/pools", {}, { enabled: action === "reroute" });
-  const ask = async (filter: DeliveryFilter, isPreview: boolean, values: Values = {}) => got(client.POST("/v1/deliveries/steer", { body: { action, all, filter, preview: isPreview, reason: given(values, "reason") ?? "", pool: given(values, "pool") } }));
+  const ask = async (filter: DeliveryFilter, isPreview: boolean, values: Values = {}, from?: number | null) => {
+    const pace = given(values, "per_hour");
+    return got(client.POST("/v1/deliveries/steer", { body: { action, all, filter, preview: isPreview, reason: given(values, "reason") ?? "", pool: given(values, "pool"), per_hour: pace === undefined ? undefined : Number(pace), from } }));
+  };
   const look = async () => {
     setError(null);
     try {
@@ -137,15 +143,24 @@ function Steering({ order, close, done }: { order: Order; close: () => void; don
     let changed = 0;
     let more = false;
     for (const filter of order.filters) {
-      const done = await ask(filter, false, values);
-      changed += done.changed;
-      more ||= done.more;
+      // A release by the hour goes part by part, each with its moment.
+      let from: number | null | undefined;
+      let parts = 0;
+      do {
+        const done = await ask(filter, false, values, from);
+        changed += done.changed;
+        from = done.continues_at;
+        parts += 1;
+        more ||= done.more && from == null;
+      } while (from != null && parts < PARTS_MAX);
+      more ||= from != null;
     }
     tell(more ? t("queue.steered_more", { n: changed }) : t("queue.steered", { n: changed }));
     done();
   };
   const fields: Field[] = [
     ...(action === "reroute" ? [{ name: "pool", label: t("queue.pool"), kind: "select", options: [["", t("queue.by_rules")], ...(pools.data?.items ?? []).map((one): [string, string] => [one.name, one.name])], hint: t("queue.pool_hint") } as Field] : []),
+    ...(action === "release" ? [{ name: "per_hour", label: t("queue.per_hour"), kind: "number", min: 1, hint: t("queue.per_hour_hint") } satisfies Field] : []),
     { name: "reason", label: t("queue.note"), hint: t("queue.note_hint") },
   ];
   return (

@@ -9,7 +9,7 @@ type Row = Schemas["LaneView"];
 export function Lanes() {
   const columns: Column<Row>[] = [
     { title: t("lanes.source"), cell: (row) => row.source ?? <span className="faint">{t("lanes.no_source")}</span>, text: (row) => row.source ?? "" },
-    { title: t("lanes.site"), cell: (row) => row.site, number: true },
+    { title: t("lanes.site"), cell: (row) => <>{row.hosts?.replaceAll(",", ", ") || row.site}</>, text: (row) => row.hosts || String(row.site) },
     { title: t("lanes.connections"), cell: (row) => row.connections, number: true },
     { title: t("lanes.ready"), cell: (row) => row.ready, number: true },
     { title: t("lanes.limits"), cell: (row) => row.limits.map((id) => <Badge key={id} tone="warn">{t("queue.limit", { id })}</Badge>), text: (row) => row.limits.join(" ") },

@@ -4,8 +4,11 @@ import { Link } from "@tanstack/react-router";
 import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
-import { Badge, Card, type Tone, When } from "../../parts/basic";
+import { toDate } from "../../lib/time";
+import { Badge, type Tone, When } from "../../parts/basic";
+import type { Column } from "../../parts/list";
 import { Empty, Shown } from "../../parts/state";
+import { Table } from "../../parts/table";
 
 type Count = Schemas["ReasonCount"];
 
@@ -38,46 +41,32 @@ function merged(counts: Count[]): Count[] {
 export function Reasons() {
   const reasons = useReasons(5_000);
   return (
-    <Card bare>
-      <Shown of={reasons}>
-        {(counts) => counts.length === 0 ? <Empty title={t("queue.nothing")} text={t("queue.nothing_text")} /> : <Table counts={counts} />}
-      </Shown>
-    </Card>
+    <Shown of={reasons}>
+      {(counts) => <Table name="queue-reasons" title={t("queue.why")} rows={counts} columns={columns()} id={({ reason }) => [reason.kind, reason.text, reason.limit].join("/")} empty={<Empty title={t("queue.nothing")} text={t("queue.nothing_text")} />} />}
+    </Shown>
   );
 }
 
-function Table({ counts }: { counts: Count[] }) {
-  return (
-    // biome-ignore lint: what scrolls must be reachable by keyboard
-    <div className="table-frame" tabIndex={0} role="group" aria-label={t("queue.why")}>
-      <table className="as-cards">
-        <thead>
-          <tr>
-            <th scope="col" className="number">{t("queue.count")}</th>
-            <th scope="col">{t("queue.kind")}</th>
-            <th scope="col">{t("queue.reason")}</th>
-            <th scope="col">{t("queue.set_by")}</th>
-            <th scope="col">{t("queue.until")}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {counts.map(({ deliveries, reason }) => (
-            <tr key={reason.kind + reason.text + reason.limit}>
-              <td className="number" data-title={t("queue.count")}><strong>{deliveries.toLocaleString()}</strong></td>
-              <td data-title={t("queue.kind")}><Badge tone={TONES[reason.kind]}>{word("reason_of", reason.kind)}</Badge></td>
-              <td data-title={t("queue.reason")} className="break">
-                {reason.text}
-                {reason.kind === "held" && <> · <Link to="." search={{ view: "deliveries", state: "held" }}>{t("queue.show_held")}</Link></>}
-                {reason.kind === "retry" && <> · <Link to="." search={{ view: "deliveries", state: "waiting" }}>{t("queue.show_waiting")}</Link></>}
-              </td>
-              <td data-title={t("queue.set_by")}>
-                {reason.limit ? <Link to="/limits" search={{}}>{t("queue.limit", { id: reason.limit })}</Link> : ""} {reason.origin ? word("origin_of", reason.origin) : ""}
-              </td>
-              <td data-title={t("queue.until")}><When at={reason.until} /></td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
+function columns(): Column<Count>[] {
+  return [
+    { title: t("queue.count"), cell: ({ deliveries }) => <strong>{deliveries.toLocaleString()}</strong>, text: ({ deliveries }) => String(deliveries), number: true },
+    { title: t("queue.kind"), cell: ({ reason }) => <Badge tone={TONES[reason.kind]}>{word("reason_of", reason.kind)}</Badge>, text: ({ reason }) => reason.kind },
+    {
+      title: t("queue.reason"),
+      cell: ({ reason }) => (
+        <span className="break">
+          {reason.text}
+          {reason.kind === "held" && <> · <Link to="." search={{ view: "deliveries", state: "held" }}>{t("queue.show_held")}</Link></>}
+          {reason.kind === "retry" && <> · <Link to="." search={{ view: "deliveries", state: "waiting" }}>{t("queue.show_waiting")}</Link></>}
+        </span>
+      ),
+      text: ({ reason }) => reason.text,
+    },
+    {
+      title: t("queue.set_by"),
+      cell: ({ reason }) => <>{reason.limit ? <Link to="/limits" search={{}}>{t("queue.limit", { id: reason.limit })}</Link> : ""} {reason.origin ? word("origin_of", reason.origin) : ""}</>,
+      text: ({ reason }) => [reason.limit, reason.origin].filter(Boolean).join(" "),
+    },
+    { title: t("queue.until"), cell: ({ reason }) => <When at={reason.until} />, text: ({ reason }) => (reason.until == null ? "" : toDate(reason.until).toISOString()) },
+  ];
 }

@@ -10,7 +10,8 @@ import { Button, PageHead, When } from "../../parts/basic";
 import { Dialog, useQuestion } from "../../parts/dialog";
 import { Form, given, type Values } from "../../parts/form";
 import { type Column, List } from "../../parts/list";
-import { explain } from "../../parts/state";
+import { explain, Shown } from "../../parts/state";
+import { Table } from "../../parts/table";
 import { tell } from "../../parts/toast";
 
 type Row = Schemas["SavedSegmentRow"];
@@ -38,10 +39,23 @@ export function Page() {
         {writes && <Button look="main" icon="plus" onClick={() => setOpen({})}>{t("segments.add")}</Button>}
       </PageHead>
       <List whole name="segments" label={t("segments.title")} load={() => got(client.GET("/v1/segments"))} columns={columns} id={(row) => row.id} actions={writes ? (row) => [{ text: t("act.change"), act: () => setOpen(row) }, { text: t("segments.remove"), danger: true, act: () => ask({ title: t("segments.remove"), text: t("segments.remove_text", { name: row.name }), button: t("segments.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("segments.empty"), text: t("segments.empty_text") }} />
+      <Ready make={writes ? (one) => setOpen(one) : undefined} />
       {open && <Editor segment={open} close={() => setOpen(null)} />}
       {question}
     </>
   );
+}
+
+/** Those that are there without being made. */
+function Ready({ make }: { make?: (segment: Schemas["ReadySegment"]) => void }) {
+  const ready = api.useQuery("get", "/v1/segments/ready", {}, { staleTime: 600_000 });
+  const columns: Column<Schemas["ReadySegment"]>[] = [
+    { title: t("segments.name"), cell: (row) => <Link to="/contacts" search={{ segment: row.expression }}>{row.name}</Link>, text: (row) => row.name },
+    { title: t("segments.expression"), cell: (row) => <code className="break">{row.expression}</code>, text: (row) => row.expression },
+    { title: t("segments.size"), cell: (row) => <Size expression={row.expression} />, text: () => "", number: true },
+    ...(make ? [{ title: t("list.actions"), cell: (row: Schemas["ReadySegment"]) => <Button small onClick={() => make(row)}>{t("segments.take")}</Button>, text: () => "" }] : []),
+  ];
+  return <Shown of={ready} rows={3}>{({ items }) => <Table name="ready-segments" title={t("segments.ready")} rows={items} columns={columns} id={(row) => row.name} empty={null} />}</Shown>;
 }
 
 function useCount(expression: string) {
@@ -156,10 +170,12 @@ function TestRow({ test, known, set, drop }: { test: Test; known: Map<string, Ki
   );
 }
 
+const STATUSES: Schemas["ContactStatus"][] = ["active", "blocked"];
+
 function Value({ test, kind, set }: { test: Test; kind: Kind; set: (test: Test) => void }) {
   const lists = api.useQuery("get", "/v1/lists", {}, { enabled: kind === "list" });
   const tags = api.useQuery("get", "/v1/tags", {}, { enabled: kind === "tag" });
-  const offered = kind === "list" ? lists.data?.items : kind === "tag" ? tags.data?.items : kind === "boolean" ? [{ name: "true" }, { name: "false" }] : undefined;
+  const offered = kind === "list" ? lists.data?.items : kind === "tag" ? tags.data?.items : kind === "boolean" ? [{ name: "true" }, { name: "false" }] : kind === "status" ? STATUSES.map((name) => ({ name })) : undefined;
   const shared = { style: { width: "12rem" }, "aria-label": t("segments.value"), value: test.value };
   if (offered) {
     return (
@@ -170,5 +186,5 @@ function Value({ test, kind, set }: { test: Test; kind: Kind; set: (test: Test) 
     );
   }
   const isDate = ["before", "after"].includes(test.how);
-  return <input {...shared} type={isDate ? "date" : needsUnit(test.how) || kind === "number" ? "number" : "text"} onChange={(event) => set({ ...test, value: event.target.value })} />;
+  return <input {...shared} type={isDate ? "date" : needsUnit(test.how) || kind === "number" || kind === "score" ? "number" : "text"} onChange={(event) => set({ ...test, value: event.target.value })} />;
 }

@@ -12,13 +12,14 @@ import { type Column, List } from "../../parts/list";
 import { FormDialog } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
 import { tell } from "../../parts/toast";
+import { Hosts } from "./hosts";
 
 export function Page() {
   const { may, who, organization } = useSession();
   const tabs = [
     { name: "account", title: t("settings.account"), draw: () => <div className="grid wide"><Password /><Factor /></div> },
     { name: "sessions", title: t("settings.sessions"), draw: () => <Sessions /> },
-    ...(may("installation") ? [{ name: "daemon", title: t("settings.daemon"), draw: () => <Daemon /> }] : []),
+    ...(may("installation") ? [{ name: "hosts", title: t("hosts.title"), draw: () => <Hosts /> }, { name: "daemon", title: t("settings.daemon"), draw: () => <Daemon /> }] : []),
   ];
   return (
     <>
@@ -115,7 +116,7 @@ function Sessions() {
   };
   return (
     <>
-      <List name="sessions" label={t("settings.sessions")} load={() => got(client.GET("/v1/account/sessions"))} columns={columns} id={(row) => row.id} actions={(row) => [{ text: t("settings.end"), danger: true, act: () => ask({ title: t("settings.end"), text: t("settings.end_text", { address: row.address }), button: t("settings.end"), danger: true, act: () => end(row) }) }]} empty={{ title: t("settings.no_sessions") }} />
+      <List whole name="sessions" label={t("settings.sessions")} load={() => got(client.GET("/v1/account/sessions"))} columns={columns} id={(row) => row.id} actions={(row) => [{ text: t("settings.end"), danger: true, act: () => ask({ title: t("settings.end"), text: t("settings.end_text", { address: row.address }), button: t("settings.end"), danger: true, act: () => end(row) }) }]} empty={{ title: t("settings.no_sessions") }} />
       {question}
     </>
   );

@@ -8,7 +8,8 @@ import { t, word } from "../../lib/text";
 import { Badge, Button, PageHead, When } from "../../parts/basic";
 import { useQuestion } from "../../parts/dialog";
 import { type Field, given, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
+import { options } from "../../parts/words";
 import { FormDialog } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
 import { tell } from "../../parts/toast";
@@ -48,7 +49,7 @@ function Templates() {
   };
   return (
     <>
-      <List name="templates" label={t("templates.title")} load={(_, cursor) => got(client.GET("/v1/templates", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} actions={may("campaigns_write") ? (row) => [{ text: t("templates.remove"), danger: true, act: () => ask({ title: t("templates.remove"), text: t("templates.remove_text", { name: row.name }), button: t("templates.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("templates.empty"), text: t("templates.empty_text") }} />
+      <List name="templates" label={t("templates.title")} load={(search, cursor) => got(client.GET("/v1/templates", { params: { query: { ...asked(search, cursor), kind: search.kind as Schemas["TemplateKind"] | undefined } } }))} filters={[byWords(), { name: "kind", label: t("templates.kind"), kind: "select", options: options("template_kind", ["html", "markdown", "mjml", "document"]) }]} columns={columns} id={(row) => row.id} actions={may("campaigns_write") ? (row) => [{ text: t("templates.remove"), danger: true, act: () => ask({ title: t("templates.remove"), text: t("templates.remove_text", { name: row.name }), button: t("templates.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("templates.empty"), text: t("templates.empty_text") }} />
       {question}
     </>
   );

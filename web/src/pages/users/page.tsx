@@ -7,7 +7,7 @@ import { t, word } from "../../lib/text";
 import { Badge, Copy, Notice, PageHead, When } from "../../parts/basic";
 import { useQuestion } from "../../parts/dialog";
 import { type Field, given, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
 import { FormDialog, Maker } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
 import { tell } from "../../parts/toast";
@@ -67,7 +67,7 @@ function Members() {
   ];
   return (
     <>
-      <List name="users" label={t("users.members")} load={(_, cursor) => got(client.GET("/v1/users", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.user} actions={may("people_write") ? actions : undefined} empty={{ title: t("users.empty"), text: t("users.empty_text") }} />
+      <List name="users" label={t("users.members")} load={(search, cursor) => got(client.GET("/v1/users", { params: { query: { ...asked(search, cursor), role: search.role as Schemas["Role"] | undefined } } }))} filters={[byWords(), { name: "role", label: t("users.role"), kind: "select", options: options("role", ROLES) }]} columns={columns} id={(row) => row.user} actions={may("people_write") ? actions : undefined} empty={{ title: t("users.empty"), text: t("users.empty_text") }} />
       {changing && <FormDialog close={() => setChanging(null)} title={changing.email} fields={[roleField(changing.role)]} button={t("act.save")} done={t("act.saved")} submit={async (values) => { await got(client.PATCH("/v1/users/{id}", { ...at(changing), body: { role: values.role as Schemas["Role"] } })); }} />}
       {question}
     </>
@@ -90,6 +90,22 @@ function Invites() {
   return <List whole name="invites" label={t("users.invites")} load={() => got(client.GET("/v1/invites"))} columns={columns} id={(row) => row.id} actions={may("people_write") ? (row) => [{ text: t("users.withdraw"), danger: true, act: () => void withdraw(row.id) }] : undefined} empty={{ title: t("users.no_invites"), text: t("users.no_invites_text") }} />;
 }
 
+function userFields(): Field[] {
+  return [
+    { name: "email", label: t("session.email"), kind: "email", required: true },
+    { name: "name", label: t("setup.name") },
+    { name: "password", label: t("session.password"), kind: "password", required: true, complete: "new-password", hint: t("setup.password_hint") },
+    { name: "installation_admin", label: t("users.make_admin"), kind: "check", hint: t("users.make_admin_hint") },
+    { ...roleField(), hint: t("users.make_role_hint"), shown: (values) => values.installation_admin !== true },
+  ];
+}
+
+/** Without an invitation; whoever is no admin of all gets a role in the organization that is worked in. */
+async function make(values: Values) {
+  const isAdmin = values.installation_admin === true;
+  await got(client.POST("/v1/installation/users", { body: { email: given(values, "email") ?? "", name: given(values, "name"), password: String(values.password), installation_admin: isAdmin, role: isAdmin ? undefined : (values.role as Schemas["Role"]) } }));
+}
+
 function Everybody() {
   const [ask, question] = useQuestion();
   const queryClient = useQueryClient();
@@ -105,7 +121,8 @@ function Everybody() {
   };
   return (
     <>
-      <List name="everybody" label={t("users.everybody")} load={(_, cursor) => got(client.GET("/v1/installation/users", { params: { query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }))} columns={columns} id={(row) => row.id} actions={(row) => row.disabled ? [] : [{ text: t("users.disable"), danger: true, act: () => ask({ title: t("users.disable"), text: t("users.disable_text", { email: row.email }), button: t("users.disable"), danger: true, act: () => disable(row.id) }) }]} empty={{ title: t("users.empty"), text: t("users.empty_text") }} />
+      <div className="row"><Maker label={t("users.make")} title={t("users.make")} text={t("users.make_text")} fields={userFields()} button={t("users.make")} done={t("users.made")} submit={make} /></div>
+      <List name="everybody" label={t("users.everybody")} load={(search, cursor) => got(client.GET("/v1/installation/users", { params: { query: { ...asked(search, cursor) } } }))} filters={[byWords()]} columns={columns} id={(row) => row.id} actions={(row) => row.disabled ? [] : [{ text: t("users.disable"), danger: true, act: () => ask({ title: t("users.disable"), text: t("users.disable_text", { email: row.email }), button: t("users.disable"), danger: true, act: () => disable(row.id) }) }]} empty={{ title: t("users.empty"), text: t("users.empty_text") }} />
       {question}
     </>
   );

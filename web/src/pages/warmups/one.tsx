@@ -7,9 +7,12 @@ import { toDate } from "../../lib/time";
 import { Badge, Button, Card, Notice, PageHead, Pairs, type Tone } from "../../parts/basic";
 import { Chart, type Point } from "../../parts/chart";
 import { useQuestion } from "../../parts/dialog";
+import type { Column } from "../../parts/list";
 import { Empty, Shown } from "../../parts/state";
+import { Table } from "../../parts/table";
 import { tell } from "../../parts/toast";
 import { spoken } from "../../lib/text";
+import { Gates } from "./gates";
 import { useSubjects, WARMUP_TONES } from "./page";
 
 type Story = Schemas["WarmupStory"];
@@ -28,7 +31,7 @@ function dayName(at: number): string {
   return toDate(at).toLocaleDateString(spoken(), { day: "numeric", month: "short" });
 }
 
-function points({ days, warmup }: Story): Point[] {
+export function points({ days, warmup }: Pick<Story, "days" | "warmup">): Point[] {
   const past = [...days].reverse().map((day) => ({ name: dayName(day.day), plan: day.volume, done: day.offered }));
   const coming = warmup.calendar.slice(0, COMING_DAYS).map((volume, at) => ({ name: at === 0 ? t("warmups.today") : `+${at}`, plan: volume, done: at === 0 ? warmup.offered_today : undefined }));
   return [...past, ...coming];
@@ -56,39 +59,30 @@ function Drawn({ story }: { story: Story }) {
             [t("warmups.send_days"), warmup.send_days],
           ]} />
         </Card>
-        <Card title={t("warmups.days")} bare>
-          {story.days.length === 0 ? <Empty title={t("warmups.no_days")} text={t("warmups.no_days_text")} /> : <Days days={story.days} />}
-        </Card>
+        <Card title={t("gates.title")}><Gates story={story} /></Card>
       </div>
+      <Days story={story} />
     </>
   );
 }
 
-function Days({ days }: { days: Day[] }) {
-  const share = (part: number, day: Day) => (day.offered === 0 ? "–" : `${((part / day.offered) * 100).toLocaleString(spoken(), { maximumFractionDigits: 1 })} %`);
-  return (
-    // biome-ignore lint: what scrolls must be reachable by keyboard
-    <div className="table-frame" tabIndex={0} role="group" aria-label={t("warmups.days")}>
-      <table className="as-cards">
-        <thead>
-          <tr>{[t("warmups.day"), t("warmups.sent"), t("warmups.accepted"), t("warmups.blocked"), t("warmups.invalid"), t("warmups.complaints"), t("warmups.verdict")].map((title) => <th key={title} scope="col">{title}</th>)}</tr>
-        </thead>
-        <tbody>
-          {days.map((day) => (
-            <tr key={day.day}>
-              <td data-title="">{dayName(day.day)}</td>
-              <td data-title={t("warmups.sent")}>{day.offered.toLocaleString()} / {day.volume.toLocaleString()}</td>
-              <td data-title={t("warmups.accepted")}>{share(day.accepted, day)}</td>
-              <td data-title={t("warmups.blocked")}>{share(day.blocked, day)}</td>
-              <td data-title={t("warmups.invalid")}>{share(day.invalid, day)}</td>
-              <td data-title={t("warmups.complaints")}>{share(day.complaints, day)}</td>
-              <td data-title={t("warmups.verdict")}><Badge tone={VERDICTS[day.verdict]}>{word("warmup_verdict", day.verdict)}</Badge> <span className="sub">{day.cause}</span></td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
+function Days({ story: { days, warmup } }: { story: Story }) {
+  const share = (title: string, of: (day: Day) => number): Column<Day> => ({
+    title,
+    cell: (day) => (day.offered === 0 ? "–" : (of(day) / day.offered).toLocaleString(spoken(), { style: "percent", maximumFractionDigits: 1 })),
+    text: (day) => String(of(day)),
+    number: true,
+  });
+  const columns: Column<Day>[] = [
+    { title: t("warmups.day"), cell: (day) => dayName(day.day), text: (day) => toDate(day.day).toISOString().slice(0, 10) },
+    { title: t("warmups.sent"), cell: (day) => `${day.offered.toLocaleString()} / ${day.volume.toLocaleString()}`, text: (day) => `${day.offered}/${day.volume}`, number: true },
+    share(t("warmups.accepted"), (day) => day.accepted),
+    share(t("warmups.blocked"), (day) => day.blocked),
+    share(t("warmups.invalid"), (day) => day.invalid),
+    share(t("warmups.complaints"), (day) => day.complaints),
+    { title: t("warmups.verdict"), cell: (day) => <><Badge tone={VERDICTS[day.verdict]}>{word("warmup_verdict", day.verdict)}</Badge> <span className="sub">{day.cause}</span></>, text: (day) => `${day.verdict} ${day.cause}` },
+  ];
+  return <Table name={`warmup-${warmup.id}-days`} title={t("warmups.days")} rows={days} columns={columns} id={(day) => day.day} empty={<Empty title={t("warmups.no_days")} text={t("warmups.no_days_text")} />} />;
 }
 
 type Action = Schemas["WarmupAction"];

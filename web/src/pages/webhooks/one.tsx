@@ -9,7 +9,8 @@ import { ofInput, toInput } from "../../lib/time";
 import { Badge, Button, Card, Notice, PageHead, Pairs, When } from "../../parts/basic";
 import { Dialog, useQuestion } from "../../parts/dialog";
 import { given, many, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List } from "../../parts/list";
+import { options } from "../../parts/words";
 import { FormDialog } from "../../parts/maker";
 import { Secret } from "../../parts/secret";
 import { explain, Shown } from "../../parts/state";
@@ -54,8 +55,8 @@ function Calls({ webhook }: { webhook: Webhook }) {
     { title: t("webhook.took"), cell: (row) => `${row.milliseconds} ms`, number: true },
     { title: t("webhook.at"), cell: (row) => <When at={row.ended_at ?? row.created_at} />, text: (row) => new Date(row.created_at / 1000).toISOString() },
   ];
-  const load = (_: Record<string, string>, cursor: string | undefined) => got(client.GET("/v1/webhooks/{id}/calls", { params: { path: { id: webhook.id }, query: { cursor: cursor === undefined ? undefined : Number(cursor) } } }));
-  return <List name={`webhook-${webhook.id}-calls`} label={t("webhook.calls")} load={load} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("webhook.no_calls"), text: t("webhook.no_calls_text") }} />;
+  const load = (search: Record<string, string>, cursor: string | undefined) => got(client.GET("/v1/webhooks/{id}/calls", { params: { path: { id: webhook.id }, query: { ...asked(search, cursor), state: search.state as Call["state"] | undefined } } }));
+  return <List name={`webhook-${webhook.id}-calls`} label={t("webhook.calls")} load={load} filters={[byWords(t("messages.answer")), { name: "state", label: t("messages.state"), kind: "select", options: options("call_state", ["waiting", "delivered", "failed"]) }]} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("webhook.no_calls"), text: t("webhook.no_calls_text") }} />;
 }
 
 const DAY_MS = 86_400_000;

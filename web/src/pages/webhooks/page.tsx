@@ -8,8 +8,11 @@ import { type Field, given, many, type Values } from "../../parts/form";
 import { type Column, List } from "../../parts/list";
 import { Maker } from "../../parts/maker";
 import { Secret } from "../../parts/secret";
+import { options } from "../../parts/words";
 
 export type Webhook = Schemas["WebhookView"];
+
+const FORMATS: Webhook["format"][] = ["postroad", "postal"];
 
 export function useKinds(): [string, string][] {
   const kinds = api.useQuery("get", "/v1/events/kinds", {}, { staleTime: 600_000 });
@@ -26,6 +29,8 @@ export function hookFields(kinds: [string, string][], webhook?: Webhook): Field[
     { name: "name", label: t("webhooks.name"), required: true, value: webhook?.name },
     { name: "url", label: t("webhooks.url"), required: true, value: webhook?.url, placeholder: "https://app.example.com/hooks/mail" },
     { name: "kinds", label: t("webhooks.kinds"), kind: "checks", options: kinds, value: webhook?.kinds ?? [], hint: t("webhooks.kinds_hint") },
+    // What is called by it is written for one format; it stays.
+    ...(webhook ? [] : [{ name: "format", label: t("routes.format"), kind: "select", options: options("webhook_format", FORMATS), hint: t("webhooks.format_hint") } satisfies Field]),
   ];
 }
 
@@ -39,7 +44,7 @@ export function Page() {
     { title: t("webhooks.last"), cell: (row) => <When at={row.succeeded_at} absent={t("credentials.never")} />, text: (row) => String(row.succeeded_at ?? "") },
   ];
   const add = async (values: Values) => {
-    const made = await got(client.POST("/v1/webhooks", { body: { name: given(values, "name") ?? "", url: given(values, "url") ?? "", kinds: many(values, "kinds") as Webhook["kinds"] } }));
+    const made = await got(client.POST("/v1/webhooks", { body: { name: given(values, "name") ?? "", url: given(values, "url") ?? "", kinds: many(values, "kinds") as Webhook["kinds"], format: values.format as Webhook["format"] } }));
     return <Secret pairs={[[t("webhooks.secret"), made.secret]]} />;
   };
   return (
