@@ -6,6 +6,7 @@
 //!             ends the daemon.
 //! Knows not:  what any of its parts does.
 
+mod acme; // certificates of hosts
 mod campaigns;
 mod desk;
 mod files;
@@ -166,7 +167,7 @@ impl App {
         queue.note_apart().await?;
         let known = Known::open(&settings, &store, &clock).await?;
         let (stop_tasks, stopped) = watch::channel(false);
-        let (webhooks, webhooks_task) = known.webhooks(&settings, &store, &clock, &stopped);
+        let (webhooks, calling) = known.callers(&settings, &store, &clock, &stopped).await?;
         let (own, limits) = limits::open(&settings, &store, &known.composer, &clock).await?;
         let (sandbox, sandbox_task) = options::start_sandbox(&settings, &clock, &stopped).await?;
         campaigns::link(&settings, &store, &known.composer, &clock).await?;
@@ -199,11 +200,11 @@ impl App {
         let used = (queue, webhooks, movers, notices);
         let state = desk::api_state(&live, &store, used, &clock, reread);
         let mut watched = vec![
-            ("the feed of webhooks", webhooks_task),
             ("the imports", importing),
             ("the sandbox", sandbox_task),
             sources::watch(&live.checker, &stopped),
         ];
+        watched.extend(calling);
         watched.extend(campaigning.into_iter().chain(desk::start_upkeep(&state, &stopped)));
         let state = ApiState { imports: Some(imports), ..outside.told(state) };
         let router = web::with_panel(api::router(state));

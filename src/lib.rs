@@ -31,6 +31,7 @@ pub mod queue; // what is owed, durable
 
 // Rank 5: in and out.
 pub mod accept; // the only door
+pub mod acme; // certificates for hosts of organizations
 pub mod notices; // the daemon's own mail to people
 pub mod schedule; // sites, lanes, retries
 

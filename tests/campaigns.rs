@@ -385,6 +385,7 @@ async fn draft(store: &postroad::store::Store, clock: &postroad::clock::Clock) -
         reply_to: None,
         variants: Vec::new(),
         attachments: Vec::new(),
+        data: serde_json::Map::new(),
     };
     let row = postroad::store::CampaignRow {
         id: CampaignId(0),
@@ -566,4 +567,31 @@ async fn the_source_of_a_mail_is_what_arrived_whatever_its_reader_is_called_by_n
         let arrived = String::from_utf8_lossy(&arrived.body).into_owned();
         assert!(source.contains("Ann") && arrived.ends_with(&source), "{source}\n{arrived}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_campaign_gives_to_all_its_mails_stands_in_each() {
+    let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
+    let ann = desk.contact("ann@a.test", json!({"name": "Ann"})).await;
+    let body = "<p>{{ name }}: {{ data.offer.percent }} % on {% for item in data.items %}\
+        [{{ item }}]{% endfor %}</p>";
+    let mut input = desk.input(body, json!({}));
+    input["data"] = json!({"offer": {"percent": 20}, "items": ["<tea>", "cups"]});
+    let made = desk.done("POST", "/v1/campaigns", input.clone()).await;
+    assert_eq!(made["content"]["data"], input["data"]);
+    let id = made["id"].as_i64().expect("an id");
+    let path = format!("/v1/campaigns/{id}/preview");
+    let shown = desk.done("POST", &path, json!({"contact": ann})).await;
+    let expected = "Ann: 20 % on [&lt;tea&gt;][cups]";
+    assert!(shown["html"].as_str().is_some_and(|html| html.contains(expected)), "{shown}");
+    desk.step(id, "launch").await;
+    desk.until(id, "sent").await;
+    let mail = desk.mx.mail_to("ann@a.test");
+    let mime = postroad::wire::mime::Mime::read(&mail.body);
+    let part = mime.parts.iter().find(|part| part.media == "text/html").expect("HTML");
+    let html = postroad::wire::decode::text(&part.content(), Some("utf-8"));
+    assert!(html.contains(expected), "{html}");
+    input["data"] = json!({"long": "x".repeat(65_536)});
+    let (status, body) = desk.ask("POST", "/v1/campaigns", input).await;
+    assert_eq!((status, &body["field"]), (422, &json!("data")), "{body}");
 }

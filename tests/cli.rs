@@ -369,6 +369,12 @@ pub(crate) mod running_daemon {
             daemon.desk.run(&["stream", "policy", "1", "--bounces", "x"]).status.code(),
             Some(2)
         );
+        assert!(daemon.told(&["stream", "tracking", "1"]).starts_with("unsaid: "));
+        let said = daemon.json(&["stream", "tracking", "1", "--set", "both", "--json"]);
+        assert_eq!(said["tracking"], "both");
+        assert!(daemon.told(&["stream", "tracking", "1"]).starts_with("both: "));
+        let unsaid = daemon.json(&["stream", "tracking", "1", "--set", "unsaid", "--json"]);
+        assert!(unsaid["tracking"].is_null());
         assert!(daemon.told(&["stream", "hold", "1", "--reason", "a look"]).contains("is held"));
         assert!(daemon.told(&["stream", "list"]).contains("held: a look"));
         assert!(daemon.told(&["stream", "release", "1"]).contains("goes on"));

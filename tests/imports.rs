@@ -117,6 +117,50 @@ async fn a_file_of_a_spreadsheet_becomes_contacts_and_its_bad_rows_a_report() {
     }
 }
 
+fn packed(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let how = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated);
+    for (name, text) in files {
+        zip.start_file(*name, how).expect("begun");
+        std::io::Write::write_all(&mut zip, text).expect("written");
+    }
+    zip.finish().expect("whole").into_inner()
+}
+
+#[tokio::test]
+async fn a_file_in_a_zip_is_read_as_the_file_itself_is() {
+    for database in Database::all().await {
+        let api = TestApi::on(&database).await;
+        let (text, ..) =
+            encoding_rs::WINDOWS_1252.encode("email;name\r\njo@example.com;Jürgen\r\n");
+        let zip = packed(&[("__MACOSX/._liste.csv", b"?"), ("x/liste.csv", &text)]);
+        let import = upload(&api, "?encoding=windows-1252&file_name=liste.zip", zip).await;
+        assert_eq!(import["preview"]["samples"][0], json!(["jo@example.com", "Jürgen"]));
+        assert_eq!(import["file_bytes"], "email;name\r\njo@example.com;Jürgen\r\n".len());
+        let columns = json!([{"to": "email"}, {"to": "name"}]);
+        let ended = run(&api, &import, json!({"mode": "add", "columns": columns})).await;
+        assert_eq!(counts(&ended), [1, 1, 0, 0, 0]);
+        assert_eq!(contact(&api, "jo@example.com").await["name"], "Jürgen");
+        // An export of Mailchimp: who is subscribed, and who is not.
+        let export = packed(&[
+            ("subscribed_audience_export_1.csv", b"Email Address\nin@example.com\n"),
+            ("unsubscribed_audience_export_1.csv", b"Email Address\nout@example.com\n"),
+        ]);
+        let answer = api.upload("/v1/imports", export.clone()).await;
+        assert_eq!(answer.status, 422, "{:?}", answer.body);
+        let why = answer.body["detail"].as_str().expect("text");
+        assert!(why.contains("unsubscribed_audience_export_1.csv; name one"), "{why}");
+        let import = upload(&api, "?entry=subscribed_audience_export_1.csv", export).await;
+        assert_eq!(import["preview"]["samples"][0], json!(["in@example.com"]));
+        let book = packed(&[("[Content_Types].xml", b"<Types/>"), ("xl/workbook.xml", b"<x/>")]);
+        let answer = api.upload("/v1/imports", book).await;
+        assert_eq!(answer.status, 422, "{:?}", answer.body);
+        let rows = done(&api, "GET", "/v1/imports", Value::Null).await;
+        assert_eq!(rows["items"].as_array().map(Vec::len), Some(2), "what was refused is gone");
+    }
+}
+
 #[tokio::test]
 async fn each_mode_does_what_it_says_and_no_more() {
     for database in Database::all().await {
@@ -252,7 +296,8 @@ async fn a_cancelled_import_writes_nothing_more_and_an_upload_that_was_cut_off_i
     assert_eq!(again.status, 409);
     done(&api, "DELETE", &path, Value::Null).await;
 
-    let mut cut = api.imports.upload(OrganizationId::FIRST, "x", None).await.expect("begins");
+    let mut cut =
+        api.imports.upload(OrganizationId::FIRST, "x", (None, None)).await.expect("begins");
     cut.write(b"email\n").await.expect("written");
     drop(cut);
     let imports: Imports = api.imports.clone();

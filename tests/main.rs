@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: scenarios whose names are claims.
 
 mod accept;
+mod acme;
 mod api;
 mod automations;
 mod benches;

@@ -67,3 +67,43 @@ async fn a_form_stands_within_another_site_where_it_says_so_and_nowhere_else() {
     assert!(desk.text_to("new@a.test").contains("Yes, subscribe me"));
     assert_eq!(visit(&desk, "GET", "/s/1/999/embed", BROWSER, "").await.0, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_not_confirmed_is_asked_by_a_campaign_and_says_yes() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let form = open_list(&desk).await;
+        let list: i64 = form.rsplit('/').next().and_then(|id| id.parse().ok()).expect("an id");
+        for email in ["ann%40a.test", "bob%40b.test"] {
+            visit(&desk, "POST", &form, BROWSER, &format!("email={email}")).await;
+        }
+        desk.relay.run_until_idle().await;
+        // Bob says yes to the first mail.
+        let link = path(&desk.text_to("bob@b.test"), "y", 0);
+        assert_eq!(visit(&desk, "POST", &link, BROWSER, "").await.0, 200);
+        let settings = |list: i64| json!({"audience": {"lists": [list], "unconfirmed": true}});
+        let body = "<p>Still?</p><a href=\"{{ confirm_url }}\">yes</a>";
+        let (status, refused) =
+            desk.ask("POST", "/v1/campaigns", desk.input(body, settings(desk.list))).await;
+        assert_eq!(status, 422, "that list is not public: {refused}");
+        let id = desk.campaign("<p>no link</p>", settings(list)).await;
+        let checks = desk.done("GET", &format!("/v1/campaigns/{id}/checks"), Value::Null).await;
+        assert!(checks.to_string().contains("put {{ confirm_url }} into a link"), "{checks}");
+        let id = desk.campaign(body, settings(list)).await;
+        desk.step(id, "launch").await;
+        let shown = desk.until(id, "sent").await;
+        assert_eq!((&shown["audience"], &shown["sums"]["delivered"]), (&json!(1), &json!(1)));
+        let mails = desk.mx.mails();
+        let mut asked = mails.iter().filter(|mail| mail.envelope.recipients == ["ann@a.test"]);
+        let asked = String::from_utf8_lossy(&asked.next_back().expect("a mail").body).into_owned();
+        let text = postroad::wire::mime::Mime::read(asked.as_bytes());
+        let html = text.parts.iter().find(|part| part.media == "text/html").expect("HTML");
+        let html = postroad::wire::decode::text(&html.content(), Some("utf-8"));
+        let link = path(&html, "y", 0);
+        assert_eq!(visit(&desk, "POST", &link, BROWSER, "").await.0, 200);
+        let lists = desk.done("GET", "/v1/lists", Value::Null).await;
+        let counts = lists["items"].as_array().expect("lists").iter();
+        let own = counts.clone().find(|row| row["id"] == list).expect("the list").clone();
+        assert!(own.to_string().contains("\"subscribed\":2"), "{own}");
+    }
+}

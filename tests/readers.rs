@@ -41,7 +41,7 @@ pub async fn visit(
 pub fn path(mail: &str, kind: &str, nth: usize) -> String {
     let start = format!("https://post.sender.test/{kind}/");
     let rest = mail.split(&start).nth(nth + 1).unwrap_or_else(|| panic!("no {kind} in {mail}"));
-    let token = rest.split(['"', '>']).next().expect("its end");
+    let token = rest.split(['"', '>', '\r', ')']).next().expect("its end");
     format!("/{kind}/{token}")
 }
 

@@ -79,7 +79,14 @@ async fn a_submitted_mail_has_links_of_its_reader_valid_signatures_and_tells_who
             let body = desk.mx.mail_to(recipient).body.clone();
             assert_eq!(verifier.passes(&body).await, 2, "{recipient}");
             assert!(!String::from_utf8_lossy(&body).contains("X-Postroad"), "{recipient}");
-            assert!(String::from_utf8_lossy(&body).contains(&format!("\r\n{LINK}\r\n")));
+            let mime = mime::Mime::read(&body);
+            let plain = mime.parts.iter().find(|part| part.media == "text/plain").expect("text");
+            let plain = decode::text(&plain.content(), None);
+            assert_eq!(
+                path(&plain, "c", 0),
+                path(&html(&desk, recipient), "c", 0),
+                "the same link"
+            );
             assert!(html(&desk, recipient).contains("<p>Grüße <a href=\"https://post.sender."));
         }
         let (ann, bob) = (html(&desk, "ann@a.test"), html(&desk, "bob@a.test"));
@@ -152,7 +159,8 @@ async fn links_lead_to_the_host_of_the_organization_and_those_sent_before_go_on(
         let before = path(&html(&desk, "before@a.test"), "c", 0);
         let host = json!({"host": "click.sender.test"});
         let set = desk.done("PUT", "/v1/public-host", host.clone()).await;
-        assert_eq!((&set, &desk.done("GET", "/v1/public-host", Value::Null).await), (&host, &host));
+        let shown = desk.done("GET", "/v1/public-host", Value::Null).await;
+        assert_eq!((&set["host"], &shown["host"]), (&host["host"], &host["host"]));
         send(&desk, "X-Postroad-Track: clicks\r\n", &["after@a.test"]).await;
         let after = html(&desk, "after@a.test");
         let (_, rest) = after.split_once("\"https://click.sender.test").expect("its host");
@@ -168,5 +176,66 @@ async fn links_lead_to_the_host_of_the_organization_and_those_sent_before_go_on(
         desk.done("PUT", "/v1/public-host", json!({"host": null})).await;
         send(&desk, "X-Postroad-Track: clicks\r\n", &["again@a.test"]).await;
         assert_eq!(is_tracked(&desk, "again@a.test"), (false, true));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_opened_and_clicked_a_submitted_mail_is_told_as_of_a_campaign() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let part = |place: u8| format!("<a href=\"https://shop.test/{place}\">{place}</a>");
+        let links: String = (0..4).map(part).collect();
+        let mail = format!(
+            "From: <sender@sender.test>\r\nX-Postroad-Track: both\r\nMIME-Version: 1.0\r\n\
+             Content-Type: text/html\r\n\r\n{links}\r\n"
+        );
+        desk.relay.submit_mail("<sender@sender.test>", &["ann@a.test"], mail.as_bytes()).await;
+        desk.relay.run_until_idle().await;
+        let html = html(&desk, "ann@a.test");
+        let go = async |method: &str, path: &str, agent: &str| {
+            visit(&desk, method, path, agent, "").await;
+        };
+        go("GET", &path(&html, "c", 3), CHROME).await;
+        desk.relay.clock().advance(Duration::from_secs(60));
+        go("GET", &path(&html, "o", 0), CHROME).await;
+        go("GET", &path(&html, "o", 0), "curl/8.5.0").await;
+        desk.relay.clock().advance(Duration::from_secs(60));
+        go("GET", &path(&html, "c", 3), CHROME).await;
+        // Three links at once are followed by nobody.
+        desk.relay.clock().advance(Duration::from_secs(60));
+        for nth in 0..3 {
+            go("GET", &path(&html, "c", nth), CHROME).await;
+        }
+        let delivery = desk.relay.delivery_to("ann@a.test").await;
+        let told = async || {
+            let timeline = format!("/v1/messages/{}/timeline", delivery.message);
+            let shown = desk.done("GET", &timeline, Value::Null).await;
+            let items = shown["items"].as_array().expect("entries").iter();
+            let mut told: Vec<(i64, String, String)> = items
+                .filter(|item| item["fields"]["agent"].is_string())
+                .map(|item| {
+                    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                    let at = item["at"].as_i64().expect("a moment");
+                    (at, text(&item["kind"]), text(&item["fields"]["reader"]))
+                })
+                .collect();
+            told.sort();
+            told.into_iter().map(|(_, kind, reader)| format!("{kind} {reader}")).collect::<Vec<_>>()
+        };
+        let expected = [
+            "clicked robot",
+            "opened person",
+            "opened robot",
+            "clicked person",
+            "clicked robot",
+            "clicked robot",
+            "clicked robot",
+        ];
+        let started = Instant::now();
+        while told().await != expected {
+            assert!(started.elapsed() < PATIENCE, "{:?}", told().await);
+            desk.relay.clock().advance(Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }

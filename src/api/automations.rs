@@ -175,7 +175,9 @@ async fn steps<N>(
             StepInput::Send { from, from_name, reply_to, mail, attachments } => {
                 let variants = vec![written(call, mail, fields).await?];
                 let attachments = attachable(call, attachments).await?;
-                let content = CampaignContent { from, from_name, reply_to, variants, attachments };
+                let data = serde_json::Map::new();
+                let content =
+                    CampaignContent { from, from_name, reply_to, variants, attachments, data };
                 plan::check_content(&content, &domains)?;
                 AutomationStep::Send { campaign: CampaignId(0), content: Box::new(content) }
             }

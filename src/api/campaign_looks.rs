@@ -52,8 +52,9 @@ async fn rendered<N>(
     let sealer = call.sealer();
     let whole = whole(&call.store, organization, &fields, &[contact], sealer.as_ref()).await?;
     let contact = whole.into_iter().next().ok_or_else(no_contact)?;
+    let data = row.content.data.clone();
     let rendering = tokio::task::spawn_blocking(move || {
-        let rendered = template.render(&templates::preview_values(&contact))?;
+        let rendered = template.render(&templates::preview_values(&contact, &data))?;
         Ok::<_, TemplateError>((template, rendered, contact))
     });
     Ok(rendering.await.map_err(Problem::ours)??)
@@ -130,8 +131,9 @@ pub(super) async fn all_checks<N>(
     for variant in &row.content.variants {
         let template = ready(variant, &fields).await?;
         // Nobody in particular: what depends on a contact is told by a preview.
+        let data = row.content.data.clone();
         let rendering = tokio::task::spawn_blocking(move || {
-            let values = templates::preview_values(&templates::nobody());
+            let values = templates::preview_values(&templates::nobody(), &data);
             match template.render(&values) {
                 Ok(rendered) => checks(&template, &rendered),
                 Err(error) => {

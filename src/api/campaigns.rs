@@ -123,6 +123,10 @@ pub(super) struct CampaignInput {
     /// Files that each mail carries; at most ten, of 10 MiB in all.
     #[serde(default)]
     attachments: Vec<MediaId>,
+    /// What templates name as `data.…`; at most 64 KiB.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    data: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     settings: CampaignSettings,
 }
@@ -148,6 +152,7 @@ async fn checked<N>(call: &Call<N>, input: CampaignInput) -> Result<CampaignRow,
         reply_to: input.reply_to,
         variants,
         attachments: attachable(call, input.attachments).await?,
+        data: input.data,
     };
     let domains = own_domains(call, organization).await?;
     plan::check_content(&content, &domains)?;
@@ -298,9 +303,9 @@ pub(super) async fn change(
     }
     if !old.state.is_before_launch() {
         let fixed = |settings: &CampaignSettings| {
-            let CampaignSettings { audience, starts_at, local_time, test, sunset_days, .. } =
-                settings.clone();
-            (audience, starts_at, local_time, test, sunset_days)
+            let CampaignSettings { audience, starts_at, local_time, test, .. } = settings.clone();
+            let left_out = (settings.sunset_days, settings.rest_days);
+            (audience, starts_at, local_time, test, left_out)
         };
         if fixed(&old.settings) != fixed(&new.settings) {
             let why = "audience, start, local time and test are fixed by the launch";
@@ -322,18 +327,37 @@ pub(super) async fn change(
     Ok(axum::Json(view(&call, found(&call, id).await?).await?))
 }
 
-/// Make a draft that says what another campaign says, to the same audience, without its times.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Copied {
+    /// Only to those who got it and did not read it; without, to the same audience.
+    #[param(inline)]
+    again: Option<CampaignAgain>,
+}
+
+/// Make a draft that says what another campaign says, to the same audience or to those of it who
+/// did not read it, without its times.
 #[utoipa::path(post, path = "/v1/campaigns/{id}/copy", tag = "campaigns",
-    params(("id" = CampaignId, Path)),
+    params(("id" = CampaignId, Path), Copied),
     responses((status = 200, body = CampaignView)), security(("key" = ["campaigns_write"])))]
 pub(super) async fn copy(
     call: Call<needs::CampaignsWrite>,
     Path(id): Path<CampaignId>,
+    Query(copied): Query<Copied>,
 ) -> Result<axum::Json<CampaignView>, Problem> {
     let old = found(&call, id).await?;
     let name = format!("{} (copy)", old.name);
     let name = name[..name.floor_char_boundary(plan::NAME_BYTES_MAX)].to_owned();
-    let settings = CampaignSettings { starts_at: None, deadline: None, ..old.settings };
+    let mut settings = CampaignSettings { starts_at: None, deadline: None, ..old.settings };
+    if let Some(again) = copied.again {
+        let tracking = &settings.tracking;
+        let is_known = tracking.clicks || (tracking.opens && again == CampaignAgain::Unopened);
+        if old.state.is_before_launch() || !is_known || tracking.anonymous {
+            return Err(Problem::of_field("again", "it is not known who has read this campaign"));
+        }
+        settings.audience = settings.audience.again(id, again);
+    }
     let at = call.clock.now();
     let row = CampaignRow { name, settings, created_at: at, updated_at: at, ..old };
     let id = call.store.change_campaign(CampaignChange::Add(Box::new(row))).await?;

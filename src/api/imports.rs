@@ -68,9 +68,12 @@ pub(super) struct Given {
     file_name: Option<String>,
     /// As in `windows-1252`; UTF-8, or what a byte order mark says, when it is missing.
     encoding: Option<String>,
+    /// The file that is meant, where a zip has several.
+    entry: Option<String>,
 }
 
-/// Upload a file of separated values, as the body. Nothing is imported before it is started.
+/// Upload a file of separated values, or a zip with one, as the body. Nothing is imported before it
+/// is started.
 #[utoipa::path(post, path = "/v1/imports", tag = "imports", params(Given),
     request_body(content = String, content_type = "text/csv"),
     responses((status = 200, body = ImportView)), security(("key" = ["contacts_write"])))]
@@ -81,7 +84,8 @@ pub(super) async fn upload(
 ) -> Result<axum::Json<ImportView>, Problem> {
     let imports = imports(&call)?;
     let name = given.file_name.as_deref().unwrap_or("contacts.csv");
-    let mut upload = imports.upload(call.organization(), name, given.encoding.as_deref()).await?;
+    let how = (given.encoding.as_deref(), given.entry.as_deref());
+    let mut upload = imports.upload(call.organization(), name, how).await?;
     match take_in(&mut upload, body).await {
         Ok(()) => view(imports, upload.finish().await?).await,
         Err(problem) => {

@@ -16,9 +16,10 @@ use axum::routing::get;
 
 use super::access::{Call, Shared, needs};
 use super::extract::Path;
+use crate::campaign::reader::{self, Reader};
 use crate::compose::Links;
 use crate::model::*;
-use crate::store::Tracked;
+use crate::store::{Store, Tracked};
 use crate::token::Claim;
 
 const FORM_BYTES_MAX: usize = 8 * 1024;
@@ -61,14 +62,40 @@ fn note(call: &Anybody, claim: Claim, kind: EventKind, method: &Method, more: se
         fields.extend(more);
     }
     let (message, delivery) = (claim.message, claim.delivery);
-    let tracked = Tracked { message, delivery, kind, fields, at: call.clock.now() };
-    let store = call.store.clone();
+    let (at, store) = (call.clock.now(), call.store.clone());
     tokio::spawn(async move {
+        if let Some(reader) = first_reader(&store, claim, (kind, at), &fields).await {
+            fields["reader"] = reader.word().into();
+        }
+        let tracked = Tracked { message, delivery, kind, fields, at };
         if let Err(error) = store.track(vec![tracked]).await {
             tracing::warn!(%error, "a reader is not counted");
         }
         drop(place);
     });
+}
+
+/// Who it was, of submitted mail: as far as it can be told before it is known what comes beside.
+async fn first_reader(
+    store: &Store,
+    claim: Claim,
+    (kind, at): (EventKind, Timestamp),
+    fields: &serde_json::Value,
+) -> Option<Reader> {
+    let delivered_at = match store.submitted_at(claim.message, claim.delivery).await {
+        Ok(found) => found?,
+        Err(error) => {
+            tracing::debug!(%error, "who it was is told later");
+            return None;
+        }
+    };
+    Some(reader::judge(&reader::Request {
+        is_click: kind == EventKind::Clicked,
+        is_head: fields["method"] == "HEAD",
+        agent: fields["agent"].as_str().unwrap_or_default(),
+        since_delivery: delivered_at.map(|delivered_at| at.since(delivered_at)),
+        links_beside: 0,
+    }))
 }
 
 async fn open(call: Anybody, Path(token): Path<String>, method: Method) -> Response {

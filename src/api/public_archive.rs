@@ -58,8 +58,10 @@ async fn rendered(call: &Anybody, row: &CampaignRow) -> Result<Rendered, Problem
     let template = ready(variant, &fields).await?;
     let mut nobody = templates::nobody();
     nobody.email.clear();
-    let rendering =
-        tokio::task::spawn_blocking(move || template.render(&templates::preview_values(&nobody)));
+    let data = row.content.data.clone();
+    let rendering = tokio::task::spawn_blocking(move || {
+        template.render(&templates::preview_values(&nobody, &data))
+    });
     Ok(rendering.await.map_err(Problem::ours)??)
 }
 

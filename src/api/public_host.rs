@@ -6,7 +6,7 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::problem::Problem;
 use crate::model::{Domain, OrganizationId};
-use crate::store::StoreError;
+use crate::store::{HostCertificate, StoreError};
 
 /// A host of the organization's that leads here; null: links lead to the installation's host.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -16,13 +16,36 @@ pub struct PublicHost {
     host: Option<Domain>,
 }
 
-/// Show where links in mail lead.
+/// A host that leads here, as it stands.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PublicHostView {
+    #[schema(value_type = Option<String>)]
+    pub host: Option<Domain>,
+    /// How its certificate stands; null while nobody has looked, which is done every half minute.
+    pub certificate: Option<HostCertificate>,
+}
+
+/// Show where links in mail lead, and how that host's certificate stands.
 #[utoipa::path(get, path = "/v1/public-host", tag = "tracking",
-    responses((status = 200, body = PublicHost)), security(("key" = ["domains_read"])))]
+    responses((status = 200, body = PublicHostView)), security(("key" = ["domains_read"])))]
 pub(super) async fn show(
     call: Call<needs::DomainsRead>,
-) -> Result<axum::Json<PublicHost>, Problem> {
-    Ok(axum::Json(of(&call, call.organization()).await?))
+) -> Result<axum::Json<PublicHostView>, Problem> {
+    let organization = call.organization();
+    let host = of(&call, organization).await?.host;
+    Ok(axum::Json(view(&call, organization, host).await?))
+}
+
+async fn view<N>(
+    call: &Call<N>,
+    organization: OrganizationId,
+    host: Option<Domain>,
+) -> Result<PublicHostView, Problem> {
+    let certificate = match &host {
+        Some(host) => call.store.host_certificate(organization, host).await?,
+        None => None,
+    };
+    Ok(PublicHostView { host, certificate })
 }
 
 async fn of<N>(call: &Call<N>, organization: OrganizationId) -> Result<PublicHost, Problem> {
@@ -32,13 +55,14 @@ async fn of<N>(call: &Call<N>, organization: OrganizationId) -> Result<PublicHos
 }
 
 /// Let links in mail lead to a host within a sending domain. Links of mail that went out before go
-/// on leading to the host that they name.
+/// on leading to the host that they name. Its certificate is asked for at once, also where the last
+/// try has failed.
 #[utoipa::path(put, path = "/v1/public-host", tag = "tracking",
-    responses((status = 200, body = PublicHost)), security(("key" = ["domains_write"])))]
+    responses((status = 200, body = PublicHostView)), security(("key" = ["domains_write"])))]
 pub(super) async fn set(
     call: Call<needs::DomainsWrite>,
     Json(wanted): Json<PublicHost>,
-) -> Result<axum::Json<PublicHost>, Problem> {
+) -> Result<axum::Json<PublicHostView>, Problem> {
     let organization = call.organization();
     if let Some(host) = &wanted.host {
         let domains = call.store.domains().await?;
@@ -63,5 +87,5 @@ pub(super) async fn set(
     if let Some(composer) = &call.composer {
         composer.reload().await.map_err(Problem::ours)?;
     }
-    Ok(axum::Json(wanted))
+    Ok(axum::Json(view(&call, organization, wanted.host).await?))
 }

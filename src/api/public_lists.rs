@@ -191,6 +191,7 @@ async fn send(
 fn content(list: &ListRow, domain: &DomainRow) -> CampaignContent {
     CampaignContent {
         attachments: Vec::new(),
+        data: serde_json::Map::new(),
         from: format!("no-reply@{}", domain.name),
         from_name: list.name.clone(),
         reply_to: None,

@@ -284,7 +284,8 @@ pub(super) async fn preview(
     let whole = whole(&call.store, organization, &fields, &[row], sealer.as_ref()).await?;
     let contact = whole.into_iter().next().ok_or_else(no_contact)?;
     let rendering = tokio::task::spawn_blocking(move || {
-        let rendered = template.render(&templates::preview_values(&contact))?;
+        let values = templates::preview_values(&contact, &serde_json::Map::new());
+        let rendered = template.render(&values)?;
         let checks = checks(&template, &rendered);
         Ok::<_, TemplateError>(TemplatePreview { rendered, checks })
     });

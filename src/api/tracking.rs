@@ -54,7 +54,7 @@ pub(super) async fn change(
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrackingSwitch {
-    tracking: Option<Tracking>,
+    pub tracking: Option<Tracking>,
 }
 
 /// Show what submitted mail of a stream tells of its readers.

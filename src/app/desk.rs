@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::campaigns::Movers;
 use super::options::fetch_options;
-use super::{Known, Live, Reread, Watched};
+use super::{AppError, Known, Live, Reread, Watched, acme};
 use crate::accept::Acceptance;
 use crate::api::domain_check::Looker;
 use crate::api::domain_hosts::Hosts;
@@ -125,15 +124,21 @@ fn hosts(settings: &Settings) -> Hosts {
 }
 
 impl Known {
-    pub(super) fn webhooks(
+    /// What calls others: webhooks, and who asks for certificates.
+    pub(super) async fn callers(
         &self,
         settings: &Settings,
         store: &Store,
         clock: &Clock,
         stopped: &watch::Receiver<bool>,
-    ) -> (Webhooks, JoinHandle<()>) {
+    ) -> Result<(Webhooks, Vec<Watched>), AppError> {
         let keys = PostalKeys::at(settings.node.data_dir.join("postal-webhooks.pem"));
         let fetcher = Fetcher::new(self.resolver.clone(), fetch_options(settings));
-        Webhooks::start(store.clone(), fetcher, keys, clock.clone(), stopped.clone())
+        let asking = (store, fetcher.clone());
+        let mut watched = acme::start(settings, asking, &self.certificates, clock, stopped).await?;
+        let (webhooks, feed) =
+            Webhooks::start(store.clone(), fetcher, keys, clock.clone(), stopped.clone());
+        watched.push(("the feed of webhooks", feed));
+        Ok((webhooks, watched))
     }
 }

@@ -425,6 +425,7 @@ mod tests {
             },
             content: CampaignContent {
                 attachments: Vec::new(),
+                data: serde_json::Map::new(),
                 from: "news@shop.example".to_owned(),
                 from_name: String::new(),
                 reply_to: None,

@@ -18,7 +18,8 @@ use crate::store::{SavedSegmentRow, SliceRow};
 /// Contacts of one slice: its deliveries are one transaction of some ten milliseconds.
 pub const SLICE_CONTACTS: usize = 500;
 
-/// Those who are written to: of the lists and segments, active, not excluded, and not asleep.
+/// Those who are written to: of the lists and segments, active, not excluded, not asleep, and not
+/// written to just before.
 pub fn filter(
     settings: &CampaignSettings,
     schema: &Schema,
@@ -27,13 +28,17 @@ pub fn filter(
 ) -> Result<Filter, Unlawful> {
     let audience = &settings.audience;
     let known = Known { schema, saved, now };
+    let wanted = match audience.unconfirmed {
+        true => MembershipStatus::Unconfirmed,
+        false => MembershipStatus::Subscribed,
+    };
     let included = known.any_of(
-        ("audience.lists", &audience.lists),
+        ("audience.lists", &audience.lists, wanted),
         ("audience.segments", &audience.segments),
         ("audience.expression", audience.expression.as_deref()),
     )?;
     let excluded = known.any_of(
-        ("audience.exclude_lists", &audience.exclude_lists),
+        ("audience.exclude_lists", &audience.exclude_lists, MembershipStatus::Subscribed),
         ("audience.exclude_segments", &audience.exclude_segments),
         ("audience.exclude_expression", audience.exclude_expression.as_deref()),
     )?;
@@ -48,6 +53,11 @@ pub fn filter(
     }
     if let Some(days) = settings.sunset_days {
         all.push(Filter::Not(Box::new(asleep(days, now))));
+    }
+    if let Some(days) = settings.rest_days {
+        let value = (now - Duration::from_secs(u64::from(days) * 86_400)).0;
+        let (place, compare) = (Place::DeliveredAt, Compare::GreaterOrEqual);
+        all.push(Filter::Not(Box::new(Filter::Test(Test::Number { place, compare, value }))));
     }
     Ok(Filter::All(all))
 }
@@ -70,7 +80,7 @@ struct Known<'a> {
 impl Known<'_> {
     fn any_of(
         &self,
-        (lists_field, lists): (&str, &[ListId]),
+        (lists_field, lists, status): (&str, &[ListId], MembershipStatus),
         (segments_field, segments): (&str, &[SavedSegmentId]),
         (expression_field, expression): (&str, Option<&str>),
     ) -> Result<Vec<Filter>, Unlawful> {
@@ -78,7 +88,6 @@ impl Known<'_> {
         for list in lists {
             let there_is_none = || Unlawful::of(lists_field, format!("there is no list {list}"));
             self.schema.list(*list).ok_or_else(there_is_none)?;
-            let status = MembershipStatus::Subscribed;
             any.push(Filter::Test(Test::Member { list: *list, status }));
         }
         for id in segments {

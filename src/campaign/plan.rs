@@ -16,6 +16,8 @@ use crate::store::{CampaignCounts, CampaignRow, DkimKeyRow, DomainRow, SavedSegm
 use crate::wire::encode;
 
 pub const NAME_BYTES_MAX: usize = 200;
+/// Of what all mails of a campaign are given beside their contact.
+const DATA_BYTES_MAX: usize = 64 * 1024;
 pub const VARIANTS_MAX: usize = 10;
 
 pub fn lawful_name(name: &str) -> Result<String, Unlawful> {
@@ -43,6 +45,10 @@ pub fn check_content(content: &CampaignContent, domains: &[DomainRow]) -> Result
     if content.from_name.len() > NAME_BYTES_MAX || content.from_name.contains(char::is_control) {
         return Err(Unlawful::of("from_name", "must be at most 200 octets of text"));
     }
+    let data = serde_json::to_string(&content.data).map_or(usize::MAX, |text| text.len());
+    if data > DATA_BYTES_MAX {
+        return Err(Unlawful::of("data", "must be at most 64 KiB"));
+    }
     if !(1..=VARIANTS_MAX).contains(&content.variants.len()) {
         let why = format!("there are 1 to {VARIANTS_MAX} variants");
         return Err(Unlawful::of("variants", why));
@@ -66,8 +72,12 @@ pub fn check_settings(
         return Err(Unlawful::of("settings.deadline", "lies before the start"));
     }
     check_tracking(&settings.tracking)?;
+    check_confirming(&settings.audience, schema)?;
     if settings.sunset_days.is_some_and(|days| !(30..=3650).contains(&days)) {
         return Err(Unlawful::of("settings.sunset_days", "is 30 to 3650"));
+    }
+    if settings.rest_days.is_some_and(|days| !(1..=365).contains(&days)) {
+        return Err(Unlawful::of("settings.rest_days", "is 1 to 365"));
     }
     let zone = |field: &str, name: &str| {
         let wrong = |_| Unlawful::of(field, "is no time zone such as Europe/Berlin");
@@ -101,6 +111,21 @@ pub fn check_settings(
             Err(Unlawful::of("settings.test.otherwise", "there is no such variant"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Who has not confirmed is asked for one list, and by a page that anybody may see.
+fn check_confirming(audience: &Audience, schema: &Schema) -> Result<(), Unlawful> {
+    if !audience.unconfirmed {
+        return Ok(());
+    }
+    let is_alone = audience.segments.is_empty() && audience.expression.is_none();
+    let is_public = |list: &ListId| {
+        schema.list(*list).is_some_and(|row| row.visibility == ListVisibility::Public)
+    };
+    match audience.lists.as_slice() {
+        [list] if is_alone && is_public(list) => Ok(()),
+        _ => Err(Unlawful::of("settings.audience.unconfirmed", "takes one list, which is public")),
     }
 }
 
@@ -150,6 +175,14 @@ pub fn checks(row: &CampaignRow, known: &Known<'_>) -> Vec<Check> {
         tell(Weight::Wrong, "no list, segment or expression says to whom it goes".to_owned());
     } else if known.audience == 0 {
         tell(Weight::Wrong, "nobody is in the audience".to_owned());
+    }
+    let confirms = |variant: &CampaignVariant| {
+        let layout = variant.layout.as_deref().unwrap_or_default();
+        variant.body.contains("confirm_url") || layout.contains("confirm_url")
+    };
+    if row.settings.audience.unconfirmed && !row.content.variants.iter().all(confirms) {
+        let why = "nothing leads to confirming: put {{ confirm_url }} into a link";
+        tell(Weight::Wrong, why.to_owned());
     }
     if row.settings.deadline.is_some_and(|deadline| deadline <= known.now) {
         tell(Weight::Wrong, "the deadline is over".to_owned());

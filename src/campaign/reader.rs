@@ -32,6 +32,85 @@ words! {
     }
 }
 
+words! {
+    /// The mail program or browser that a person reads with.
+    Client {
+        Gmail = "gmail",
+        Yahoo = "yahoo",
+        AppleMail = "apple_mail",
+        Outlook = "outlook",
+        Thunderbird = "thunderbird",
+        Edge = "edge",
+        Opera = "opera",
+        SamsungInternet = "samsung_internet",
+        Firefox = "firefox",
+        Chrome = "chrome",
+        Safari = "safari",
+        Other = "other",
+    }
+}
+
+words! {
+    /// What a person's device runs.
+    System {
+        Windows = "windows",
+        Macos = "macos",
+        Ios = "ios",
+        Android = "android",
+        ChromeOs = "chrome_os",
+        Linux = "linux",
+        /// A mail service fetched the images for him, or the program does not tell.
+        Unknown = "unknown",
+    }
+}
+
+/// By what the program says of itself; the first of these whose word is in it, since most name
+/// those that they are like, too.
+pub fn client(agent: &str) -> Client {
+    const SIGNS: [(&[&str], Client); 10] = [
+        (&["googleimageproxy", "ggpht.com"], Client::Gmail),
+        (&["yahoomailproxy"], Client::Yahoo),
+        (&["thunderbird"], Client::Thunderbird),
+        (&["outlook", "ms-office", "msoffice"], Client::Outlook),
+        (&["edg/", "edga/", "edgios/"], Client::Edge),
+        (&["opr/", "opera"], Client::Opera),
+        (&["samsungbrowser/"], Client::SamsungInternet),
+        (&["firefox/", "fxios/"], Client::Firefox),
+        (&["chrome/", "crios/"], Client::Chrome),
+        (&["safari/"], Client::Safari),
+    ];
+    let agent = agent.to_ascii_lowercase();
+    let is_there = |(words, _): &&(&[&str], Client)| words.iter().any(|word| agent.contains(word));
+    match SIGNS.iter().find(is_there) {
+        Some((_, client)) => *client,
+        // It shows mail by the same engine, and names no browser.
+        None if agent.contains("applewebkit") && is_apple(&agent) => Client::AppleMail,
+        None => Client::Other,
+    }
+}
+
+fn is_apple(agent: &str) -> bool {
+    ["macintosh", "iphone", "ipad"].iter().any(|word| agent.contains(word))
+}
+
+/// By what the program says of itself.
+pub fn system(agent: &str) -> System {
+    const SIGNS: [(&[&str], System); 6] = [
+        (&["iphone", "ipad", "ipod"], System::Ios),
+        (&["android", "silk/"], System::Android),
+        (&["windows"], System::Windows),
+        (&["macintosh"], System::Macos),
+        (&["cros "], System::ChromeOs),
+        (&["linux", "x11"], System::Linux),
+    ];
+    if is_behind_proxy(agent) {
+        return System::Unknown;
+    }
+    let agent = agent.to_ascii_lowercase();
+    let is_there = |(words, _): &&(&[&str], System)| words.iter().any(|word| agent.contains(word));
+    SIGNS.iter().find(is_there).map_or(System::Unknown, |(_, system)| *system)
+}
+
 /// A mail service asks for him, from where it is itself.
 pub fn is_behind_proxy(agent: &str) -> bool {
     let agent = agent.to_ascii_lowercase();
@@ -167,6 +246,27 @@ mod tests {
             ("", Device::Unknown),
         ] {
             assert_eq!(device(agent), expected, "{agent}");
+        }
+    }
+
+    #[test]
+    fn program_and_system_are_what_the_program_says() {
+        let mail = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, \
+            like Gecko)";
+        let edge = "Mozilla/5.0 (Windows NT 10.0) Chrome/131.0 Safari/537.36 Edg/131.0";
+        let samsung = "Mozilla/5.0 (Linux; Android 14) SamsungBrowser/27.0 Chrome/125.0 Safari/537";
+        for (agent, program, runs) in [
+            (CHROME, Client::Chrome, System::Windows),
+            (IPHONE, Client::AppleMail, System::Ios),
+            (mail, Client::AppleMail, System::Macos),
+            (GMAIL, Client::Gmail, System::Unknown),
+            (THUNDERBIRD, Client::Thunderbird, System::Linux),
+            (OUTLOOK, Client::Outlook, System::Unknown),
+            (edge, Client::Edge, System::Windows),
+            (samsung, Client::SamsungInternet, System::Android),
+            ("", Client::Other, System::Unknown),
+        ] {
+            assert_eq!((client(agent), system(agent)), (program, runs), "{agent}");
         }
     }
 

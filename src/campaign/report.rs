@@ -32,6 +32,11 @@ pub struct Report {
     /// What people read with.
     #[serde(default)]
     pub devices: Vec<DeviceReport>,
+    /// Mail programs and browsers.
+    #[serde(default)]
+    pub clients: Vec<ClientReport>,
+    #[serde(default)]
+    pub systems: Vec<SystemReport>,
     /// Where people read, by country; empty without `http.geography`.
     #[serde(default)]
     pub countries: Vec<CountryReport>,
@@ -91,6 +96,24 @@ pub struct CountryReport {
 pub struct DeviceReport {
     /// `desktop`, `phone`, `tablet`, `unknown`.
     pub device: String,
+    /// Requests of people.
+    pub opens: u64,
+    pub clicks: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ClientReport {
+    /// Such as `gmail`, `apple_mail`, `outlook`, `firefox`, `other`.
+    pub client: String,
+    /// Requests of people.
+    pub opens: u64,
+    pub clicks: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SystemReport {
+    /// `windows`, `macos`, `ios`, `android`, `chrome_os`, `linux`, `unknown`.
+    pub system: String,
     /// Requests of people.
     pub opens: u64,
     pub clicks: u64,
@@ -159,6 +182,10 @@ fn report(sums: Sums, variants: u64, counted: Counted) -> Report {
     let hour = |(hour, counts)| Hour { begins_at: Timestamp(hour * HOUR), ..counts };
     let device = |(device, (opens, clicks))| DeviceReport { device, opens, clicks };
     report.devices = split(&tallies, ["opened_by", "clicked_by"]).map(device).collect();
+    let client = |(client, (opens, clicks))| ClientReport { client, opens, clicks };
+    report.clients = split(&tallies, ["opened_with", "clicked_with"]).map(client).collect();
+    let system = |(system, (opens, clicks))| SystemReport { system, opens, clicks };
+    report.systems = split(&tallies, ["opened_on", "clicked_on"]).map(system).collect();
     let country = |(country, (opens, clicks))| CountryReport { country, opens, clicks };
     report.countries = split(&tallies, ["opened_from", "clicked_from"]).map(country).collect();
     report.hours = hours.into_iter().map(hour).collect();

@@ -1,8 +1,8 @@
-//! Events of campaigns become counts, links and readers.
+//! Events of campaigns become counts, links and readers; those of submitted mail say who it was.
 //!
 //! Owns:       what is counted by what, and the task that counts.
 //! Promises:   each event is counted once; what people did is told from what machines did before
-//!             it is counted.
+//!             it is counted, and in the same way for all mail.
 //! Knows not:  reports, HTTP, SQL.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -79,16 +79,23 @@ pub fn tally(
     let mut readings: BTreeMap<(CampaignId, DeliveryId), Reading> = BTreeMap::new();
     let mut fared: BTreeMap<ContactId, FaredOf> = BTreeMap::new();
     let mut replies = Vec::new();
+    let mut verdicts = Vec::new();
     for event in events {
-        note_fared(event, &mut fared);
         let of = &event.of;
+        if of.campaign.0 == 0 {
+            verdicts.extend(verdict(event, &bursts));
+            continue;
+        }
+        note_fared(event, &mut fared);
         if event.kind == EventKind::Replied.word() {
             replies.extend(of.contact.map(|contact| (of.organization, contact, event.at)));
         }
         let reader = reader_of(event, of, &bursts);
         *counts.entry(key(event, of, reader)).or_default() += 1;
         if reader == Some(Reader::Person) {
-            *counts.entry(device_key(event, of)).or_default() += 1;
+            for key in device_keys(event, of) {
+                *counts.entry(key).or_default() += 1;
+            }
             if let Some(key) = country_key(event, of, geography) {
                 *counts.entry(key).or_default() += 1;
             }
@@ -107,7 +114,19 @@ pub fn tally(
         readings: readings.into_values().collect(),
         replies,
         fared: fared.into_values().collect(),
+        verdicts,
     }
+}
+
+/// The fields of an event of submitted mail with who it was; None where they say so already.
+fn verdict(event: &CountedEvent, bursts: &Bursts) -> Option<(EventId, serde_json::Value)> {
+    let reader = reader_of(event, &event.of, bursts)?;
+    if text(event, "reader") == reader.word() {
+        return None;
+    }
+    let mut fields = event.fields.clone();
+    fields.as_object_mut()?.insert("reader".to_owned(), reader.word().into());
+    Some((event.id, fields))
 }
 
 fn text<'a>(event: &'a CountedEvent, name: &str) -> &'a str {
@@ -183,15 +202,21 @@ fn key(event: &CountedEvent, of: &CountedOf, reader: Option<Reader>) -> TallyKey
     }
 }
 
-/// Requests of people, by what they read with.
-fn device_key(event: &CountedEvent, of: &CountedOf) -> TallyKey {
-    let kind = if is_click(event) { "clicked_by" } else { "opened_by" };
-    TallyKey {
-        kind: kind.to_owned(),
-        detail: reader::device(text(event, "agent")).word().to_owned(),
+/// Requests of people, by what they read with: kind of device, mail program or browser, system.
+fn device_keys(event: &CountedEvent, of: &CountedOf) -> [TallyKey; 3] {
+    let agent = text(event, "agent");
+    let kinds = match is_click(event) {
+        true => ["clicked_by", "clicked_with", "clicked_on"],
+        false => ["opened_by", "opened_with", "opened_on"],
+    };
+    let details =
+        [reader::device(agent).word(), reader::client(agent).word(), reader::system(agent).word()];
+    [0, 1, 2].map(|place| TallyKey {
+        kind: kinds[place].to_owned(),
+        detail: details[place].to_owned(),
         source: String::new(),
         ..key(event, of, None)
-    }
+    })
 }
 
 /// Requests of people, by where they come from, as far as it is known.
@@ -315,6 +340,32 @@ mod tests {
     }
 
     #[test]
+    fn of_submitted_mail_it_is_said_who_it_was_and_nothing_is_counted() {
+        let submitted = |event: CountedEvent| {
+            let of = CountedOf { campaign: CampaignId(0), contact: None, ..event.of };
+            CountedEvent { of, ..event }
+        };
+        let said = |mut event: CountedEvent, reader: &str| {
+            event.fields["reader"] = json!(reader);
+            event
+        };
+        let events = [
+            submitted(said(click(1, 300, 1, 0), "person")),
+            submitted(said(click(2, 301, 1, 1), "person")),
+            submitted(said(click(3, 400, 2, 0), "person")),
+            submitted(click(4, 500, 3, 0)),
+        ];
+        let tally = tally(&events, &[submitted(click(5, 302, 1, 2))], None);
+        let verdicts: Vec<_> = tally.verdicts.iter().collect();
+        let verdict = |id: i64, reader| (EventId(id), json!(reader));
+        let told: Vec<_> =
+            verdicts.iter().map(|(id, fields)| (*id, fields["reader"].clone())).collect();
+        assert_eq!(told, [verdict(1, "robot"), verdict(2, "robot"), verdict(4, "person")]);
+        assert_eq!(verdicts[0].1["link"], events[0].fields["link"], "the rest stays");
+        assert!(tally.counts.is_empty() && tally.clicks.is_empty() && tally.readings.is_empty());
+    }
+
+    #[test]
     fn what_people_did_is_counted_apart_from_what_machines_did() {
         let events = [
             event(1, 100, "delivered", 1, json!({"source": "first"})),
@@ -342,8 +393,10 @@ mod tests {
         assert_eq!((of("opened", "person"), of("clicked", "person")), (1, 1));
         assert_eq!(of("clicked", "robot"), 2);
         assert_eq!((of("opened_by", "desktop"), of("clicked_by", "desktop")), (1, 1));
+        assert_eq!((of("opened_with", "chrome"), of("clicked_with", "chrome")), (1, 1));
+        assert_eq!((of("opened_on", "linux"), of("clicked_on", "linux")), (1, 1));
         assert_eq!((of("opened_from", "DE"), of("clicked_from", "DE")), (1, 0));
-        assert_eq!(tally.counts.len(), 8);
+        assert_eq!(tally.counts.len(), 12);
         assert_eq!(tally.clicks, [(CampaignId(7), 0, 0, "https://shop.test/0".to_owned(), 1)]);
         assert_eq!(tally.readings.len(), 1);
         assert_eq!(tally.readings[0].contact, Some(ContactId(1)));

@@ -51,13 +51,15 @@ pub fn expanded(
     Ok(document.to_text())
 }
 
-/// A contact's values as templates name them, with links that lead nowhere.
-pub fn preview_values(contact: &Contact) -> Value {
+/// A contact's values as templates name them, with what a campaign gives and with links that lead
+/// nowhere.
+pub fn preview_values(contact: &Contact, data: &serde_json::Map<String, Value>) -> Value {
     let person = Person {
         unsubscribe_url: format!("{PREVIEW_LINK}unsubscribe"),
         preferences_url: format!("{PREVIEW_LINK}preferences"),
+        confirm_url: format!("{PREVIEW_LINK}confirm"),
     };
-    compose::values(&compose::person_of(contact.clone()), &person)
+    compose::with_data(compose::values(&compose::person_of(contact.clone()), &person), data)
 }
 
 /// A contact without any value, for what is looked at before there is anybody.

@@ -1,10 +1,11 @@
-//! `postroad domain add | list | check | remove`.
+//! `postroad domain add | list | check | tracking | remove`.
 
 use clap::Subcommand;
 use hyper::Method;
 use serde_json::json;
 
 use super::client::{Desk, percent_encode};
+use super::tracking::{self, Said};
 use super::{CliError, on_one_thread, screen};
 use crate::api::Page;
 use crate::api::domain_check::{DomainCheck, RecordState};
@@ -24,6 +25,15 @@ pub enum Domain {
     /// Look at a domain's records at its own name servers: what is there, what should be.
     Check {
         name: String,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what submitted mail from a domain tells of its readers, or say it; what its stream says
+    /// goes before.
+    Tracking {
+        name: String,
+        #[arg(long, value_enum)]
+        set: Option<Said>,
         #[arg(long)]
         json: bool,
     },
@@ -51,6 +61,10 @@ async fn act(command: Domain, desk: &Desk) -> Result<(), CliError> {
             let path = format!("/v1/domains/{}", percent_encode(&name));
             let row: DomainRow = desk.ask(Method::DELETE, &path, None).await?;
             screen::print(&screen::lines(&format!("{} was removed\n", row.name)))
+        }
+        Domain::Tracking { name, set, json } => {
+            let path = format!("/v1/domains/{}/tracking", percent_encode(&name));
+            tracking::run(desk, &path, set, json).await
         }
         Domain::Add { name, organization, json } => {
             let order = json!({"name": name, "organization": organization});

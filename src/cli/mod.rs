@@ -20,6 +20,7 @@ mod domain;
 mod forecast;
 mod health;
 mod hold_rule;
+mod host;
 mod inbound;
 mod limit;
 mod message;
@@ -35,6 +36,7 @@ mod source;
 mod stream;
 mod suppression;
 mod trace;
+mod tracking;
 mod user;
 mod warmup;
 mod webhook;
@@ -90,6 +92,9 @@ enum Command {
     /// Mail that a person gets by what has happened to him.
     #[command(subcommand)]
     Automation(automation::Automation),
+    /// Where links in mail lead, and that host's certificate.
+    #[command(subcommand)]
+    Host(host::Host),
     /// The keys of encrypted fields of contacts.
     #[command(subcommand)]
     Sealing(sealing::Sealing),
@@ -238,6 +243,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Pool(pool) => pool::run(pool, load()?),
         Command::Automation(automation) => automation::run(automation, load()?),
         Command::Campaign(campaign) => campaign::run(campaign, load()?),
+        Command::Host(host) => host::run(host, load()?),
         Command::Sealing(sealing) => sealing::run(sealing, load()?),
         Command::User(user) => user::run(user, load()?),
         Command::Organization(organization) => organization::run(organization, load()?),
@@ -304,7 +310,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 129] = [
+    const VERBS: [(&str, &[&str]); 134] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -360,6 +366,9 @@ mod tests {
         ("campaign resume", &["campaigns_step"]),
         ("campaign cancel", &["campaigns_step"]),
         ("campaign report", &["campaigns_report"]),
+        ("host show", &["public_host_show"]),
+        ("host set", &["tracking_set"]),
+        ("host unset", &["tracking_set"]),
         ("sealing show", &["contact_fields_show"]),
         ("sealing rotate", &["contact_fields_rotate", "contact_fields_reseal"]),
         ("automation list", &["automations_list"]),
@@ -422,6 +431,8 @@ mod tests {
         ("hold-rule list", &["hold_rules_list"]),
         ("hold-rule add", &["hold_rules_add"]),
         ("hold-rule remove", &["hold_rules_remove"]),
+        ("stream tracking", &["tracking_of_stream", "tracking_set_of_stream"]),
+        ("domain tracking", &["tracking_of_domain", "tracking_set_of_domain"]),
         ("trace list", &["traces_list"]),
         ("trace add", &["traces_add"]),
         ("trace remove", &["traces_remove"]),

@@ -1,10 +1,11 @@
-//! `postroad stream list | policy | hold | release`.
+//! `postroad stream list | policy | tracking | hold | release`.
 
 use clap::Subcommand;
 use hyper::Method;
 use serde_json::json;
 
 use super::client::Desk;
+use super::tracking::{self, Said};
 use super::{CliError, on_one_thread, screen};
 use crate::api::Page;
 use crate::config::Settings;
@@ -29,6 +30,15 @@ pub enum Stream {
         /// Bounces that come back by mail go on to who asked for them, or always to the sender.
         #[arg(long, value_name = "asked|always")]
         bounces: Option<BouncePolicy>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what submitted mail of a stream tells of its readers, or say it.
+    Tracking {
+        #[arg(value_name = "ID")]
+        stream: u64,
+        #[arg(long, value_enum)]
+        set: Option<Said>,
         #[arg(long)]
         json: bool,
     },
@@ -71,6 +81,9 @@ async fn act(command: Stream, desk: &Desk) -> Result<(), CliError> {
                 return screen::print_json(&policy);
             }
             screen::print(&format!("{}\n{}\n", about_suppressed(&policy), about_bounces(&policy)))
+        }
+        Stream::Tracking { stream, set, json } => {
+            tracking::run(desk, &format!("/v1/streams/{stream}/tracking"), set, json).await
         }
         Stream::Hold { stream, reason } => {
             let path = format!("/v1/streams/{stream}/hold");

@@ -171,6 +171,7 @@ mod tests {
             names.iter().map(|(name, kind)| Attached::of(name, kind, b"octets")).collect();
         let content = CampaignContent {
             attachments: Vec::new(),
+            data: serde_json::Map::new(),
             from: "news@shop.test".to_owned(),
             from_name: "Shop".to_owned(),
             reply_to: None,

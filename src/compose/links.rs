@@ -31,6 +31,8 @@ pub struct Links {
 pub struct Person {
     pub unsubscribe_url: String,
     pub preferences_url: String,
+    /// Of a campaign that asks who has not confirmed; else empty.
+    pub confirm_url: String,
 }
 
 impl Links {
@@ -108,6 +110,7 @@ impl Links {
         Person {
             unsubscribe_url: format!("{}/u/{token}", self.base),
             preferences_url: format!("{}/p/{token}", self.base),
+            confirm_url: String::new(),
         }
     }
 }

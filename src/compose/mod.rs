@@ -14,6 +14,7 @@ pub mod returns; // what it carries to be known again
 mod shelf; // files that mails show or carry
 mod submitted; // a submitted mail that tells of its readers
 pub mod template; // what a person wrote, rendered for one contact
+mod text_links; // where links stand in plain text
 mod track; // links that tell of readers
 
 use std::path::{Path, PathBuf};
@@ -320,6 +321,7 @@ pub fn values(contact: &PinnedPerson, person: &Person) -> serde_json::Value {
         ("tags", json!(contact.tags)),
         ("unsubscribe_url", json!(person.unsubscribe_url)),
         ("preferences_url", json!(person.preferences_url)),
+        ("confirm_url", json!(person.confirm_url)),
     ];
     let mut inner: Map<String, Value> =
         own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -327,6 +329,17 @@ pub fn values(contact: &PinnedPerson, person: &Person) -> serde_json::Value {
     values.extend(own.map(|(name, value)| (name.to_owned(), value)));
     values.insert("contact".to_owned(), Value::Object(inner));
     Value::Object(values)
+}
+
+/// What a campaign gives to all its mails, where it gives anything.
+pub fn with_data(
+    mut values: serde_json::Value,
+    data: &serde_json::Map<String, serde_json::Value>,
+) -> serde_json::Value {
+    if let Some(values) = values.as_object_mut().filter(|_| !data.is_empty()) {
+        values.insert("data".to_owned(), serde_json::Value::Object(data.clone()));
+    }
+    values
 }
 
 async fn read_ring(store: &Store, directory: &Path) -> Result<KeyRing, ComposeError> {

@@ -7,20 +7,23 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
 use super::letter::Letter;
-use super::links::Person;
+use super::links::{Links, Person};
 use super::template::{Rendered, Source, Template};
-use super::{Attached, ComposeError, Composer, person_of, values};
+use super::{Attached, ComposeError, Composer, person_of, values, with_data};
 use crate::contacts::{self, Contact};
 use crate::model::*;
 use crate::store::{ClaimedDelivery, ContactRow, RecipeRow, Store};
 use crate::token::Claim;
 
+/// How long a link that asks for confirmation holds.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(30 * 86_400);
 /// Revisions made ready: a campaign has few that are still sent.
 const READY_MAX: u64 = 256;
 
@@ -129,17 +132,19 @@ impl Composer {
             None => self.pinned(recipe, &ready, (revision, variant)),
         };
         let claim = Claim { message: delivery.message.id, delivery: delivery.id };
-        let person = links.map(|links| links.person(claim, pin.at)).unwrap_or_default();
+        let mut person = links.map(|links| links.person(claim, pin.at)).unwrap_or_default();
+        person.confirm_url = confirmation(links, organization, recipe, pin.at).unwrap_or_default();
         let opened = match sight {
             Sight::Open => opened(&pin, &ready, store),
             Sight::Sealed => None,
         };
-        let rendered = ready.template.render(&filling(&pin, opened.as_ref(), &person));
+        let values = filling(&pin, opened.as_ref(), &person);
+        let rendered = ready.template.render(&with_data(values, &ready.content.data));
         let mut rendered =
             rendered.map_err(|error| RecipeError::Unrenderable(error.to_string()))?;
         if let Some(links) = links {
-            let html = std::mem::take(&mut rendered.html);
-            rendered.html = links.tracked(html, claim, &recipe.settings.tracking);
+            let parts = (std::mem::take(&mut rendered.html), std::mem::take(&mut rendered.text));
+            (rendered.html, rendered.text) = links.tracked(parts, claim, &recipe.settings.tracking);
         }
         let ways = self.ways(delivery, pin.at, domain_of(&ready.content.from));
         let bytes = assembled(&ready, &rendered, recipe, &pin, delivery, ways);
@@ -209,6 +214,19 @@ impl Composer {
     }
 }
 
+/// Where somebody says yes to the list of a campaign that asks for it.
+fn confirmation(
+    links: Option<&Links>,
+    organization: OrganizationId,
+    recipe: &RecipeRow,
+    at: Timestamp,
+) -> Option<String> {
+    let audience = &recipe.settings.audience;
+    let list = audience.lists.first().filter(|_| audience.unconfirmed)?;
+    let contact = recipe.contact.as_ref()?.id;
+    Some(links?.confirmation(organization, contact, *list, at + CONFIRM_WITHIN))
+}
+
 /// Whether encrypted values are filled in.
 #[derive(Clone, Copy)]
 enum Sight {
@@ -270,6 +288,12 @@ fn may_get(recipe: &RecipeRow) -> Result<(), RecipeError> {
     };
     let is_in = |list: &ListId| status(list) == Some(MembershipStatus::Subscribed);
     let has_left = |list: &ListId| status(list) == Some(MembershipStatus::Unsubscribed);
+    if audience.unconfirmed {
+        let is_asked = |list: &ListId| status(list) == Some(MembershipStatus::Unconfirmed);
+        if !audience.lists.iter().any(is_asked) {
+            return Err(RecipeError::Unwanted("the contact has answered already"));
+        }
+    }
     // Who came by a segment is on none of the lists and has left none.
     if audience.lists.iter().any(has_left) && !audience.lists.iter().any(is_in) {
         return Err(RecipeError::Unwanted("the contact has unsubscribed"));
@@ -334,6 +358,10 @@ fn assembled(
 impl Default for Person {
     /// Without a public address there are no links to give.
     fn default() -> Person {
-        Person { unsubscribe_url: String::new(), preferences_url: String::new() }
+        Person {
+            unsubscribe_url: String::new(),
+            preferences_url: String::new(),
+            confirm_url: String::new(),
+        }
     }
 }

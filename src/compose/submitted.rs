@@ -1,12 +1,13 @@
-//! A submitted mail that tells of its readers: links and a pixel, put into its HTML.
+//! A submitted mail that tells of its readers: links in its HTML and its text, and a pixel.
 //!
 //! Owns:       which parts are rewritten, and how they are encoded again.
-//! Promises:   what is signed, encrypted or attached, and all that is no HTML, stays as it is, to
-//!             the octet; a part that cannot be read or is too large does, too. The same delivery
-//!             has the same octets at every try. Depth, parts and sizes have maxima.
+//! Promises:   what is signed, encrypted or attached, and all that is neither HTML nor text, stays
+//!             as it is, to the octet; a part that cannot be read or is too large does, too. The
+//!             same delivery has the same octets at every try. Depth, parts and sizes have maxima.
 //! Knows not:  who wants it; how links are made.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +15,7 @@ use encoding_rs::{Encoding, UTF_8};
 use memchr::memchr;
 
 use super::links::Links;
-use super::track::Places;
+use super::track::Telling;
 use crate::model::*;
 use crate::token::Claim;
 use crate::wire::header::HeaderSection;
@@ -23,7 +24,7 @@ use crate::wire::{decode, encode, mime};
 const DEPTH_MAX: usize = 20;
 const PARTS_MAX: usize = 1000;
 /// Encoded; receivers cut HTML at a tenth of it.
-const HTML_BYTES_MAX: usize = 1024 * 1024;
+const TEXT_BYTES_MAX: usize = 1024 * 1024;
 const LINE_OF_BASE64: usize = 76;
 
 impl Links {
@@ -34,27 +35,34 @@ impl Links {
         if section.find("DKIM-Signature").is_some() {
             return None;
         }
-        let mut rewriting = Rewriting {
-            links: self,
-            claim,
-            wanted: tracking.wanted(),
-            places: Places::default(),
-            parts: 0,
-            is_changed: false,
-        };
+        let (wanted, places) = (tracking.wanted(), Rc::default());
+        let telling = Telling { links: self, claim, wanted, places };
+        let mut rewriting = Rewriting { telling, kind: Text::Html, parts: 0, is_changed: false };
         let mut out = Vec::with_capacity(mail.len() + mail.len() / 4);
         rewriting.entity(mail, 0, &mut out);
+        // The text has its links from the HTML, which mostly stands behind it.
+        if rewriting.telling.wanted.clicks {
+            (rewriting.kind, rewriting.parts) = (Text::Plain, 0);
+            let mut both = Vec::with_capacity(out.len() + out.len() / 4);
+            rewriting.entity(&out, 0, &mut both);
+            out = both;
+        }
         rewriting.is_changed.then_some(out)
     }
 }
 
 struct Rewriting<'l> {
-    links: &'l Links,
-    claim: Claim,
-    wanted: CampaignTracking,
-    places: Places,
+    telling: Telling<'l>,
+    /// What is rewritten this time.
+    kind: Text,
     parts: usize,
     is_changed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Html,
+    Plain,
 }
 
 /// What an entity is, by its header section.
@@ -62,7 +70,7 @@ enum Kind {
     /// With its boundary.
     Parts(String),
     /// With its charset.
-    Html(Option<String>),
+    Text(Text, Option<String>),
     Other,
 }
 
@@ -73,19 +81,21 @@ impl Rewriting<'_> {
         let section = HeaderSection::scan(text).ok();
         let section = section.filter(|_| depth <= DEPTH_MAX && self.parts <= PARTS_MAX);
         let Some(section) = section else { return out.extend_from_slice(text) };
-        match kind_of(&section) {
+        match kind_of(&section, depth) {
             Kind::Parts(boundary) => {
                 out.extend_from_slice(section.raw());
                 self.parts_of(section.body(), boundary.as_bytes(), depth, out);
             }
-            Kind::Html(charset) => match self.html(&section, charset.as_deref()) {
-                Some(part) => {
-                    self.is_changed = true;
-                    out.extend_from_slice(&part);
+            Kind::Text(kind, charset) if kind == self.kind => {
+                match self.text(&section, charset.as_deref(), depth) {
+                    Some(part) => {
+                        self.is_changed = true;
+                        out.extend_from_slice(&part);
+                    }
+                    None => out.extend_from_slice(text),
                 }
-                None => out.extend_from_slice(text),
-            },
-            Kind::Other => out.extend_from_slice(text),
+            }
+            Kind::Text(..) | Kind::Other => out.extend_from_slice(text),
         }
     }
 
@@ -119,12 +129,17 @@ impl Rewriting<'_> {
     }
 
     /// None: it stays as it is.
-    fn html(&mut self, section: &HeaderSection<'_>, charset: Option<&str>) -> Option<Vec<u8>> {
+    fn text(
+        &mut self,
+        section: &HeaderSection<'_>,
+        charset: Option<&str>,
+        depth: usize,
+    ) -> Option<Vec<u8>> {
         let body = section.body();
         let encoding = section.find("Content-Transfer-Encoding");
         let encoding = encoding.map(|field| field.text().trim().to_ascii_lowercase());
         let encoding = encoding.unwrap_or_default();
-        if body.len() > HTML_BYTES_MAX {
+        if body.len() > TEXT_BYTES_MAX {
             return None;
         }
         let octets = match encoding.as_str() {
@@ -134,36 +149,50 @@ impl Rewriting<'_> {
             _ => return None,
         };
         let charset = charset_of(charset)?;
-        let html = charset.decode_without_bom_handling_and_without_replacement(&octets)?;
-        let told = self.links.tracked_from(
-            html.clone().into_owned(),
-            self.claim,
-            &self.wanted,
-            &self.places,
-        );
-        // One pixel for a mail.
-        self.wanted.opens = false;
-        if told == html {
-            return None;
-        }
+        let text = charset.decode_without_bom_handling_and_without_replacement(&octets)?;
+        let told = self.told(&text)?;
         let (octets, _, is_lost) = charset.encode(&told);
         if is_lost {
             return None;
         }
         let mut out = Vec::with_capacity(octets.len() * 2);
         section.copy_kept(&mut out, |field| !field.is("Content-Transfer-Encoding"));
-        // Links are longer than a line of a mail may be.
-        if encoding == "base64" {
-            out.extend_from_slice(b"Content-Transfer-Encoding: base64\r\n\r\n");
-            for line in STANDARD.encode(&octets).as_bytes().chunks(LINE_OF_BASE64) {
-                out.extend_from_slice(line);
-                out.extend_from_slice(b"\r\n");
-            }
-        } else {
-            out.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
-            out.extend_from_slice(encode::quoted_printable_octets(&octets).as_bytes());
+        // Without them nobody knows that it is encoded, nor how (RFC 2045 §4).
+        if depth == 0 && section.find("MIME-Version").is_none() {
+            out.extend_from_slice(b"MIME-Version: 1.0\r\n");
         }
+        if section.find("Content-Type").is_none() {
+            out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
+        }
+        put(&mut out, encoding == "base64", &octets);
         Some(out)
+    }
+
+    /// None: nothing of it is another now.
+    fn told(&mut self, text: &str) -> Option<String> {
+        match self.kind {
+            Text::Plain => self.telling.text(text),
+            Text::Html => {
+                let told = self.telling.html(text.to_owned());
+                // One pixel for a mail.
+                self.telling.wanted.opens = false;
+                (told != text).then_some(told)
+            }
+        }
+    }
+}
+
+/// The encoding and the body: links are longer than a line of a mail may be.
+fn put(out: &mut Vec<u8>, is_base64: bool, octets: &[u8]) {
+    if !is_base64 {
+        out.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+        out.extend_from_slice(encode::quoted_printable_octets(octets).as_bytes());
+        return;
+    }
+    out.extend_from_slice(b"Content-Transfer-Encoding: base64\r\n\r\n");
+    for line in STANDARD.encode(octets).as_bytes().chunks(LINE_OF_BASE64) {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -178,28 +207,30 @@ fn charset_of(label: Option<&str>) -> Option<&'static Encoding> {
     Encoding::for_label(label.as_bytes()).filter(|encoding| encoding.output_encoding() == *encoding)
 }
 
-fn kind_of(section: &HeaderSection<'_>) -> Kind {
+fn kind_of(section: &HeaderSection<'_>, depth: usize) -> Kind {
     let Some(value) = section.find("Content-Type").map(|field| field.text().into_owned()) else {
-        return Kind::Other;
+        // A mail without is text (RFC 2045 §5.2); of a part it depends on what it is a part of.
+        return if depth == 0 { Kind::Text(Text::Plain, None) } else { Kind::Other };
     };
     let media = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match media.as_str() {
-        "multipart/signed" | "multipart/encrypted" => Kind::Other,
-        "text/html" => {
-            let disposition = section.find("Content-Disposition").map(|field| field.text());
-            let word = disposition.as_deref().unwrap_or_default().trim_start();
-            let is_file =
-                word.get(..10).is_some_and(|word| word.eq_ignore_ascii_case("attachment"));
-            match is_file {
-                true => Kind::Other,
-                false => Kind::Html(mime::parameter(&value, "charset")),
-            }
-        }
+    let text = match media.as_str() {
+        "multipart/signed" | "multipart/encrypted" => return Kind::Other,
+        "text/html" => Text::Html,
+        "text/plain" => Text::Plain,
         _ if media.starts_with("multipart/") => {
             let boundary = mime::parameter(&value, "boundary").filter(|name| !name.is_empty());
-            boundary.map_or(Kind::Other, Kind::Parts)
+            return boundary.map_or(Kind::Other, Kind::Parts);
         }
-        _ => Kind::Other,
+        _ => return Kind::Other,
+    };
+    let disposition = section.find("Content-Disposition").map(|field| field.text());
+    let word = disposition.as_deref().unwrap_or_default().trim_start();
+    let is_file = word.get(..10).is_some_and(|word| word.eq_ignore_ascii_case("attachment"));
+    // Lines that are to be joined without a space may break within a link (RFC 3676 §4.1).
+    let joins = mime::parameter(&value, "delsp").is_some_and(|yes| yes.eq_ignore_ascii_case("yes"));
+    match is_file || (text == Text::Plain && joins) {
+        true => Kind::Other,
+        false => Kind::Text(text, mime::parameter(&value, "charset")),
     }
 }
 
@@ -225,8 +256,12 @@ mod tests {
 
     /// As a mail program shows it.
     fn read(mail: &[u8]) -> String {
+        shown(mail, "text/html")
+    }
+
+    fn shown(mail: &[u8], media: &str) -> String {
         let mime = mime::Mime::read(mail);
-        let part = mime.parts.iter().find(|part| part.media == "text/html").expect("HTML");
+        let part = mime.parts.iter().find(|part| part.media == media).expect("such a part");
         let kind = part.fields.get("content-type").expect("a type");
         let charset = mime::parameter(kind, "charset");
         decode::text(&part.content(), charset.as_deref())
@@ -234,9 +269,9 @@ mod tests {
 
     fn leads_to(html: &str) -> String {
         let (_, rest) = html.split_once("https://post.test/c/").expect("a tracked link");
-        let (token, _) = rest.split_once('"').expect("its end");
-        let (claim, _, target) = links().clicked(token).expect("signed");
-        assert_eq!(claim, CLAIM);
+        let end = rest.find(['"', '>', '\r']).expect("its end");
+        let (claim, place, target) = links().clicked(&rest[..end]).expect("signed");
+        assert_eq!((claim, place), (CLAIM, 0));
         target
     }
 
@@ -273,7 +308,7 @@ mod tests {
 
     #[test]
     fn of_several_parts_only_what_is_shown_is_rewritten() {
-        let plain = "Content-Type: text/plain\r\n\r\nhttps://shop.test/plain\r\n";
+        let plain = "Content-Type: text/plain\r\n\r\n<https://shop.test/?a=1&b=ü>\r\n";
         let inner = format!(
             "Content-Type: multipart/alternative; boundary=i\r\n\r\n--i\r\n{plain}\r\n--i\r\n\
              Content-Type: text/html; charset=utf-8\r\n\r\n{HTML}\r\n--i--\r\n"
@@ -281,21 +316,29 @@ mod tests {
         let head = "Subject: x\r\nContent-Type: multipart/mixed; boundary=\"o\"\r\n\r\nbefore\r\n";
         let mail = format!("{head}--o\r\n{inner}{FILE}\r\n--o--\r\nbehind\r\n");
         let text = String::from_utf8(told(mail.as_bytes()).expect("rewritten")).expect("text");
-        for kept in [head, plain, FILE, "\r\n--i--\r\n", "--o--\r\nbehind\r\n"] {
+        for kept in [head, FILE, "\r\n--i--\r\n", "--o--\r\nbehind\r\n"] {
             assert!(text.contains(kept), "{kept:?} in {text}");
         }
         assert_eq!(leads_to(&read(text.as_bytes())), "https://shop.test/?a=1&b=ü");
+        let plain = shown(text.as_bytes(), "text/plain");
+        assert_eq!(leads_to(&plain), "https://shop.test/?a=1&b=ü", "the same place, too");
+        assert!(plain.starts_with("<https://post.test/c/") && plain.contains(">\r\n"), "{plain}");
     }
 
     #[test]
-    fn what_is_signed_attached_or_no_html_stays_as_it_is() {
+    fn what_is_signed_attached_or_no_text_stays_as_it_is() {
         let html = format!("Content-Type: text/html\r\n\r\n{HTML}");
         for mail in [
             format!("DKIM-Signature: v=1\r\n{html}"),
             format!("Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n{html}\r\n--s--\r\n"),
             format!("Content-Type: multipart/mixed; boundary=o\r\n\r\n{FILE}\r\n--o--\r\n"),
-            "Content-Type: text/plain\r\n\r\nhttps://shop.test/\r\n".to_owned(),
-            "Subject: x\r\n\r\n<a href=\"https://shop.test/\">x</a>\r\n".to_owned(),
+            "Content-Type: text/plain; format=flowed; DelSp=Yes\r\n\r\nhttps://shop.test/ \r\nx"
+                .to_owned(),
+            "Content-Type: text/plain\r\n\r\n-----BEGIN PGP SIGNED MESSAGE-----\r\n\r\n\
+             https://shop.test/\r\n"
+                .to_owned(),
+            "Content-Type: text/calendar\r\n\r\nhttps://shop.test/\r\n".to_owned(),
+            "Subject: x\r\n\r\nno link\r\n".to_owned(),
             format!("Content-Type: text/html; charset=utf-16\r\n\r\n{HTML}"),
             format!("Content-Type: text/html\r\nContent-Transfer-Encoding: uuencode\r\n\r\n{HTML}"),
             format!("Content-Type: message/rfc822\r\n\r\n{html}"),
@@ -304,6 +347,28 @@ mod tests {
         }
         let clicks = |mail: &str| links().in_mail(mail.as_bytes(), CLAIM, Tracking::Clicks);
         assert_eq!(clicks("Content-Type: text/html\r\n\r\n<p>no link</p>\r\n"), None);
+        let plain = b"Content-Type: text/plain\r\n\r\nhttps://shop.test/\r\n";
+        assert_eq!(links().in_mail(plain, CLAIM, Tracking::Opens), None, "text shows no pixel");
+    }
+
+    #[test]
+    fn a_mail_without_any_type_is_text_and_says_so_once_it_is_encoded() {
+        for (body, expected) in [
+            ("See https://shop.test/x.\r\n", "https://shop.test/x"),
+            ("Grüße: https://shop.test/ü\r\n", "https://shop.test/ü"),
+        ] {
+            let mail = format!("Subject: x\r\n\r\n{body}");
+            let told = told(mail.as_bytes()).expect("rewritten");
+            let text = String::from_utf8(told.clone()).expect("ASCII");
+            assert!(
+                text.starts_with("Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; ")
+            );
+            let shown = shown(&told, "text/plain");
+            assert!(shown.starts_with(&body[..4]), "{shown}");
+            let (_, rest) = shown.split_once("/c/").expect("a tracked link");
+            let end = rest.find(['.', '\r']).expect("its end");
+            assert_eq!(links().clicked(&rest[..end]).expect("signed").2, expected);
+        }
     }
 
     #[test]
@@ -319,12 +384,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_mail_panics_and_only_html_grows(
-            mail in "(Content-Type: |multipart/mixed|text/html|;|boundary=|x|--x|--|\r\n|\
-                <a href=\"https://a.test\">| |é){0,60}"
+        fn no_mail_panics_and_only_what_has_links_grows(
+            mail in "(Content-Type: |multipart/mixed|text/html|text/plain|;|boundary=|x|--x|--|\
+                \r\n|<a href=\"https://a.test\">|http://b.test | |é){0,60}"
         ) {
             let told = told(mail.as_bytes());
-            prop_assert!(told.is_none() || mail.contains("text/html"));
+            let may_tell = mail.contains("text/html") || mail.contains("http");
+            prop_assert!(told.is_none() || may_tell);
         }
     }
 }

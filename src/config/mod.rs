@@ -20,7 +20,7 @@ pub use sample::sample;
 pub use value::{parse_size, parse_time, show_size, show_time};
 
 use crate::model::limits::{BODY_BYTES_MAX, RECIPIENTS_MAX};
-use crate::model::{IpPreference, RelayMechanism, RetryProfile, TlsMode};
+use crate::model::{HostLook, IpPreference, RelayMechanism, RetryProfile, TlsMode};
 use crate::wire::network::Network;
 use declare::{Setting, settings};
 use read::Reader;
@@ -71,6 +71,8 @@ settings! {
         tls: Tls = Tls::default(), Table, Restart;
         /// `[http]`
         http: Http = Http::default(), Table, Restart;
+        /// `[acme]`
+        acme: Acme = Acme::default(), Table, Restart;
         /// `[fetch]`
         fetch: Fetch = Fetch::default(), Table, Restart;
         /// `[delivery]`
@@ -221,6 +223,26 @@ settings! {
         geography: Option<PathBuf> = None, Path, Restart;
         /// Plain HTTP is answered on loopback and to these proxies; everybody else gets TLS.
         proxies: Vec<Network> = Vec::new(), Network, Restart;
+    }
+
+    /// Certificates for the hosts of organizations, asked of an authority.
+    Acme {
+        /// The authority's directory (RFC 8555), such as
+        /// https://acme-v02.api.letsencrypt.org/directory; to name it is to agree to its terms.
+        /// Empty: no certificate is asked for.
+        directory: Option<String> = None, Text, Restart;
+        /// Whom the authority may write to, such as mailto:admin@example.com.
+        contact: Option<String> = None, Text, Restart;
+        /// Where the authority's questions come in by plain HTTP.
+        listen: Vec<SocketAddr> = vec![any(80)], Address, Restart;
+        /// The port of these hosts at which the authority asks, and which must lead to `listen`;
+        /// every public one asks at 80.
+        port: u16 = 80, Port, Restart, 1..=65_535;
+        /// first: it is looked if a host leads here before the authority is asked. never: it is
+        /// not, for machines that cannot reach their own public address.
+        look: HostLook = HostLook::First, Word, Restart;
+        /// Orders of all organizations in a day, since authorities count them.
+        orders_per_day_max: u32 = 200, Count, Restart, 1..=1_000_000;
     }
 
     /// URLs of customers that the daemon calls: webhooks.

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::declare::{Change, Difference, Section, Setting, Unit, show_table};
 use super::read::{Reader, TomlNode};
-use crate::model::{IpPreference, RelayMechanism, RetryProfile, TlsMode};
+use crate::model::{HostLook, IpPreference, RelayMechanism, RetryProfile, TlsMode};
 use crate::wire::network::Network;
 
 /// A text as a TOML string: what JSON escapes, TOML reads.
@@ -52,6 +52,7 @@ texts! {
     TlsMode: "one of none, opportunistic, required, verified, implicit",
     IpPreference: "one of ipv4_only, ipv6_only, ipv4_first, ipv6_first",
     RelayMechanism: "one of plain, login, xoauth2",
+    HostLook: "first or never",
     RetryProfile: "one of default, greylist, rate, reputation, mailbox_full, dns, network, tls",
 }
 

@@ -93,6 +93,10 @@ fn numbers(settings: &Settings, reader: &mut Reader<'_>) {
 }
 
 fn names(settings: &Settings, reader: &mut Reader<'_>) {
+    let authority = settings.acme.directory.as_deref().unwrap_or("https://");
+    if !authority.starts_with("https://") && !authority.starts_with("http://") {
+        reader.wrong_at("acme.directory", "must be an https:// or http:// URL".to_owned());
+    }
     let public = settings.http.public_url.as_deref().unwrap_or("https://");
     let has_scheme = public.starts_with("https://") || public.starts_with("http://");
     if !has_scheme || public.contains(|c: char| c.is_whitespace() || c.is_control()) {

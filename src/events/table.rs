@@ -142,6 +142,7 @@ const READER: &[Field] = &[
     field("method", "string", "GET or HEAD"),
     field("place", "integer", "which link of the mail, from 0"),
     field("link", "string", "where the link leads"),
+    field("reader", "string", "of submitted mail: person, robot or proxy, final after ten seconds"),
 ];
 
 pub const EVENTS: &[Declared] = &[

@@ -79,6 +79,7 @@ pub async fn exchange(wire: Wire, call: &Call, address: IpAddr) -> Result<Answer
 fn request(call: &Call) -> Result<Request<Full<Bytes>>, FetchError> {
     let method = match call.method {
         Method::Get => hyper::Method::GET,
+        Method::Head => hyper::Method::HEAD,
         Method::Post => hyper::Method::POST,
     };
     let unlawful = |name: &str| FetchError::Unlawful(format!("the header '{name}' is not lawful"));

@@ -44,6 +44,7 @@ pub struct FetchOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Get,
+    Head,
     Post,
 }
 

@@ -6,6 +6,7 @@
 //!             the old ones serve on.
 //! Knows not:  what is said under TLS.
 
+use std::collections::HashMap;
 use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,12 +47,35 @@ struct Inner {
     /// What the files looked like when they were read last.
     files: Mutex<Files>,
     chosen: Arc<Chosen>,
+    /// Used where no file is named.
+    own: Option<Arc<CertifiedKey>>,
     self_signed: Option<String>,
 }
 
 struct Files {
     settings: Vec<config::Certificate>,
+    /// Of files with chain and key each, beside those of the settings.
+    folder: Option<PathBuf>,
     marks: Vec<Option<Mark>>,
+}
+
+impl Files {
+    /// By name, so that the same files are the same list.
+    fn in_folder(&self) -> Vec<config::Certificate> {
+        let entries = self.folder.as_ref().and_then(|folder| std::fs::read_dir(folder).ok());
+        let paths = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let is_pair = |path: &PathBuf| path.extension().is_some_and(|end| end == "pem");
+        let mut paths: Vec<PathBuf> = paths.filter(is_pair).collect();
+        paths.sort();
+        let pair = |path: PathBuf| config::Certificate { chain: path.clone(), key: path };
+        paths.into_iter().map(pair).collect()
+    }
+
+    fn seen(&self) -> Vec<Option<Mark>> {
+        let mut seen = marks(&self.settings);
+        seen.extend(marks(&self.in_folder()));
+        seen
+    }
 }
 
 /// Enough of a file's metadata to see that it is another one.
@@ -63,24 +87,38 @@ struct Mark {
 }
 
 #[derive(Debug)]
-struct Chosen(ArcSwap<Vec<Arc<CertifiedKey>>>);
+struct Chosen(ArcSwap<Keys>);
+
+#[derive(Debug, Default)]
+struct Keys {
+    /// Of the settings, or our own.
+    named: Vec<Arc<CertifiedKey>>,
+    /// Of the folder: there may be thousands, and a handshake looks at one.
+    by_host: HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl Keys {
+    fn fitting(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        let name = ServerName::try_from(name).ok()?;
+        self.named.iter().find(|key| {
+            let certificate = key.end_entity_cert().ok();
+            let parsed = certificate.and_then(|der| ParsedCertificate::try_from(der).ok());
+            parsed.is_some_and(|parsed| rustls::client::verify_server_name(&parsed, &name).is_ok())
+        })
+    }
+}
 
 impl ResolvesServerCert for Chosen {
-    /// The first whose certificate is valid for the name; without one the first of all, since a
-    /// client that cares checks for itself.
+    /// The first of the settings whose certificate is valid for the name, then the host's of the
+    /// folder; without one the first of all, since a client that cares checks for itself.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let keys = self.0.load();
-        let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        let fitting = name.filter(|_| keys.len() > 1).and_then(|name| {
-            keys.iter().find(|key| {
-                let certificate = key.end_entity_cert().ok();
-                let parsed = certificate.and_then(|der| ParsedCertificate::try_from(der).ok());
-                parsed.is_some_and(|parsed| {
-                    rustls::client::verify_server_name(&parsed, &name).is_ok()
-                })
-            })
+        let has_choice = keys.named.len() > 1 || !keys.by_host.is_empty();
+        let fitting = hello.server_name().filter(|_| has_choice).and_then(|name| {
+            let of_folder = || keys.by_host.get(&name.to_ascii_lowercase());
+            keys.fitting(name).or_else(of_folder)
         });
-        fitting.or_else(|| keys.first()).cloned()
+        fitting.or_else(|| keys.named.first()).cloned()
     }
 }
 
@@ -90,21 +128,25 @@ impl Certificates {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let settings = tls.certificate.clone();
         let marks = marks(&settings);
-        let (keys, self_signed) = if settings.is_empty() {
+        let (keys, own, self_signed) = if settings.is_empty() {
             let (key, pem) = make(&provider, host_name)?;
             tracing::warn!(
                 host = host_name,
                 "no certificate is configured: a self-signed one is used; name your own under \
                  [[tls.certificate]]"
             );
-            (vec![key], Some(pem))
+            (vec![key.clone()], Some(key), Some(pem))
         } else {
-            (load(&provider, &settings)?, None)
+            (load(&provider, &settings)?, None, None)
         };
         Ok(Certificates(Arc::new(Inner {
             provider,
-            files: Mutex::new(Files { settings, marks }),
-            chosen: Arc::new(Chosen(ArcSwap::from_pointee(keys))),
+            files: Mutex::new(Files { settings, folder: None, marks }),
+            chosen: Arc::new(Chosen(ArcSwap::from_pointee(Keys {
+                named: keys,
+                by_host: HashMap::new(),
+            }))),
+            own,
             self_signed,
         })))
     }
@@ -128,18 +170,52 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
+    /// What stands in this folder, `HOST.pem` for each host, is used, too, from the next look on; a
+    /// file there that cannot be used is left out.
+    pub fn also_from(&self, folder: PathBuf) {
+        self.0.files.lock().folder = Some(folder);
+    }
+
     /// Reads the files again if one of them has changed. True when others are in use now.
     pub fn look(&self) -> Result<bool, CertificateError> {
         let mut files = self.0.files.lock();
-        let marks = marks(&files.settings);
-        if marks == files.marks || files.settings.is_empty() {
+        let seen = files.seen();
+        if seen == files.marks {
             return Ok(false);
         }
         // Remembered first: files that cannot be used are complained of once, not every time.
-        files.marks = marks;
-        let keys = load(&self.0.provider, &files.settings)?;
+        files.marks = seen;
+        let keys = self.keys(&files)?;
         self.0.chosen.0.store(Arc::new(keys));
         Ok(true)
+    }
+
+    fn keys(&self, files: &Files) -> Result<Keys, CertificateError> {
+        let named = match &self.0.own {
+            Some(own) if files.settings.is_empty() => vec![own.clone()],
+            _ => load(&self.0.provider, &files.settings)?,
+        };
+        let mut by_host = HashMap::new();
+        for pair in files.in_folder() {
+            let host = pair.chain.file_stem().and_then(|host| host.to_str()).map(str::to_owned);
+            match load_one(&self.0.provider, &pair) {
+                Ok(key) => {
+                    by_host.extend(host.map(|host| (host, Arc::new(key))));
+                }
+                Err(error) => tracing::error!(reason = %error, "a certificate is left out"),
+            }
+        }
+        Ok(Keys { named, by_host })
+    }
+
+    /// The certificate that a person has named and that holds for the host.
+    pub fn of_settings(&self, host: &str) -> Option<CertificateDer<'static>> {
+        if self.0.files.lock().settings.is_empty() {
+            return None;
+        }
+        let keys = self.0.chosen.0.load();
+        let certificate = keys.fitting(host)?.cert.first()?;
+        Some(certificate.clone().into_owned())
     }
 
     /// Other files from now on (the settings were reloaded). With none the present ones stay.
@@ -147,9 +223,11 @@ impl Certificates {
         if tls.certificate.is_empty() {
             return Ok(());
         }
-        let keys = load(&self.0.provider, &tls.certificate)?;
         let mut files = self.0.files.lock();
-        *files = Files { marks: marks(&tls.certificate), settings: tls.certificate.clone() };
+        let folder = files.folder.clone();
+        let new = Files { settings: tls.certificate.clone(), folder, marks: Vec::new() };
+        let keys = self.keys(&new)?;
+        *files = Files { marks: new.seen(), ..new };
         self.0.chosen.0.store(Arc::new(keys));
         Ok(())
     }
@@ -343,6 +421,25 @@ mod tests {
         assert!(certificates.look().is_err());
         assert!(matches!(certificates.look(), Ok(false)), "complained of once");
         assert_eq!(shown(&certificates, "x.example"), renewed);
+    }
+
+    #[test]
+    fn certificates_of_a_folder_stand_beside_the_own_one_and_a_broken_one_is_left_out() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let certificates = Certificates::open(&config::Tls::default(), "mx.example").expect("made");
+        certificates.also_from(directory.path().to_owned());
+        let own = shown(&certificates, "mx.example");
+        assert!(matches!(certificates.look(), Ok(false)), "there is none yet");
+        let pair = write(directory.path(), "x", "click.shop.example");
+        let text = |path: &PathBuf| std::fs::read_to_string(path).expect("text");
+        let both = format!("{}{}", text(&pair.chain), text(&pair.key));
+        std::fs::write(directory.path().join("click.shop.example.pem"), both).expect("written");
+        std::fs::write(directory.path().join("broken.pem"), "rubbish").expect("written");
+        assert!(matches!(certificates.look(), Ok(true)));
+        assert_eq!(shown(&certificates, "click.shop.example"), der(&pair));
+        assert_eq!(shown(&certificates, "mx.example"), own);
+        assert!(certificates.of_settings("mx.example").is_none(), "no person has named it");
+        assert!(matches!(certificates.look(), Ok(false)));
     }
 
     #[test]

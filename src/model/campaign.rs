@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::contact::TemplateKind;
-use super::ids::{ListId, MediaId, SavedSegmentId};
+use super::ids::{CampaignId, ListId, MediaId, SavedSegmentId};
 use super::state::words;
 use super::time::Timestamp;
 
@@ -85,6 +85,10 @@ pub struct CampaignContent {
     /// Files that each mail carries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<MediaId>,
+    /// What templates name as `data.…`: the same for everybody.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub data: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A whole mail: layouts and templates are copied into it, so that changing them does not change
@@ -124,6 +128,19 @@ pub struct CampaignSettings {
     /// Who was there for so many days and has neither opened nor clicked in them is left out.
     #[schema(minimum = 30, maximum = 3650)]
     pub sunset_days: Option<u32>,
+    /// Who was sent something by any campaign or automation within so many days before the launch
+    /// is left out.
+    #[schema(minimum = 1, maximum = 365)]
+    pub rest_days: Option<u32>,
+}
+
+words! {
+    /// To whom of its recipients a campaign is sent again.
+    CampaignAgain {
+        /// Who has not opened it, nor clicked.
+        Unopened = "unopened",
+        Unclicked = "unclicked",
+    }
 }
 
 /// Contacts of any of these lists and segments, but for those excluded.
@@ -137,11 +154,32 @@ pub struct Audience {
     pub exclude_lists: Vec<ListId>,
     pub exclude_segments: Vec<SavedSegmentId>,
     pub exclude_expression: Option<String>,
+    /// Not who is subscribed to the list, but who was asked to confirm and has not: a mail with
+    /// `{{ confirm_url }}`. It takes one list, which is public.
+    pub unconfirmed: bool,
 }
 
 impl Audience {
     pub fn is_empty(&self) -> bool {
         self.lists.is_empty() && self.segments.is_empty() && self.expression.is_none()
+    }
+
+    /// Those of the same audience who got that campaign and did not read it; who left meanwhile is
+    /// left out as before.
+    #[must_use]
+    pub fn again(self, campaign: CampaignId, again: CampaignAgain) -> Audience {
+        let id = campaign.0;
+        let read = match again {
+            // Who has clicked has it open.
+            CampaignAgain::Unopened => format!("campaign {id} is opened"),
+            CampaignAgain::Unclicked => format!("campaign {id} is clicked"),
+        };
+        let others = format!("(not campaign {id} is delivered or {read})");
+        let exclude_expression = Some(match self.exclude_expression {
+            Some(before) => format!("({before}) or {others}"),
+            None => others,
+        });
+        Audience { exclude_expression, ..self }
     }
 }
 

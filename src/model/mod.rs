@@ -8,6 +8,7 @@
 pub mod address;
 pub mod automation;
 pub mod campaign;
+pub mod certificate;
 pub mod class;
 pub mod contact;
 pub mod credential;
@@ -44,9 +45,11 @@ pub use automation::{
     EntryKind, RunEnd, RunState, StepDone,
 };
 pub use campaign::{
-    AbTest, Audience, CampaignContent, CampaignSettings, CampaignState, CampaignStep,
-    CampaignTracking, CampaignVariant, Pin, PinnedPerson, SendingWindow, Throttle, Utm,
+    AbTest, Audience, CampaignAgain, CampaignContent, CampaignSettings, CampaignState,
+    CampaignStep, CampaignTracking, CampaignVariant, Pin, PinnedPerson, SendingWindow, Throttle,
+    Utm,
 };
+pub use certificate::{CertificateOrigin, HostLook};
 pub use class::{
     Category, Class, Classification, Disposition, RetryProfile, Signal, Suppress, SuppressScope,
 };

@@ -70,6 +70,7 @@ migrations! {
     (47, "0047_submitted_tracking"),
     (48, "0048_encrypted_fields"),
     (49, "0049_public_pages"),
+    (50, "0050_host_certificates"),
     (60, "0060_documents"),
     (61, "0061_membership_days"),
 }

@@ -33,6 +33,7 @@ mod event_ids; // ids of events, how far readers may go
 pub mod filter; // a question about contacts, compiled
 mod handle; // the callers' side of the writer
 mod health; // health windows
+mod host_certificates; // how certificates of hosts stand
 mod ids; // blocks of ids
 mod imports; // how far imports have come
 mod inbound_mails; // mail that came in
@@ -52,6 +53,7 @@ mod own_mail; // whom the daemon itself writes to
 mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod public_hosts; // where links in mail lead
+mod readings; // opens and clicks of submitted mail
 mod retention; // mail that is over and old goes
 mod returns; // what came back
 mod routes; // where mail that comes in goes on to
@@ -100,6 +102,7 @@ pub use error::{Result, StoreError};
 pub use health::{
     CameBack, HealthChange, HealthFilter, HealthHour, HealthNews, HealthStanding, HealthSum,
 };
+pub use host_certificates::HostCertificate;
 pub use imports::{ImportChange, ImportProgress, ImportRow};
 pub use inbound_mails::InboundMailRow;
 pub use jobs::*;
@@ -470,12 +473,14 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(messages::ALL);
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
+    all.extend(readings::ALL);
     all.extend(retention::ALL);
     all.extend(returns::ALL);
     all.extend(stream_policies::ALL);
     all.extend(switches::ALL);
     all.extend(themes::ALL);
     all.extend(public_hosts::ALL);
+    all.extend(host_certificates::ALL);
     all.extend(routes::ALL);
     all.extend(search::ALL);
     all.extend(sites::ALL);

@@ -9,6 +9,7 @@ use crate::model::*;
 use super::changes::RowWrite;
 use super::dialect::Statement;
 use super::error::Result;
+use super::host_certificates::TRY_CERTIFICATE;
 use super::{Store, collect};
 
 pub static HOSTS: Statement =
@@ -31,21 +32,23 @@ impl Store {
         })
     }
 
-    /// `Duplicate("public_hosts_host")` when it is another's. None: the installation's again.
+    /// `Duplicate("public_hosts_host")` when it is another's. None: the installation's again. Its
+    /// certificate is asked for at once, even where the last try has failed.
     pub async fn set_public_host(
         &self,
         organization: OrganizationId,
         host: Option<&Domain>,
         at: Timestamp,
     ) -> Result<()> {
-        let write = match host {
+        let writes = match host {
             Some(host) => {
                 let values = vec![organization.0.into(), host.as_str().into(), at.0.into()];
-                RowWrite::new(&SET_HOST, values)
+                let again = RowWrite::new(&TRY_CERTIFICATE, vec![host.as_str().into()]);
+                vec![RowWrite::new(&SET_HOST, values), again]
             }
-            None => RowWrite::new(&REMOVE_HOST, vec![organization.0.into()]),
+            None => vec![RowWrite::new(&REMOVE_HOST, vec![organization.0.into()])],
         };
-        self.write(vec![write]).await?;
+        self.write(writes).await?;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use super::dialect::{Column, Rows, Statement, int, text};
 use super::engagement::{self, FaredOf};
 use super::error::{Result, StoreError};
 use super::event_ids::Events;
-use super::{Store, collect};
+use super::{Store, collect, readings};
 
 /// A reader's request, on its way to be an event.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub struct Uncounted {
     pub events: Vec<CountedEvent>,
 }
 
-/// An event of a campaign, with what it is counted by.
+/// An event of a campaign, with what it is counted by; of submitted mail the campaign is 0.
 #[derive(Clone, Debug)]
 pub struct CountedEvent {
     pub id: EventId,
@@ -95,6 +95,8 @@ pub struct Tally {
     pub replies: Vec<(OrganizationId, ContactId, Timestamp)>,
     /// How mail to contacts fared, each contact once.
     pub fared: Vec<FaredOf>,
+    /// Fields of events of submitted mail that say now who it was.
+    pub verdicts: Vec<(EventId, serde_json::Value)>,
 }
 
 pub static COUNTED: Statement = Statement::new("SELECT event FROM campaign_counted WHERE id = 1");
@@ -206,7 +208,7 @@ impl Store {
         self.change(Change::Tracked(tracked)).await
     }
 
-    /// Those of campaigns among the next `limit` events.
+    /// Those of campaigns, and of readers of submitted mail, among the next `limit` events.
     pub async fn events_to_count(&self, limit: u32) -> Result<Uncounted> {
         let from = self.database().fetch_one(&COUNTED, vec![]).await?.int(0)?;
         let before = self.settled_before().await?;
@@ -217,6 +219,7 @@ impl Store {
         let mut events = collect(self.read(&EVENTS_TO_COUNT, values.clone()).await?, event)?;
         let anonymous = self.read(&ANONYMOUS_TO_COUNT, values).await?;
         events.extend(collect(anonymous, anonymous_event)?);
+        events.extend(self.readings(from, upto).await?);
         events.sort_by_key(|event| event.id);
         Ok(Uncounted { from, upto, count, events })
     }
@@ -349,6 +352,7 @@ pub async fn write_tally(connection: &mut Connection, from: i64, tally: &Tally) 
             connection.execute(statement, vec![rows.finish().into()]).await?;
         }
     }
+    readings::write_verdicts(connection, &tally.verdicts).await?;
     engagement::note_fared(connection, &tally.fared).await?;
     engagement::warm_by_replies(connection, &tally.replies).await?;
     if !tally.readings.is_empty() {

@@ -4,6 +4,7 @@
 //! Promises:   every wait ends; a client that breaks SMTP fails the scenario it did it in.
 //! Knows not:  what a scenario claims.
 
+pub mod acme;
 pub mod api;
 pub mod demo;
 #[allow(dead_code, reason = "each story uses a part of it")]

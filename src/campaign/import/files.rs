@@ -1,4 +1,5 @@
-//! The files of imports: written as UTF-8 while they come in, looked at, removed.
+//! The files of imports: written as UTF-8 while they come in, or once they are unpacked; looked at,
+//! removed.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -7,13 +8,18 @@ use std::path::Path;
 use encoding_rs::{Decoder, Encoding, UTF_8};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 
 use super::records::{self, Record, Records};
-use super::{ImportError, Imports, Origin, Schema, Target, Unlawful, recognise};
+use super::{ImportError, Imports, Origin, Schema, Target, Unlawful, recognise, unzip};
 use crate::model::*;
 use crate::store::{ImportChange, ImportRow};
 
 const FILE_BYTES_MAX: u64 = 20 << 30;
+const UNPACKED: unzip::Bounds =
+    unzip::Bounds { bytes_max: FILE_BYTES_MAX, ratio_max: 200, bytes_free: 64 << 20 };
+/// Pieces unpacked ahead of the one that is written.
+const AHEAD: usize = 2;
 const NAME_BYTES_MAX: usize = 200;
 const SAMPLES: usize = 20;
 /// The first line, from which the delimiter is told.
@@ -25,6 +31,11 @@ pub struct Upload {
     organization: OrganizationId,
     id: ImportId,
     file: tokio::fs::File,
+    /// The first octets, until they tell whether it is a zip.
+    head: Option<Vec<u8>>,
+    /// As it comes in: what is in it is known only at its end.
+    zip: Option<tokio::fs::File>,
+    entry: Option<String>,
     decoder: Decoder,
     text: String,
     taken: u64,
@@ -33,12 +44,12 @@ pub struct Upload {
 
 impl Imports {
     /// `encoding` is a label as web pages have it (`windows-1252`); without one a byte order mark
-    /// tells, and else it is UTF-8.
+    /// tells, and else it is UTF-8. `entry` is the file that is meant where it is a zip of several.
     pub async fn upload(
         &self,
         organization: OrganizationId,
         file_name: &str,
-        encoding: Option<&str>,
+        (encoding, entry): (Option<&str>, Option<&str>),
     ) -> Result<Upload, ImportError> {
         let encoding = match encoding {
             None => UTF_8,
@@ -51,14 +62,15 @@ impl Imports {
         let (file_name, at) = (file_name.to_owned(), self.0.clock.now());
         let change = ImportChange::Add { organization, file_name, at };
         let id = ImportId(self.0.store.change_import(change).await?);
-        let mut options = tokio::fs::OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(0o600);
-        let file = file.open(self.of(id, "file")).await?;
+        let file = create(&self.of(id, "file")).await?;
         Ok(Upload {
             imports: self.clone(),
             organization,
             id,
             file,
+            head: Some(Vec::new()),
+            zip: None,
+            entry: entry.map(str::to_owned),
             decoder: encoding.new_decoder(),
             text: String::new(),
             taken: 0,
@@ -103,6 +115,7 @@ impl Imports {
     pub(super) async fn sweep(&self) -> Result<(), ImportError> {
         for row in self.0.store.unfinished_uploads().await? {
             remove(&self.of(row.id, "file"));
+            remove(&self.of(row.id, "zip"));
             self.0.store.change_import(ImportChange::Remove { id: row.id }).await?;
         }
         Ok(())
@@ -115,7 +128,23 @@ impl Upload {
         if self.taken > FILE_BYTES_MAX {
             return Err(Unlawful::of("file", "must be at most 20 GiB").into());
         }
-        self.decode(octets, false).await
+        let Some(mut head) = self.head.take() else { return self.put(octets).await };
+        head.extend_from_slice(octets);
+        if head.len() < unzip::HEAD_BYTES {
+            self.head = Some(head);
+            return Ok(());
+        }
+        if unzip::is_zip(&head) {
+            self.zip = Some(create(&self.imports.of(self.id, "zip")).await?);
+        }
+        self.put(&head).await
+    }
+
+    async fn put(&mut self, octets: &[u8]) -> Result<(), ImportError> {
+        match &mut self.zip {
+            Some(zip) => Ok(zip.write_all(octets).await?),
+            None => self.decode(octets, false).await,
+        }
     }
 
     async fn decode(&mut self, octets: &[u8], is_last: bool) -> Result<(), ImportError> {
@@ -130,24 +159,65 @@ impl Upload {
         Ok(())
     }
 
-    /// Returns once the file is on disk.
+    /// Returns once the file is on disk, unpacked where it was a zip. What fails is taken back.
     pub async fn finish(mut self) -> Result<ImportRow, ImportError> {
+        match self.complete().await {
+            Ok(()) => self.imports.show(self.organization, self.id).await,
+            Err(error) => {
+                self.give_up().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn complete(&mut self) -> Result<(), ImportError> {
+        if let Some(head) = self.head.take() {
+            self.put(&head).await?;
+        }
+        if let Some(mut zip) = self.zip.take() {
+            zip.flush().await?;
+            drop(zip);
+            self.unpack().await?;
+            remove(&self.imports.of(self.id, "zip"));
+        }
         self.decode(&[], true).await?;
         self.file.flush().await?;
         self.file.sync_all().await?;
         let change = ImportChange::Uploaded { id: self.id, file_bytes: self.written };
         self.imports.0.store.change_import(change).await?;
-        self.imports.show(self.organization, self.id).await
+        Ok(())
+    }
+
+    /// In a thread of its own, which ends when nobody takes its pieces.
+    async fn unpack(&mut self) -> Result<(), ImportError> {
+        let (path, entry) = (self.imports.of(self.id, "zip"), self.entry.take());
+        let (pieces, mut unpacked) = mpsc::channel(AHEAD);
+        let unpacking = tokio::task::spawn_blocking(move || {
+            let hand =
+                |piece: &[u8]| pieces.blocking_send(piece.to_vec()).map_err(std::io::Error::other);
+            unzip::unpack(&path, entry.as_deref(), UNPACKED, hand)
+        });
+        while let Some(piece) = unpacked.recv().await {
+            self.decode(&piece, false).await?;
+        }
+        unpacking.await.map_err(std::io::Error::other)?
     }
 
     /// Takes back what came in, after a failure.
     pub async fn give_up(self) {
         remove(&self.imports.of(self.id, "file"));
+        remove(&self.imports.of(self.id, "zip"));
         let removed = self.imports.0.store.change_import(ImportChange::Remove { id: self.id });
         if let Err(error) = removed.await {
             tracing::warn!(%error, "an upload that failed is removed at the next start");
         }
     }
+}
+
+/// Of mode 0600.
+async fn create(path: &Path) -> std::io::Result<tokio::fs::File> {
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path).await
 }
 
 /// What a file looks like before it is imported.

@@ -11,6 +11,7 @@ mod recognise; // what columns are likely to be
 mod records; // records in bounded memory
 mod rows; // a record becomes a contact
 mod runner; // the task
+mod unzip; // the one file of contacts within a zip
 
 pub use files::{Preview, Upload};
 pub use recognise::{Origin, Target};

@@ -78,7 +78,7 @@ fn where_of(part: Part, line: usize, column: usize, path: &str) -> String {
 }
 
 /// Words that stand for something besides the organization's own fields.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     "email",
     "name",
     "language",
@@ -86,7 +86,9 @@ pub const NAMES: [&str; 8] = [
     "tags",
     "unsubscribe_url",
     "preferences_url",
-    // What an application gives with a mail; nothing in campaigns.
+    // Where who was asked to confirm says yes.
+    "confirm_url",
+    // What an application gives with a mail, or a campaign to all its mails.
     "data",
 ];
 

@@ -147,6 +147,6 @@ export function inputOf(values: Values, row: Row | undefined, launched: boolean)
   const sunset = given(values, "sunset_days");
   const settings = launched
     ? { ...before, ...shared }
-    : { ...shared, local_time: values.local_time === true ? (before?.local_time ?? ownZone()) : undefined, sunset_days: sunset === undefined ? undefined : Number(sunset), starts_at: at("starts_at"), test: testOf(values, before?.test), audience: { ...before?.audience, lists: numbers("lists"), segments: numbers("segments"), exclude_lists: excluded("l"), exclude_segments: excluded("s") } };
-  return { name: given(values, "name") ?? "", from: given(values, "from") ?? "", from_name: given(values, "from_name") ?? "", reply_to: given(values, "reply_to"), attachments: many(values, "attachments").map(Number), stream: launched ? undefined : given(values, "stream"), variants, settings };
+    : { ...before, ...shared, local_time: values.local_time === true ? (before?.local_time ?? ownZone()) : undefined, sunset_days: sunset === undefined ? undefined : Number(sunset), starts_at: at("starts_at"), test: testOf(values, before?.test), audience: { ...before?.audience, lists: numbers("lists"), segments: numbers("segments"), exclude_lists: excluded("l"), exclude_segments: excluded("s") } };
+  return { name: given(values, "name") ?? "", from: given(values, "from") ?? "", from_name: given(values, "from_name") ?? "", reply_to: given(values, "reply_to"), attachments: many(values, "attachments").map(Number), data: row?.content.data, stream: launched ? undefined : given(values, "stream"), variants, settings };
 }

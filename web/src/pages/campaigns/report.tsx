@@ -190,18 +190,30 @@ function Links({ report, id }: { report: Report; id: number }) {
   return <Table name={`campaign-${id}-links`} title={t("report.by_link")} rows={report.links} columns={columns} id={(row) => `${row.variant}.${row.place}.${row.target}`} empty={<Empty title={t("report.no_clicks")} text={t("report.no_clicks_text")} />} />;
 }
 
+/** Kinds of devices, mail programs and systems, each in a table of its own. */
 function Devices({ report, id }: { report: Report; id: number }) {
-  const devices = report.devices ?? [];
-  type Row = (typeof devices)[number];
-  if (devices.length === 0) return null;
-  const all = devices.reduce((sum, row) => sum + row.opens, 0);
-  const columns: Column<Row>[] = [
-    { title: t("report.device"), cell: (row) => word("device", row.device), text: (row) => row.device },
+  const of = (name: string, title: string, of: string, rows: Part[]) => <Split key={name} name={`campaign-${id}-${name}`} title={title} of={of} rows={rows} />;
+  return (
+    <>
+      {of("devices", t("report.devices"), t("report.device"), (report.devices ?? []).map((row) => ({ ...row, detail: row.device })))}
+      {of("clients", t("report.clients"), t("report.client"), (report.clients ?? []).map((row) => ({ ...row, detail: row.client })))}
+      {of("systems", t("report.systems"), t("report.system"), (report.systems ?? []).map((row) => ({ ...row, detail: row.system })))}
+    </>
+  );
+}
+
+type Part = { detail: string; opens: number; clicks: number };
+
+function Split({ name, title, of, rows }: { name: string; title: string; of: string; rows: Part[] }) {
+  if (rows.length === 0) return null;
+  const all = rows.reduce((sum, row) => sum + row.opens, 0);
+  const columns: Column<Part>[] = [
+    { title: of, cell: (row) => word("device", row.detail), text: (row) => row.detail },
     { title: t("report.opens"), cell: (row) => row.opens.toLocaleString(), text: (row) => String(row.opens), number: true },
     { title: t("report.share"), cell: (row) => <Share part={row.opens} of={all} />, text: (row) => percent(row.opens, all) },
     { title: t("report.clicks"), cell: (row) => row.clicks.toLocaleString(), text: (row) => String(row.clicks), number: true },
   ];
-  return <Table name={`campaign-${id}-devices`} title={t("report.devices")} rows={devices} columns={columns} id={(row) => row.device} empty={null} />;
+  return <Table name={name} title={title} rows={rows} columns={columns} id={(row) => row.detail} empty={null} />;
 }
 
 /** The mail itself, each link with what it was clicked. */

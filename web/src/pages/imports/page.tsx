@@ -65,7 +65,7 @@ function Upload() {
     <div className="drop" onDragOver={(event) => event.preventDefault()} onDrop={dropped} aria-busy={busy}>
       <Icon name="upload" />
       <label htmlFor={id}>{busy ? t("imports.uploading") : t("imports.drop")}</label>
-      <input id={id} type="file" accept=".csv,.tsv,.txt,text/csv" disabled={busy} onChange={(event) => void upload(event.target.files?.[0])} />
+      <input id={id} type="file" accept=".csv,.tsv,.txt,.zip,text/csv" disabled={busy} onChange={(event) => void upload(event.target.files?.[0])} />
     </div>
   );
 }
