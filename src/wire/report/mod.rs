@@ -272,10 +272,9 @@ fn kind_of_words(view: &View, signs: &Signs) -> ReportKind {
     let is_opened = OPENINGS.iter().any(|opening| squeezed.contains(opening));
     let is_passed_on = signs.is_answer && !is_daemon;
     // TMDA asks for a confirmation with the opening of a bounce.
-    let is_challenge =
-        signs.is_challenge && !signs.is_failure_subject && !signs.is_delay_subject;
-    let is_certain = (is_opened && !is_passed_on && !is_challenge)
-        || view.fields.has("x-failed-recipients");
+    let is_challenge = signs.is_challenge && !signs.is_failure_subject && !signs.is_delay_subject;
+    let is_certain =
+        (is_opened && !is_passed_on && !is_challenge) || view.fields.has("x-failed-recipients");
     let returned = if signs.is_delay && !signs.is_final {
         ReportKind::Delay
     } else if signs.is_success && !signs.is_failure {
