@@ -19,14 +19,14 @@ pub struct Answer<'a> {
 impl<'a> Answer<'a> {
     /// From `550-5.1.1 …`, `host mx[192.0.2.1] said: 550 …`, `smtp; 550 …` or a bare text.
     pub fn read(line: &'a str) -> Answer<'a> {
-        let text = head(line.trim());
-        let code = code_at_start(text).or_else(|| code_inside(text));
+        let text = spoken(head(line.trim()));
+        let code = code_at_start(text).or_else(|| code_inside(text).map(|(_, code)| code));
         Answer { code, enhanced: enhanced_in(text), text }
     }
 
     /// With a code known otherwise.
     pub fn with_code(code: u16, text: &'a str) -> Answer<'a> {
-        let text = head(text);
+        let text = spoken(head(text));
         Answer { code: Some(code), enhanced: enhanced_in(text), text }
     }
 
@@ -61,6 +61,30 @@ fn head(text: &str) -> &str {
     &text[..end]
 }
 
+/// How logs and reports lead over to what a host said.
+const LEADS: [&str; 8] = [
+    " said",
+    "refused to talk to me",
+    "smtp error from remote",
+    "smtp;",
+    "respon",
+    "replied",
+    "returned",
+    "answered",
+];
+
+/// Without what logs and reports put around a host's words: `host mx[192.0.2.1] said: `,
+/// `(in reply to RCPT TO command)`. Their own words are not about the mail.
+fn spoken(text: &str) -> &str {
+    let text = text.split_once(" (in reply to ").map_or(text, |(spoken, _)| spoken);
+    if code_at_start(text).is_some() {
+        return text;
+    }
+    let Some((at, _)) = code_inside(text) else { return text };
+    let before = text[..at].to_ascii_lowercase();
+    if LEADS.iter().any(|lead| before.contains(lead)) { &text[at..] } else { text }
+}
+
 fn code_at_start(text: &str) -> Option<u16> {
     let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
     code_of(text)
@@ -75,14 +99,15 @@ fn code_of(text: &str) -> Option<u16> {
     (ends && (400..=599).contains(&code)).then_some(code)
 }
 
-/// Behind a mark: `said: 550 `, `smtp;550 `, `(550 `, `-> 421 `.
-fn code_inside(text: &str) -> Option<u16> {
+/// Behind a mark: `said: 550 `, `smtp;550 `, `(550 `, `-> 421 `; and where it stands.
+fn code_inside(text: &str) -> Option<(usize, u16)> {
     const MARKS: [char; 9] = [':', ';', '(', '<', '>', '\'', '"', '[', '='];
     text.match_indices(MARKS).find_map(|(at, mark)| {
         let behind = text[at + mark.len()..].trim_start_matches([' ', '\t', '#', '<']);
         // "[550" may open an address of an IP, and "x:550:" a port; a code has text behind it.
         let code = code_of(behind)?;
-        matches!(behind.as_bytes().get(3), None | Some(b' ' | b'-' | b'#')).then_some(code)
+        let ends = matches!(behind.as_bytes().get(3), None | Some(b' ' | b'-' | b'#'));
+        ends.then_some((text.len() - behind.len(), code))
     })
 }
 
@@ -111,6 +136,22 @@ fn enhanced_in(text: &str) -> Option<Enhanced> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_words_of_logs_and_reports_around_an_answer_are_taken_off() {
+        for (line, text) in [
+            ("host mx.example[192.0.2.1] said: 550 no (in reply to RCPT TO command)", "550 no"),
+            ("host mx[192.0.2.1] refused to talk to me: 421 later", "421 later"),
+            ("SMTP error from remote mail server after RCPT TO:<a@b.example>: 550 no", "550 no"),
+            ("Remote host said: 554 no (#5.1.1)", "554 no (#5.1.1)"),
+            ("smtp; 550 5.1.1 no", "550 5.1.1 no"),
+            ("550 host mx said: 550 no", "550 host mx said: 550 no"),
+            ("5.4.7 message expired '421 too many'", "5.4.7 message expired '421 too many'"),
+            ("host mx said: no", "host mx said: no"),
+        ] {
+            assert_eq!(Answer::read(line).text, text);
+        }
+    }
 
     #[test]
     fn codes_are_found_where_servers_put_them() {

@@ -11,6 +11,8 @@ use crate::wire::report::{Finding, ReportKind, phrases, status};
 
 /// Rules of codes alone begin so: they know nothing of the text.
 const CODE_RULES: &str = "code.";
+/// The rule of texts that refuse and give no reason.
+const REFUSED_RULE: &str = "text.policy";
 
 /// What a finding means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +33,15 @@ impl Verdict {
 struct Found {
     class: Class,
     is_lost: bool,
+    /// It says nothing about the address, so what the text adds below may say more.
+    is_vague: bool,
 }
 
 impl Found {
     const fn of(class: Class) -> Found {
-        Found { class, is_lost: class.suppress().is_some() }
-    }
-
-    /// It says nothing about the address, so what the text adds below may say more.
-    const fn is_vague(self) -> bool {
-        matches!(self.class, Class::Unknown | Class::Policy | Class::System | Class::Network)
+        let is_vague =
+            matches!(class, Class::Unknown | Class::Policy | Class::System | Class::Network);
+        Found { class, is_lost: class.suppress().is_some(), is_vague }
     }
 }
 
@@ -71,26 +72,31 @@ impl Judge {
         let told = finding.status.filter(|code| !status::is_vague(*code));
         let coded = told.and_then(phrases::class_of_code).map(Found::of);
         let mut first: Option<Found> = None;
+        let mut by_code: Option<Found> = None;
         for text in &finding.texts {
             // What the host itself said comes before what the reporter says around it.
             let quoted = said(text).or_else(|| status::from_reply(text));
             let of_host = quoted.and_then(|words| self.class_of_answer(words));
+            by_code = by_code.or_else(|| quoted.and_then(|words| self.class_of_code(words)));
+            // Who refuses for a reason of his own has not said that the address is gone.
+            let is_refusal = of_host.is_some_and(|host| host.class == Class::Policy);
             let of_words = phrases::class_of(text).map(Found::of);
+            let of_words = of_words.filter(|words| !(words.is_lost && is_refusal));
             let of_rest = || if quoted.is_none() { self.class_of_answer(text) } else { None };
             let of_text = of_words.or_else(of_rest);
             for found in [of_host, of_text].into_iter().flatten() {
-                if !found.is_vague() {
+                if !found.is_vague {
                     return found;
                 }
                 first = first.or(Some(found));
             }
             // A code that names its subject is worth more than the boilerplate further down.
-            if let Some(coded) = coded.filter(|found| !found.is_vague()) {
+            if let Some(coded) = coded.filter(|found| !found.is_vague) {
                 return coded;
             }
         }
         let first = first.filter(|found| found.class != Class::Unknown);
-        first.or(coded).unwrap_or(Found::of(Class::Unknown))
+        first.or(coded).or(by_code).unwrap_or(Found::of(Class::Unknown))
     }
 
     /// By the rules for answers, where one of them knows the text.
@@ -101,7 +107,18 @@ impl Judge {
         }
         // Whether the refusal is for good is seen from the whole report.
         let is_lost = record.class.suppress().is_some() && (record.hard || !has_code(words));
-        Some(Found { class: record.class, is_lost })
+        let is_vague = match record.class {
+            Class::Policy => record.rule == REFUSED_RULE,
+            class => Found::of(class).is_vague,
+        };
+        Some(Found { class: record.class, is_lost, is_vague })
+    }
+
+    /// By the code alone of a host's answer, where no rule knows its text.
+    fn class_of_code(&self, words: &str) -> Option<Found> {
+        let record = self.0.classify(None, &Answer::read(words));
+        let is_code = record.rule.starts_with(CODE_RULES) && record.class != Class::Unknown;
+        is_code.then(|| Found { is_lost: record.hard, ..Found::of(record.class) })
     }
 }
 

@@ -271,7 +271,10 @@ fn kind_of_words(view: &View, signs: &Signs) -> ReportKind {
     let is_daemon = view.is_from_daemon();
     let is_opened = OPENINGS.iter().any(|opening| squeezed.contains(opening));
     let is_passed_on = signs.is_answer && !is_daemon;
-    let is_certain = (is_opened && !is_passed_on) || view.fields.has("x-failed-recipients");
+    // TMDA asks for a confirmation with the opening of a bounce.
+    let is_challenge = signs.is_challenge && !signs.is_failure_subject && !signs.is_delay_subject;
+    let is_certain =
+        (is_opened && !is_passed_on && !is_challenge) || view.fields.has("x-failed-recipients");
     let returned = if signs.is_delay && !signs.is_final {
         ReportKind::Delay
     } else if signs.is_success && !signs.is_failure {
@@ -283,7 +286,7 @@ fn kind_of_words(view: &View, signs: &Signs) -> ReportKind {
         return returned;
     }
     let is_automatic = is_automatic(view);
-    if signs.is_auto_subject || (signs.is_challenge && !signs.is_failure_subject) {
+    if signs.is_auto_subject || is_challenge {
         let is_known = is_automatic || signs.is_auto || signs.is_challenge || !signs.is_answer;
         return if is_known { ReportKind::AutoReply } else { ReportKind::NotBounce };
     }

@@ -14,7 +14,7 @@ static ENHANCED: LazyLock<Regex> = LazyLock::new(|| {
 
 /// An SMTP code of refusal at the start of a line or after what announces one.
 static REPLY: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r"(?m)(?:^|[\s:;\[(<>'#,=])([45][0-5]\d)(?:$|[\s:;,.#)\]-])";
+    let pattern = r"(?m)(?:^|[\s:;\[(<>'#,=])([45][0-5]\d|571)(?:$|[\s:;,.#)\]-])";
     Regex::new(pattern).expect("the pattern is a constant")
 });
 

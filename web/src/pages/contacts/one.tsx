@@ -140,10 +140,10 @@ function Actions({ contact, lists, known }: { contact: Contact; lists: Schemas["
   };
   return (
     <>
-      <Button icon="download" onClick={() => void handedOver(contact)}>{t("contact.export")}</Button>
-      <Button look="danger" onClick={() => ask({ title: t("contact.erase"), text: t("contact.erase_text", { email: contact.email }), button: t("contact.erase"), danger: true, act: erase })}>{t("contact.erase")}</Button>
       <Button onClick={() => setEditing(true)}>{t("act.change")}</Button>
+      <Button icon="download" onClick={() => void handedOver(contact)}>{t("contact.export")}</Button>
       <Button look="danger" onClick={() => ask({ title: t("contact.remove"), text: t("contact.remove_text", { email: contact.email }), button: t("contact.remove"), danger: true, act: remove })}>{t("contact.remove")}</Button>
+      <Button look="danger" onClick={() => ask({ title: t("contact.erase"), text: t("contact.erase_text", { email: contact.email }), button: t("contact.erase"), danger: true, act: erase })}>{t("contact.erase")}</Button>
       {editing && <FormDialog close={() => setEditing(false)} title={contact.email} fields={fields} button={t("act.save")} done={t("act.saved")} submit={change} />}
       {question}
     </>

@@ -6,6 +6,7 @@ import { moment } from "../../lib/time";
 import { Badge, Card, Notice, Pairs, When } from "../../parts/basic";
 import { type Field, Form, given, lines, type Values } from "../../parts/form";
 import { Shown } from "../../parts/state";
+import { operatorName } from "../../parts/words";
 
 type Answer = Schemas["ForecastView"];
 
@@ -30,7 +31,7 @@ function Drawn({ answer }: { answer: Answer }) {
         [t("forecast.one_more"), answer.ends_at_with_one_more == null ? null : moment(answer.ends_at_with_one_more)],
       ]} />
       <ul className="steps">
-        {answer.operators.map((one) => <li key={one.operator}><strong>{one.operator}</strong><span className="text">{t("forecast.recipients", { n: one.recipients })}{one.bottleneck ? ` · ${one.bottleneck}` : ""}</span>{one.ends_at == null ? <Badge tone="bad">{t("forecast.never")}</Badge> : <When at={one.ends_at} />}</li>)}
+        {answer.operators.map((one) => <li key={one.operator}><strong>{operatorName(one.operator)}</strong><span className="text">{t("forecast.recipients", { n: one.recipients })}{one.bottleneck ? ` · ${one.bottleneck}` : ""}</span>{one.ends_at == null ? <Badge tone="bad">{t("forecast.never")}</Badge> : <When at={one.ends_at} />}</li>)}
       </ul>
     </div>
   );

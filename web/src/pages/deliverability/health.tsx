@@ -1,9 +1,11 @@
 // How much of what was offered bounced, was put off, refused or complained of, and by whom.
-import { client, got, type Schemas } from "../../api/client";
+import { Link } from "@tanstack/react-router";
+import { api, client, got, type Schemas } from "../../api/client";
+import { useSession } from "../../lib/session";
 import { spoken, t, word } from "../../lib/text";
 import { Badge, type Tone } from "../../parts/basic";
 import { type Column, List } from "../../parts/list";
-import { options } from "../../parts/words";
+import { operatorName, options } from "../../parts/words";
 
 type Row = Schemas["HealthWindow"];
 type Rate = Schemas["RateView"];
@@ -27,11 +29,19 @@ function RateCell({ rate }: { rate: Rate }) {
   );
 }
 
+/** Campaigns come without their names; the newest are known by a list. */
+function useName(): (row: Row) => string {
+  const { may } = useSession();
+  const campaigns = api.useQuery("get", "/v1/campaigns", {}, { enabled: may("campaigns_read"), staleTime: 60_000 });
+  return (row) => row.name ?? (row.kind === "campaign" ? campaigns.data?.items.find((one) => one.id === row.id)?.name : undefined) ?? `${word("window_kind", row.kind)} ${row.id}`;
+}
+
 export function Windows() {
+  const name = useName();
   const rate = (title: string, of: (row: Row) => Rate): Column<Row> => ({ title, cell: (row) => <RateCell rate={of(row)} />, text: (row) => String(of(row).rate) });
   const columns: Column<Row>[] = [
-    { title: t("windows.of"), cell: (row) => <><strong>{row.name ?? row.id}</strong><div className="sub">{word("window_kind", row.kind)}</div></>, text: (row) => `${row.kind} ${row.name ?? row.id}` },
-    { title: t("progress.operator"), cell: (row) => row.operator ?? t("windows.all_operators") },
+    { title: t("windows.of"), cell: (row) => <><strong>{row.kind === "campaign" ? <Link to="/campaigns/$id" params={{ id: String(row.id) }} search={{}}>{name(row)}</Link> : name(row)}</strong><div className="sub">{word("window_kind", row.kind)}</div></>, text: (row) => `${row.kind} ${name(row)}` },
+    { title: t("progress.operator"), cell: (row) => row.operator == null ? t("windows.all_operators") : operatorName(row.operator) },
     { title: t("windows.answered"), cell: (row) => row.counts.answered.toLocaleString(), text: (row) => String(row.counts.answered), number: true },
     rate(t("windows.bounce"), (row) => row.bounce),
     rate(t("windows.complaint"), (row) => row.complaint),

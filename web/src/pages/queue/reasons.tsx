@@ -64,7 +64,7 @@ function columns(): Column<Count>[] {
     },
     {
       title: t("queue.set_by"),
-      cell: ({ reason }) => <>{reason.limit ? <Link to="/limits" search={{}}>{t("queue.limit", { id: reason.limit })}</Link> : ""} {reason.origin ? word("origin_of", reason.origin) : ""}</>,
+      cell: ({ reason }) => (reason.limit || reason.origin ? <>{reason.limit ? <Link to="/limits" search={{}}>{t("queue.limit", { id: reason.limit })}</Link> : ""} {reason.origin ? word("origin_of", reason.origin) : ""}</> : ""),
       text: ({ reason }) => [reason.limit, reason.origin].filter(Boolean).join(" "),
     },
     { title: t("queue.until"), cell: ({ reason }) => <When at={reason.until} />, text: ({ reason }) => (reason.until == null ? "" : toDate(reason.until).toISOString()) },
