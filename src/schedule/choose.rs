@@ -224,11 +224,11 @@ impl Shared {
         let line = line_of(&claimed[0]);
         let of_line = |one: &Claimed| line_of(one) == line;
         if let Some(pool) = self.dividing_pool(&claimed[0], operator) {
-            self.put_off_pool(site, pool, operator, until, of_line).await;
+            self.put_off_pool(site, pool, operator, (until, &[]), of_line).await;
         } else if line.campaign.is_some() {
             // The ledger cannot pass over a campaign: its rows wait by themselves.
             let back = site.drain_each(of_line);
-            self.put_off(site, &back, until, None).await;
+            self.put_off(site, &back, until, &[]).await;
         } else {
             let reach = Reach::Line(line);
             let park = Park { reach, class: None, until, is_open_ended: false, limit: None };

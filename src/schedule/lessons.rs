@@ -12,6 +12,7 @@ use super::adaptive::Facts;
 use super::controller::Controller;
 use super::governor::book::{self, Lesson};
 use super::meaning::classified_in;
+use super::put_off::Changed;
 use super::route::Routed;
 use super::site::Site;
 use super::{Schedule, Shared};
@@ -168,7 +169,7 @@ pub async fn run(shared: Arc<Shared>) {
             Err(_) => {}
         }
         if shared.controller.has_opened() {
-            shared.unpark_all().await;
+            shared.unpark_all(Changed::Limits).await;
         }
     }
 }
