@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use postroad::config::{RelaySettings, Route, RouteAuth, Settings, SourceSettings};
 use postroad::model::*;
 use postroad::schedule::governor::book::{Answered, Lesson};
@@ -228,6 +229,38 @@ async fn knows_us_not(mut talk: Talk) {
     talk.line().await;
     talk.say("535 5.7.8 not you\r\n").await;
     talk.line().await;
+}
+
+async fn takes_the_second_token(mut talk: Talk) {
+    talk.greet(&["PIPELINING", "AUTH XOAUTH2"]).await;
+    let line = talk.line().await;
+    let given = line.trim_end().rsplit(' ').next().unwrap_or_default();
+    let given = BASE64_STANDARD.decode(given).unwrap_or_default();
+    if !String::from_utf8_lossy(&given).contains("Bearer second") {
+        talk.say("535 5.7.8 expired\r\n").await;
+        talk.line().await;
+        return;
+    }
+    talk.say("235 2.7.0 welcome\r\n").await;
+    talk.take_mails(|_| None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_replaced_in_its_file_is_taken_when_the_old_one_is_refused() {
+    let mx = FakeMx::accepting().await;
+    let service = Host::start(takes_the_second_token).await;
+    let relay = on(&Database::Sqlite, &mx, Vec::new()).await;
+    let file = relay.settings().node.data_dir.join("token");
+    std::fs::write(&file, "first").expect("written");
+    let at = json!({"host": "127.0.0.1", "port": service.address.port(), "tls": "none",
+        "mechanism": "xoauth2", "user": "me", "secret_file": &file});
+    let new = json!({"name": "service", "ehlo": HOST_NAME, "relay": at});
+    relay.order("/v1/sources", new).await;
+    std::fs::write(&file, "second").expect("written");
+    relay.submit(&["bob@example.test"]).await;
+    relay.rest().await;
+    assert_eq!(service.connections(), 2, "refused once");
+    assert_eq!(relay.delivery_to("bob@example.test").await.state, State::Delivered);
 }
 
 /// The system's own choice of an address is the only source there is: it is no other one that could

@@ -102,6 +102,15 @@ impl Sources {
         self.known.store(Arc::new(Known::of(tables, &self.secrets)));
     }
 
+    /// A file with a relay's secret may hold another one by now, as a token that expires: taken as
+    /// it is. True when this source's is another.
+    pub fn renew_secret(&self, id: SourceId) -> bool {
+        let now = |known: &Known| known.sources.get(&id).map(|entry| entry.source.clone());
+        let before = now(&self.known.load());
+        self.known.rcu(|known| Known::of(known.tables.clone(), &self.secrets));
+        before != now(&self.known.load())
+    }
+
     /// Whoever was set aside is tried again.
     pub fn forget_set_aside(&self) {
         self.aside.lock().clear();
@@ -269,7 +278,8 @@ impl Sources {
                 tier: 0,
                 weight: member.weight,
                 share_max: member.share_max,
-                sent: counts.of(pool, member.source),
+                sent: counts.of_all(pool, member.source),
+                shared: counts.of(pool, member.source, StreamClass::Marketing),
                 bar,
             })
         };
@@ -284,7 +294,8 @@ impl Sources {
             tier: 0,
             weight: 1,
             share_max: None,
-            sent: counts.of(pool, SourceId::SYSTEM),
+            sent: counts.of_all(pool, SourceId::SYSTEM),
+            shared: 0,
             bar: None,
         }
     }
@@ -314,10 +325,16 @@ impl Sources {
     }
 
     /// A source carries so many mails of a pool.
-    pub fn count(&self, pool: PoolId, source: SourceId, mails: u64, now: Timestamp) {
+    pub fn count(
+        &self,
+        pool: PoolId,
+        carried: (SourceId, StreamClass),
+        mails: u64,
+        now: Timestamp,
+    ) {
         let mut counts = self.counts.lock();
         counts.turn(now);
-        counts.add(pool, source, mails);
+        counts.add(pool, carried, mails);
     }
 
     /// The source is not asked for a while: at this site, or anywhere.
@@ -586,7 +603,8 @@ mod tests {
     fn counts_begin_anew_each_hour_and_survive_a_change_of_the_tables() {
         let sources = sources(tables(), false);
         let at = |minutes: i64| Timestamp::from_seconds(minutes * 60);
-        sources.count(PoolId(1), SourceId(1), 7, at(10));
+        let carried = (SourceId(1), StreamClass::Marketing);
+        sources.count(PoolId(1), carried, 7, at(10));
         sources.replace(tables());
         let sent = |now| sources.candidates(PoolId(1), SiteId(5), false, now)[0].sent;
         assert_eq!((sent(at(59)), sent(at(60))), (7, 0));

@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::load;
 use super::park::Park;
 use super::ready::line_of;
 use super::site::Site;
 use super::{Schedule, Shared};
-use crate::model::limits::READY_MAX;
 use crate::model::state::words;
 use crate::model::*;
 use crate::queue::{Claimed, QueueError};
@@ -178,7 +178,7 @@ impl Schedule {
         let Ok(nobodys) = Domain::parse("lane.invalid") else { return Ok(None) };
         let operator = shared.router.operator(site).await.map_err(QueueError::from)?;
         let name = shared.name_of_operator(operator).await?;
-        let mut reasons = shared.reasons_at(site);
+        let mut reasons = shared.reasons_at(site, StreamClass::Marketing);
         for class in StreamClass::ALL {
             let attempt = Attempt {
                 source: origin,
@@ -231,10 +231,10 @@ impl Shared {
             return Ok(reasons);
         }
         let handle = self.sites.get(&site).map(|site| site.clone());
-        reasons.extend(self.reasons_at(site));
-        let operator = self.router.operator(site).await.map_err(QueueError::from)?;
         let claimed = Claimed { delivery, body: None };
         let line = line_of(&claimed);
+        reasons.extend(self.reasons_at(site, line.flow.class()));
+        let operator = self.router.operator(site).await.map_err(QueueError::from)?;
         let parks = handle.as_ref().map(|handle| handle.parks()).unwrap_or_default();
         let again = parks.iter().filter(|park| park.covers(&line)).map(|park| park.until).min();
         reasons.extend(self.sources_say(&claimed, (site, operator), again).await?);
@@ -251,8 +251,8 @@ impl Shared {
         Ok(reasons)
     }
 
-    /// What stops a site, or all of them.
-    fn reasons_at(&self, site: SiteId) -> Vec<Reason> {
+    /// What stops mail of a class at a site, or at all of them.
+    fn reasons_at(&self, site: SiteId, class: StreamClass) -> Vec<Reason> {
         let mut reasons = Vec::new();
         let now = self.clock.now();
         let block = self.sites.get(&site).and_then(|site| site.block());
@@ -260,12 +260,13 @@ impl Shared {
             let text = format!("no connection: {}", block.reason);
             reasons.push(Reason::new(ReasonKind::Host, text, Some(block.until)));
         }
-        if self.connections.available_permits() == 0 {
+        if self.connections.are_in_use(class) {
             let text = "all connections of delivery.connections_max are in use";
             reasons.push(Reason::new(ReasonKind::Full, text, None));
         }
-        if self.held.load(Ordering::Relaxed) >= READY_MAX {
-            let text = format!("{READY_MAX} mails are in memory ahead of their turn");
+        let held = self.held.load(Ordering::Relaxed);
+        if load::is_full_for(class, held) {
+            let text = format!("{held} mails are in memory ahead of their turn");
             reasons.push(Reason::new(ReasonKind::Full, text, None));
         }
         reasons

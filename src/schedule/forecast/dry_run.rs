@@ -127,6 +127,7 @@ impl DryRun {
         let mut candidates: Vec<Candidate> =
             self.pool.iter().map(|member| self.candidate(member)).collect();
         overflow::rank(wish.class, &mut candidates, standing);
+        pick::bind_by_share(wish.class, &mut candidates);
         let mut granted = 0;
         let end = pick::window_end(wish.now);
         let picked = pick::pick(&candidates, pick::Wish::default(), end, |source| {
@@ -137,7 +138,7 @@ impl DryRun {
         match picked {
             Ok(source) => {
                 let pool = self.pool.first().map_or(PoolId::DEFAULT, |member| member.pool);
-                self.counts.add(pool, source, granted);
+                self.counts.add(pool, (source, wish.class), granted);
                 Some(Placed { source, count: granted })
             }
             Err(none) => {
@@ -153,7 +154,8 @@ impl DryRun {
             tier: 0,
             weight: member.weight,
             share_max: member.share_max,
-            sent: self.counts.of(member.pool, member.source),
+            sent: self.counts.of_all(member.pool, member.source),
+            shared: self.counts.of(member.pool, member.source, StreamClass::Marketing),
             bar: None,
         }
     }

@@ -9,7 +9,7 @@ import { Badge, Notice, PageHead, type Tone } from "../../parts/basic";
 import { Dialog, useQuestion } from "../../parts/dialog";
 import { type Field, given, lines, type Values } from "../../parts/form";
 import { type Column, List } from "../../parts/list";
-import { Maker } from "../../parts/maker";
+import { FormDialog, Maker } from "../../parts/maker";
 import { Loading } from "../../parts/state";
 import { Tabs } from "../../parts/tabs";
 import { Talk } from "../../parts/talk";
@@ -44,6 +44,36 @@ async function add(values: Values) {
   const text = (name: string) => given(values, name);
   const relay = values.kind === "relay" ? { preset: text("preset"), region: text("region"), host: text("host"), user: text("user"), secret_file: text("secret_file") } : undefined;
   await got(client.POST("/v1/sources", { body: { name: text("name") ?? "", ehlo: text("ehlo") ?? "", address: relay ? [] : lines(values, "address"), public_address: relay ? [] : lines(values, "public_address"), relay, pool: text("pool") ?? "none" } }));
+}
+
+/** As a row says what it is. */
+type Kind = { bind?: string[]; public?: string[] } & Partial<Schemas["RelayKind"]>;
+const kindOf = (row: Source) => row as unknown as Kind;
+
+function changeFields(row: Source): Field[] {
+  const kind = kindOf(row);
+  const ehlo: Field = { name: "ehlo", label: t("sources.ehlo"), required: true, value: row.ehlo, hint: t("sources.ehlo_hint") };
+  if (kind.host === undefined) {
+    return [
+      ehlo,
+      { name: "address", label: t("sources.addresses"), kind: "lines", required: true, value: (kind.bind ?? []).join("\n"), hint: t("sources.addresses_hint") },
+      { name: "public_address", label: t("sources.public"), kind: "lines", value: (kind.public ?? []).join("\n"), hint: t("sources.public_hint") },
+    ];
+  }
+  return [
+    ehlo,
+    { name: "host", label: t("sources.host"), required: true, value: kind.host },
+    { name: "user", label: t("credentials.user"), value: kind.user ?? "" },
+    { name: "secret_file", label: t("sources.secret_file"), value: kind.secret_file ?? "", hint: t("sources.secret_hint") },
+  ];
+}
+
+async function change(row: Source, values: Values) {
+  const text = (name: string) => given(values, name);
+  const { host, port, tls, mechanism } = kindOf(row);
+  const relay = host === undefined ? undefined : { host: text("host"), port, tls, mechanism, user: text("user"), secret_file: text("secret_file") };
+  const body = { ehlo: text("ehlo") ?? "", address: relay ? [] : lines(values, "address"), public_address: relay ? [] : lines(values, "public_address"), relay };
+  await got(client.PUT("/v1/sources/{name}", { params: { path: { name: row.name } }, body }));
 }
 
 export function Page() {
@@ -83,7 +113,7 @@ function columns(): Column<Source>[] {
 
 /** Its address, or the host of its relay; which of them stands in the row. */
 function leaves(row: Source): string {
-  const kind = row as unknown as { bind?: string[]; host?: string };
+  const kind = kindOf(row);
   return kind.host ?? ((kind.bind ?? []).join(", ") || t("sources.any_address"));
 }
 
@@ -102,6 +132,7 @@ function Health({ source }: { source: Source }) {
 
 function Sources() {
   const [tested, setTested] = useState<{ name: string; result?: Schemas["Tested"] } | null>(null);
+  const [changing, setChanging] = useState<Source | null>(null);
   const [ask, question] = useQuestion();
   const queryClient = useQueryClient();
   const path = (row: Source) => ({ params: { path: { name: row.name } } });
@@ -129,6 +160,7 @@ function Sources() {
       ? { text: t("organizations.suspend"), act: () => ask({ title: t("organizations.suspend"), text: t("sources.suspend_text", { name: row.name }), button: t("organizations.suspend"), act: () => setState(row, "suspended") }) }
       : { text: t("organizations.resume"), act: () => void setState(row, "active") },
     { text: row.is_overridden ? t("sources.override_end") : t("sources.override"), act: () => ask({ title: t("sources.override"), text: t("sources.override_text", { name: row.name }), button: row.is_overridden ? t("sources.override_end") : t("sources.override"), act: () => override(row) }) },
+    ...(row.origin === "admin" ? [{ text: t("act.change"), act: () => setChanging(row) }] : []),
     ...(row.origin === "admin" ? [{ text: t("sources.remove"), danger: true, act: () => ask({ title: t("sources.remove"), text: t("sources.remove_text", { name: row.name }), button: t("sources.remove"), danger: true, act: () => remove(row) }) }] : []),
   ];
   return (
@@ -139,6 +171,7 @@ function Sources() {
           {tested.result ? <Result result={tested.result} /> : <Loading rows={4} />}
         </Dialog>
       )}
+      {changing && <FormDialog close={() => setChanging(null)} title={changing.name} text={t("sources.change_text")} fields={changeFields(changing)} button={t("act.save")} done={t("act.saved")} submit={(values) => change(changing, values)} />}
       {question}
     </>
   );

@@ -31,7 +31,7 @@ export function Pools() {
     await after();
   };
   const columns: Column<Pool>[] = [
-    { title: t("pools.name"), cell: (row) => <strong>{row.name}</strong>, text: (row) => row.name },
+    { title: t("pools.name"), cell: (row) => <><strong>{row.name}</strong> {!row.sends && row.sources.length > 0 && <Badge tone="bad">{t("pools.waits")}</Badge>}</>, text: (row) => row.name },
     {
       title: t("pools.members"),
       cell: (row) => row.sources.length === 0 ? <Badge tone="warn">{t("pools.none")}</Badge> : row.sources.map((one) => <div key={one.source}>{one.source} <span className="faint">{t("pools.weight_of", { weight: one.weight })}{one.share_max != null ? `, ${t("pools.share_of", { share: one.share_max })}` : ""}</span></div>),
