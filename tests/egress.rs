@@ -248,6 +248,7 @@ async fn takes_the_second_token(mut talk: Talk) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_was_replaced_in_its_file_is_taken_when_the_old_one_is_refused() {
     let mx = FakeMx::accepting().await;
+    mx.name(HOST_NAME, Says::Records(vec![Data::Address([127, 0, 0, 1].into())]));
     let service = Host::start(takes_the_second_token).await;
     let relay = on(&Database::Sqlite, &mx, Vec::new()).await;
     let file = relay.settings().node.data_dir.join("token");

@@ -33,7 +33,7 @@ fn sources_pools_and_warm_ups_are_steered_by_commands() {
         ("source resume news-2", ""),
         ("source add spare --ehlo mail.shop.test --address 127.0.1.98", "127.0.1.98"),
         ("source change spare --ehlo mail.shop.test --address 127.0.1.99", "127.0.1.99"),
-        ("limit add messages 5 --window 1d --from source:spare --to operator:google", "source:"),
+        ("limit add messages 5 --window 1d --from source:spare --to operator:google", "was set"),
         ("pool rule list", "marketing"),
         ("warmup plans --target 5000", "standard"),
         ("warmup start --source news-1 --operator google --target 1000", "google"),
