@@ -31,3 +31,20 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// Asks every few milliseconds until what is told holds; what was told then.
+pub async fn until_told<T: std::fmt::Debug>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> T,
+    holds: impl Fn(&T) -> bool,
+) -> T {
+    let started = std::time::Instant::now();
+    loop {
+        let told = ask().await;
+        if holds(&told) {
+            return told;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}; at last {told:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
