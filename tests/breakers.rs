@@ -21,7 +21,7 @@ async fn stop_of(desk: &Desk, campaign: i64) -> Value {
         }
         assert!(started.elapsed() < PATIENCE, "nothing stops it: {page}");
         // The throttle lets one go after another, and each answer is learnt from before the next.
-        desk.relay.clock().advance(Duration::from_secs(1));
+        desk.relay.clock().advance(Duration::from_secs(6));
         tokio::time::sleep(Duration::from_millis(20)).await;
         desk.relay.rest().await;
         desk.relay.look().await;

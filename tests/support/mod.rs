@@ -21,7 +21,7 @@ pub mod talk;
 use std::time::Duration;
 
 /// The longest a scenario waits for anything, in wall time.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks every few milliseconds until it holds.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -45,6 +45,6 @@ pub async fn until_told<T: std::fmt::Debug>(
             return told;
         }
         assert!(started.elapsed() < PATIENCE, "waited in vain: {what}; at last {told:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
