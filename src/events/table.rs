@@ -71,6 +71,7 @@ const ALARM: &[Field] = &[
     ),
     field("id", "integer", "of the source, domain …"),
     field("operator", "string", "where, if not at all of them"),
+    field("site", "integer", "which of the small hosts it is, in a stop's scope"),
     field("rate", "string", "bounce, complaint, deferral or block"),
     field("standing", "string", "warn or stop; of a return domain: missing or different"),
     field("domain", "string", "the return domain that does not lead here"),
