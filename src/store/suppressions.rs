@@ -1,7 +1,8 @@
 //! Addresses that are not written to.
 //!
 //! Owns:       the table `suppressions`.
-//! Promises:   one living entry for each address and reach; one without an end is not shortened;
+//! Promises:   one living entry for each address and reach, of the weightiest reason; it is never
+//!             shortened;
 //!             what is removed stays readable, with the note that says why.
 //! Knows not:  what happens to mail for such an address.
 
@@ -142,18 +143,40 @@ const COLUMNS: &[Column] = &[
     int("expires_at"),
 ];
 
-/// An entry with an end gives way to whatever is newer; one without stays as it is.
+/// `SuppressionReason::weight`.
+macro_rules! weight {
+    ($reason:literal) => {
+        concat!(
+            "CASE ",
+            $reason,
+            " WHEN 'complaint' THEN 5 WHEN 'unsubscribe' THEN 4 WHEN 'manual' THEN 3 \
+             WHEN 'hard_bounce' THEN 2 WHEN 'soft_bounces' THEN 1 ELSE 0 END"
+        )
+    };
+}
+
+/// A weightier reason takes an entry over with its evidence, and so does what lasts as long or
+/// longer than an entry with an end; of the two ends the later holds.
 pub static ADD: Statement = Statement::with_rows(
     COLUMNS,
-    "INSERT INTO suppressions (id, scope, organization, stream, list, address_hash, address, \
-     reason, evidence, note, created_at, expires_at) SELECT id, scope, organization, stream, list, \
-     address_hash, address, reason, evidence, note, created_at, expires_at FROM {rows} AS r \
-     WHERE true ON CONFLICT (address_hash, scope, organization, stream, list) \
-     WHERE removed_at IS NULL DO UPDATE SET reason = excluded.reason, \
-     evidence = excluded.evidence, note = excluded.note, expires_at = excluded.expires_at, \
-     created_at = excluded.created_at, \
-     address = COALESCE(suppressions.address, excluded.address) \
-     WHERE suppressions.expires_at IS NOT NULL",
+    concat!(
+        "INSERT INTO suppressions (id, scope, organization, stream, list, address_hash, address, \
+         reason, evidence, note, created_at, expires_at) SELECT id, scope, organization, stream, \
+         list, address_hash, address, reason, evidence, note, created_at, expires_at \
+         FROM {rows} AS r WHERE true \
+         ON CONFLICT (address_hash, scope, organization, stream, list) \
+         WHERE removed_at IS NULL DO UPDATE SET reason = excluded.reason, \
+         evidence = excluded.evidence, note = excluded.note, created_at = excluded.created_at, \
+         expires_at = CASE WHEN suppressions.expires_at > excluded.expires_at \
+         THEN suppressions.expires_at WHEN suppressions.expires_at IS NULL THEN NULL \
+         ELSE excluded.expires_at END, \
+         address = COALESCE(suppressions.address, excluded.address) WHERE ",
+        weight!("excluded.reason"),
+        " > ",
+        weight!("suppressions.reason"),
+        " OR (suppressions.expires_at IS NOT NULL AND (excluded.expires_at IS NULL \
+         OR excluded.expires_at >= suppressions.expires_at))"
+    ),
 );
 
 pub static REMOVE: Statement = Statement::new(
@@ -399,6 +422,15 @@ pub(super) async fn add(connection: &mut Connection, new: &[NewSuppression]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_weigh_the_same_in_sql_and_in_the_model() {
+        for reason in SuppressionReason::ALL {
+            let known = format!("WHEN '{reason}' THEN {}", reason.weight());
+            let is_known = weight!("r").contains(&known) || reason.weight() == 0;
+            assert!(is_known, "{known}");
+        }
+    }
 
     #[test]
     fn a_hash_knows_an_address_in_any_case() {
