@@ -60,6 +60,7 @@ const BOUNCE: &[Field] = &[
     field("reason", "string", "the host's words"),
     field("reported_by", "string", "the address that brought the report"),
     field("named", "string", "the recipient that the report names, if it is another"),
+    field("again", "boolean", "an earlier report had not said that the address is lost"),
 ];
 
 const ALARM: &[Field] = &[
