@@ -114,6 +114,9 @@ pub fn tally(
         if event.kind == EventKind::Replied.word() {
             replies.extend(of.contact.map(|contact| (of.organization, contact, event.at)));
         }
+        if event.fields.get(event::AGAIN) == Some(&true.into()) {
+            continue;
+        }
         let reader = reader_of(event, of, &bursts);
         *counts.entry(key(event, of, reader)).or_default() += 1;
         if reader == Some(Reader::Person) {
@@ -445,5 +448,22 @@ mod tests {
             })
             .collect();
         assert_eq!(fared, [(1, true, false), (2, false, true)]);
+    }
+
+    #[test]
+    fn a_delivery_that_is_told_of_twice_counts_once_and_its_contact_learns_the_last() {
+        let told = |id, class: &str, again: bool| {
+            let mut fields = json!({"hard": again, "class": class});
+            if again {
+                fields[event::AGAIN] = true.into();
+            }
+            event(id, 200 + id, "bounced", 1, fields)
+        };
+        let events = [told(1, "mailbox_full", false), told(2, "mailbox_invalid", true)];
+        let tally = tally(&events, &[], None);
+        let counts: Vec<_> =
+            tally.counts.iter().map(|(key, count)| (key.detail.as_str(), *count)).collect();
+        assert_eq!(counts, [("mailbox_full", 1)]);
+        assert_eq!(tally.fared[0].fared.bounce_class.as_deref(), Some("mailbox_invalid"));
     }
 }

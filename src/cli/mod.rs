@@ -258,7 +258,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Inbound(inbound) => inbound::run(inbound, load()?),
-        Command::Report(report) => report::run(report),
+        Command::Report(report) => report::run(report, load),
         Command::Warmup(warmup) => warmup::run(warmup, load()?),
         Command::Decisions(decisions) => decisions::run(decisions, load()?),
         Command::Health(health) => health::run(health, load()?),

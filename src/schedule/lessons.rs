@@ -42,7 +42,7 @@ impl Shared {
         let Some(source) = self.sources.by_name_or_system(source) else { return };
         let operator = self.router.known_operator(site.id).unwrap_or(OperatorId::TAIL);
         for (one, record) in claimed.iter().zip(records) {
-            self.windows.note(source, operator, &one.delivery, record);
+            self.windows.note(source, (operator, site.id), &one.delivery, record);
             let Some(reply) = record.outcome.reply() else { continue };
             let message = &one.delivery.message;
             let accepted = matches!(record.outcome, Outcome::Delivered { .. });

@@ -68,6 +68,13 @@ function Rules() {
   );
 }
 
+/** For whom and how long an address is not written to any more; nothing where it is. */
+function suppressed(stop: Schemas["Changed"]["to_suppress"]): string {
+  if (!stop) return "–";
+  const scope = word("scope_of", stop.scope);
+  return typeof stop.days === "number" ? t("classification.suppressed_days", { scope, days: stop.days }) : t("classification.suppressed_for_good", { scope });
+}
+
 function ruleOf(values: Values): Rule {
   const text = (name: string) => given(values, name);
   return {
@@ -108,7 +115,7 @@ function RuleMaker({ reply, close }: { reply: Partial<Reply>; close: () => void 
             {t("classification.matched", { matched: tried.trial.matched, all: tried.trial.looked_at })}
           </Notice>
           {tried.trial.changed.map((one) => (
-            <Pairs key={one.sample} of={[[t("classification.reply"), <code key="s">{one.sample}</code>], [t("classification.before"), `${word("reply_class", one.from_class)} (${one.from_rule})`], [t("classification.after"), word("reply_class", one.to_class)], [t("classification.count"), one.count]]} />
+            <Pairs key={one.sample} of={[[t("classification.reply"), <code key="s">{one.sample}</code>], [t("classification.before"), `${word("reply_class", one.from_class)} (${one.from_rule})`], [t("classification.after"), word("reply_class", one.to_class)], [t("classification.suppressed"), suppressed(one.to_suppress)], [t("classification.count"), one.count]]} />
           ))}
         </section>
       )}
