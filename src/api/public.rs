@@ -96,6 +96,7 @@ async fn first_reader(
         since_delivery: delivered_at.map(|delivered_at| at.since(delivered_at)),
         links_beside: 0,
     }))
+        machine_beside: false,
 }
 
 async fn open(call: Anybody, Path(token): Path<String>, method: Method) -> Response {

@@ -22,6 +22,7 @@ pub mod subscribe; // whoever wants mail of a public list
 pub mod tally; // events are counted
 pub mod templates; // templates with an organization's fields
 
+mod machines; // where machines asked from
 mod winner; // of an A/B test
 
 use crate::model::*;

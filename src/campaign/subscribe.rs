@@ -71,7 +71,7 @@ impl Doorman {
 }
 
 /// An IPv4 /24, an IPv6 /48.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
             let [a, b, c, _] = address.octets();
