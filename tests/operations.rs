@@ -465,6 +465,9 @@ async fn contacts(walk: &mut Walk) -> (String, Value) {
     walk.get("/v1/tags", &[]).await;
     let change = json!({"name": "walked on", "opt_in": "single"});
     walk.go("PUT", "/v1/lists/{id}", &[&id(&list)], change).await;
+    let form = json!({"fields": ["walked"], "wording": "I agree"});
+    walk.go("PUT", "/v1/lists/{id}/form", &[&id(&list)], form).await;
+    walk.get("/v1/lists/{id}/form", &[&id(&list)]).await;
     let contact = json!({"email": "c@accepting.test", "contact": {"name": "C",
         "subscribe": [list["id"]], "consent": {"source": "a walk"}}});
     let contact = id(&walk.go("POST", "/v1/contacts", &[], contact).await);

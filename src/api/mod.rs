@@ -40,6 +40,7 @@ mod imports;
 mod inbound;
 pub mod inbound_routes;
 mod limits;
+mod list_forms;
 mod lists;
 mod log;
 mod media;
@@ -53,9 +54,11 @@ mod postal;
 mod problem;
 mod public;
 mod public_archive;
+mod public_form;
 pub mod public_host;
 mod public_leaving;
 mod public_lists;
+mod public_words;
 mod relay_news;
 mod saved_blocks;
 pub mod sealing;
@@ -342,6 +345,7 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(contact_fields::change))
         .routes(routes!(lists::list, lists::add))
         .routes(routes!(lists::change))
+        .routes(routes!(list_forms::show, list_forms::set))
         .routes(routes!(campaign_progress::growth))
         .routes(routes!(lists::tags))
         .routes(routes!(segments::list, segments::add))

@@ -16,7 +16,7 @@ use super::access::{Call, Shared, needs};
 use super::campaigns::ready;
 use super::extract::Path;
 use super::problem::Problem;
-use super::public::{escaped, links, not_ours, trouble};
+use super::public::{escaped, links, not_ours, trouble, words};
 use super::themes::page;
 use crate::campaign::templates;
 use crate::compose::template::Rendered;
@@ -66,9 +66,9 @@ async fn rendered(call: &Anybody, row: &CampaignRow) -> Result<Rendered, Problem
 }
 
 async fn list(call: Anybody, Path(organization): Path<OrganizationId>) -> Response {
-    let Ok(rows) = shown(&call, organization).await else { return trouble() };
+    let Ok(rows) = shown(&call, organization).await else { return trouble(&call) };
     if rows.is_empty() {
-        return not_ours();
+        return not_ours(&call);
     }
     let mut body = String::from("<ul>");
     for row in &rows {
@@ -81,7 +81,8 @@ async fn list(call: Anybody, Path(organization): Path<OrganizationId>) -> Respon
         ));
     }
     body.push_str("</ul>");
-    page(&call, organization, "Archive", &body).await.into_response()
+    let words = words(&call);
+    page(&call, organization, words, (words.archive, &body)).await.into_response()
 }
 
 async fn show(
@@ -90,18 +91,18 @@ async fn show(
 ) -> Response {
     let found = match call.store.campaign(organization, id).await {
         Ok(found) => found.filter(is_shown),
-        Err(_) => return trouble(),
+        Err(_) => return trouble(&call),
     };
-    let Some(row) = found else { return not_ours() };
+    let Some(row) = found else { return not_ours(&call) };
     // What cannot be made without values has no page.
-    let Ok(rendered) = rendered(&call, &row).await else { return not_ours() };
+    let Ok(rendered) = rendered(&call, &row).await else { return not_ours(&call) };
     let policy = HeaderValue::from_static(POLICY);
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(rendered.html)).into_response()
 }
 
 async fn feed(call: Anybody, Path(organization): Path<OrganizationId>) -> Response {
-    let Ok(rows) = shown(&call, organization).await else { return trouble() };
-    let Some(links) = links(&call).filter(|_| !rows.is_empty()) else { return not_ours() };
+    let Ok(rows) = shown(&call, organization).await else { return trouble(&call) };
+    let Some(links) = links(&call).filter(|_| !rows.is_empty()) else { return not_ours(&call) };
     let base = format!("{}/a/{organization}", links.of(organization).base());
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><rss version=\"2.0\"><channel>\

@@ -34,7 +34,7 @@ use crate::model::*;
 use crate::store::{MessageRow, Store, StoreError};
 use key_ring::{KeyRing, Keys};
 pub use letter::Letter;
-pub use links::{Links, Person};
+pub use links::{Confirmation, Links, Person};
 use pool::{Job, SigningPool};
 pub use recipe::{RecipeError, source};
 use returns::Returns;

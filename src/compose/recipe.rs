@@ -14,7 +14,7 @@ use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
 use super::letter::Letter;
-use super::links::{Links, Person};
+use super::links::{Confirmation, Links, Person};
 use super::template::{Rendered, Source, Template};
 use super::{Attached, ComposeError, Composer, person_of, values, with_data};
 use crate::contacts::{self, Contact};
@@ -224,7 +224,8 @@ fn confirmation(
     let audience = &recipe.settings.audience;
     let list = audience.lists.first().filter(|_| audience.unconfirmed)?;
     let contact = recipe.contact.as_ref()?.id;
-    Some(links?.confirmation(organization, contact, *list, at + CONFIRM_WITHIN))
+    let asked = Confirmation { organization, contact, list: *list, given: String::new() };
+    Some(links?.confirmation(&asked, at + CONFIRM_WITHIN))
 }
 
 /// Whether encrypted values are filled in.

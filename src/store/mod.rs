@@ -41,6 +41,7 @@ mod jobs;
 mod late_signals; // what was said of mail after it was taken
 mod ledger; // the statements of a batch
 mod limits; // limits and budgets
+mod list_forms; // what public forms of lists ask
 mod lists; // lists, counts, bulk changes
 mod media; // files of organizations
 mod membership_days; // memberships counted, how lists grow
@@ -108,6 +109,7 @@ pub use inbound_mails::InboundMailRow;
 pub use jobs::*;
 pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
+pub use list_forms::ListForm;
 pub use media::MediaRow;
 pub use membership_days::GrowthRow;
 pub use narrow::Narrowed;
@@ -479,6 +481,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(stream_policies::ALL);
     all.extend(switches::ALL);
     all.extend(themes::ALL);
+    all.extend(list_forms::ALL);
     all.extend(public_hosts::ALL);
     all.extend(host_certificates::ALL);
     all.extend(routes::ALL);
