@@ -202,3 +202,54 @@ async fn pages_speak_the_language_of_their_reader() {
         assert!(page.contains("<html lang=\"fr\">"), "what he is known to read: {page}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_gets_what_is_kept_of_him_and_has_it_erased_by_way_of_his_mailbox() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let ann = json!({"name": "Ann", "fields": {"city": "Köln"}});
+        let ann = desk.contact("ann@a.test", ann).await;
+        let id = desk.campaign("<p>x</p>", json!({})).await;
+        desk.step(id, "launch").await;
+        desk.until(id, "sent").await;
+        let unsubscribe = path(&desk.text_to("ann@a.test"), "u", 0);
+        let preferences = unsubscribe.replacen("/u/", "/p/", 1);
+        let (_, _, page) = visit(&desk, "GET", &preferences, BROWSER, "").await;
+        assert!(page.contains("value=\"hand_over\"") && page.contains("value=\"erase\""), "{page}");
+        for wish in ["hand_over", "hand_over", "erase"] {
+            let form = format!("wish={wish}");
+            let (status, _, page) = visit(&desk, "POST", &preferences, BROWSER, &form).await;
+            assert_eq!(status, 200);
+            assert!(page.contains("on its way to ann@a.test") && !page.contains("Köln"), "{page}");
+        }
+        desk.relay.run_until_idle().await;
+        let mails = desk.mx.mails();
+        assert_eq!(mails.len(), 3, "each is sent once a day");
+        let part = |media: &str| {
+            let found = mails.iter().skip(1).find_map(|mail| {
+                let mime = postroad::wire::mime::Mime::read(&mail.body);
+                let part = mime.parts.iter().find(|part| part.media == media)?;
+                Some(part.content().to_vec())
+            });
+            String::from_utf8(found.expect("a part")).expect("text")
+        };
+        let kept: Value = serde_json::from_str(&part("application/json")).expect("JSON");
+        assert_eq!(kept["contact"]["fields"]["city"], "Köln", "{kept}");
+        assert_eq!(kept["mails"].as_array().map(Vec::len), Some(1), "{kept}");
+        let asks = mails.iter().skip(1).map(|mail| {
+            let text = postroad::wire::decode::quoted_printable(&mail.body);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let asks = asks.into_iter().find(|text| text.contains("/x/")).expect("a link");
+        let link = path(&asks, "x", 0);
+        let link = link.split_whitespace().next().expect("a link").to_owned();
+        let own = format!("/v1/contacts/{ann}");
+        assert_eq!(visit(&desk, "GET", &link, BROWSER, "").await.0, 200);
+        assert_eq!(desk.ask("GET", &own, Value::Null).await.0, 200, "looking erases nobody");
+        let (status, _, page) = visit(&desk, "POST", &link, BROWSER, "").await;
+        assert!(status == 200 && page.contains("is erased"), "{page}");
+        assert_eq!(desk.ask("GET", &own, Value::Null).await.0, 404);
+        assert_eq!(visit(&desk, "POST", &link, BROWSER, "").await.0, 404, "it is done");
+        assert_eq!(visit(&desk, "GET", "/x/nonsense", BROWSER, "").await.0, 404);
+    }
+}

@@ -58,6 +58,8 @@ mod public_form;
 pub mod public_host;
 mod public_leaving;
 mod public_lists;
+mod public_mail;
+mod public_person;
 mod public_words;
 mod relay_news;
 mod saved_blocks;
@@ -437,6 +439,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(public_archive::routes())
         .merge(media::routes())
         .merge(public_lists::routes())
+        .merge(public_person::routes())
         .fallback(|| async { nothing_here() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")

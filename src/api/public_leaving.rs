@@ -16,6 +16,7 @@ use bytes::Bytes;
 use super::access::{Call, Shared, needs};
 use super::extract::Path;
 use super::public::{escaped, field, fields, links, not_ours, trouble};
+use super::public_person::{self, Right};
 use super::public_words::{self, Words, filled};
 use super::themes::page;
 use crate::feedback::leave::{self, Asked, Choice, Offer, Wish};
@@ -94,6 +95,12 @@ async fn left(call: Anybody, Path(token): Path<String>, form: Bytes) -> Response
 
 async fn preferred(call: Anybody, Path(token): Path<String>, form: Bytes) -> Response {
     let form = fields(&String::from_utf8_lossy(&form));
+    if let Some(right) = Right::of(field(&form, "wish")) {
+        return match offered(&call, &token).await {
+            Ok(offer) => public_person::asked(&call, &offer, right).await,
+            Err(refused) => *refused,
+        };
+    }
     let wish = if field(&form, "wish") == "all" {
         Wish::Everything
     } else {
@@ -167,6 +174,9 @@ fn choices(offer: &Offer, words: &Words) -> String {
          <button name=\"wish\" value=\"all\">{}</button></p></form>",
         words.save, words.no_more
     ));
+    if offer.contact.is_some() {
+        body.push_str(&public_person::drawn(words));
+    }
     body
 }
 
@@ -201,6 +211,7 @@ mod tests {
         let offer = Offer {
             organization,
             recipient: "a&b@x".into(),
+            contact: None,
             language: None,
             lists: vec![],
             streams: vec![choice],

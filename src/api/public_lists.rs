@@ -21,15 +21,15 @@ use super::public::{
     Page, escaped, field, fields, framed, going_on, links, not_ours, trouble, words,
 };
 use super::public_form::{self, Given};
+use super::public_mail::{self, Outgoing};
 use super::public_words::{Words, filled};
 use super::themes::page;
 use crate::campaign::edit::ContactInput;
 use crate::campaign::subscribe::{self, FormSeen, Next, SubscribeError};
+use crate::compose::Confirmation;
 use crate::compose::template::Rendered;
-use crate::compose::{Confirmation, Letter};
 use crate::model::*;
-use crate::queue::NewMessage;
-use crate::store::{DomainRow, ListForm, ListRow, StoreError, StreamRow};
+use crate::store::{ListForm, ListRow, StoreError};
 
 type Anybody = Call<needs::Anybody>;
 
@@ -183,89 +183,29 @@ fn led_on(page: Page, words: &Words, url: Option<&str>) -> Page {
     }
 }
 
-/// From the organization's first domain, as transactional mail.
 async fn send(
     call: &Anybody,
     list: &ListRow,
     (contact, given): (ContactId, Option<Given>),
     email: &str,
 ) -> Result<(), Problem> {
-    let none = || Problem::unavailable("no domain, stream or public address to send from");
     let organization = list.organization;
-    let (queue, links) = (call.queue.as_ref().ok_or_else(none)?, links(call).ok_or_else(none)?);
-    let (domain, stream) = origin(call, organization).await?.ok_or_else(none)?;
+    let links = links(call).ok_or_else(|| Problem::unavailable("no public address"))?;
     let ends = call.clock.now() + CONFIRM_WITHIN;
     let given = given.map(|given| serde_json::json!(given).to_string()).unwrap_or_default();
     let asked = Confirmation { organization, contact, list: list.id, given };
     let url = links.of(organization).confirmation(&asked, ends);
-    let content = content(list, &domain);
-    let rendered = rendered(words(call), &list.name, &url);
-    let id = queue.message_id().await.map_err(Problem::ours)?;
-    let letter = Letter {
-        content: &content,
-        to_name: "",
-        to: email,
-        rendered: &rendered,
-        at: call.clock.wall(),
-        id: &format!("confirm.{id}"),
-        more: &[("Auto-Submitted", "auto-generated".to_owned())],
-        attached: &[],
-    };
-    let to = Address::parse(email).map_err(Problem::ours)?;
-    let smtputf8 = to.needs_smtputf8();
-    let recipient = Recipient { notify: Notify::NEVER, ..Recipient::new(to) };
-    let new = NewMessage {
+    let outgoing = Outgoing {
         organization,
-        stream,
-        credential: None,
-        domain: Some(domain.id),
-        envelope: Envelope {
-            sender: ReversePath::parse(&content.from).map_err(Problem::ours)?,
-            recipients: vec![recipient],
-            eight_bit: false,
-            smtputf8,
-            dsn_return: None,
-            dsn_envelope_id: None,
-        },
-        message_id_header: letter.message_id(),
-        subject: rendered.subject.clone(),
-        tag: Some("confirmation".to_owned()),
-        metadata: None,
+        from_name: &list.name,
+        to: email,
+        rendered: &rendered(words(call), &list.name, &url),
+        attached: &[],
+        tag: "confirmation",
         idempotency_key: None,
-        rank: 0,
-        tracking: None,
-        not_before: None,
-        not_after: Some(ends),
-        line: None,
-        body: letter.bytes(),
+        ends,
     };
-    queue.enqueue(id, new).await.map_err(Problem::ours)?;
-    Ok(())
-}
-
-fn content(list: &ListRow, domain: &DomainRow) -> CampaignContent {
-    CampaignContent {
-        attachments: Vec::new(),
-        data: serde_json::Map::new(),
-        from: format!("no-reply@{}", domain.name),
-        from_name: list.name.clone(),
-        reply_to: None,
-        variants: Vec::new(),
-    }
-}
-
-/// The first domain and the transactional stream.
-async fn origin(
-    call: &Anybody,
-    organization: OrganizationId,
-) -> Result<Option<(DomainRow, StreamId)>, Problem> {
-    let mut domains = call.store.domains().await?.into_iter();
-    let domain = domains.find(|row| row.organization == organization);
-    let streams = call.store.streams().await?;
-    let is_own = |row: &&StreamRow| {
-        row.organization == organization && row.class == StreamClass::Transactional.word()
-    };
-    Ok(domain.zip(streams.iter().find(is_own).map(|row| row.id)))
+    public_mail::send(call, outgoing).await
 }
 
 /// No word of whoever typed the address is in it.

@@ -45,6 +45,15 @@ pub(super) struct Words {
     pub not_valid: &'static str,
     pub archive: &'static str,
     pub go_on: &'static str,
+    pub hand_over: &'static str,
+    pub hand_over_subject: &'static str,
+    pub hand_over_text: &'static str,
+    pub erase: &'static str,
+    pub erase_subject: &'static str,
+    pub erase_text: &'static str,
+    pub erase_means: &'static str,
+    pub erased: &'static str,
+    pub sent_to: &'static str,
 }
 
 pub(super) static ENGLISH: Words = Words {
@@ -85,6 +94,17 @@ pub(super) static ENGLISH: Words = Words {
     not_valid: "This link is not valid, or no longer.",
     archive: "Archive",
     go_on: "Go on",
+    hand_over: "Send me what is kept about me",
+    hand_over_subject: "What is kept about you",
+    hand_over_text: "You asked for all that is kept about you. It is in the attached file.",
+    erase: "Erase what is kept about me",
+    erase_subject: "Erase what is kept about you",
+    erase_text: "You asked that all that is kept about you be erased. If it was not you, do \
+        nothing.",
+    erase_means: "Your address, what is known about you, and whom the mails of the last year \
+        went to will be erased. This cannot be undone.",
+    erased: "What was kept about you is erased.",
+    sent_to: "A mail is on its way to {}.",
 };
 
 static GERMAN: Words = Words {
@@ -125,6 +145,18 @@ static GERMAN: Words = Words {
     not_valid: "Dieser Link ist nicht oder nicht mehr gültig.",
     archive: "Archiv",
     go_on: "Weiter",
+    hand_over: "Zusenden, was über mich gespeichert ist",
+    hand_over_subject: "Was über Sie gespeichert ist",
+    hand_over_text: "Sie haben um alles gebeten, was über Sie gespeichert ist. Es steht in der \
+        angehängten Datei.",
+    erase: "Löschen, was über mich gespeichert ist",
+    erase_subject: "Löschen, was über Sie gespeichert ist",
+    erase_text: "Sie haben gebeten, alles zu löschen, was über Sie gespeichert ist. Waren Sie es \
+        nicht, müssen Sie nichts tun.",
+    erase_means: "Ihre Adresse, was über Sie bekannt ist und an wen die E-Mails des letzten \
+        Jahres gingen, wird gelöscht. Das lässt sich nicht rückgängig machen.",
+    erased: "Was über Sie gespeichert war, ist gelöscht.",
+    sent_to: "Eine E-Mail an {} ist unterwegs.",
 };
 
 static FRENCH: Words = Words {
@@ -165,6 +197,18 @@ static FRENCH: Words = Words {
     not_valid: "Ce lien n'est pas valable, ou ne l'est plus.",
     archive: "Archives",
     go_on: "Continuer",
+    hand_over: "M'envoyer ce qui est conservé sur moi",
+    hand_over_subject: "Ce qui est conservé sur vous",
+    hand_over_text: "Vous avez demandé tout ce qui est conservé sur vous. Vous le trouverez dans \
+        le fichier joint.",
+    erase: "Effacer ce qui est conservé sur moi",
+    erase_subject: "Effacer ce qui est conservé sur vous",
+    erase_text: "Vous avez demandé que tout ce qui est conservé sur vous soit effacé. Si ce \
+        n'était pas vous, ne faites rien.",
+    erase_means: "Votre adresse, ce que l'on sait de vous et à qui les e-mails de l'année \
+        écoulée ont été envoyés seront effacés. Cela ne peut pas être annulé.",
+    erased: "Ce qui était conservé sur vous est effacé.",
+    sent_to: "Un e-mail vient de partir vers {}.",
 };
 
 static SPANISH: Words = Words {
@@ -205,6 +249,18 @@ static SPANISH: Words = Words {
     not_valid: "Este enlace no es válido, o ya no lo es.",
     archive: "Archivo",
     go_on: "Continuar",
+    hand_over: "Enviarme lo que se guarda sobre mí",
+    hand_over_subject: "Lo que se guarda sobre usted",
+    hand_over_text: "Usted ha pedido todo lo que se guarda sobre usted. Está en el archivo \
+        adjunto.",
+    erase: "Borrar lo que se guarda sobre mí",
+    erase_subject: "Borrar lo que se guarda sobre usted",
+    erase_text: "Usted ha pedido que se borre todo lo que se guarda sobre usted. Si no ha sido \
+        usted, no haga nada.",
+    erase_means: "Se borrarán su dirección, lo que se sabe de usted y a quién fueron los correos \
+        del último año. No se puede deshacer.",
+    erased: "Se ha borrado lo que se guardaba sobre usted.",
+    sent_to: "Un correo está en camino a {}.",
 };
 
 static ITALIAN: Words = Words {
@@ -245,6 +301,17 @@ static ITALIAN: Words = Words {
     not_valid: "Questo link non è valido, o non lo è più.",
     archive: "Archivio",
     go_on: "Continua",
+    hand_over: "Inviami ciò che è conservato su di me",
+    hand_over_subject: "Ciò che è conservato su di te",
+    hand_over_text: "Hai chiesto tutto ciò che è conservato su di te. Lo trovi nel file allegato.",
+    erase: "Cancella ciò che è conservato su di me",
+    erase_subject: "Cancellare ciò che è conservato su di te",
+    erase_text: "Hai chiesto di cancellare tutto ciò che è conservato su di te. Se non sei stato \
+        tu, non fare nulla.",
+    erase_means: "Il tuo indirizzo, ciò che si sa di te e a chi sono andate le e-mail \
+        dell'ultimo anno saranno cancellati. Non si può annullare.",
+    erased: "Ciò che era conservato su di te è cancellato.",
+    sent_to: "Un'e-mail è in viaggio verso {}.",
 };
 
 static DUTCH: Words = Words {
@@ -285,6 +352,18 @@ static DUTCH: Words = Words {
     not_valid: "Deze link is niet geldig, of niet meer.",
     archive: "Archief",
     go_on: "Verder",
+    hand_over: "Stuur mij wat over mij wordt bewaard",
+    hand_over_subject: "Wat over u wordt bewaard",
+    hand_over_text: "U hebt gevraagd om alles wat over u wordt bewaard. Het staat in het \
+        bijgevoegde bestand.",
+    erase: "Wis wat over mij wordt bewaard",
+    erase_subject: "Wissen wat over u wordt bewaard",
+    erase_text: "U hebt gevraagd alles te wissen wat over u wordt bewaard. Was u het niet, doe \
+        dan niets.",
+    erase_means: "Uw adres, wat over u bekend is en aan wie de e-mails van het afgelopen jaar \
+        gingen, wordt gewist. Dit kan niet ongedaan worden gemaakt.",
+    erased: "Wat over u werd bewaard, is gewist.",
+    sent_to: "Er is een e-mail onderweg naar {}.",
 };
 
 static ALL: [&Words; 6] = [&ENGLISH, &GERMAN, &FRENCH, &SPANISH, &ITALIAN, &DUTCH];
@@ -347,8 +426,14 @@ mod tests {
     #[test]
     fn names_stand_in_every_language_where_they_stand_in_english() {
         for words in ALL {
-            let with =
-                [words.check, words.please_confirm, words.somebody, words.gets_this, words.mail_to];
+            let with = [
+                words.check,
+                words.please_confirm,
+                words.somebody,
+                words.gets_this,
+                words.mail_to,
+                words.sent_to,
+            ];
             assert!(with.iter().all(|text| text.matches("{}").count() == 1), "{}", words.language);
             assert_eq!(filled(words.gets_this, "a@b{}").matches("a@b{}").count(), 1);
         }

@@ -115,6 +115,27 @@ impl Links {
         })
     }
 
+    /// What the owner of a mailbox follows to have himself erased, until then.
+    pub fn erasure(
+        &self,
+        organization: OrganizationId,
+        contact: ContactId,
+        ends: Timestamp,
+    ) -> String {
+        let words = format!("{organization} {contact} {}", ends.seconds());
+        let nobody = Claim { message: MessageId(0), delivery: DeliveryId(0) };
+        format!("{}/x/{}", self.base, self.keys.link(Use::Erase, nobody, 0, &words))
+    }
+
+    /// Who is to be erased.
+    pub fn erasing(&self, token: &str, now: Timestamp) -> Option<(OrganizationId, ContactId)> {
+        let (_, _, words) = self.keys.read_link(Use::Erase, token).ok()?;
+        let numbers: Vec<i64> = words.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
+        let [organization, contact, ends] = numbers[..] else { return None };
+        let is_good = now <= Timestamp::from_seconds(ends);
+        is_good.then_some((OrganizationId(organization), ContactId(contact)))
+    }
+
     pub fn person(&self, claim: Claim, at: Timestamp) -> Person {
         let token = self.keys.token(Use::Unsubscribe, claim, at + LINKS_LIVE);
         Person {

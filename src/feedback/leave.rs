@@ -163,6 +163,7 @@ pub struct Choice<Id> {
 pub struct Offer {
     pub organization: OrganizationId,
     pub recipient: String,
+    pub contact: Option<ContactId>,
     /// That he is known to read.
     pub language: Option<String>,
     /// The public lists, of a contact.
@@ -195,6 +196,7 @@ pub async fn offer(store: &Store, claim: Claim) -> Result<Option<Offer>, StoreEr
     Ok(Some(Offer {
         organization: person.message.organization,
         recipient: person.subject.recipient.to_string(),
+        contact: person.contact.as_ref().map(|contact| contact.id),
         language: person.language(),
         lists: lists.collect(),
         streams: streams.filter(|choice| !has_lists || !choice.gets).collect(),

@@ -31,6 +31,8 @@ pub enum Use {
     Click,
     /// The owner of a mailbox says yes.
     Confirm,
+    /// He has all that is kept of him erased.
+    Erase,
 }
 
 impl Use {
@@ -41,6 +43,7 @@ impl Use {
             Use::Open => 3,
             Use::Click => 4,
             Use::Confirm => 5,
+            Use::Erase => 6,
         }
     }
 }
