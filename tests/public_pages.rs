@@ -253,3 +253,31 @@ async fn a_person_gets_what_is_kept_of_him_and_has_it_erased_by_way_of_his_mailb
         assert_eq!(visit(&desk, "GET", "/x/nonsense", BROWSER, "").await.0, 404);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_is_looked_at_in_a_browser_as_its_reader_has_got_it() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let ann = desk.contact("ann@a.test", json!({"name": "Ann <b>"})).await;
+        let body = "<p>Hi {{ name }}</p><a href=\"https://shop.test/\">buy</a>\
+            <a href=\"{{ browser_url }}\">look</a>";
+        let id = desk.campaign(body, json!({})).await;
+        desk.step(id, "launch").await;
+        desk.until(id, "sent").await;
+        let link = path(&desk.text_to("ann@a.test"), "b", 0);
+        desk.done("PATCH", &format!("/v1/contacts/{ann}"), json!({"name": "Eve"})).await;
+        let (status, head, page) = visit(&desk, "GET", &link, BROWSER, "").await;
+        assert_eq!(status, 200, "{page}");
+        assert!(head.contains("default-src 'none'") && head.contains("sandbox"), "{head}");
+        assert!(page.contains("Hi Ann &lt;b&gt;"), "as he was called then: {page}");
+        for kind in ["c", "u", "b"] {
+            let own = format!("https://post.sender.test/{kind}/");
+            assert!(page.contains(&own), "{own} leads where it led: {page}");
+        }
+        let other = link.replacen("/b/", "/u/", 1);
+        assert_eq!(visit(&desk, "GET", &other, BROWSER, "").await.0, 404, "it is for this alone");
+        desk.done("POST", &format!("/v1/contacts/{ann}/erase"), Value::Null).await;
+        let (status, _, page) = visit(&desk, "GET", &link, BROWSER, "").await;
+        assert!(status == 404 && !page.contains("Ann"), "{page}");
+    }
+}

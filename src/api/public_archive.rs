@@ -1,7 +1,7 @@
-//! Campaigns that anybody may read again, and their feed.
+//! Campaigns that anybody may read again, and their feed; mails that their readers look at here.
 //!
-//! Owns:       `/a/ORGANIZATION` and what lies below it.
-//! Promises:   only campaigns whose settings say so are shown, once they were launched, as somebody
+//! Owns:       `/a/ORGANIZATION` and what lies below it, `/b/TOKEN`.
+//! Promises:   a mail is shown to whoever has its link, without encrypted fields; only campaigns whose settings say so are shown, once they were launched, as somebody
 //!             without any values gets them; nothing in them runs.
 //! Knows not:  who has got them.
 
@@ -28,7 +28,7 @@ type Anybody = Call<needs::Anybody>;
 
 const SHOWN_MAX: u32 = 50;
 /// Images and styles are shown; nothing runs, nothing is sent.
-const POLICY: &str = "default-src 'none'; img-src https: http:; style-src 'unsafe-inline'; sandbox \
+const POLICY: &str = "default-src 'none'; img-src https: http: data:; style-src 'unsafe-inline'; sandbox \
     allow-popups";
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -36,6 +36,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/a/{organization}", get(list))
         .route("/a/{organization}/feed.xml", get(feed))
         .route("/a/{organization}/{campaign}", get(show))
+        .route("/b/{token}", get(browsed))
 }
 
 fn is_shown(row: &CampaignRow) -> bool {
@@ -96,8 +97,36 @@ async fn show(
     let Some(row) = found else { return not_ours(&call) };
     // What cannot be made without values has no page.
     let Ok(rendered) = rendered(&call, &row).await else { return not_ours(&call) };
-    let policy = HeaderValue::from_static(POLICY);
-    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(rendered.html)).into_response()
+    shown_here(rendered.html)
+}
+
+fn shown_here(html: String) -> Response {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (headers, Html(html)).into_response()
+}
+
+/// The mail of whoever follows the link in it.
+async fn browsed(call: Anybody, Path(token): Path<String>) -> Response {
+    let claim = links(&call).and_then(|links| links.browsed(&token, call.clock.now()));
+    let (Some(claim), Some(composer)) = (claim, &call.composer) else { return not_ours(&call) };
+    let found = match call.store.deliveries_by_id(&[claim.delivery]).await {
+        Ok(mut found) => found.pop(),
+        Err(_) => return trouble(&call),
+    };
+    let found = found.filter(|(_, found)| found.message.id == claim.message);
+    let Some((_, found)) = found else { return not_ours(&call) };
+    match composer.recipe_page(&found).await {
+        Ok(html) => shown_here(html),
+        // Its campaign, its contact or what it was made from is gone.
+        Err(error) => {
+            tracing::debug!(%error, "a mail is not shown in a browser");
+            not_ours(&call)
+        }
+    }
 }
 
 async fn feed(call: Anybody, Path(organization): Path<OrganizationId>) -> Response {

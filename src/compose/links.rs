@@ -31,6 +31,8 @@ pub struct Links {
 pub struct Person {
     pub unsubscribe_url: String,
     pub preferences_url: String,
+    /// The mail itself, in a browser.
+    pub browser_url: String,
     /// Of a campaign that asks who has not confirmed; else empty.
     pub confirm_url: String,
 }
@@ -89,6 +91,11 @@ impl Links {
         self.keys.read(Use::Unsubscribe, token, now).ok()
     }
 
+    /// Whose mail somebody looks at in a browser.
+    pub fn browsed(&self, token: &str, now: Timestamp) -> Option<Claim> {
+        self.keys.read(Use::Browse, token, now).ok()
+    }
+
     /// What the owner of a mailbox follows to say yes to a list, until then. What was typed beside
     /// his address is in it.
     pub fn confirmation(&self, asked: &Confirmation, ends: Timestamp) -> String {
@@ -137,10 +144,12 @@ impl Links {
     }
 
     pub fn person(&self, claim: Claim, at: Timestamp) -> Person {
-        let token = self.keys.token(Use::Unsubscribe, claim, at + LINKS_LIVE);
+        let ends = at + LINKS_LIVE;
+        let token = self.keys.token(Use::Unsubscribe, claim, ends);
         Person {
             unsubscribe_url: format!("{}/u/{token}", self.base),
             preferences_url: format!("{}/p/{token}", self.base),
+            browser_url: format!("{}/b/{}", self.base, self.keys.token(Use::Browse, claim, ends)),
             confirm_url: String::new(),
         }
     }

@@ -321,6 +321,7 @@ pub fn values(contact: &PinnedPerson, person: &Person) -> serde_json::Value {
         ("tags", json!(contact.tags)),
         ("unsubscribe_url", json!(person.unsubscribe_url)),
         ("preferences_url", json!(person.preferences_url)),
+        ("browser_url", json!(person.browser_url)),
         ("confirm_url", json!(person.confirm_url)),
     ];
     let mut inner: Map<String, Value> =

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
-use super::letter::Letter;
+use super::letter::{self, Letter};
 use super::links::{Confirmation, Links, Person};
 use super::template::{Rendered, Source, Template};
 use super::{Attached, ComposeError, Composer, person_of, values, with_data};
@@ -55,6 +55,13 @@ pub struct Ready {
     template: Template,
     fields: Vec<Field>,
     attached: Vec<Attached>,
+}
+
+/// What one contact gets of it.
+struct Filled {
+    ready: Arc<Ready>,
+    rendered: Rendered,
+    pin: Pin,
 }
 
 type Key = (CampaignId, u64, usize);
@@ -101,6 +108,16 @@ impl Composer {
         Ok((bytes, recipe.pin.is_some() && is_whole))
     }
 
+    /// What the mail of a delivery of a campaign shows in a browser, without encrypted fields.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub async fn recipe_page(&self, delivery: &ClaimedDelivery) -> Result<String, RecipeError> {
+        let (store, recipe) = self.recipe_of(delivery).await?;
+        let filled = self.filled(store, &recipe, delivery, Sight::Sealed).await?;
+        Ok(letter::in_browser(filled.rendered.html, &filled.ready.attached))
+    }
+
     async fn recipe_of(
         &self,
         delivery: &ClaimedDelivery,
@@ -119,6 +136,19 @@ impl Composer {
         delivery: &ClaimedDelivery,
         sight: Sight,
     ) -> Result<(Bytes, Pin), RecipeError> {
+        let Filled { ready, rendered, pin } = self.filled(store, recipe, delivery, sight).await?;
+        let ways = self.ways(delivery, pin.at, domain_of(&ready.content.from));
+        let bytes = assembled(&ready, &rendered, recipe, &pin, delivery, ways);
+        Ok((bytes, pin))
+    }
+
+    async fn filled(
+        &self,
+        store: &Store,
+        recipe: &RecipeRow,
+        delivery: &ClaimedDelivery,
+        sight: Sight,
+    ) -> Result<Filled, RecipeError> {
         let (revision, variant) = match &recipe.pin {
             Some(pin) => (pin.revision, pin.variant),
             None => (recipe.revision, usize::try_from(recipe.variant).unwrap_or(0)),
@@ -146,9 +176,7 @@ impl Composer {
             let parts = (std::mem::take(&mut rendered.html), std::mem::take(&mut rendered.text));
             (rendered.html, rendered.text) = links.tracked(parts, claim, &recipe.settings.tracking);
         }
-        let ways = self.ways(delivery, pin.at, domain_of(&ready.content.from));
-        let bytes = assembled(&ready, &rendered, recipe, &pin, delivery, ways);
-        Ok((bytes, pin))
+        Ok(Filled { ready, rendered, pin })
     }
 
     /// The fields that tell how to leave, and where complaints are brought.
@@ -362,6 +390,7 @@ impl Default for Person {
         Person {
             unsubscribe_url: String::new(),
             preferences_url: String::new(),
+            browser_url: String::new(),
             confirm_url: String::new(),
         }
     }

@@ -33,6 +33,8 @@ pub enum Use {
     Confirm,
     /// He has all that is kept of him erased.
     Erase,
+    /// He looks at the mail in a browser.
+    Browse,
 }
 
 impl Use {
@@ -44,6 +46,7 @@ impl Use {
             Use::Click => 4,
             Use::Confirm => 5,
             Use::Erase => 6,
+            Use::Browse => 7,
         }
     }
 }
