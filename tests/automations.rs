@@ -263,6 +263,11 @@ async fn what_cannot_be_done_is_refused_by_its_place() {
         ),
         (
             entry.clone(),
+            json!([{"kind": "change", "fields": {"town": "x"}}]),
+            "steps[0].fields.town",
+        ),
+        (
+            entry.clone(),
             json!([{"kind": "send", "from": "a@other.test",
             "mail": {"subject": "x", "body": "x"}}]),
             "from",
@@ -275,20 +280,21 @@ async fn what_cannot_be_done_is_refused_by_its_place() {
 }
 
 #[tokio::test]
-async fn a_step_puts_tags_on_and_joins_and_leaves_lists() {
+async fn a_step_puts_tags_on_gives_values_and_joins_and_leaves_lists() {
     for database in Database::all().await {
         let desk = Desk::on(&database, Manners::default()).await;
         let other = json!({"name": "Other", "opt_in": "single"});
         let other = desk.done("POST", "/v1/lists", other).await["id"].as_i64().expect("an id");
-        let change = json!({"kind": "change", "tags": ["seen"], "subscribe": [other],
-            "unsubscribe": [desk.list]});
+        let change = json!({"kind": "change", "tags": ["seen"], "fields": {"city": "Köln"},
+            "subscribe": [other], "unsubscribe": [desk.list]});
         let entry = json!({"kind": "tag", "tag": "vip"});
         let id = made(&desk, entry, json!({}), vec![change, wait(HOUR), mail("later")]).await;
         desk.contact("ann@a.test", json!({"tags": ["vip"]})).await;
         until_runs(&desk, id, "waiting", 1).await;
         let started = Instant::now();
         loop {
-            let asked = json!({"expression": "tag seen and list Other and not list News"});
+            let expression = "tag seen and city = \"Köln\" and list Other and not list News";
+            let asked = json!({"expression": expression});
             if desk.done("POST", "/v1/segments/count", asked).await["count"] == 1 {
                 break;
             }

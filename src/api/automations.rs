@@ -136,11 +136,14 @@ pub(super) enum StepInput {
         #[serde(default)]
         skip: Option<u16>,
     },
-    /// Tags are put on, lists are joined (those with double opt-in wait for a confirmation) and
-    /// left.
+    /// Tags are put on, values are given to fields (null takes one away), lists are joined (those
+    /// with double opt-in wait for a confirmation) and left.
     Change {
         #[serde(default)]
         tags: Vec<String>,
+        #[serde(default)]
+        #[schema(value_type = Object)]
+        fields: serde_json::Map<String, serde_json::Value>,
         #[serde(default)]
         subscribe: Vec<ListId>,
         #[serde(default)]
@@ -168,8 +171,8 @@ async fn steps<N>(
             StepInput::Condition { expression, skip } => {
                 AutomationStep::Condition { expression, skip }
             }
-            StepInput::Change { tags, subscribe, unsubscribe } => {
-                AutomationStep::Change { tags, subscribe, unsubscribe }
+            StepInput::Change { tags, fields, subscribe, unsubscribe } => {
+                AutomationStep::Change { tags, fields, subscribe, unsubscribe }
             }
             StepInput::Exit => AutomationStep::Exit,
             StepInput::Send { from, from_name, reply_to, mail, attachments } => {

@@ -161,11 +161,15 @@ pub enum AutomationStep {
         #[serde(default)]
         skip: Option<u16>,
     },
-    /// Tags are put on, lists are joined and left. No tag is taken off, so that two automations
-    /// cannot send somebody round for ever.
+    /// Tags are put on, values are given to fields, lists are joined and left. No tag is taken off,
+    /// so that two automations cannot send somebody round for ever.
     Change {
         #[serde(default)]
         tags: Vec<String>,
+        /// By the names of the fields; null takes a value away.
+        #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+        #[schema(value_type = Object)]
+        fields: serde_json::Map<String, serde_json::Value>,
         #[serde(default)]
         subscribe: Vec<ListId>,
         #[serde(default)]

@@ -111,11 +111,13 @@ fn check_step(
             };
             segment::filter(expression, schema, now).map(|_| ()).map_err(wrong)
         }
-        AutomationStep::Change { tags, subscribe, unsubscribe } => {
-            let names = tags.len() + subscribe.len() + unsubscribe.len();
+        AutomationStep::Change { tags, fields, subscribe, unsubscribe } => {
+            let names = tags.len() + fields.len() + subscribe.len() + unsubscribe.len();
             if !(1..=NAMES_MAX).contains(&names) {
-                return Err(Unlawful::of(place, format!("names 1 to {NAMES_MAX} tags and lists")));
+                let why = format!("names 1 to {NAMES_MAX} tags, fields and lists");
+                return Err(Unlawful::of(place, why));
             }
+            check_fields(fields, &format!("{place}.fields"), schema)?;
             let mut lists = subscribe.iter().chain(unsubscribe);
             match lists.find(|list| schema.list(**list).is_none()) {
                 None => Ok(()),
@@ -124,6 +126,21 @@ fn check_step(
         }
         AutomationStep::Send { .. } | AutomationStep::Exit => Ok(()),
     }
+}
+
+fn check_fields(
+    fields: &serde_json::Map<String, serde_json::Value>,
+    place: &str,
+    schema: &Schema,
+) -> Result<(), Unlawful> {
+    for (name, value) in fields {
+        let wrong = |why: String| Unlawful::of(format!("{place}.{name}"), why);
+        let field = schema.field(name).ok_or_else(|| wrong("there is no such field".to_owned()))?;
+        if !value.is_null() {
+            FieldValue::from_json(field, value).map_err(wrong)?;
+        }
+    }
+    Ok(())
 }
 
 /// What lets people in, as the writer of contacts looks it up: its kind, a blank, what it is.

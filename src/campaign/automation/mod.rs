@@ -297,7 +297,9 @@ impl Automations {
         runs: &[DueRun],
         contacts: &HashMap<ContactId, RunContact>,
     ) -> Result<(), FeedError> {
-        let AutomationStep::Change { tags, subscribe, unsubscribe } = step else { return Ok(()) };
+        let AutomationStep::Change { tags, fields, subscribe, unsubscribe } = step else {
+            return Ok(());
+        };
         let schema = Schema::read(&self.0.store, row.organization).await?;
         let consent = ConsentInput {
             source: format!("automation {}", row.id),
@@ -308,6 +310,7 @@ impl Automations {
         };
         let input = ContactInput {
             tags: tags.clone(),
+            fields: fields.clone(),
             subscribe: subscribe.clone(),
             unsubscribe: unsubscribe.clone(),
             consent: Some(consent),
