@@ -595,3 +595,45 @@ async fn what_a_campaign_gives_to_all_its_mails_stands_in_each() {
     let (status, body) = desk.ask("POST", "/v1/campaigns", input).await;
     assert_eq!((status, &body["field"]), (422, &json!("data")), "{body}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_gets_the_mail_in_the_language_that_he_reads() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let ann = desk.contact("ann@a.test", json!({"name": "Ann", "language": "de-AT"})).await;
+        desk.contact("bob@b.test", json!({"name": "Bob", "language": "fr"})).await;
+        desk.contact("eve@e.test", json!({"name": "Eve"})).await;
+        let german = |language: &str, body: &str| {
+            let body = format!("{body}<a href=\"{{{{ unsubscribe_url }}}}\">Abmelden</a>");
+            json!({"language": language, "subject": "Hallo {{ name }}", "body": body})
+        };
+        let mut input = desk.input("<p>Good day</p>", json!({}));
+        for (translations, field) in [
+            (json!([german("no such tag", "x")]), "language"),
+            (json!([german("de", "x"), german("DE", "y")]), "variants.translations"),
+            (json!([german("de", "{{ nonsense }}")]), "body"),
+        ] {
+            input["variants"][0]["translations"] = translations;
+            let (status, body) = desk.ask("POST", "/v1/campaigns", input.clone()).await;
+            assert_eq!((status, &body["field"]), (422, &json!(field)), "{body}");
+        }
+        input["variants"][0]["layout"] = json!("<main>{{ content }}</main>");
+        input["variants"][0]["translations"] = json!([german("de", "<p>Guten Tag</p>")]);
+        let made = desk.done("POST", "/v1/campaigns", input).await;
+        let id = made["id"].as_i64().expect("an id");
+        let seen = format!("/v1/campaigns/{id}/preview");
+        let seen = desk.done("POST", &seen, json!({"contact": ann})).await;
+        assert_eq!(seen["subject"], "Hallo Ann");
+        desk.step(id, "launch").await;
+        desk.until(id, "sent").await;
+        for (recipient, subject, text) in [
+            ("ann@a.test", "Hallo Ann", "Guten Tag"),
+            ("bob@b.test", "Hi Bob", "<main>"),
+            ("eve@e.test", "Hi Eve", "Good day"),
+        ] {
+            let mail = desk.text_to(recipient);
+            assert!(mail.contains(&format!("Subject: {subject}\r\n")), "{mail}");
+            assert!(mail.contains(text), "{mail}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Page;
 use super::access::{Call, needs};
 use super::body::Json;
-use super::campaigns::{VariantInput, attachable, own_domains, written};
+use super::campaign_mails::{VariantInput, attachable, own_domains, written};
 use super::extract::{Path, Query};
 use super::narrow::narrowed;
 use super::problem::Problem;

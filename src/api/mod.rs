@@ -11,6 +11,7 @@ pub mod automations;
 mod body;
 mod caller;
 pub mod campaign_looks;
+mod campaign_mails;
 mod campaign_outlook;
 mod campaign_progress;
 mod campaign_reports;

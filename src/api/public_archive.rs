@@ -13,7 +13,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 use super::access::{Call, Shared, needs};
-use super::campaigns::ready;
+use super::campaign_mails::ready;
 use super::extract::Path;
 use super::problem::Problem;
 use super::public::{escaped, links, not_ours, trouble, words};

@@ -57,6 +57,14 @@ pub struct Ready {
     attached: Vec<Attached>,
 }
 
+impl Ready {
+    /// The last one where there is none at this place.
+    fn variant(&self, place: usize) -> Option<&CampaignVariant> {
+        let variants = &self.content.variants;
+        variants.get(place.min(variants.len().saturating_sub(1)))
+    }
+}
+
 /// What one contact gets of it.
 struct Filled {
     ready: Arc<Ready>,
@@ -64,7 +72,8 @@ struct Filled {
     pin: Pin,
 }
 
-type Key = (CampaignId, u64, usize);
+/// Campaign, revision, variant, and the place of its translation.
+type Key = (CampaignId, u64, usize, Option<usize>);
 
 /// What was made ready before; the newest stay.
 pub struct Recipes(Cache<Key, Arc<OnceCell<Arc<Ready>>>>);
@@ -154,13 +163,20 @@ impl Composer {
             None => (recipe.revision, usize::try_from(recipe.variant).unwrap_or(0)),
         };
         let organization = delivery.message.organization;
-        let ready = self.ready(store, organization, (recipe.campaign, revision, variant)).await?;
+        let key = (recipe.campaign, revision, variant);
+        let mut ready = self.ready(store, organization, (key.0, key.1, key.2, None)).await?;
         let links = self.links_of(organization);
         let links = links.as_ref();
         let pin = match recipe.pin.clone() {
             Some(pin) => pin,
             None => self.pinned(recipe, &ready, (revision, variant)),
         };
+        // Whom it was pinned for reads the same language at each try.
+        let language = pin.person.as_ref().and_then(|person| person.language.as_deref());
+        if let Some(place) = ready.variant(variant).and_then(|own| own.translation_for(language)) {
+            let key = (key.0, key.1, key.2, Some(place));
+            ready = self.ready(store, organization, key).await?;
+        }
         let claim = Claim { message: delivery.message.id, delivery: delivery.id };
         let mut person = links.map(|links| links.person(claim, pin.at)).unwrap_or_default();
         person.confirm_url = confirmation(links, organization, recipe, pin.at).unwrap_or_default();
@@ -228,7 +244,11 @@ impl Composer {
             let fields = store.fields(organization).await?;
             let (variants, place) = (content.variants.len(), key.2);
             let variant = content.variants.get(place.min(variants.saturating_sub(1)));
-            let source = source(variant.ok_or_else(none)?);
+            let variant = variant.ok_or_else(none)?;
+            let source = match key.3 {
+                Some(place) => source(&variant.translations.get(place).ok_or_else(none)?.mail()),
+                None => source(variant),
+            };
             let names: BTreeSet<String> = fields.iter().map(|field| field.name.clone()).collect();
             // Milliseconds of work: others are not kept waiting for them.
             let made = tokio::task::spawn_blocking(move || Template::make(&source, &names)).await;
