@@ -7,10 +7,12 @@ use postroad::model::{
     CampaignContent, CampaignId, CampaignSettings, CampaignState, ContactId, OrganizationId,
     StreamId,
 };
+use postroad::wire::network::Network;
 use postroad::world::manners::{Deed, Manners, Phase};
 use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
+use crate::support::http::{HttpSink, status};
 use crate::support::mx::FakeMx;
 use crate::support::operator;
 use crate::support::relay::{Database, TestRelay};
@@ -636,4 +638,29 @@ async fn everybody_gets_the_mail_in_the_language_that_he_reads() {
             assert!(mail.contains(text), "{mail}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_leads_nowhere_is_told_before_the_launch() {
+    let shop = HttpSink::answering(|_| Some(status(200))).await;
+    let gone = HttpSink::answering(|_| Some(status(404))).await;
+    let desk = Desk::with(&Database::Sqlite, Manners::default(), |settings| {
+        settings.fetch.allowed_networks = vec![Network::parse("127.0.0.0/8").expect("one")];
+    })
+    .await;
+    let (there, missing) = (shop.url("/buy?a=1&b=2"), gone.url("/old"));
+    let body = format!(
+        "<a href=\"{there}\">buy</a><a href=\"{missing}\">old</a>\
+         <img src=\"http://192.168.7.7/i.png\" alt=\"x\"><a href=\"{{{{ preferences_url }}}}\">p</a>"
+    );
+    let id = desk.campaign(&body, json!({})).await;
+    let asked = desk.done("GET", &format!("/v1/campaigns/{id}/links"), Value::Null).await;
+    let links = asked["links"].as_array().expect("a list");
+    assert_eq!(links.len(), 3, "{asked}");
+    let of = |link: &str| links.iter().find(|one| one["link"] == link).expect("told");
+    assert_eq!((&of(&there)["status"], &of(&there)["trouble"]), (&json!(200), &Value::Null));
+    assert_eq!(of(&missing)["trouble"], "it is answered with 404");
+    let private = of("http://192.168.7.7/i.png")["trouble"].as_str().expect("text");
+    assert!(private.contains("not on the public internet"), "{private}");
+    assert_eq!((shop.requests().len(), gone.requests().len()), (1, 1));
 }

@@ -516,6 +516,7 @@ async fn campaigns(walk: &mut Walk, (contact, list): (&str, Value)) {
     walk.get("/v1/campaigns", &[]).await;
     walk.get("/v1/campaigns/{id}", &[&campaign]).await;
     walk.get("/v1/campaigns/{id}/checks", &[&campaign]).await;
+    walk.get("/v1/campaigns/{id}/links", &[&campaign]).await;
     walk.go("PUT", "/v1/campaigns/{id}", &[&campaign], input.clone()).await;
     let path = "/v1/campaigns/{id}/preview";
     walk.go("POST", path, &[&campaign], json!({"contact": seen})).await;

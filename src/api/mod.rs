@@ -10,6 +10,7 @@ pub mod automation_runs;
 pub mod automations;
 mod body;
 mod caller;
+pub mod campaign_links;
 pub mod campaign_looks;
 mod campaign_mails;
 mod campaign_outlook;
@@ -117,6 +118,7 @@ use crate::config::{Mistakes, Reload};
 use crate::feedback::inbound::Inbound;
 use crate::feedback::return_domains::ReturnDomains;
 use crate::feedback::sns::Sns;
+use crate::fetch::Fetcher;
 use crate::notices::Notices;
 use crate::queue::{Queue, check::Audit};
 use crate::schedule::{Schedule, checks::Checker};
@@ -160,6 +162,8 @@ pub struct ApiState {
     pub return_domains: Option<ReturnDomains>,
     /// What Amazon SES tells.
     pub sns: Option<Sns>,
+    /// Asks for what links lead to.
+    pub fetcher: Option<Fetcher>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
@@ -406,6 +410,7 @@ fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(campaigns::copy))
         .routes(routes!(campaign_looks::preview))
         .routes(routes!(campaign_looks::look))
+        .routes(routes!(campaign_links::links))
         .routes(routes!(campaign_looks::test))
         .routes(routes!(campaign_outlook::compare))
         .routes(routes!(campaign_outlook::outlook))

@@ -12,7 +12,7 @@ use crate::model::*;
 use crate::store::{Fared, LayoutRow, SavedBlockRow, TemplateRow};
 
 /// What stands in a preview where a mail has the person's own links.
-const PREVIEW_LINK: &str = "https://preview.invalid/";
+pub const PREVIEW_LINK: &str = "https://preview.invalid/";
 
 /// Checks a template with its layout and makes it ready.
 pub fn made(
