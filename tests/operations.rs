@@ -456,6 +456,8 @@ async fn contacts(walk: &mut Walk) -> (String, Value) {
     walk.get("/v1/contact-fields", &[]).await;
     let path = "/v1/contact-fields/{name}";
     walk.go("PATCH", path, &["walked"], json!({"label": "Walked"})).await;
+    walk.go("PUT", "/v1/contact-domains", &[], json!({"blocked": ["*.spam.test"]})).await;
+    walk.get("/v1/contact-domains", &[]).await;
     walk.get("/v1/sealing", &[]).await;
     walk.go("POST", "/v1/sealing/rotate", &[], none.clone()).await;
     walk.go("POST", "/v1/sealing/reseal", &[], json!({"organization": 1})).await;

@@ -19,6 +19,7 @@ mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
 mod contact_bulk;
+mod contact_domains;
 mod contact_fields;
 mod contact_story;
 mod contacts;
@@ -345,6 +346,7 @@ fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(contact_bulk::bulk))
         .routes(routes!(contacts::export))
         .routes(routes!(contacts::show, contacts::change, contacts::remove))
+        .routes(routes!(contact_domains::show, contact_domains::set))
         .routes(routes!(contact_fields::list, contact_fields::add))
         .routes(routes!(sealing::show))
         .routes(routes!(sealing::rotate))

@@ -26,7 +26,7 @@ mod machines; // where machines asked from
 mod winner; // of an A/B test
 
 use crate::model::*;
-use crate::store::{ListRow, Result, Store, TagRow};
+use crate::store::{ContactDomains, ListRow, Result, Store, TagRow};
 use crate::token::Sealer;
 
 /// What an organization has made for its contacts: what names are looked up in.
@@ -37,6 +37,8 @@ pub struct Schema {
     pub tags: Vec<TagRow>,
     /// What seals values of encrypted fields.
     pub sealer: Sealer,
+    /// Whose addresses become contacts.
+    pub domains: ContactDomains,
 }
 
 impl Schema {
@@ -46,6 +48,7 @@ impl Schema {
             lists: store.lists(organization).await?,
             tags: store.tags(organization).await?,
             sealer: store.sealer(),
+            domains: store.contact_domains(organization).await?,
         })
     }
 

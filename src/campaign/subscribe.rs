@@ -126,6 +126,9 @@ pub async fn ask(
 ) -> Result<Next, SubscribeError> {
     let email = edit::email(email)?;
     let organization = list.organization;
+    if !store.contact_domains(organization).await?.takes(&email) {
+        return Err(Unlawful::of("email", edit::DOMAIN_REFUSED).into());
+    }
     if let Some(known) = store.contact_by_email(organization, &email).await? {
         let memberships = store.memberships(organization, &[known.id]).await?;
         let is_in = |row: &crate::store::MembershipRow| {

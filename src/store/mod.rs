@@ -20,6 +20,7 @@ mod classification; // own rules, answers that no rule knows
 mod compaction; // bodies that move to another segment
 mod contact_batch; // contacts written, many at once
 mod contact_definitions; // fields, lists, tags, saved segments
+mod contact_domains; // which domains become contacts
 mod contact_facts; // the columns of fields
 mod contacts; // contacts read
 mod database; // connections and rows of either database
@@ -94,6 +95,7 @@ pub use classification::{ClassificationChange, PastReply, StoredRule, Unclassifi
 pub use compaction::BodyMove;
 pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
 pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
+pub use contact_domains::ContactDomains;
 pub use contact_facts::Slots;
 pub use contacts::{ConsentRow, ContactRow, Fared, MembershipRow};
 pub use directory::lock;
@@ -482,6 +484,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(switches::ALL);
     all.extend(themes::ALL);
     all.extend(list_forms::ALL);
+    all.extend(contact_domains::ALL);
     all.extend(public_hosts::ALL);
     all.extend(host_certificates::ALL);
     all.extend(routes::ALL);
