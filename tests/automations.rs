@@ -225,6 +225,33 @@ async fn whoever_is_taken_out_of_it_gets_nothing_more() {
 }
 
 #[tokio::test]
+async fn whoever_comes_to_the_goal_is_let_go_before_his_next_step() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let entry = json!({"kind": "subscription", "list": desk.list});
+        let steps = vec![mail("first"), wait(HOUR), mail("second")];
+        let input = json!({"name": "A", "entry": entry, "steps": steps, "goal": "nonsense"});
+        let (status, refused) = desk.ask("POST", "/v1/automations", input).await;
+        assert_eq!((status, &refused["field"]), (422, &json!("goal")), "{refused}");
+        let id = made(&desk, entry, json!({"goal": "city = \"Bonn\""}), steps).await;
+        for email in ["ann@a.test", "bob@b.test"] {
+            desk.contact(email, json!({"name": "X"})).await;
+            until(&desk, "the first mail", 1, |desk| got(desk, email) == ["first"]).await;
+        }
+        until_runs(&desk, id, "waiting", 2).await;
+        desk.contact("ann@a.test", json!({"fields": {"city": "Bonn"}})).await;
+        desk.relay.clock().advance(Duration::from_secs(HOUR));
+        until_runs(&desk, id, "ended", 2).await;
+        until(&desk, "the second mail", 1, |desk| got(desk, "bob@b.test").len() == 2).await;
+        assert_eq!(got(&desk, "ann@a.test"), ["first"]);
+        let mut reasons: Vec<String> =
+            runs(&desk, id).await.iter().map(|run| run["reason"].to_string()).collect();
+        reasons.sort();
+        assert_eq!(reasons, ["\"finished\"", "\"goal\""]);
+    }
+}
+
+#[tokio::test]
 async fn a_birthday_brings_one_mail_in_each_year() {
     let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
     desk.done("POST", "/v1/contact-fields", json!({"name": "born", "kind": "birthday"})).await;

@@ -106,6 +106,10 @@ pub(super) struct AutomationInput {
     list: Option<ListId>,
     #[serde(default)]
     tracking: CampaignTracking,
+    /// A segment: who is in it has come to where the automation leads, and is let go before his
+    /// next step.
+    #[serde(default)]
+    goal: Option<String>,
     steps: Vec<StepInput>,
 }
 
@@ -225,6 +229,7 @@ async fn defined<N>(
         list: input.list.or(own_list),
         stream,
         tracking: input.tracking,
+        goal: input.goal,
     };
     define::check(&definition, &schema, call.clock.now())?;
     Ok((definition, schema))

@@ -57,6 +57,8 @@ words! {
         Exited = "exited",
         /// A condition did not hold.
         Condition = "condition",
+        /// The person has come to where the automation leads.
+        Goal = "goal",
         /// The person has left the list, or is blocked.
         Left = "left",
         /// The contact was removed.
@@ -90,6 +92,9 @@ pub struct AutomationDefinition {
     pub list: Option<ListId>,
     pub stream: StreamId,
     pub tracking: CampaignTracking,
+    /// Who is in this segment has come to where it leads, and is let go before his next step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
     pub steps: Vec<AutomationStep>,
 }
 

@@ -26,6 +26,10 @@ pub fn check(
     {
         return Err(Unlawful::of("list", format!("there is no list {list}")));
     }
+    if let Some(goal) = &definition.goal {
+        let wrong = |wrong: segment::SegmentError| Unlawful::of("goal", wrong.to_string());
+        segment::filter(goal, schema, now).map_err(wrong)?;
+    }
     if !(1..=STEPS_MAX).contains(&definition.steps.len()) {
         return Err(Unlawful::of("steps", format!("there are 1 to {STEPS_MAX} steps")));
     }
@@ -218,6 +222,7 @@ mod tests {
             list: None,
             stream: StreamId(2),
             tracking: CampaignTracking::default(),
+            goal: None,
             steps,
         };
         let refused = |steps| {
