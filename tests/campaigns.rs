@@ -651,7 +651,8 @@ async fn a_link_that_leads_nowhere_is_told_before_the_launch() {
     let (there, missing) = (shop.url("/buy?a=1&b=2"), gone.url("/old"));
     let body = format!(
         "<a href=\"{there}\">buy</a><a href=\"{missing}\">old</a>\
-         <img src=\"http://192.168.7.7/i.png\" alt=\"x\"><a href=\"{{{{ preferences_url }}}}\">p</a>"
+         <img src=\"http://192.168.7.7/i.png\" alt=\"x\">\
+         <a href=\"{{{{ preferences_url }}}}\">p</a>"
     );
     let id = desk.campaign(&body, json!({})).await;
     let asked = desk.done("GET", &format!("/v1/campaigns/{id}/links"), Value::Null).await;

@@ -334,7 +334,11 @@ async fn addresses_of_blocked_domains_become_no_contacts_and_those_there_are_sta
         for email in ["new@spam.test", "x@a.throwaway.test"] {
             let new = json!({"email": email, "contact": {}});
             let answer = ask(&api, "POST", "/v1/contacts", new).await;
-            assert_eq!((answer.status.as_u16(), &answer.body["field"]), (422, &json!("email")), "{email}");
+            assert_eq!(
+                (answer.status.as_u16(), &answer.body["field"]),
+                (422, &json!("email")),
+                "{email}"
+            );
         }
         for (wrong, field) in
             [(json!({"blocked": ["no domain"]}), "blocked"), (json!({"allowed": ["*"]}), "allowed")]

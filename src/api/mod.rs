@@ -6,6 +6,7 @@
 //! Knows not:  SQL, SMTP, how anything is decided.
 
 pub mod access;
+mod audience;
 pub mod automation_runs;
 pub mod automations;
 mod body;
@@ -133,8 +134,6 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Of bodies of requests that send mail, all together.
 const SEND_ROOM_KIB: usize = 256 * 1024;
 const _: () = assert!(SEND_ROOM_KIB * 1024 > send::SEND_BYTES_MAX);
-/// But those that hold a template: body, text and subject, each escaped in JSON.
-const TEMPLATE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long an answer may take, the reading of its request included.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// Where every body of the spool is read, or a large file comes in.
@@ -287,7 +286,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .merge(control())
         .merge(steering_routes())
         .merge(returning())
-        .merge(contact_routes())
+        .merge(audience::routes())
         .merge(source_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
@@ -338,40 +337,6 @@ pub fn operation_names() -> Vec<String> {
     openapi::names(routes().into_openapi())
 }
 
-/// Who is written to.
-fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::new()
-        .routes(routes!(contacts::list, contacts::add))
-        .routes(routes!(contacts::count))
-        .routes(routes!(contact_bulk::bulk))
-        .routes(routes!(contacts::export))
-        .routes(routes!(contacts::show, contacts::change, contacts::remove))
-        .routes(routes!(contact_domains::show, contact_domains::set))
-        .routes(routes!(contact_fields::list, contact_fields::add))
-        .routes(routes!(sealing::show))
-        .routes(routes!(sealing::rotate))
-        .routes(routes!(sealing::reseal))
-        .routes(routes!(contact_fields::change))
-        .routes(routes!(lists::list, lists::add))
-        .routes(routes!(lists::change))
-        .routes(routes!(list_forms::show, list_forms::set))
-        .routes(routes!(campaign_progress::growth))
-        .routes(routes!(lists::tags))
-        .routes(routes!(segments::list, segments::add))
-        .routes(routes!(segments::change, segments::remove))
-        .routes(routes!(segments::count))
-        .routes(routes!(segments::ready))
-        .routes(routes!(contact_story::story))
-        .routes(routes!(contact_story::hand_over))
-        .routes(routes!(contact_story::erase))
-        .routes(routes!(imports::list))
-        .routes(routes!(imports::show, imports::remove))
-        .routes(routes!(imports::start))
-        .routes(routes!(imports::cancel))
-        .routes(routes!(imports::failed))
-        .merge(campaign_routes())
-}
-
 fn source_routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(sources::list, sources::add))
@@ -393,43 +358,6 @@ fn source_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(decisions::undo))
         .routes(routes!(decisions::pin))
         .routes(routes!(forecast::show, forecast::ask))
-}
-
-/// Templates are longer than other requests.
-fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::new()
-        .routes(routes!(templates::list, templates::add))
-        .routes(routes!(templates::preview))
-        .routes(routes!(templates::show, templates::change, templates::remove))
-        .routes(routes!(templates::layouts, templates::add_layout))
-        .routes(routes!(templates::change_layout, templates::remove_layout))
-        .routes(routes!(saved_blocks::list, saved_blocks::add))
-        .routes(routes!(saved_blocks::change, saved_blocks::remove))
-        .routes(routes!(campaigns::list, campaigns::add))
-        .routes(routes!(campaigns::show, campaigns::change, campaigns::remove))
-        .routes(routes!(campaigns::step))
-        .routes(routes!(campaigns::winner))
-        .routes(routes!(campaigns::copy))
-        .routes(routes!(campaign_looks::preview))
-        .routes(routes!(campaign_looks::look))
-        .routes(routes!(campaign_links::links))
-        .routes(routes!(campaign_looks::test))
-        .routes(routes!(campaign_outlook::compare))
-        .routes(routes!(campaign_outlook::outlook))
-        .routes(routes!(campaign_outlook::go_on))
-        .routes(routes!(campaign_reports::report))
-        .routes(routes!(campaign_reports::recipients))
-        .routes(routes!(campaign_progress::progress))
-        .routes(routes!(campaign_progress::deliveries))
-        .routes(routes!(automations::list, automations::add))
-        .routes(routes!(automations::show, automations::change, automations::remove))
-        .routes(routes!(automations::step))
-        .routes(routes!(automation_runs::runs))
-        .routes(routes!(automation_runs::stop_run))
-        .routes(routes!(automation_runs::tell))
-        .routes(routes!(tracking::show, tracking::change))
-        .routes(routes!(themes::show, themes::set))
-        .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
 }
 
 pub fn router(state: ApiState) -> Router {

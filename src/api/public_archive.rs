@@ -1,8 +1,9 @@
 //! Campaigns that anybody may read again, and their feed; mails that their readers look at here.
 //!
 //! Owns:       `/a/ORGANIZATION` and what lies below it, `/b/TOKEN`.
-//! Promises:   a mail is shown to whoever has its link, without encrypted fields; only campaigns whose settings say so are shown, once they were launched, as somebody
-//!             without any values gets them; nothing in them runs.
+//! Promises:   a mail is shown to whoever has its link, without encrypted fields; only campaigns
+//!             whose settings say so are shown, once they were launched, as somebody without any
+//!             values gets them; nothing in them runs.
 //! Knows not:  who has got them.
 
 use std::sync::Arc;
@@ -28,8 +29,8 @@ type Anybody = Call<needs::Anybody>;
 
 const SHOWN_MAX: u32 = 50;
 /// Images and styles are shown; nothing runs, nothing is sent.
-const POLICY: &str = "default-src 'none'; img-src https: http: data:; style-src 'unsafe-inline'; sandbox \
-    allow-popups";
+const POLICY: &str = "default-src 'none'; img-src https: http: data:; \
+    style-src 'unsafe-inline'; sandbox allow-popups";
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
