@@ -183,6 +183,31 @@ async fn what_the_authority_refuses_is_an_alarm_and_tried_later_also_after_a_res
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_asks_for_an_account_elsewhere_gives_to_who_has_its_key() {
+    for key in [None, Some("d3Jvbmc"), Some("c2VjcmV0IG9mIG91cnM")] {
+        let questions = free_address();
+        let authority = FakeAuthority::asking(questions).await;
+        authority.ask_for_binding("key-7", b"secret of ours");
+        let desk = desk_with(&Database::Sqlite, &authority, questions, |settings| {
+            settings.acme.eab_key_id = key.map(|_| "key-7".to_owned());
+            settings.acme.eab_key = key.map(str::to_owned);
+        })
+        .await;
+        lead(&desk).await;
+        let is_right = key.is_some_and(|key| key.starts_with("c2"));
+        let what = if is_right { "valid_until" } else { "last_error" };
+        until(&desk, what, async || !shown(&desk).await[what].is_null()).await;
+        let standing = shown(&desk).await;
+        assert_eq!(authority.orders(), usize::from(is_right), "{key:?}: {standing}");
+        if !is_right {
+            let why = standing["last_error"].as_str().expect("text");
+            assert!(why.contains("an account elsewhere is needed"), "{why}");
+            assert!(standing["again_at"].as_i64() > standing["tried_at"].as_i64(), "{standing}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_authority_is_asked_so_often_a_day_and_no_more() {
     let (questions, elsewhere) = (free_address(), free_address());
     let authority = FakeAuthority::asking(elsewhere).await;

@@ -269,6 +269,33 @@ async fn next_morning(desk: &Desk) -> i64 {
 }
 
 #[tokio::test]
+async fn whoever_comes_to_the_goal_is_let_go_before_his_next_step() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let entry = json!({"kind": "subscription", "list": desk.list});
+        let steps = vec![mail("first"), wait(HOUR), mail("second")];
+        let input = json!({"name": "A", "entry": entry, "steps": steps, "goal": "nonsense"});
+        let (status, refused) = desk.ask("POST", "/v1/automations", input).await;
+        assert_eq!((status, &refused["field"]), (422, &json!("goal")), "{refused}");
+        let id = made(&desk, entry, json!({"goal": "city = \"Bonn\""}), steps).await;
+        for email in ["ann@a.test", "bob@b.test"] {
+            desk.contact(email, json!({"name": "X"})).await;
+            until(&desk, "the first mail", 1, |desk| got(desk, email) == ["first"]).await;
+        }
+        until_runs(&desk, id, "waiting", 2).await;
+        desk.contact("ann@a.test", json!({"fields": {"city": "Bonn"}})).await;
+        desk.relay.clock().advance(Duration::from_secs(HOUR));
+        until_runs(&desk, id, "ended", 2).await;
+        until(&desk, "the second mail", 1, |desk| got(desk, "bob@b.test").len() == 2).await;
+        assert_eq!(got(&desk, "ann@a.test"), ["first"]);
+        let mut reasons: Vec<String> =
+            runs(&desk, id).await.iter().map(|run| run["reason"].to_string()).collect();
+        reasons.sort();
+        assert_eq!(reasons, ["\"finished\"", "\"goal\""]);
+    }
+}
+
+#[tokio::test]
 async fn a_birthday_brings_one_mail_in_each_year() {
     let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
     desk.done("POST", "/v1/contact-fields", json!({"name": "born", "kind": "birthday"})).await;
@@ -312,6 +339,11 @@ async fn what_cannot_be_done_is_refused_by_its_place() {
         ),
         (
             entry.clone(),
+            json!([{"kind": "change", "fields": {"town": "x"}}]),
+            "steps[0].fields.town",
+        ),
+        (
+            entry.clone(),
             json!([{"kind": "send", "from": "a@other.test",
             "mail": {"subject": "x", "body": "x"}}]),
             "from",
@@ -324,20 +356,21 @@ async fn what_cannot_be_done_is_refused_by_its_place() {
 }
 
 #[tokio::test]
-async fn a_step_puts_tags_on_and_joins_and_leaves_lists() {
+async fn a_step_puts_tags_on_gives_values_and_joins_and_leaves_lists() {
     for database in Database::all().await {
         let desk = Desk::on(&database, Manners::default()).await;
         let other = json!({"name": "Other", "opt_in": "single"});
         let other = desk.done("POST", "/v1/lists", other).await["id"].as_i64().expect("an id");
-        let change = json!({"kind": "change", "tags": ["seen"], "subscribe": [other],
-            "unsubscribe": [desk.list]});
+        let change = json!({"kind": "change", "tags": ["seen"], "fields": {"city": "Köln"},
+            "subscribe": [other], "unsubscribe": [desk.list]});
         let entry = json!({"kind": "tag", "tag": "vip"});
         let id = made(&desk, entry, json!({}), vec![change, wait(HOUR), mail("later")]).await;
         desk.contact("ann@a.test", json!({"tags": ["vip"]})).await;
         until_runs(&desk, id, "waiting", 1).await;
         let started = Instant::now();
         loop {
-            let asked = json!({"expression": "tag seen and list Other and not list News"});
+            let expression = "tag seen and city = \"Köln\" and list Other and not list News";
+            let asked = json!({"expression": expression});
             if desk.done("POST", "/v1/segments/count", asked).await["count"] == 1 {
                 break;
             }

@@ -7,9 +7,12 @@ use postroad::model::{
     CampaignContent, CampaignId, CampaignSettings, CampaignState, ContactId, Limit, OrganizationId,
     StreamId, WhoScope,
 };
+use postroad::wire::network::Network;
 use postroad::world::manners::{Deed, Manners, Phase};
 use serde_json::{Value, json};
 
+use crate::support::PATIENCE;
+use crate::support::http::{HttpSink, status};
 use crate::support::mx::FakeMx;
 use crate::support::operator;
 use crate::support::relay::{Database, TestRelay};
@@ -628,4 +631,72 @@ async fn what_a_campaign_gives_to_all_its_mails_stands_in_each() {
     input["data"] = json!({"long": "x".repeat(65_536)});
     let (status, body) = desk.ask("POST", "/v1/campaigns", input).await;
     assert_eq!((status, &body["field"]), (422, &json!("data")), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_gets_the_mail_in_the_language_that_he_reads() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        let ann = desk.contact("ann@a.test", json!({"name": "Ann", "language": "de-AT"})).await;
+        desk.contact("bob@b.test", json!({"name": "Bob", "language": "fr"})).await;
+        desk.contact("eve@e.test", json!({"name": "Eve"})).await;
+        let german = |language: &str, body: &str| {
+            let body = format!("{body}<a href=\"{{{{ unsubscribe_url }}}}\">Abmelden</a>");
+            json!({"language": language, "subject": "Hallo {{ name }}", "body": body})
+        };
+        let mut input = desk.input("<p>Good day</p>", json!({}));
+        for (translations, field) in [
+            (json!([german("no such tag", "x")]), "language"),
+            (json!([german("de", "x"), german("DE", "y")]), "variants.translations"),
+            (json!([german("de", "{{ nonsense }}")]), "body"),
+        ] {
+            input["variants"][0]["translations"] = translations;
+            let (status, body) = desk.ask("POST", "/v1/campaigns", input.clone()).await;
+            assert_eq!((status, &body["field"]), (422, &json!(field)), "{body}");
+        }
+        input["variants"][0]["layout"] = json!("<main>{{ content }}</main>");
+        input["variants"][0]["translations"] = json!([german("de", "<p>Guten Tag</p>")]);
+        let made = desk.done("POST", "/v1/campaigns", input).await;
+        let id = made["id"].as_i64().expect("an id");
+        let seen = format!("/v1/campaigns/{id}/preview");
+        let seen = desk.done("POST", &seen, json!({"contact": ann})).await;
+        assert_eq!(seen["subject"], "Hallo Ann");
+        desk.step(id, "launch").await;
+        desk.until(id, "sent").await;
+        for (recipient, subject, text) in [
+            ("ann@a.test", "Hallo Ann", "Guten Tag"),
+            ("bob@b.test", "Hi Bob", "<main>"),
+            ("eve@e.test", "Hi Eve", "Good day"),
+        ] {
+            let mail = desk.text_to(recipient);
+            assert!(mail.contains(&format!("Subject: {subject}\r\n")), "{mail}");
+            assert!(mail.contains(text), "{mail}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_leads_nowhere_is_told_before_the_launch() {
+    let shop = HttpSink::answering(|_| Some(status(200))).await;
+    let gone = HttpSink::answering(|_| Some(status(404))).await;
+    let desk = Desk::with(&Database::Sqlite, Manners::default(), |settings| {
+        settings.fetch.allowed_networks = vec![Network::parse("127.0.0.0/8").expect("one")];
+    })
+    .await;
+    let (there, missing) = (shop.url("/buy?a=1&b=2"), gone.url("/old"));
+    let body = format!(
+        "<a href=\"{there}\">buy</a><a href=\"{missing}\">old</a>\
+         <img src=\"http://192.168.7.7/i.png\" alt=\"x\">\
+         <a href=\"{{{{ preferences_url }}}}\">p</a>"
+    );
+    let id = desk.campaign(&body, json!({})).await;
+    let asked = desk.done("GET", &format!("/v1/campaigns/{id}/links"), Value::Null).await;
+    let links = asked["links"].as_array().expect("a list");
+    assert_eq!(links.len(), 3, "{asked}");
+    let of = |link: &str| links.iter().find(|one| one["link"] == link).expect("told");
+    assert_eq!((&of(&there)["status"], &of(&there)["trouble"]), (&json!(200), &Value::Null));
+    assert_eq!(of(&missing)["trouble"], "it is answered with 404");
+    let private = of("http://192.168.7.7/i.png")["trouble"].as_str().expect("text");
+    assert!(private.contains("not on the public internet"), "{private}");
+    assert_eq!((shop.requests().len(), gone.requests().len()), (1, 1));
 }

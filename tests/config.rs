@@ -151,6 +151,26 @@ fn what_is_missing_or_twice_in_repeated_tables_is_named() {
 }
 
 #[test]
+fn an_account_elsewhere_is_an_id_and_its_key() {
+    let of = |text: &str| format!("[acme]\n{text}");
+    for (text, part) in [
+        ("eab_key_id = \"k\"\n", "postroad.toml:2: acme.eab_key_id: needs acme.eab_key beside it"),
+        ("eab_key = \"c2Vj\"\n", "postroad.toml:2: acme.eab_key: needs acme.eab_key_id beside it"),
+        (
+            "eab_key_id = \"k\"\neab_key = \"?\"\n",
+            "postroad.toml:3: acme.eab_key: must be base64url",
+        ),
+    ] {
+        let found = mistakes(&of(text));
+        assert!(found.len() == 1 && found[0].starts_with(part), "{found:?}");
+    }
+    let text = of("eab_key_id = \"k\"\neab_key = \"c2Vj\"\n");
+    let settings = config::read("f", &text, &[]).expect("lawful settings");
+    assert_eq!(settings.acme.binding(), Some(("k".to_owned(), b"sec".to_vec())));
+    assert!(!format!("{settings:?}").contains("c2Vj"));
+}
+
+#[test]
 fn the_environment_overrides_the_file_and_its_mistakes_name_the_variable() {
     let environment = [
         variable("POSTROAD_SMTP_ERRORS_MAX", "7"),

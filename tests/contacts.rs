@@ -320,3 +320,31 @@ async fn an_export_holds_every_value_and_no_formula() {
         assert_eq!(cell(2, "city"), "'+1, \"a\"");
     }
 }
+
+#[tokio::test]
+async fn addresses_of_blocked_domains_become_no_contacts_and_those_there_are_stay() {
+    for database in Database::all().await {
+        let api = TestApi::on(&database).await;
+        put(&api, "old@spam.test", json!({})).await;
+        let domains = json!({"blocked": ["Spam.test", "*.throwaway.test"]});
+        let set = done(&api, "PUT", "/v1/contact-domains", domains).await;
+        assert_eq!(set["blocked"], json!(["spam.test", "*.throwaway.test"]));
+        put(&api, "old@spam.test", json!({"name": "Old"})).await;
+        put(&api, "ann@own.test", json!({})).await;
+        for email in ["new@spam.test", "x@a.throwaway.test"] {
+            let new = json!({"email": email, "contact": {}});
+            let answer = ask(&api, "POST", "/v1/contacts", new).await;
+            assert_eq!(
+                (answer.status.as_u16(), &answer.body["field"]),
+                (422, &json!("email")),
+                "{email}"
+            );
+        }
+        for (wrong, field) in
+            [(json!({"blocked": ["no domain"]}), "blocked"), (json!({"allowed": ["*"]}), "allowed")]
+        {
+            let answer = ask(&api, "PUT", "/v1/contact-domains", wrong).await;
+            assert_eq!((answer.status.as_u16(), &answer.body["field"]), (422, &json!(field)));
+        }
+    }
+}

@@ -324,3 +324,20 @@ async fn a_million_octets_of_rubbish_are_counted_and_told() {
     let [read, added, .., failed] = counts(&ended);
     assert_eq!((&ended["state"], read), (&json!("done"), added + failed));
 }
+
+#[tokio::test]
+async fn rows_of_blocked_domains_are_refused_where_they_would_make_contacts() {
+    let api = TestApi::new().await;
+    done(&api, "PUT", "/v1/contact-domains", json!({"blocked": ["spam.test"]})).await;
+    let file = "email\nann@own.test\nbot@spam.test\n";
+    let options = |mode: &str| json!({"mode": mode, "columns": [{"to": "email"}]});
+    let import = upload(&api, "", file).await;
+    let ended = run(&api, &import, options("add")).await;
+    assert_eq!(counts(&ended), [2, 1, 0, 0, 1], "{ended}");
+    let path = format!("/v1/imports/{}/failed", import["id"]);
+    let failed = done(&api, "GET", &path, Value::Null).await;
+    let line = failed.as_str().expect("text").lines().nth(1).expect("a line").to_owned();
+    assert!(line.starts_with("3,1,addresses of this domain are not taken"), "{line}");
+    let ended = run(&api, &upload(&api, "", file).await, options("suppress")).await;
+    assert_eq!(counts(&ended)[4], 0, "whom nobody is to write to is noted: {ended}");
+}

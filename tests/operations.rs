@@ -458,6 +458,8 @@ async fn contacts(walk: &mut Walk) -> (String, Value) {
     walk.get("/v1/contact-fields", &[]).await;
     let path = "/v1/contact-fields/{name}";
     walk.go("PATCH", path, &["walked"], json!({"label": "Walked"})).await;
+    walk.go("PUT", "/v1/contact-domains", &[], json!({"blocked": ["*.spam.test"]})).await;
+    walk.get("/v1/contact-domains", &[]).await;
     walk.get("/v1/sealing", &[]).await;
     walk.go("POST", "/v1/sealing/rotate", &[], none.clone()).await;
     walk.go("POST", "/v1/sealing/reseal", &[], json!({"organization": 1})).await;
@@ -467,6 +469,9 @@ async fn contacts(walk: &mut Walk) -> (String, Value) {
     walk.get("/v1/tags", &[]).await;
     let change = json!({"name": "walked on", "opt_in": "single"});
     walk.go("PUT", "/v1/lists/{id}", &[&id(&list)], change).await;
+    let form = json!({"fields": ["walked"], "wording": "I agree"});
+    walk.go("PUT", "/v1/lists/{id}/form", &[&id(&list)], form).await;
+    walk.get("/v1/lists/{id}/form", &[&id(&list)]).await;
     let contact = json!({"email": "c@accepting.test", "contact": {"name": "C",
         "subscribe": [list["id"]], "consent": {"source": "a walk"}}});
     let contact = id(&walk.go("POST", "/v1/contacts", &[], contact).await);
@@ -515,6 +520,7 @@ async fn campaigns(walk: &mut Walk, (contact, list): (&str, Value)) {
     walk.get("/v1/campaigns", &[]).await;
     walk.get("/v1/campaigns/{id}", &[&campaign]).await;
     walk.get("/v1/campaigns/{id}/checks", &[&campaign]).await;
+    walk.get("/v1/campaigns/{id}/links", &[&campaign]).await;
     walk.go("PUT", "/v1/campaigns/{id}", &[&campaign], input.clone()).await;
     let path = "/v1/campaigns/{id}/preview";
     walk.go("POST", path, &[&campaign], json!({"contact": seen})).await;

@@ -52,6 +52,8 @@ pub struct AcmeOptions {
     pub directory_url: String,
     /// As in `mailto:admin@example.com`.
     pub contact: Option<String>,
+    /// The account that one has with the authority already, where it asks for one.
+    pub binding: Option<Binding>,
     /// Where certificates stand, a file for each host, and accounts, a file for each directory.
     pub folder: PathBuf,
     /// Of the hosts, where the authority asks.
@@ -59,6 +61,19 @@ pub struct AcmeOptions {
     pub look: HostLook,
     /// Orders of all organizations in a day.
     pub orders_per_day_max: u64,
+}
+
+/// An account elsewhere that ours is bound to (RFC 8555 §7.3.4).
+#[derive(Clone)]
+pub struct Binding {
+    pub id: String,
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Binding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Binding {{ id: {:?}, .. }}", self.id)
+    }
 }
 
 /// The certificate of the settings that holds for a host.

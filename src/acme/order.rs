@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::{Request, Response};
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse, ChallengeType,
-    HttpClient, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
+    ExternalAccountKey, HttpClient, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };
 
 use super::AcmeOptions;
@@ -188,7 +188,9 @@ impl Authority {
                     only_return_existing: false,
                 };
                 let directory = self.options.directory_url.clone();
-                let (account, known) = builder.create(&new, directory, None).await?;
+                let binding = self.options.binding.as_ref();
+                let bound = binding.map(|to| ExternalAccountKey::new(to.id.clone(), &to.key));
+                let (account, known) = builder.create(&new, directory, bound.as_ref()).await?;
                 let text = serde_json::to_string(&known).map_err(AcmeError::Credentials)?;
                 file::write(&self.file, &text).map_err(AcmeError::File)?;
                 account

@@ -168,6 +168,8 @@ pub struct Origin {
     pub address: IpAddr,
     /// The User-Agent, as it says itself.
     pub agent: String,
+    /// The languages that the browser asks for (Accept-Language).
+    pub languages: String,
     /// On this very host, so that cookies may do without TLS.
     pub is_local: bool,
     /// By the browser's word one of our own pages has asked, or it is no browser.
@@ -184,6 +186,7 @@ impl Origin {
         Origin {
             address: address_of(parts).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             agent: text("user-agent").unwrap_or_default().to_owned(),
+            languages: text("accept-language").unwrap_or_default().to_owned(),
             is_local: peer.is_some_and(|peer| peer.is_local(&parts.headers)),
             is_own_page: !is_browser || may_change(parts).is_ok(),
             last_event_id: text("last-event-id").and_then(|text| text.parse().ok()),

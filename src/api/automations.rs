@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Page;
 use super::access::{Call, needs};
 use super::body::Json;
-use super::campaigns::{VariantInput, attachable, own_domains, written};
+use super::campaign_mails::{VariantInput, attachable, own_domains, written};
 use super::extract::{Path, Query};
 use super::narrow::narrowed;
 use super::problem::Problem;
@@ -106,6 +106,10 @@ pub(super) struct AutomationInput {
     list: Option<ListId>,
     #[serde(default)]
     tracking: CampaignTracking,
+    /// A segment: who is in it has come to where the automation leads, and is let go before his
+    /// next step.
+    #[serde(default)]
+    goal: Option<String>,
     steps: Vec<StepInput>,
 }
 
@@ -136,11 +140,14 @@ pub(super) enum StepInput {
         #[serde(default)]
         skip: Option<u16>,
     },
-    /// Tags are put on, lists are joined (those with double opt-in wait for a confirmation) and
-    /// left.
+    /// Tags are put on, values are given to fields (null takes one away), lists are joined (those
+    /// with double opt-in wait for a confirmation) and left.
     Change {
         #[serde(default)]
         tags: Vec<String>,
+        #[serde(default)]
+        #[schema(value_type = Object)]
+        fields: serde_json::Map<String, serde_json::Value>,
         #[serde(default)]
         subscribe: Vec<ListId>,
         #[serde(default)]
@@ -168,8 +175,8 @@ async fn steps<N>(
             StepInput::Condition { expression, skip } => {
                 AutomationStep::Condition { expression, skip }
             }
-            StepInput::Change { tags, subscribe, unsubscribe } => {
-                AutomationStep::Change { tags, subscribe, unsubscribe }
+            StepInput::Change { tags, fields, subscribe, unsubscribe } => {
+                AutomationStep::Change { tags, fields, subscribe, unsubscribe }
             }
             StepInput::Exit => AutomationStep::Exit,
             StepInput::Send { from, from_name, reply_to, mail, attachments } => {
@@ -222,6 +229,7 @@ async fn defined<N>(
         list: input.list.or(own_list),
         stream,
         tracking: input.tracking,
+        goal: input.goal,
     };
     define::check(&definition, &schema, call.clock.now())?;
     Ok((definition, schema))

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Call, needs};
 use super::body::Json;
-use super::campaigns::{found, own_domains, ready};
+use super::campaign_mails::{own_domains, ready};
+use super::campaigns::found;
 use super::contacts::whole;
 use super::extract::Path;
 use super::problem::Problem;
@@ -48,7 +49,7 @@ async fn rendered<N>(
     let fields = call.store.fields(organization).await?;
     let no_variant = || Problem::of_field("variant", "there is no such variant");
     let variant = row.content.variants.get(seen.variant).ok_or_else(no_variant)?;
-    let template = ready(variant, &fields).await?;
+    let template = ready(&variant.mail_for(contact.language.as_deref()), &fields).await?;
     let sealer = call.sealer();
     let whole = whole(&call.store, organization, &fields, &[contact], sealer.as_ref()).await?;
     let contact = whole.into_iter().next().ok_or_else(no_contact)?;
@@ -128,8 +129,8 @@ pub(super) async fn all_checks<N>(
 ) -> Result<CampaignChecks, Problem> {
     let (audience, mut all) = launch_checks(call, row).await?;
     let fields = call.store.fields(row.organization).await?;
-    for variant in &row.content.variants {
-        let template = ready(variant, &fields).await?;
+    for mail in row.content.variants.iter().flat_map(CampaignVariant::mails) {
+        let template = ready(&mail, &fields).await?;
         // Nobody in particular: what depends on a contact is told by a preview.
         let data = row.content.data.clone();
         let rendering = tokio::task::spawn_blocking(move || {

@@ -5,18 +5,17 @@ use serde::{Deserialize, Serialize};
 use super::access::{Call, needs};
 use super::body::Json;
 use super::campaign_looks::all_checks;
+use super::campaign_mails::{VariantInput, attachable, own_domains, written};
 use super::extract::{Path, Query};
 use super::narrow::narrowed;
 use super::problem::Problem;
 use super::{ApiState, Page};
-use crate::campaign::{Schema, plan, templates};
-use crate::compose::template::{Template, Weight};
+use crate::campaign::{Schema, plan};
+use crate::compose::template::Weight;
 use crate::model::*;
-use crate::store::{CampaignChange, CampaignCounts, CampaignRow, TemplateRow};
+use crate::store::{CampaignChange, CampaignCounts, CampaignRow};
 
 const LIST_MAX: u32 = 50;
-const ATTACHMENTS_MAX: usize = 10;
-const ATTACHMENT_BYTES_MAX: u64 = 10 << 20;
 
 /// A campaign, and where everybody of its audience is.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -85,25 +84,6 @@ pub(super) async fn list(
         CampaignView { sums: plan::counted_sums(&campaign, counts), campaign }
     };
     Ok(axum::Json(Page { items: rows.into_iter().map(view).collect(), next }))
-}
-
-/// One version of the mail: a template that is copied, or written here.
-#[derive(Clone, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct VariantInput {
-    #[serde(default)]
-    template: Option<TemplateId>,
-    /// Instead of the template's.
-    #[serde(default)]
-    subject: Option<String>,
-    #[serde(default)]
-    kind: Option<TemplateKind>,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    layout: Option<LayoutId>,
 }
 
 #[derive(Clone, Deserialize, utoipa::ToSchema)]
@@ -179,87 +159,6 @@ async fn checked<N>(call: &Call<N>, input: CampaignInput) -> Result<CampaignRow,
         ended_at: None,
         automation: None,
     })
-}
-
-pub(super) async fn own_domains(
-    api: &ApiState,
-    organization: OrganizationId,
-) -> Result<Vec<crate::store::DomainRow>, Problem> {
-    let mut domains = api.store.domains().await?;
-    domains.retain(|row| row.organization == organization);
-    Ok(domains)
-}
-
-/// Files that there are, and that a mail can carry.
-pub(super) async fn attachable<N>(
-    call: &Call<N>,
-    ids: Vec<MediaId>,
-) -> Result<Vec<MediaId>, Problem> {
-    if ids.len() > ATTACHMENTS_MAX {
-        return Err(Problem::of_field("attachments", format!("at most {ATTACHMENTS_MAX} files")));
-    }
-    let rows = call.store.media_by_ids(call.organization(), &ids).await?;
-    if let Some(id) = ids.iter().find(|id| rows.iter().all(|row| row.id != **id)) {
-        return Err(Problem::of_field("attachments", format!("there is no file {id}")));
-    }
-    if rows.iter().map(|row| row.bytes).sum::<u64>() > ATTACHMENT_BYTES_MAX {
-        return Err(Problem::of_field("attachments", "they have more than 10 MiB in all"));
-    }
-    Ok(ids)
-}
-
-/// With its template and layout copied into it, and made ready once to see that it can be.
-pub(super) async fn written<N>(
-    call: &Call<N>,
-    input: VariantInput,
-    fields: &[Field],
-) -> Result<CampaignVariant, Problem> {
-    let organization = call.organization();
-    let template = match input.template {
-        None => None,
-        Some(id) => {
-            let no_template = || Problem::of_field("variants", "there is no such template");
-            Some(call.store.template(organization, id).await?.ok_or_else(no_template)?)
-        }
-    };
-    let of = |field: fn(&TemplateRow) -> &str| template.as_ref().map(|row| field(row).to_owned());
-    let missing = |what: &str| Problem::of_field("variants", format!("{what} is missing"));
-    let layout = input.layout.or(template.as_ref().and_then(|row| row.layout));
-    let layout = match layout {
-        None => None,
-        Some(id) => {
-            let layouts = call.store.layouts(organization).await?;
-            let found = layouts.into_iter().find(|layout| layout.id == id);
-            let no_layout = || Problem::of_field("variants", "there is no such layout");
-            Some(found.ok_or_else(no_layout)?.body)
-        }
-    };
-    let kind = input.kind.or(template.as_ref().map(|row| row.kind)).unwrap_or(TemplateKind::Html);
-    let body = input.body.or_else(|| of(|row| &row.body)).ok_or_else(|| missing("body"))?;
-    let saved = super::templates::saved_for(call, organization, kind).await?;
-    let variant = CampaignVariant {
-        subject: input
-            .subject
-            .or_else(|| of(|row| &row.subject))
-            .ok_or_else(|| missing("subject"))?,
-        kind,
-        body: templates::expanded(kind, &body, &saved)?,
-        layout,
-        text: input.text.or_else(|| template.as_ref().and_then(|row| row.text.clone())),
-    };
-    ready(&variant, fields).await?;
-    Ok(variant)
-}
-
-/// Milliseconds of work: others are not kept waiting for them.
-pub(super) async fn ready(
-    variant: &CampaignVariant,
-    fields: &[Field],
-) -> Result<Template, Problem> {
-    let source = crate::compose::source(variant);
-    let names = fields.iter().map(|field| field.name.clone()).collect();
-    let making = tokio::task::spawn_blocking(move || Template::make(&source, &names));
-    Ok(making.await.map_err(Problem::ours)??)
 }
 
 /// Make a campaign, as a draft.

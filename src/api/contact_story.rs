@@ -27,6 +27,8 @@ const EVENTS_MAX: u32 = 1000;
 const RUNS_MAX: u32 = 50;
 /// Pages of mails that one erasure goes through; it may be asked for again.
 const ERASURES_MAX: usize = 200;
+/// Of what is sent by mail.
+pub(super) const PAGES_MAILED_MAX: usize = 20;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -170,25 +172,35 @@ pub(super) async fn hand_over(
 ) -> Result<impl IntoResponse, Problem> {
     let organization = call.organization();
     let contact = one(&call, organization, id).await?;
+    let export = told(&call, organization, contact, ERASURES_MAX).await?;
+    let disposition = HeaderValue::from_static("attachment; filename=\"person.json\"");
+    Ok(([(header::CONTENT_DISPOSITION, disposition)], axum::Json(export)))
+}
+
+/// With the newest mails, so many pages of them.
+pub(super) async fn told(
+    api: &ApiState,
+    organization: OrganizationId,
+    contact: Contact,
+    pages_max: usize,
+) -> Result<PersonExport, Problem> {
     let (mut all, mut before) = (Vec::new(), None);
-    for _ in 0..ERASURES_MAX {
+    for _ in 0..pages_max {
         let (rows, next, mut events) =
-            mails(&call, (organization, &contact.email), DAYS_MAX, before).await?;
+            mails(api, (organization, &contact.email), DAYS_MAX, before).await?;
         all.extend(rows.into_iter().map(|row| story_mail(row, &mut events)));
         before = next;
         if before.is_none() {
             break;
         }
     }
-    let export = PersonExport {
-        exported_at: call.clock.now(),
-        consents: call.store.consents(organization, id).await?,
+    Ok(PersonExport {
+        exported_at: api.clock.now(),
+        consents: api.store.consents(organization, contact.id).await?,
         mails: all,
-        runs: call.store.runs_of_contact(id, RUNS_MAX).await?,
+        runs: api.store.runs_of_contact(contact.id, RUNS_MAX).await?,
         contact,
-    };
-    let disposition = HeaderValue::from_static("attachment; filename=\"person.json\"");
-    Ok(([(header::CONTENT_DISPOSITION, disposition)], axum::Json(export)))
+    })
 }
 
 /// How much was erased.
@@ -210,6 +222,17 @@ pub(super) async fn erase(
 ) -> Result<axum::Json<PersonErased>, Problem> {
     let organization = call.organization();
     let contact = one(&call, organization, id).await?;
+    let mails = erase_all(&call, organization, &contact).await?;
+    Ok(axum::Json(PersonErased { mails }))
+}
+
+/// Returns how many mails name nobody now.
+pub(super) async fn erase_all<N>(
+    call: &Call<N>,
+    organization: OrganizationId,
+    contact: &Contact,
+) -> Result<u64, Problem> {
+    let id = contact.id;
     let target = id.to_string();
     let action = ("contact.erased", target.as_str());
     let store = call.audited::<(), ()>(Some(organization), action, None, None)?;
@@ -219,7 +242,7 @@ pub(super) async fn erase(
     let (mut erased, mut before) = (0, None);
     for _ in 0..ERASURES_MAX {
         let (rows, next, events) =
-            mails(&call, (organization, &contact.email), DAYS_MAX, before).await?;
+            mails(call, (organization, &contact.email), DAYS_MAX, before).await?;
         let deliveries: Vec<DeliveryId> = rows.iter().map(|row| row.delivery).collect();
         let owed: Vec<DeliveryId> =
             rows.iter().filter(|row| !row.state.is_final()).map(|row| row.delivery).collect();
@@ -238,5 +261,5 @@ pub(super) async fn erase(
         }
     }
     (call.nudge)();
-    Ok(axum::Json(PersonErased { mails: erased }))
+    Ok(erased)
 }

@@ -195,6 +195,10 @@ pub(super) async fn add(
 ) -> Result<axum::Json<Contact>, Problem> {
     let organization = call.organization();
     let email = edit::email(&new.email)?;
+    let is_taken = call.store.contact_domains(organization).await?.takes(&email);
+    if !is_taken && call.store.contact_by_email(organization, &email).await?.is_none() {
+        return Err(Problem::of_field("email", edit::DOMAIN_REFUSED));
+    }
     let id = call.store.contact_ids(1).await?;
     let write = ContactWrite::of(id, email);
     let written = put(&call, organization, write, new.mode, &new.contact).await?;

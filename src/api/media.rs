@@ -190,12 +190,12 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 async fn show(call: Anybody, Path(key): Path<String>) -> Response {
     let row = match call.store.media_by_key(&key).await {
         Ok(Some(row)) if row.content_type.starts_with("image/") => row,
-        Ok(_) => return not_ours(),
-        Err(_) => return trouble(),
+        Ok(_) => return not_ours(&call),
+        Err(_) => return trouble(&call),
     };
-    let Ok(shelf) = shelf(&call) else { return trouble() };
-    let Ok(octets) = shelf.read(&row.key).await else { return not_ours() };
-    let Ok(kind) = HeaderValue::from_str(&row.content_type) else { return not_ours() };
+    let Ok(shelf) = shelf(&call) else { return trouble(&call) };
+    let Ok(octets) = shelf.read(&row.key).await else { return not_ours(&call) };
+    let Ok(kind) = HeaderValue::from_str(&row.content_type) else { return not_ours(&call) };
     let headers: [(HeaderName, HeaderValue); 2] = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),

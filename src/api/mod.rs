@@ -6,17 +6,21 @@
 //! Knows not:  SQL, SMTP, how anything is decided.
 
 pub mod access;
+mod audience;
 pub mod automation_runs;
 pub mod automations;
 mod body;
 mod caller;
+pub mod campaign_links;
 pub mod campaign_looks;
+mod campaign_mails;
 mod campaign_outlook;
 mod campaign_progress;
 mod campaign_reports;
 pub mod campaigns;
 pub mod classification;
 mod contact_bulk;
+mod contact_domains;
 mod contact_fields;
 mod contact_story;
 mod contacts;
@@ -40,6 +44,7 @@ mod imports;
 mod inbound;
 pub mod inbound_routes;
 mod limits;
+mod list_forms;
 mod lists;
 mod log;
 mod media;
@@ -53,9 +58,13 @@ mod postal;
 mod problem;
 mod public;
 mod public_archive;
+mod public_form;
 pub mod public_host;
 mod public_leaving;
 mod public_lists;
+mod public_mail;
+mod public_person;
+mod public_words;
 mod relay_news;
 mod saved_blocks;
 pub mod sealing;
@@ -110,6 +119,7 @@ use crate::config::{Mistakes, Reload};
 use crate::feedback::inbound::Inbound;
 use crate::feedback::return_domains::ReturnDomains;
 use crate::feedback::sns::Sns;
+use crate::fetch::Fetcher;
 use crate::notices::Notices;
 use crate::queue::{Queue, check::Audit};
 use crate::schedule::{Schedule, checks::Checker};
@@ -123,8 +133,6 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Of bodies of requests that send mail, all together.
 const SEND_ROOM_KIB: usize = 256 * 1024;
 const _: () = assert!(SEND_ROOM_KIB * 1024 > send::SEND_BYTES_MAX);
-/// But those that hold a template: body, text and subject, each escaped in JSON.
-const TEMPLATE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long an answer may take, the reading of its request included.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// Where every body of the spool is read, or a large file comes in.
@@ -153,6 +161,8 @@ pub struct ApiState {
     pub return_domains: Option<ReturnDomains>,
     /// What Amazon SES tells.
     pub sns: Option<Sns>,
+    /// Asks for what links lead to.
+    pub fetcher: Option<Fetcher>,
     pub schedule: Option<Schedule>,
     pub reload: Option<Reloading>,
     pub classifier: Option<LiveClassifier>,
@@ -277,7 +287,7 @@ fn routes() -> OpenApiRouter<Arc<Shared>> {
         .merge(control())
         .merge(steering_routes())
         .merge(returning())
-        .merge(contact_routes())
+        .merge(audience::routes())
         .merge(source_routes())
         .layer(from_fn(|request, next| answered_within(ANSWER_WAIT, request, next)));
     let slow = OpenApiRouter::new()
@@ -328,38 +338,6 @@ pub fn operation_names() -> Vec<String> {
     openapi::names(routes().into_openapi())
 }
 
-/// Who is written to.
-fn contact_routes() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::new()
-        .routes(routes!(contacts::list, contacts::add))
-        .routes(routes!(contacts::count))
-        .routes(routes!(contact_bulk::bulk))
-        .routes(routes!(contacts::export))
-        .routes(routes!(contacts::show, contacts::change, contacts::remove))
-        .routes(routes!(contact_fields::list, contact_fields::add))
-        .routes(routes!(sealing::show))
-        .routes(routes!(sealing::rotate))
-        .routes(routes!(sealing::reseal))
-        .routes(routes!(contact_fields::change))
-        .routes(routes!(lists::list, lists::add))
-        .routes(routes!(lists::change))
-        .routes(routes!(campaign_progress::growth))
-        .routes(routes!(lists::tags))
-        .routes(routes!(segments::list, segments::add))
-        .routes(routes!(segments::change, segments::remove))
-        .routes(routes!(segments::count))
-        .routes(routes!(segments::ready))
-        .routes(routes!(contact_story::story))
-        .routes(routes!(contact_story::hand_over))
-        .routes(routes!(contact_story::erase))
-        .routes(routes!(imports::list))
-        .routes(routes!(imports::show, imports::remove))
-        .routes(routes!(imports::start))
-        .routes(routes!(imports::cancel))
-        .routes(routes!(imports::failed))
-        .merge(campaign_routes())
-}
-
 fn source_routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(sources::list, sources::add))
@@ -383,42 +361,6 @@ fn source_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(forecast::show, forecast::ask))
 }
 
-/// Templates are longer than other requests.
-fn campaign_routes() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::new()
-        .routes(routes!(templates::list, templates::add))
-        .routes(routes!(templates::preview))
-        .routes(routes!(templates::show, templates::change, templates::remove))
-        .routes(routes!(templates::layouts, templates::add_layout))
-        .routes(routes!(templates::change_layout, templates::remove_layout))
-        .routes(routes!(saved_blocks::list, saved_blocks::add))
-        .routes(routes!(saved_blocks::change, saved_blocks::remove))
-        .routes(routes!(campaigns::list, campaigns::add))
-        .routes(routes!(campaigns::show, campaigns::change, campaigns::remove))
-        .routes(routes!(campaigns::step))
-        .routes(routes!(campaigns::winner))
-        .routes(routes!(campaigns::copy))
-        .routes(routes!(campaign_looks::preview))
-        .routes(routes!(campaign_looks::look))
-        .routes(routes!(campaign_looks::test))
-        .routes(routes!(campaign_outlook::compare))
-        .routes(routes!(campaign_outlook::outlook))
-        .routes(routes!(campaign_outlook::go_on))
-        .routes(routes!(campaign_reports::report))
-        .routes(routes!(campaign_reports::recipients))
-        .routes(routes!(campaign_progress::progress))
-        .routes(routes!(campaign_progress::deliveries))
-        .routes(routes!(automations::list, automations::add))
-        .routes(routes!(automations::show, automations::change, automations::remove))
-        .routes(routes!(automations::step))
-        .routes(routes!(automation_runs::runs))
-        .routes(routes!(automation_runs::stop_run))
-        .routes(routes!(automation_runs::tell))
-        .routes(routes!(tracking::show, tracking::change))
-        .routes(routes!(themes::show, themes::set))
-        .layer(DefaultBodyLimit::max(TEMPLATE_BYTES_MAX))
-}
-
 pub fn router(state: ApiState) -> Router {
     let (router, document) = routes().split_for_parts();
     let operations = openapi::by_path(document.clone());
@@ -434,6 +376,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(public_archive::routes())
         .merge(media::routes())
         .merge(public_lists::routes())
+        .merge(public_person::routes())
         .fallback(|| async { nothing_here() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods")

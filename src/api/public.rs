@@ -16,6 +16,7 @@ use axum::routing::get;
 
 use super::access::{Call, Shared, needs};
 use super::extract::Path;
+use super::public_words::{self, Words};
 use crate::campaign::reader::{self, Reader};
 use crate::compose::Links;
 use crate::model::*;
@@ -95,6 +96,7 @@ async fn first_reader(
         agent: fields["agent"].as_str().unwrap_or_default(),
         since_delivery: delivered_at.map(|delivered_at| at.since(delivered_at)),
         links_beside: 0,
+        machine_beside: false,
     }))
 }
 
@@ -109,12 +111,12 @@ async fn open(call: Anybody, Path(token): Path<String>, method: Method) -> Respo
 
 async fn click(call: Anybody, Path(token): Path<String>, method: Method) -> Response {
     let found = links(&call).and_then(|links| links.clicked(&token));
-    let Some((claim, place, target)) = found else { return not_ours() };
+    let Some((claim, place, target)) = found else { return not_ours(&call) };
     let more = serde_json::json!({ "place": place, "link": target });
     note(&call, claim, EventKind::Clicked, &method, more);
     match HeaderValue::from_str(&encoded(&target)) {
         Ok(target) => (StatusCode::FOUND, [(header::LOCATION, target)]).into_response(),
-        Err(_) => not_ours(),
+        Err(_) => not_ours(&call),
     }
 }
 
@@ -130,20 +132,27 @@ fn encoded(target: &str) -> String {
     out
 }
 
-pub(super) fn not_ours() -> Response {
-    let body = "<p>This link is not valid, or no longer.</p>";
-    (StatusCode::NOT_FOUND, page("Link", body)).into_response()
+/// In the language of whoever reads them, as far as the browser tells.
+pub(super) fn words(call: &Anybody) -> &'static Words {
+    public_words::of(None, &call.origin().languages)
 }
 
-pub(super) fn trouble() -> Response {
-    let body = "<p>This cannot be done at this moment. Please try again in a minute.</p>";
-    (StatusCode::SERVICE_UNAVAILABLE, page("Later", body)).into_response()
+pub(super) fn not_ours(call: &Anybody) -> Response {
+    let words = words(call);
+    let body = format!("<p>{}</p>", words.not_valid);
+    (StatusCode::NOT_FOUND, page(words, words.link, &body)).into_response()
+}
+
+pub(super) fn trouble(call: &Anybody) -> Response {
+    let words = words(call);
+    let body = format!("<p>{}</p>", words.trouble);
+    (StatusCode::SERVICE_UNAVAILABLE, page(words, words.later, &body)).into_response()
 }
 
 /// A page with what keeps it to itself.
 pub(super) type Page = ([(HeaderName, &'static str); 4], Html<String>);
 
-pub(super) fn page(title: &str, body: &str) -> Page {
+pub(super) fn page(words: &Words, title: &str, body: &str) -> Page {
     let title = escaped(title);
     let headers = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -152,13 +161,24 @@ pub(super) fn page(title: &str, body: &str) -> Page {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     let html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+        "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\"><title>{title}</title>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"robots\" content=\"noindex\"><style>body{{font:16px/1.5 sans-serif;\
          max-width:34em;margin:3em auto;padding:0 1em;color:#222}}button{{font:inherit;\
          padding:.5em 1em}}label{{display:block;margin:.3em 0}}textarea{{width:100%}}</style>\
-         </head><body><h1>{title}</h1>{body}</body></html>"
+         </head><body><h1>{title}</h1>{body}</body></html>",
+        words.language
     );
+    (headers, Html(html))
+}
+
+/// Goes on to a page elsewhere by itself. An answer to a form may not lead there: browsers hold
+/// `form-action` against that.
+pub(super) fn going_on((headers, Html(html)): Page, words: &Words, url: &str) -> Page {
+    let url = escaped(url);
+    let head = format!("<meta http-equiv=\"refresh\" content=\"0;url={url}\"></head>");
+    let link = format!("<p><a href=\"{url}\">{}</a></p></body>", words.go_on);
+    let html = html.replacen("</head>", &head, 1).replacen("</body>", &link, 1);
     (headers, Html(html))
 }
 

@@ -1,8 +1,9 @@
-//! Campaigns that anybody may read again, and their feed.
+//! Campaigns that anybody may read again, and their feed; mails that their readers look at here.
 //!
-//! Owns:       `/a/ORGANIZATION` and what lies below it.
-//! Promises:   only campaigns whose settings say so are shown, once they were launched, as somebody
-//!             without any values gets them; nothing in them runs.
+//! Owns:       `/a/ORGANIZATION` and what lies below it, `/b/TOKEN`.
+//! Promises:   a mail is shown to whoever has its link, without encrypted fields; only campaigns
+//!             whose settings say so are shown, once they were launched, as somebody without any
+//!             values gets them; nothing in them runs.
 //! Knows not:  who has got them.
 
 use std::sync::Arc;
@@ -13,10 +14,10 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 use super::access::{Call, Shared, needs};
-use super::campaigns::ready;
+use super::campaign_mails::ready;
 use super::extract::Path;
 use super::problem::Problem;
-use super::public::{escaped, links, not_ours, trouble};
+use super::public::{escaped, links, not_ours, trouble, words};
 use super::themes::page;
 use crate::campaign::templates;
 use crate::compose::template::Rendered;
@@ -28,14 +29,15 @@ type Anybody = Call<needs::Anybody>;
 
 const SHOWN_MAX: u32 = 50;
 /// Images and styles are shown; nothing runs, nothing is sent.
-const POLICY: &str = "default-src 'none'; img-src https: http:; style-src 'unsafe-inline'; sandbox \
-    allow-popups";
+const POLICY: &str = "default-src 'none'; img-src https: http: data:; \
+    style-src 'unsafe-inline'; sandbox allow-popups";
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/a/{organization}", get(list))
         .route("/a/{organization}/feed.xml", get(feed))
         .route("/a/{organization}/{campaign}", get(show))
+        .route("/b/{token}", get(browsed))
 }
 
 fn is_shown(row: &CampaignRow) -> bool {
@@ -66,9 +68,9 @@ async fn rendered(call: &Anybody, row: &CampaignRow) -> Result<Rendered, Problem
 }
 
 async fn list(call: Anybody, Path(organization): Path<OrganizationId>) -> Response {
-    let Ok(rows) = shown(&call, organization).await else { return trouble() };
+    let Ok(rows) = shown(&call, organization).await else { return trouble(&call) };
     if rows.is_empty() {
-        return not_ours();
+        return not_ours(&call);
     }
     let mut body = String::from("<ul>");
     for row in &rows {
@@ -81,7 +83,8 @@ async fn list(call: Anybody, Path(organization): Path<OrganizationId>) -> Respon
         ));
     }
     body.push_str("</ul>");
-    page(&call, organization, "Archive", &body).await.into_response()
+    let words = words(&call);
+    page(&call, organization, words, (words.archive, &body)).await.into_response()
 }
 
 async fn show(
@@ -90,18 +93,46 @@ async fn show(
 ) -> Response {
     let found = match call.store.campaign(organization, id).await {
         Ok(found) => found.filter(is_shown),
-        Err(_) => return trouble(),
+        Err(_) => return trouble(&call),
     };
-    let Some(row) = found else { return not_ours() };
+    let Some(row) = found else { return not_ours(&call) };
     // What cannot be made without values has no page.
-    let Ok(rendered) = rendered(&call, &row).await else { return not_ours() };
-    let policy = HeaderValue::from_static(POLICY);
-    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(rendered.html)).into_response()
+    let Ok(rendered) = rendered(&call, &row).await else { return not_ours(&call) };
+    shown_here(rendered.html)
+}
+
+fn shown_here(html: String) -> Response {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (headers, Html(html)).into_response()
+}
+
+/// The mail of whoever follows the link in it.
+async fn browsed(call: Anybody, Path(token): Path<String>) -> Response {
+    let claim = links(&call).and_then(|links| links.browsed(&token, call.clock.now()));
+    let (Some(claim), Some(composer)) = (claim, &call.composer) else { return not_ours(&call) };
+    let found = match call.store.deliveries_by_id(&[claim.delivery]).await {
+        Ok(mut found) => found.pop(),
+        Err(_) => return trouble(&call),
+    };
+    let found = found.filter(|(_, found)| found.message.id == claim.message);
+    let Some((_, found)) = found else { return not_ours(&call) };
+    match composer.recipe_page(&found).await {
+        Ok(html) => shown_here(html),
+        // Its campaign, its contact or what it was made from is gone.
+        Err(error) => {
+            tracing::debug!(%error, "a mail is not shown in a browser");
+            not_ours(&call)
+        }
+    }
 }
 
 async fn feed(call: Anybody, Path(organization): Path<OrganizationId>) -> Response {
-    let Ok(rows) = shown(&call, organization).await else { return trouble() };
-    let Some(links) = links(&call).filter(|_| !rows.is_empty()) else { return not_ours() };
+    let Ok(rows) = shown(&call, organization).await else { return trouble(&call) };
+    let Some(links) = links(&call).filter(|_| !rows.is_empty()) else { return not_ours(&call) };
     let base = format!("{}/a/{organization}", links.of(organization).base());
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><rss version=\"2.0\"><channel>\

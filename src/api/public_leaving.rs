@@ -16,6 +16,8 @@ use bytes::Bytes;
 use super::access::{Call, Shared, needs};
 use super::extract::Path;
 use super::public::{escaped, field, fields, links, not_ours, trouble};
+use super::public_person::{self, Right};
+use super::public_words::{self, Words, filled};
 use super::themes::page;
 use crate::feedback::leave::{self, Asked, Choice, Offer, Wish};
 use crate::store::StoreError;
@@ -42,8 +44,9 @@ fn claim_of(call: &Anybody, token: &str) -> Option<Claim> {
 async fn leaving(call: Anybody, Path(token): Path<String>) -> Response {
     match offered(&call, &token).await {
         Ok(offer) => {
-            let body = question(&token, &offer);
-            page(&call, offer.organization, "Unsubscribe", &body).await.into_response()
+            let words = words_for(&call, &offer);
+            let content = (words.unsubscribe, &*question(&token, &offer, words));
+            page(&call, offer.organization, words, content).await.into_response()
         }
         Err(refused) => *refused,
     }
@@ -52,18 +55,24 @@ async fn leaving(call: Anybody, Path(token): Path<String>) -> Response {
 async fn preferences(call: Anybody, Path(token): Path<String>) -> Response {
     match offered(&call, &token).await {
         Ok(offer) => {
-            page(&call, offer.organization, "Your mail", &choices(&offer)).await.into_response()
+            let words = words_for(&call, &offer);
+            let content = (words.your_mail, &*choices(&offer, words));
+            page(&call, offer.organization, words, content).await.into_response()
         }
         Err(refused) => *refused,
     }
 }
 
+fn words_for(call: &Anybody, offer: &Offer) -> &'static Words {
+    public_words::of(offer.language.as_deref(), &call.origin().languages)
+}
+
 async fn offered(call: &Anybody, token: &str) -> Result<Offer, Box<Response>> {
-    let Some(claim) = claim_of(call, token) else { return Err(Box::new(not_ours())) };
+    let Some(claim) = claim_of(call, token) else { return Err(Box::new(not_ours(call))) };
     match leave::offer(&call.store, claim).await {
         Ok(Some(offer)) => Ok(offer),
-        Ok(None) => Err(Box::new(not_ours())),
-        Err(error) => Err(Box::new(failed(&error))),
+        Ok(None) => Err(Box::new(not_ours(call))),
+        Err(error) => Err(Box::new(failed(call, &error))),
     }
 }
 
@@ -76,23 +85,29 @@ async fn left(call: Anybody, Path(token): Path<String>, form: Bytes) -> Response
     let wish = if is_all { Wish::Everything } else { Wish::These };
     let by = if is_one_click { "one_click" } else { "page" };
     let reason = field(&form, "reason").to_owned();
-    let body = format!(
-        "<p>You will get no more of this mail.</p>\
-         <p><a href=\"../p/{}\">Choose which mail you get</a></p>",
-        escaped(&token)
-    );
-    done(&call, &token, &wish, (by, reason), ("Unsubscribed", &body)).await
+    let said = |words: &'static Words| {
+        let (token, choose) = (escaped(&token), words.choose);
+        let link = format!("<p><a href=\"../p/{token}\">{choose}</a></p>");
+        (words.unsubscribed, format!("<p>{}</p>{link}", words.no_more_of_this))
+    };
+    done(&call, &token, &wish, (by, reason), said).await
 }
 
 async fn preferred(call: Anybody, Path(token): Path<String>, form: Bytes) -> Response {
     let form = fields(&String::from_utf8_lossy(&form));
+    if let Some(right) = Right::of(field(&form, "wish")) {
+        return match offered(&call, &token).await {
+            Ok(offer) => public_person::asked(&call, &offer, right).await,
+            Err(refused) => *refused,
+        };
+    }
     let wish = if field(&form, "wish") == "all" {
         Wish::Everything
     } else {
         let (lists, streams) = (ids(&form, "list"), ids(&form, "stream"));
         Wish::Only { lists, streams, offered: ids(&form, "offered") }
     };
-    let saved = ("Saved", "<p>Your choice is saved.</p>");
+    let saved = |words: &'static Words| (words.saved, format!("<p>{}</p>", words.choice_saved));
     done(&call, &token, &wish, ("preferences", String::new()), saved).await
 }
 
@@ -101,21 +116,25 @@ async fn done(
     token: &str,
     wish: &Wish,
     (by, reason): (&'static str, String),
-    (title, body): (&str, &str),
+    said: impl FnOnce(&'static Words) -> (&'static str, String),
 ) -> Response {
-    let Some(claim) = claim_of(call, token) else { return not_ours() };
+    let Some(claim) = claim_of(call, token) else { return not_ours(call) };
     let address = Some(call.origin().address.to_string());
     let asked = Asked { by, address, reason };
     match leave::leave(&call.store, claim, wish, asked, call.clock.now()).await {
-        Ok(Some(left)) => page(call, left.organization, title, body).await.into_response(),
-        Ok(None) => not_ours(),
-        Err(error) => failed(&error),
+        Ok(Some(left)) => {
+            let words = public_words::of(left.language.as_deref(), &call.origin().languages);
+            let (title, body) = said(words);
+            page(call, left.organization, words, (title, &body)).await.into_response()
+        }
+        Ok(None) => not_ours(call),
+        Err(error) => failed(call, &error),
     }
 }
 
-fn failed(error: &StoreError) -> Response {
+fn failed(call: &Anybody, error: &StoreError) -> Response {
     tracing::error!(%error, "a page for whoever wants no more mail could not be made");
-    trouble()
+    trouble(call)
 }
 
 /// The numbers that a form gives for a name; what is no number is left out.
@@ -124,20 +143,25 @@ fn ids<Id: std::str::FromStr>(form: &[(String, String)], name: &str) -> Vec<Id> 
     own.filter_map(|(_, value)| value.trim().parse().ok()).collect()
 }
 
-fn question(token: &str, offer: &Offer) -> String {
+fn question(token: &str, offer: &Offer, words: &Words) -> String {
     format!(
-        "<p>{} gets this mail.</p><form method=\"post\"><label>Why, if you like to say so: \
+        "<p>{}</p><form method=\"post\"><label>{} \
          <textarea name=\"reason\" maxlength=\"500\"></textarea></label>\
-         <p><button name=\"wish\" value=\"these\">Unsubscribe</button> \
-         <button name=\"wish\" value=\"all\">No more mail at all</button></p></form>\
-         <p><a href=\"../p/{}\">Choose which mail you get</a></p>",
-        escaped(&offer.recipient),
-        escaped(token)
+         <p><button name=\"wish\" value=\"these\">{}</button> \
+         <button name=\"wish\" value=\"all\">{}</button></p></form>\
+         <p><a href=\"../p/{}\">{}</a></p>",
+        escaped(&filled(words.gets_this, &offer.recipient)),
+        words.why,
+        words.unsubscribe,
+        words.no_more,
+        escaped(token),
+        words.choose
     )
 }
 
-fn choices(offer: &Offer) -> String {
-    let mut body = format!("<p>Mail to {}:</p><form method=\"post\">", escaped(&offer.recipient));
+fn choices(offer: &Offer, words: &Words) -> String {
+    let to = escaped(&filled(words.mail_to, &offer.recipient));
+    let mut body = format!("<p>{to}</p><form method=\"post\">");
     for choice in &offer.lists {
         body.push_str(&checkbox("list", choice));
     }
@@ -145,10 +169,14 @@ fn choices(offer: &Offer) -> String {
         body.push_str(&checkbox("stream", choice));
         body.push_str(&format!("<input type=\"hidden\" name=\"offered\" value=\"{}\">", choice.id));
     }
-    body.push_str(
-        "<p><button name=\"wish\" value=\"only\">Save</button> \
-         <button name=\"wish\" value=\"all\">No more mail at all</button></p></form>",
-    );
+    body.push_str(&format!(
+        "<p><button name=\"wish\" value=\"only\">{}</button> \
+         <button name=\"wish\" value=\"all\">{}</button></p></form>",
+        words.save, words.no_more
+    ));
+    if offer.contact.is_some() {
+        body.push_str(&public_person::drawn(words));
+    }
     body
 }
 
@@ -180,9 +208,15 @@ mod tests {
         let name = "<b>".to_owned();
         let choice = Choice { id: StreamId(4), name: name.clone(), description: name, gets: true };
         let organization = OrganizationId::FIRST;
-        let offer =
-            Offer { organization, recipient: "a&b@x".into(), lists: vec![], streams: vec![choice] };
-        let html = choices(&offer);
+        let offer = Offer {
+            organization,
+            recipient: "a&b@x".into(),
+            contact: None,
+            language: None,
+            lists: vec![],
+            streams: vec![choice],
+        };
+        let html = choices(&offer, &public_words::ENGLISH);
         assert!(html.contains("a&amp;b@x") && html.contains("value=\"4\" checked> &lt;b&gt;"));
         assert!(!html.contains("<b>"), "{html}");
     }

@@ -17,14 +17,19 @@ use axum::routing::get;
 use super::access::{Call, Shared, needs};
 use super::extract::Path;
 use super::problem::Problem;
-use super::public::{Page, escaped, field, fields, framed, links, not_ours, trouble};
+use super::public::{
+    Page, escaped, field, fields, framed, going_on, links, not_ours, trouble, words,
+};
+use super::public_form::{self, Given};
+use super::public_mail::{self, Outgoing};
+use super::public_words::{Words, filled};
 use super::themes::page;
-use crate::campaign::subscribe::{self, Next, SubscribeError};
-use crate::compose::Letter;
+use crate::campaign::edit::ContactInput;
+use crate::campaign::subscribe::{self, FormSeen, Next, SubscribeError};
+use crate::compose::Confirmation;
 use crate::compose::template::Rendered;
 use crate::model::*;
-use crate::queue::NewMessage;
-use crate::store::{DomainRow, ListRow, StreamRow};
+use crate::store::{ListForm, ListRow, StoreError};
 
 type Anybody = Call<needs::Anybody>;
 
@@ -54,20 +59,48 @@ async fn embedded(call: Anybody, Path(named): Path<(OrganizationId, ListId)>) ->
 
 /// The answer goes back to where the form stands.
 async fn asking(call: &Anybody, named: (OrganizationId, ListId)) -> Result<Page, Box<Response>> {
-    let (organization, list) = named;
-    match subscribe::public_list(&call.store, organization, list).await {
-        Ok(list) => {
-            let body = format!(
-                "<p>{}</p><form method=\"post\"><label>Your address \
-                 <input type=\"email\" name=\"email\" required></label>\
-                 <p><button>Subscribe</button></p></form>",
-                escaped(&list.description)
-            );
-            Ok(page(call, organization, &list.name, &body).await)
-        }
-        Err(SubscribeError::NoList) => Err(Box::new(not_ours())),
-        Err(_) => Err(Box::new(trouble())),
+    let open = opened(call, named).await?;
+    let words = words(call);
+    let body = format!(
+        "<p>{}</p><form method=\"post\">{}</form>",
+        escaped(&open.list.description),
+        public_form::drawn(&open.form, &open.fields, words)
+    );
+    Ok(page(call, open.list.organization, words, (&open.list.name, &body)).await)
+}
+
+/// A public list, and what its form asks.
+struct Open {
+    list: ListRow,
+    form: ListForm,
+    version: u64,
+    fields: Vec<Field>,
+}
+
+impl Open {
+    fn seen(&self) -> FormSeen {
+        FormSeen { wording: self.form.wording.clone(), version: self.version }
     }
+}
+
+async fn opened(
+    call: &Anybody,
+    (organization, list): (OrganizationId, ListId),
+) -> Result<Open, Box<Response>> {
+    let list = match subscribe::public_list(&call.store, organization, list).await {
+        Ok(list) => list,
+        Err(SubscribeError::NoList) => return Err(Box::new(not_ours(call))),
+        Err(_) => return Err(Box::new(trouble(call))),
+    };
+    let read = async {
+        let (form, version) = call.store.list_form(list.id).await?;
+        let fields = call.store.fields(organization).await?;
+        Ok::<_, StoreError>(Open { list, form, version, fields })
+    };
+    read.await.map_err(|error| {
+        tracing::warn!(%error, "a form cannot be shown now");
+        Box::new(trouble(call))
+    })
 }
 
 async fn asked(
@@ -95,171 +128,152 @@ async fn asked_embedded(
 /// Somebody has typed an address.
 async fn taken(
     call: &Anybody,
-    (organization, list): (OrganizationId, ListId),
+    named: (OrganizationId, ListId),
     body: &str,
 ) -> Result<(StatusCode, Page), Box<Response>> {
-    let (address, now) = (call.origin().address, call.clock.now());
+    let (address, now, words) = (call.origin().address, call.clock.now(), words(call));
+    let organization = named.0;
     if !call.doorman().lets_in(address, now) {
-        let later = page(call, organization, "Later", "<p>Too many requests.</p>").await;
+        let body = format!("<p>{}</p>", words.too_many);
+        let later = page(call, organization, words, (words.later, &body)).await;
         return Ok((StatusCode::TOO_MANY_REQUESTS, later));
     }
-    let form = fields(body);
-    let asking = async {
-        let list = subscribe::public_list(&call.store, organization, list).await?;
-        let next = subscribe::ask(&call.store, &list, field(&form, "email"), address, now).await?;
-        Ok::<_, SubscribeError>((list, next))
-    };
-    match asking.await {
-        Ok((list, Next::Confirm { contact, email })) => {
-            if let Err(problem) = send(call, &list, contact, &email).await {
-                tracing::error!(why = problem.detail, "a confirmation could not be sent");
-                return Err(Box::new(trouble()));
-            }
-        }
-        Ok((_, Next::Nothing)) => {}
-        Err(SubscribeError::Unlawful(_)) => {
-            let body = "<p>This is no address that mail can be sent to.</p>";
-            let wrong = page(call, organization, "Address", body).await;
+    let open = opened(call, named).await?;
+    let pairs = fields(body);
+    let given = match public_form::given(&open.form, &open.fields, &pairs, words) {
+        Ok(given) => given,
+        Err(label) => {
+            let wrong = public_form::refused(&label, words);
+            let wrong = page(call, organization, words, (&open.list.name, &wrong)).await;
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, wrong));
         }
-        Err(SubscribeError::NoList) => return Err(Box::new(not_ours())),
-        Err(_) => return Err(Box::new(trouble())),
+    };
+    // A program is told the same as everybody.
+    let next = match public_form::is_trapped(&pairs) {
+        true => Ok(Next::Nothing),
+        false => {
+            let (email, asked) = (field(&pairs, "email"), (address, now));
+            subscribe::ask(&call.store, &open.list, email, open.seen(), asked).await
+        }
+    };
+    match next {
+        Ok(Next::Confirm { contact, email }) => {
+            if let Err(problem) = send(call, &open.list, (contact, given), &email).await {
+                tracing::error!(why = problem.detail, "a confirmation could not be sent");
+                return Err(Box::new(trouble(call)));
+            }
+        }
+        Ok(Next::Nothing) => {}
+        Err(SubscribeError::Unlawful(_)) => {
+            let body = format!("<p>{}</p>", words.no_address);
+            let wrong = page(call, organization, words, (words.address, &body)).await;
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, wrong));
+        }
+        Err(_) => return Err(Box::new(trouble(call))),
     }
-    let body = "<p>If this address is not subscribed yet, a mail is on its way to it. \
-        Please follow the link in it.</p>";
-    Ok((StatusCode::OK, page(call, organization, "Almost there", body).await))
+    let body = format!("<p>{}</p>", words.on_its_way);
+    let told = page(call, organization, words, (words.almost_there, &body)).await;
+    Ok((StatusCode::OK, led_on(told, words, open.form.asked_url.as_deref())))
 }
 
-/// From the organization's first domain, as transactional mail.
+fn led_on(page: Page, words: &Words, url: Option<&str>) -> Page {
+    match url {
+        Some(url) => going_on(page, words, url),
+        None => page,
+    }
+}
+
 async fn send(
     call: &Anybody,
     list: &ListRow,
-    contact: ContactId,
+    (contact, given): (ContactId, Option<Given>),
     email: &str,
 ) -> Result<(), Problem> {
-    let none = || Problem::unavailable("no domain, stream or public address to send from");
     let organization = list.organization;
-    let (queue, links) = (call.queue.as_ref().ok_or_else(none)?, links(call).ok_or_else(none)?);
-    let (domain, stream) = origin(call, organization).await?.ok_or_else(none)?;
+    let links = links(call).ok_or_else(|| Problem::unavailable("no public address"))?;
     let ends = call.clock.now() + CONFIRM_WITHIN;
-    let url = links.of(organization).confirmation(organization, contact, list.id, ends);
-    let content = content(list, &domain);
-    let rendered = rendered(&list.name, &url);
-    let id = queue.message_id().await.map_err(Problem::ours)?;
-    let letter = Letter {
-        content: &content,
-        to_name: "",
-        to: email,
-        rendered: &rendered,
-        at: call.clock.wall(),
-        id: &format!("confirm.{id}"),
-        more: &[("Auto-Submitted", "auto-generated".to_owned())],
-        attached: &[],
-    };
-    let to = Address::parse(email).map_err(Problem::ours)?;
-    let smtputf8 = to.needs_smtputf8();
-    let recipient = Recipient { notify: Notify::NEVER, ..Recipient::new(to) };
-    let new = NewMessage {
+    let given = given.map(|given| serde_json::json!(given).to_string()).unwrap_or_default();
+    let asked = Confirmation { organization, contact, list: list.id, given };
+    let url = links.of(organization).confirmation(&asked, ends);
+    let outgoing = Outgoing {
         organization,
-        stream,
-        credential: None,
-        domain: Some(domain.id),
-        envelope: Envelope {
-            sender: ReversePath::parse(&content.from).map_err(Problem::ours)?,
-            recipients: vec![recipient],
-            eight_bit: false,
-            smtputf8,
-            dsn_return: None,
-            dsn_envelope_id: None,
-        },
-        message_id_header: letter.message_id(),
-        subject: rendered.subject.clone(),
-        tag: Some("confirmation".to_owned()),
-        metadata: None,
+        from_name: &list.name,
+        to: email,
+        rendered: &rendered(words(call), &list.name, &url),
+        attached: &[],
+        tag: "confirmation",
         idempotency_key: None,
-        rank: 0,
-        tracking: None,
-        not_before: None,
-        not_after: Some(ends),
-        line: None,
-        body: letter.bytes(),
+        ends,
     };
-    queue.enqueue(id, new).await.map_err(Problem::ours)?;
-    Ok(())
+    public_mail::send(call, outgoing).await
 }
 
-fn content(list: &ListRow, domain: &DomainRow) -> CampaignContent {
-    CampaignContent {
-        attachments: Vec::new(),
-        data: serde_json::Map::new(),
-        from: format!("no-reply@{}", domain.name),
-        from_name: list.name.clone(),
-        reply_to: None,
-        variants: Vec::new(),
-    }
-}
-
-/// The first domain and the transactional stream.
-async fn origin(
-    call: &Anybody,
-    organization: OrganizationId,
-) -> Result<Option<(DomainRow, StreamId)>, Problem> {
-    let mut domains = call.store.domains().await?.into_iter();
-    let domain = domains.find(|row| row.organization == organization);
-    let streams = call.store.streams().await?;
-    let is_own = |row: &&StreamRow| {
-        row.organization == organization && row.class == StreamClass::Transactional.word()
-    };
-    Ok(domain.zip(streams.iter().find(is_own).map(|row| row.id)))
-}
-
-fn rendered(name: &str, url: &str) -> Rendered {
+/// No word of whoever typed the address is in it.
+fn rendered(words: &Words, name: &str, url: &str) -> Rendered {
+    let Words { yes, otherwise, .. } = words;
+    let somebody = filled(words.somebody, name);
     Rendered {
-        subject: format!("Please confirm: {name}"),
+        subject: filled(words.please_confirm, name),
         html: format!(
-            "<p>Somebody, most likely you, asked for mail of \"{0}\".</p>\
-             <p><a href=\"{url}\">Yes, subscribe me</a></p>\
-             <p>Otherwise do nothing: no mail will come.</p>",
-            escaped(name)
+            "<p>{}</p><p><a href=\"{url}\">{yes}</a></p><p>{otherwise}</p>",
+            escaped(&somebody)
         ),
-        text: format!(
-            "Somebody, most likely you, asked for mail of \"{name}\".\n\n\
-             Yes, subscribe me: {url}\n\nOtherwise do nothing: no mail will come.\n"
-        ),
+        text: format!("{somebody}\n\n{yes}: {url}\n\n{otherwise}\n"),
     }
+}
+
+fn confirmation(call: &Anybody, token: &str) -> Result<(Confirmation, Given), Box<Response>> {
+    let found = links(call).and_then(|links| links.confirmed(token, call.clock.now()));
+    let Some(asked) = found else { return Err(Box::new(not_ours(call))) };
+    // It is signed by us: what cannot be read is of another version.
+    let given = serde_json::from_str(&asked.given).unwrap_or_default();
+    Ok((asked, given))
 }
 
 async fn confirming(call: Anybody, Path(token): Path<String>) -> Response {
-    let now = call.clock.now();
-    let Some(found) = links(&call).and_then(|links| links.confirmed(&token, now)) else {
-        return not_ours();
-    };
-    match subscribe::public_list(&call.store, found.0, found.2).await {
-        Ok(list) => {
-            let body = "<form method=\"post\"><p><button>Yes, subscribe me</button></p></form>";
-            page(&call, found.0, &list.name, body).await.into_response()
-        }
-        Err(SubscribeError::NoList) => not_ours(),
-        Err(_) => trouble(),
+    match questioned(&call, &token).await {
+        Ok(page) => page.into_response(),
+        Err(refused) => *refused,
     }
 }
 
+async fn questioned(call: &Anybody, token: &str) -> Result<Page, Box<Response>> {
+    let (asked, given) = confirmation(call, token)?;
+    let open = opened(call, (asked.organization, asked.list)).await?;
+    let words = words(call);
+    let body = format!(
+        "{}<form method=\"post\"><p><button>{}</button></p></form>",
+        public_form::shown(&given, &open.fields, words),
+        words.yes
+    );
+    Ok(page(call, asked.organization, words, (&open.list.name, &body)).await)
+}
+
 async fn confirmed(call: Anybody, Path(token): Path<String>) -> Response {
-    let (address, now) = (call.origin().address, call.clock.now());
-    let Some(found) = links(&call).and_then(|links| links.confirmed(&token, now)) else {
-        return not_ours();
-    };
-    let (organization, contact, list) = found;
-    let asked = (address, now);
-    match subscribe::confirm(&call.store, organization, contact, list, asked).await {
+    match said_yes(&call, &token).await {
+        Ok(page) => page.into_response(),
+        Err(refused) => *refused,
+    }
+}
+
+async fn said_yes(call: &Anybody, token: &str) -> Result<Page, Box<Response>> {
+    let (asked, given) = confirmation(call, token)?;
+    let open = opened(call, (asked.organization, asked.list)).await?;
+    let by = (call.origin().address, call.clock.now());
+    let Given { name, fields } = given;
+    let given = ContactInput { name, fields, ..ContactInput::default() };
+    let given = (&given, open.seen());
+    match subscribe::confirm(&call.store, &open.list, asked.contact, given, by).await {
         Ok(true) => {
-            let body = "<p>You are subscribed.</p>";
-            page(&call, organization, "Subscribed", body).await.into_response()
+            let words = words(call);
+            let body = format!("<p>{}</p>", words.you_are);
+            let told = page(call, asked.organization, words, (words.subscribed, &body)).await;
+            Ok(led_on(told, words, open.form.confirmed_url.as_deref()))
         }
-        Ok(false) | Err(SubscribeError::NoList) => not_ours(),
+        Ok(false) => Err(Box::new(not_ours(call))),
         Err(error) => {
             tracing::error!(%error, "somebody could not confirm");
-            trouble()
+            Err(Box::new(trouble(call)))
         }
     }
 }

@@ -8,6 +8,7 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::problem::Problem;
 use super::public::{self, Page, escaped};
+use super::public_words::Words;
 use crate::model::{MediaId, OrganizationId};
 use crate::store::ThemeRow;
 
@@ -79,14 +80,14 @@ fn is_color(color: &str) -> bool {
 pub(super) async fn page(
     api: &ApiState,
     organization: OrganizationId,
-    title: &str,
-    body: &str,
+    words: &Words,
+    (title, body): (&str, &str),
 ) -> Page {
     let theme = api.store.theme(organization).await.unwrap_or_else(|error| {
         tracing::warn!(%error, %organization, "a page has the usual look");
         ThemeRow::default()
     });
-    dressed(public::page(title, body), &theme)
+    dressed(public::page(words, title, body), &theme)
 }
 
 fn dressed((headers, Html(html)): Page, theme: &ThemeRow) -> Page {
@@ -115,6 +116,7 @@ fn dressed((headers, Html(html)): Page, theme: &ThemeRow) -> Page {
 
 #[cfg(test)]
 mod tests {
+    use super::super::public_words::ENGLISH;
     use super::*;
 
     #[test]
@@ -125,12 +127,13 @@ mod tests {
             logo_key: Some("abc".to_owned()),
             footer: "Shop <b>\nStreet 1".to_owned(),
         };
-        let (_, Html(html)) = dressed(public::page("News", "<p>x</p>"), &theme);
+        let (_, Html(html)) = dressed(public::page(&ENGLISH, "News", "<p>x</p>"), &theme);
         assert!(html.contains("background:#0A7f5a"), "{html}");
         assert!(html.contains("<img src=\"/m/abc\""), "{html}");
         assert!(html.contains("Shop &lt;b&gt;<br>Street 1</small></footer></body>"), "{html}");
-        let (_, Html(plain)) = dressed(public::page("News", "<p>x</p>"), &ThemeRow::default());
-        let (_, Html(usual)) = public::page("News", "<p>x</p>");
+        let (_, Html(plain)) =
+            dressed(public::page(&ENGLISH, "News", "<p>x</p>"), &ThemeRow::default());
+        let (_, Html(usual)) = public::page(&ENGLISH, "News", "<p>x</p>");
         assert_eq!(plain, usual);
     }
 

@@ -4,7 +4,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::{AppError, Watched};
-use crate::acme::{self, Acme, AcmeOptions, Questions};
+use crate::acme::{self, Acme, AcmeOptions, Binding, Questions};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::fetch::Fetcher;
@@ -47,6 +47,7 @@ fn options(settings: &Settings) -> Option<AcmeOptions> {
     Some(AcmeOptions {
         directory_url: acme.directory.clone()?,
         contact: acme.contact.clone(),
+        binding: acme.binding().map(|(id, key)| Binding { id, key }),
         folder: settings.node.data_dir.join("certificates"),
         port: acme.port,
         look: acme.look,

@@ -66,6 +66,7 @@ pub(super) fn api_state(
         inbound: None,
         return_domains: None,
         sns: None,
+        fetcher: None,
         schedule: Some(live.schedule.clone()),
         looker: looker(&settings, live.schedule.sources(), clock),
         reload,

@@ -94,6 +94,7 @@ impl Outside {
             inbound: Some(self.door.clone()),
             return_domains: Some(self.return_domains.clone()),
             sns: Some(self.sns.clone()),
+            fetcher: Some(self.routing.fetcher.clone()),
             ..state
         }
     }

@@ -13,6 +13,8 @@ use crate::store::{Consent, ContactWrite};
 const NAME_BYTES_MAX: usize = 300;
 const TAG_BYTES_MAX: usize = 100;
 const WORDING_BYTES_MAX: usize = 2000;
+/// Said of an address that its organization does not take.
+pub const DOMAIN_REFUSED: &str = "addresses of this domain are not taken as contacts";
 /// Names in one call.
 const NAMES_MAX: usize = 100;
 

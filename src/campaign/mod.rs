@@ -22,10 +22,11 @@ pub mod subscribe; // whoever wants mail of a public list
 pub mod tally; // events are counted
 pub mod templates; // templates with an organization's fields
 
+mod machines; // where machines asked from
 mod winner; // of an A/B test
 
 use crate::model::*;
-use crate::store::{ListRow, Result, Store, TagRow};
+use crate::store::{ContactDomains, ListRow, Result, Store, TagRow};
 use crate::token::Sealer;
 
 /// What an organization has made for its contacts: what names are looked up in.
@@ -36,6 +37,8 @@ pub struct Schema {
     pub tags: Vec<TagRow>,
     /// What seals values of encrypted fields.
     pub sealer: Sealer,
+    /// Whose addresses become contacts.
+    pub domains: ContactDomains,
 }
 
 impl Schema {
@@ -45,6 +48,7 @@ impl Schema {
             lists: store.lists(organization).await?,
             tags: store.tags(organization).await?,
             sealer: store.sealer(),
+            domains: store.contact_domains(organization).await?,
         })
     }
 

@@ -180,7 +180,8 @@ pub fn checks(row: &CampaignRow, known: &Known<'_>) -> Vec<Check> {
         let layout = variant.layout.as_deref().unwrap_or_default();
         variant.body.contains("confirm_url") || layout.contains("confirm_url")
     };
-    if row.settings.audience.unconfirmed && !row.content.variants.iter().all(confirms) {
+    let mut mails = row.content.variants.iter().flat_map(CampaignVariant::mails);
+    if row.settings.audience.unconfirmed && !mails.all(|mail| confirms(&mail)) {
         let why = "nothing leads to confirming: put {{ confirm_url }} into a link";
         tell(Weight::Wrong, why.to_owned());
     }
@@ -256,7 +257,7 @@ pub fn counted_sums(row: &CampaignRow, counts: &CampaignCounts) -> Sums {
 /// Images that the mail names as `cid:` and does not carry.
 pub fn missing_images(content: &CampaignContent, carried: &[&str]) -> Vec<Check> {
     let mut missing = BTreeSet::new();
-    for variant in &content.variants {
+    for variant in content.variants.iter().flat_map(CampaignVariant::mails) {
         for quote in ['"', '\''] {
             for rest in variant.body.split(&format!("{quote}cid:")).skip(1) {
                 let name = rest.split(quote).next().unwrap_or_default();

@@ -147,6 +147,8 @@ pub struct Request<'a> {
     pub since_delivery: Option<Duration>,
     /// Other links of the same mail that were followed within `BURST` of this.
     pub links_beside: usize,
+    /// A machine has asked for the same mail, from the same network, at about the same time.
+    pub machine_beside: bool,
 }
 
 /// A person does not read and click faster; a filter of a receiving host looks at once.
@@ -217,10 +219,11 @@ pub fn judge(request: &Request<'_>) -> Reader {
         return if request.is_click { Reader::Robot } else { Reader::Proxy };
     }
     let too_soon = if request.is_click { CLICK_TOO_SOON } else { OPEN_TOO_SOON };
-    if is_too_soon(too_soon) || (request.is_click && request.links_beside >= BURST_LINKS) {
-        return Reader::Robot;
+    let is_burst = request.is_click && request.links_beside >= BURST_LINKS;
+    match is_too_soon(too_soon) || is_burst || request.machine_beside {
+        true => Reader::Robot,
+        false => Reader::Person,
     }
-    Reader::Person
 }
 
 #[cfg(test)]
@@ -356,7 +359,9 @@ mod tests {
         let (mut hits, mut said, mut are) = (0u32, 0u32, 0u32);
         for (is_click, is_head, agent, seconds, links_beside, reader) in labelled() {
             let since_delivery = seconds.map(Duration::from_secs);
-            let request = Request { is_click, is_head, agent, since_delivery, links_beside };
+            let machine_beside = false;
+            let request =
+                Request { is_click, is_head, agent, since_delivery, links_beside, machine_beside };
             let judged = judge(&request);
             assert_eq!(judged, reader, "{request:?}");
             said += u32::from(judged == Reader::Person);
@@ -366,5 +371,25 @@ mod tests {
         let (precision, recall) =
             (f64::from(hits) / f64::from(said), f64::from(hits) / f64::from(are));
         assert!(precision >= 0.95 && recall >= 0.95, "{precision} {recall}");
+    }
+
+    #[test]
+    fn what_comes_beside_a_machine_is_the_machines_but_for_peoples_proxies() {
+        let judged = |is_click, agent| {
+            let since_delivery = Some(Duration::from_secs(60));
+            let links_beside = 0;
+            judge(&Request {
+                is_click,
+                is_head: false,
+                agent,
+                since_delivery,
+                links_beside,
+                machine_beside: true,
+            })
+        };
+        assert_eq!(judged(true, CHROME), Reader::Robot);
+        assert_eq!(judged(false, CHROME), Reader::Robot);
+        assert_eq!(judged(false, GMAIL), Reader::Person);
+        assert_eq!(judged(false, "Mozilla/5.0"), Reader::Proxy);
     }
 }

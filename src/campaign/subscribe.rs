@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Unlawful, edit};
+use super::edit::ContactInput;
+use super::{Schema, Unlawful, edit};
 use crate::model::*;
 use crate::store::{
     Consent, ConsentRow, ContactBatch, ContactWrite, ListRow, Store, StoreError, UpsertMode,
@@ -71,7 +72,7 @@ impl Doorman {
 }
 
 /// An IPv4 /24, an IPv6 /48.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
             let [a, b, c, _] = address.octets();
@@ -95,16 +96,39 @@ pub async fn public_list(
     found.filter(|row| row.visibility == ListVisibility::Public).ok_or(SubscribeError::NoList)
 }
 
+/// The form that somebody has filled in, as consents tell of it.
+#[derive(Clone, Debug)]
+pub struct FormSeen {
+    /// What one agrees to; empty: the list's name.
+    pub wording: String,
+    /// 0: the one that every list has.
+    pub version: u64,
+}
+
+impl FormSeen {
+    fn consent(self, action: ConsentAction, source: String, by: IpAddr, list: &ListRow) -> Consent {
+        let source = match self.version {
+            0 => source,
+            version => format!("{source}, form version {version}"),
+        };
+        let wording = if self.wording.is_empty() { list.name.clone() } else { self.wording };
+        Consent::Each { action, source, address: Some(by.to_string()), wording }
+    }
+}
+
 /// Somebody has typed an address into a page; nobody knows yet whose it is.
 pub async fn ask(
     store: &Store,
     list: &ListRow,
     email: &str,
-    address: IpAddr,
-    now: Timestamp,
+    form: FormSeen,
+    (address, now): (IpAddr, Timestamp),
 ) -> Result<Next, SubscribeError> {
     let email = edit::email(email)?;
     let organization = list.organization;
+    if !store.contact_domains(organization).await?.takes(&email) {
+        return Err(Unlawful::of("email", edit::DOMAIN_REFUSED).into());
+    }
     if let Some(known) = store.contact_by_email(organization, &email).await? {
         let memberships = store.memberships(organization, &[known.id]).await?;
         let is_in = |row: &crate::store::MembershipRow| {
@@ -121,12 +145,8 @@ pub async fn ask(
         memberships: vec![(list.id, MembershipStatus::Unconfirmed)],
         ..ContactWrite::of(store.contact_ids(1).await?, email.clone())
     };
-    let consent = Consent::Each {
-        action: ConsentAction::Requested,
-        source: format!("page of list {}", list.id),
-        address: Some(address.to_string()),
-        wording: list.name.clone(),
-    };
+    let source = format!("page of list {}", list.id);
+    let consent = form.consent(ConsentAction::Requested, source, address, list);
     let contact = write_one(store, organization, write, consent, (false, now)).await?;
     Ok(contact.map_or(Next::Nothing, |contact| Next::Confirm { contact, email }))
 }
@@ -138,27 +158,28 @@ fn has_asked_enough(consents: &[ConsentRow], now: Timestamp) -> bool {
     today >= REQUESTS_MAX || asked.clone().any(|row| within(&row, PENDING))
 }
 
-/// The owner of the mailbox has said yes. False when the contact is gone.
+/// The owner of the mailbox has said yes, also to what was `given` beside his address. False when
+/// the contact is gone.
 pub async fn confirm(
     store: &Store,
-    organization: OrganizationId,
+    list: &ListRow,
     contact: ContactId,
-    list: ListId,
+    (given, form): (&ContactInput, FormSeen),
     (address, now): (IpAddr, Timestamp),
 ) -> Result<bool, SubscribeError> {
-    let list = public_list(store, organization, list).await?;
+    let organization = list.organization;
     let Some(known) = store.contact(organization, contact).await? else { return Ok(false) };
+    let schema = Schema::read(store, organization).await?;
+    let bare = ContactWrite::of(known.id, known.email);
+    // The form may have been for fields as they are no longer: that keeps nobody from saying yes.
+    let filled = edit::applied(&schema, bare.clone(), given).unwrap_or(bare);
     let write = ContactWrite {
         status: Some(ContactStatus::Active),
         memberships: vec![(list.id, MembershipStatus::Subscribed)],
-        ..ContactWrite::of(known.id, known.email)
+        ..filled
     };
-    let consent = Consent::Each {
-        action: ConsentAction::Confirmed,
-        source: "link in the confirmation mail".to_owned(),
-        address: Some(address.to_string()),
-        wording: list.name.clone(),
-    };
+    let source = "link in the confirmation mail".to_owned();
+    let consent = form.consent(ConsentAction::Confirmed, source, address, list);
     Ok(write_one(store, organization, write, consent, (true, now)).await?.is_some())
 }
 

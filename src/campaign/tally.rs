@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::geography::Geography;
+use super::machines::Machines;
 use super::reader::{self, Reader};
 use crate::clock::Clock;
 use crate::model::*;
@@ -98,6 +99,7 @@ pub fn tally(
     geography: Option<&Geography>,
 ) -> Tally {
     let bursts = Bursts::of(events.iter().chain(beside));
+    let machines = machines(events.iter().chain(beside), &bursts);
     let mut counts: BTreeMap<TallyKey, u64> = BTreeMap::new();
     let mut clicks: BTreeMap<(CampaignId, i64, i64, String), u64> = BTreeMap::new();
     let mut readings: BTreeMap<(CampaignId, DeliveryId), Reading> = BTreeMap::new();
@@ -107,7 +109,7 @@ pub fn tally(
     for event in events {
         let of = &event.of;
         if of.campaign.0 == 0 {
-            verdicts.extend(verdict(event, &bursts));
+            verdicts.extend(verdict(event, &bursts, &machines));
             continue;
         }
         note_fared(event, &mut fared);
@@ -117,7 +119,7 @@ pub fn tally(
         if event.fields.get(event::AGAIN) == Some(&true.into()) {
             continue;
         }
-        let reader = reader_of(event, of, &bursts);
+        let reader = reader_of(event, of, &bursts, &machines);
         *counts.entry(key(event, of, reader)).or_default() += 1;
         if reader == Some(Reader::Person) {
             for key in device_keys(event, of) {
@@ -146,8 +148,12 @@ pub fn tally(
 }
 
 /// The fields of an event of submitted mail with who it was; None where they say so already.
-fn verdict(event: &CountedEvent, bursts: &Bursts) -> Option<(EventId, serde_json::Value)> {
-    let reader = reader_of(event, &event.of, bursts)?;
+fn verdict(
+    event: &CountedEvent,
+    bursts: &Bursts,
+    machines: &Machines,
+) -> Option<(EventId, serde_json::Value)> {
+    let reader = reader_of(event, &event.of, bursts, machines)?;
     if text(event, "reader") == reader.word() {
         return None;
     }
@@ -168,7 +174,23 @@ fn is_click(event: &CountedEvent) -> bool {
     event.kind == EventKind::Clicked.word()
 }
 
-fn reader_of(event: &CountedEvent, of: &CountedOf, bursts: &Bursts) -> Option<Reader> {
+/// Requests that are a machine's by themselves.
+fn machines<'a>(events: impl Iterator<Item = &'a CountedEvent>, bursts: &Bursts) -> Machines {
+    let (none, mut machines) = (Machines::default(), Machines::default());
+    for event in events {
+        if reader_of(event, &event.of, bursts, &none) == Some(Reader::Robot) {
+            machines.note(event.of.delivery, text(event, "address"), event.at);
+        }
+    }
+    machines
+}
+
+fn reader_of(
+    event: &CountedEvent,
+    of: &CountedOf,
+    bursts: &Bursts,
+    machines: &Machines,
+) -> Option<Reader> {
     if !is_click(event) && event.kind != EventKind::Opened.word() {
         return None;
     }
@@ -178,6 +200,7 @@ fn reader_of(event: &CountedEvent, of: &CountedOf, bursts: &Bursts) -> Option<Re
         agent: text(event, "agent"),
         since_delivery: of.delivered_at.map(|at| event.at.since(at)),
         links_beside: bursts.beside(event, of),
+        machine_beside: machines.are_beside(of.delivery, text(event, "address"), event.at),
     }))
 }
 
@@ -402,6 +425,26 @@ mod tests {
         let tally = tally(&[click(4, 302, 1, 2)], &kept, None);
         let details: Vec<&str> = tally.counts.iter().map(|(key, _)| key.detail.as_str()).collect();
         assert_eq!(details, ["robot"]);
+    fn a_filters_network_is_known_by_its_first_request() {
+        let from = |mut event: CountedEvent, address: &str| {
+            event.fields["address"] = json!(address);
+            event
+        };
+        let head = |mut event: CountedEvent| {
+            event.fields["method"] = json!("HEAD");
+            event
+        };
+        let events = [
+            head(from(click(1, 300, 1, 0), "81.2.69.142")),
+            from(click(2, 310, 1, 0), "81.2.69.150"),
+            from(click(3, 310, 1, 0), "89.160.20.112"),
+            from(click(4, 311, 2, 0), "81.2.69.150"),
+        ];
+        let tally = tally(&events, &[], None);
+        let clicks = tally.counts.iter().filter(|(key, _)| key.kind == "clicked");
+        let clicks: Vec<(&str, u64)> =
+            clicks.map(|(key, count)| (key.detail.as_str(), *count)).collect();
+        assert_eq!(clicks, [("person", 2), ("robot", 2)]);
     }
 
     #[test]

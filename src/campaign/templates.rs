@@ -12,7 +12,7 @@ use crate::model::*;
 use crate::store::{Fared, LayoutRow, SavedBlockRow, TemplateRow};
 
 /// What stands in a preview where a mail has the person's own links.
-const PREVIEW_LINK: &str = "https://preview.invalid/";
+pub const PREVIEW_LINK: &str = "https://preview.invalid/";
 
 /// Checks a template with its layout and makes it ready.
 pub fn made(
@@ -57,6 +57,7 @@ pub fn preview_values(contact: &Contact, data: &serde_json::Map<String, Value>) 
     let person = Person {
         unsubscribe_url: format!("{PREVIEW_LINK}unsubscribe"),
         preferences_url: format!("{PREVIEW_LINK}preferences"),
+        browser_url: format!("{PREVIEW_LINK}browser"),
         confirm_url: format!("{PREVIEW_LINK}confirm"),
     };
     compose::with_data(compose::values(&compose::person_of(contact.clone()), &person), data)

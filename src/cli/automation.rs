@@ -141,9 +141,10 @@ fn told(step: &AutomationStep) -> String {
         AutomationStep::Condition { expression, skip: Some(skip) } => {
             format!("unless {expression} pass over {skip}")
         }
-        AutomationStep::Change { tags, subscribe, unsubscribe } => format!(
-            "put {} tags on, join {} lists, leave {}",
+        AutomationStep::Change { tags, fields, subscribe, unsubscribe } => format!(
+            "put {} tags on, give {} values, join {} lists, leave {}",
             tags.len(),
+            fields.len(),
             subscribe.len(),
             unsubscribe.len()
         ),

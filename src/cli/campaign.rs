@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::client::Desk;
 use super::{CliError, on_one_thread, screen};
 use crate::api::Page;
+use crate::api::campaign_links::LinkChecks;
 use crate::api::campaign_looks::CampaignChecks;
 use crate::api::campaigns::CampaignView;
 use crate::campaign::report::Report;
@@ -27,7 +28,12 @@ pub enum Campaign {
         json: bool,
     },
     /// Look at a campaign as a launch would.
-    Check { id: i64 },
+    Check {
+        id: i64,
+        /// Ask for every link and image, too.
+        #[arg(long)]
+        links: bool,
+    },
     /// Launch it now.
     Launch { id: i64 },
     /// Launch it at the moment that its settings name.
@@ -65,7 +71,7 @@ async fn act(command: Campaign, desk: &Desk) -> Result<(), CliError> {
             let view: CampaignView = desk.ask(Method::GET, &path, None).await?;
             if json { screen::print_json(&view) } else { print(&[view]) }
         }
-        Campaign::Check { id } => check(desk, id).await,
+        Campaign::Check { id, links } => check(desk, id, links).await,
         Campaign::Launch { id } => step(desk, id, "launch").await,
         Campaign::Schedule { id } => step(desk, id, "schedule").await,
         Campaign::Unschedule { id } => step(desk, id, "unschedule").await,
@@ -110,14 +116,32 @@ fn print(views: &[CampaignView]) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn check(desk: &Desk, id: i64) -> Result<(), CliError> {
+async fn check(desk: &Desk, id: i64, links: bool) -> Result<(), CliError> {
     let path = format!("/v1/campaigns/{id}/checks");
     let found: CampaignChecks = desk.ask(Method::GET, &path, None).await?;
     let mut text = format!("{} contacts would get it now\n", found.audience);
     for check in &found.checks {
         text.push_str(&format!("{}: {}\n", check.weight, check.why));
     }
+    if links {
+        let path = format!("/v1/campaigns/{id}/links");
+        let asked: LinkChecks = desk.ask(Method::GET, &path, None).await?;
+        text.push_str(&told(&asked));
+    }
     screen::print(&screen::lines(&text))
+}
+
+/// What is wrong with links, or that nothing is.
+fn told(asked: &LinkChecks) -> String {
+    let wrong = asked.links.iter().filter_map(|one| Some((one, one.trouble.as_deref()?)));
+    let mut text: String = wrong.map(|(one, why)| format!("{}: {why}\n", one.link)).collect();
+    if text.is_empty() {
+        text = format!("{} links and images are there\n", asked.links.len());
+    }
+    if asked.left_out > 0 {
+        text += &format!("{} more were not asked for\n", asked.left_out);
+    }
+    text
 }
 
 async fn step(desk: &Desk, id: i64, step: &str) -> Result<(), CliError> {

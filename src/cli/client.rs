@@ -68,6 +68,7 @@ impl Desk {
             inbound: None,
             return_domains: None,
             sns: None,
+            fetcher: None,
             schedule: None,
             reload: None,
             classifier: None,

@@ -103,7 +103,7 @@ impl Letter<'_> {
         let domain = self.content.from.rsplit('@').next().unwrap_or_default();
         for (place, one) in self.attached.iter().enumerate() {
             let id = format!("{place}.{}@{domain}", self.id);
-            match shown_within(&html, one, &id) {
+            match shown_within(&html, one, &format!("cid:{id}")) {
                 Some(with) => {
                     html = Cow::Owned(with);
                     inline.push((one, id));
@@ -115,8 +115,17 @@ impl Letter<'_> {
     }
 }
 
-/// The HTML that names the image by its id; None where it does not name it.
-fn shown_within(html: &str, one: &Attached, id: &str) -> Option<String> {
+/// A browser has no other parts of the mail: images that are shown within it are in the page.
+pub(super) fn in_browser(html: String, attached: &[Attached]) -> String {
+    attached.iter().fold(html, |html, one| {
+        let octets = one.lines.replace("\r\n", "");
+        let data = format!("data:{};base64,{octets}", one.content_type);
+        shown_within(&html, one, &data).unwrap_or(html)
+    })
+}
+
+/// The HTML that leads to the image there; None where it does not name it.
+fn shown_within(html: &str, one: &Attached, target: &str) -> Option<String> {
     if !one.content_type.starts_with("image/") || !html.contains("cid:") {
         return None;
     }
@@ -125,7 +134,7 @@ fn shown_within(html: &str, one: &Attached, id: &str) -> Option<String> {
     for name in [one.name.as_str(), encoded.as_str()] {
         for quote in ['"', '\''] {
             told = told
-                .replace(&format!("{quote}cid:{name}{quote}"), &format!("{quote}cid:{id}{quote}"));
+                .replace(&format!("{quote}cid:{name}{quote}"), &format!("{quote}{target}{quote}"));
         }
     }
     (told != html).then_some(told)

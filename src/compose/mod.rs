@@ -35,7 +35,7 @@ use crate::model::*;
 use crate::store::{MessageRow, Store, StoreError};
 use key_ring::{KeyRing, Keys};
 pub use letter::Letter;
-pub use links::{Links, Person};
+pub use links::{Confirmation, Links, Person};
 use pool::{Job, SigningPool};
 pub use recipe::{RecipeError, source};
 use returns::Returns;
@@ -322,6 +322,7 @@ pub fn values(contact: &PinnedPerson, person: &Person) -> serde_json::Value {
         ("tags", json!(contact.tags)),
         ("unsubscribe_url", json!(person.unsubscribe_url)),
         ("preferences_url", json!(person.preferences_url)),
+        ("browser_url", json!(person.browser_url)),
         ("confirm_url", json!(person.confirm_url)),
     ];
     let mut inner: Map<String, Value> =

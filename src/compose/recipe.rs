@@ -14,8 +14,8 @@ use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
 use super::feedback_id::{FeedbackId, Subject};
-use super::letter::Letter;
-use super::links::{Links, Person};
+use super::letter::{self, Letter};
+use super::links::{Confirmation, Links, Person};
 use super::template::{Rendered, Source, Template};
 use super::{Attached, ComposeError, Composer, person_of, values, with_data};
 use crate::contacts::{self, Contact};
@@ -58,7 +58,23 @@ pub struct Ready {
     attached: Vec<Attached>,
 }
 
-type Key = (CampaignId, u64, usize);
+impl Ready {
+    /// The last one where there is none at this place.
+    fn variant(&self, place: usize) -> Option<&CampaignVariant> {
+        let variants = &self.content.variants;
+        variants.get(place.min(variants.len().saturating_sub(1)))
+    }
+}
+
+/// What one contact gets of it.
+struct Filled {
+    ready: Arc<Ready>,
+    rendered: Rendered,
+    pin: Pin,
+}
+
+/// Campaign, revision, variant, and the place of its translation.
+type Key = (CampaignId, u64, usize, Option<usize>);
 
 /// What was made ready before; the newest stay.
 pub struct Recipes(Cache<Key, Arc<OnceCell<Arc<Ready>>>>);
@@ -102,6 +118,16 @@ impl Composer {
         Ok((bytes, recipe.pin.is_some() && is_whole))
     }
 
+    /// What the mail of a delivery of a campaign shows in a browser, without encrypted fields.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub async fn recipe_page(&self, delivery: &ClaimedDelivery) -> Result<String, RecipeError> {
+        let (store, recipe) = self.recipe_of(delivery).await?;
+        let filled = self.filled(store, &recipe, delivery, Sight::Sealed).await?;
+        Ok(letter::in_browser(filled.rendered.html, &filled.ready.attached))
+    }
+
     async fn recipe_of(
         &self,
         delivery: &ClaimedDelivery,
@@ -120,18 +146,38 @@ impl Composer {
         delivery: &ClaimedDelivery,
         sight: Sight,
     ) -> Result<(Bytes, Pin), RecipeError> {
+        let Filled { ready, rendered, pin } = self.filled(store, recipe, delivery, sight).await?;
+        let ways = self.ways(delivery, pin.at, domain_of(&ready.content.from));
+        let bytes = assembled(&ready, &rendered, recipe, &pin, delivery, ways);
+        Ok((bytes, pin))
+    }
+
+    async fn filled(
+        &self,
+        store: &Store,
+        recipe: &RecipeRow,
+        delivery: &ClaimedDelivery,
+        sight: Sight,
+    ) -> Result<Filled, RecipeError> {
         let (revision, variant) = match &recipe.pin {
             Some(pin) => (pin.revision, pin.variant),
             None => (recipe.revision, usize::try_from(recipe.variant).unwrap_or(0)),
         };
         let organization = delivery.message.organization;
-        let ready = self.ready(store, organization, (recipe.campaign, revision, variant)).await?;
+        let key = (recipe.campaign, revision, variant);
+        let mut ready = self.ready(store, organization, (key.0, key.1, key.2, None)).await?;
         let links = self.links_of(organization);
         let links = links.as_ref();
         let pin = match recipe.pin.clone() {
             Some(pin) => pin,
             None => self.pinned(recipe, &ready, (revision, variant)),
         };
+        // Whom it was pinned for reads the same language at each try.
+        let language = pin.person.as_ref().and_then(|person| person.language.as_deref());
+        if let Some(place) = ready.variant(variant).and_then(|own| own.translation_for(language)) {
+            let key = (key.0, key.1, key.2, Some(place));
+            ready = self.ready(store, organization, key).await?;
+        }
         let claim = Claim { message: delivery.message.id, delivery: delivery.id };
         let mut person = links.map(|links| links.person(claim, pin.at)).unwrap_or_default();
         person.confirm_url = confirmation(links, organization, recipe, pin.at).unwrap_or_default();
@@ -147,9 +193,7 @@ impl Composer {
             let parts = (std::mem::take(&mut rendered.html), std::mem::take(&mut rendered.text));
             (rendered.html, rendered.text) = links.tracked(parts, claim, &recipe.settings.tracking);
         }
-        let ways = self.ways(delivery, pin.at, domain_of(&ready.content.from));
-        let bytes = assembled(&ready, &rendered, recipe, &pin, delivery, ways);
-        Ok((bytes, pin))
+        Ok(Filled { ready, rendered, pin })
     }
 
     /// The fields that tell how to leave, and where complaints are brought.
@@ -201,7 +245,11 @@ impl Composer {
             let fields = store.fields(organization).await?;
             let (variants, place) = (content.variants.len(), key.2);
             let variant = content.variants.get(place.min(variants.saturating_sub(1)));
-            let source = source(variant.ok_or_else(none)?);
+            let variant = variant.ok_or_else(none)?;
+            let source = match key.3 {
+                Some(place) => source(&variant.translations.get(place).ok_or_else(none)?.mail()),
+                None => source(variant),
+            };
             let names: BTreeSet<String> = fields.iter().map(|field| field.name.clone()).collect();
             // Milliseconds of work: others are not kept waiting for them.
             let made = tokio::task::spawn_blocking(move || Template::make(&source, &names)).await;
@@ -225,7 +273,8 @@ fn confirmation(
     let audience = &recipe.settings.audience;
     let list = audience.lists.first().filter(|_| audience.unconfirmed)?;
     let contact = recipe.contact.as_ref()?.id;
-    Some(links?.confirmation(organization, contact, *list, at + CONFIRM_WITHIN))
+    let asked = Confirmation { organization, contact, list: *list, given: String::new() };
+    Some(links?.confirmation(&asked, at + CONFIRM_WITHIN))
 }
 
 /// Whether encrypted values are filled in.
@@ -362,6 +411,7 @@ impl Default for Person {
         Person {
             unsubscribe_url: String::new(),
             preferences_url: String::new(),
+            browser_url: String::new(),
             confirm_url: String::new(),
         }
     }

@@ -110,7 +110,7 @@ impl Returns {
             Use::ReturnPath => BOUNCE,
             Use::Unsubscribe => UNSUBSCRIBE,
             // They stand in links alone.
-            Use::Open | Use::Click | Use::Confirm => return None,
+            Use::Open | Use::Click | Use::Confirm | Use::Erase | Use::Browse => return None,
         };
         Address::parse(&format!("{prefix}{token}@{domain}")).ok()
     }

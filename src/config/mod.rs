@@ -14,6 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 pub use declare::{Change, Declaration, Difference, Section, Unit};
 pub use read::{Loaded, Mistake, Mistakes, Place, load, read};
 pub use sample::sample;
@@ -233,6 +236,11 @@ settings! {
         directory: Option<String> = None, Text, Restart;
         /// Whom the authority may write to, such as mailto:admin@example.com.
         contact: Option<String> = None, Text, Restart;
+        /// The id of the account that one has with the authority already, where it asks for one
+        /// (external account binding, RFC 8555 §7.3.4).
+        eab_key_id: Option<String> = None, Text, Restart;
+        /// The key to that account, in base64url as the authority shows it.
+        eab_key: Option<String> = None, Secret, Restart;
         /// Where the authority's questions come in by plain HTTP.
         listen: Vec<SocketAddr> = vec![any(80)], Address, Restart;
         /// The port of these hosts at which the authority asks, and which must lead to `listen`;
@@ -435,6 +443,15 @@ settings! {
         user: String = String::new(), Text, Live;
         /// The password, or the token of XOAUTH2.
         secret: String = String::new(), Secret, Live;
+    }
+}
+
+impl Acme {
+    /// The account that one has with the authority already: its id, and the octets of its key.
+    pub fn binding(&self) -> Option<(String, Vec<u8>)> {
+        let key = self.eab_key.as_deref()?.trim_end_matches('=');
+        let key = URL_SAFE_NO_PAD.decode(key).ok().filter(|key| !key.is_empty())?;
+        Some((self.eab_key_id.clone()?, key))
     }
 }
 

@@ -21,6 +21,7 @@ const STREAM_BYTES_MAX: usize = 100;
 pub(super) fn verify(settings: &Settings, reader: &mut Reader<'_>) {
     numbers(settings, reader);
     names(settings, reader);
+    authority(settings, reader);
     listeners(settings, reader);
     certificates(settings, reader);
     trusted(settings, reader);
@@ -92,11 +93,27 @@ fn numbers(settings: &Settings, reader: &mut Reader<'_>) {
     }
 }
 
-fn names(settings: &Settings, reader: &mut Reader<'_>) {
-    let authority = settings.acme.directory.as_deref().unwrap_or("https://");
-    if !authority.starts_with("https://") && !authority.starts_with("http://") {
+fn authority(settings: &Settings, reader: &mut Reader<'_>) {
+    let acme = &settings.acme;
+    let directory = acme.directory.as_deref().unwrap_or("https://");
+    if !directory.starts_with("https://") && !directory.starts_with("http://") {
         reader.wrong_at("acme.directory", "must be an https:// or http:// URL".to_owned());
     }
+    match (&acme.eab_key_id, &acme.eab_key) {
+        (Some(_), None) => {
+            reader.wrong_at("acme.eab_key_id", "needs acme.eab_key beside it".to_owned());
+        }
+        (None, Some(_)) => {
+            reader.wrong_at("acme.eab_key", "needs acme.eab_key_id beside it".to_owned());
+        }
+        (Some(_), Some(_)) if acme.binding().is_none() => {
+            reader.wrong_at("acme.eab_key", "must be base64url, without blanks".to_owned());
+        }
+        _ => {}
+    }
+}
+
+fn names(settings: &Settings, reader: &mut Reader<'_>) {
     let public = settings.http.public_url.as_deref().unwrap_or("https://");
     let has_scheme = public.starts_with("https://") || public.starts_with("http://");
     if !has_scheme || public.contains(|c: char| c.is_whitespace() || c.is_control()) {

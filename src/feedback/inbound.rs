@@ -247,7 +247,7 @@ impl Inner {
         match self.returns.read(local).filter(|_| is_return) {
             Some((Use::ReturnPath, claim)) => return Ok(Target::Bounce(claim)),
             Some((Use::Unsubscribe, claim)) => return Ok(Target::Unsubscribe(claim)),
-            Some((Use::Open | Use::Click | Use::Confirm, _)) | None => {}
+            Some((Use::Open | Use::Click | Use::Confirm | Use::Erase | Use::Browse, _)) | None => {}
         }
         let routes = self.routes.load();
         if let Some(route) = routes.find(address) {

@@ -46,9 +46,11 @@ pub struct Asked {
 }
 
 /// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
     pub organization: OrganizationId,
+    /// That he is known to read.
+    pub language: Option<String>,
     /// False: it had been so before.
     pub is_news: bool,
 }
@@ -125,6 +127,10 @@ impl Person {
         self.recipe.as_ref().map_or(&[], |recipe| &recipe.settings.audience.lists)
     }
 
+    fn language(&self) -> Option<String> {
+        self.contact.as_ref()?.language.clone()
+    }
+
     fn status(&self, list: ListId) -> Option<MembershipStatus> {
         let contact = self.contact.as_ref()?;
         contact.lists.iter().find(|own| own.list == list).map(|own| own.status)
@@ -157,6 +163,9 @@ pub struct Choice<Id> {
 pub struct Offer {
     pub organization: OrganizationId,
     pub recipient: String,
+    pub contact: Option<ContactId>,
+    /// That he is known to read.
+    pub language: Option<String>,
     /// The public lists, of a contact.
     pub lists: Vec<Choice<ListId>>,
     /// Those with marketing where the mail came from no list, else those that he has left.
@@ -187,6 +196,8 @@ pub async fn offer(store: &Store, claim: Claim) -> Result<Option<Offer>, StoreEr
     Ok(Some(Offer {
         organization: person.message.organization,
         recipient: person.subject.recipient.to_string(),
+        contact: person.contact.as_ref().map(|contact| contact.id),
+        language: person.language(),
         lists: lists.collect(),
         streams: streams.filter(|choice| !has_lists || !choice.gets).collect(),
     }))
@@ -267,9 +278,10 @@ pub async fn leave(
 ) -> Result<Option<Left>, StoreError> {
     let Some(person) = person(store, claim).await? else { return Ok(None) };
     let organization = person.message.organization;
+    let language = person.language();
     let change = change(&person, wish);
     if change == Change::default() {
-        return Ok(Some(Left { organization, is_news: false }));
+        return Ok(Some(Left { organization, language, is_news: false }));
     }
     let mut reason = asked.reason.clone();
     reason.retain(|letter| !letter.is_control());
@@ -282,7 +294,7 @@ pub async fn leave(
     if change.is_leaving() {
         write_down(store, &person, &change.leaves, &asked, at).await?;
     }
-    Ok(Some(Left { organization, is_news: true }))
+    Ok(Some(Left { organization, language, is_news: true }))
 }
 
 /// Writes down what came back; a complaint that is a wish to leave is done as one. False: there was

@@ -57,6 +57,8 @@ words! {
         Exited = "exited",
         /// A condition did not hold.
         Condition = "condition",
+        /// The person has come to where the automation leads.
+        Goal = "goal",
         /// The person has left the list, or is blocked.
         Left = "left",
         /// The contact was removed.
@@ -90,6 +92,9 @@ pub struct AutomationDefinition {
     pub list: Option<ListId>,
     pub stream: StreamId,
     pub tracking: CampaignTracking,
+    /// Who is in this segment has come to where it leads, and is let go before his next step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
     pub steps: Vec<AutomationStep>,
 }
 
@@ -161,11 +166,15 @@ pub enum AutomationStep {
         #[serde(default)]
         skip: Option<u16>,
     },
-    /// Tags are put on, lists are joined and left. No tag is taken off, so that two automations
-    /// cannot send somebody round for ever.
+    /// Tags are put on, values are given to fields, lists are joined and left. No tag is taken off,
+    /// so that two automations cannot send somebody round for ever.
     Change {
         #[serde(default)]
         tags: Vec<String>,
+        /// By the names of the fields; null takes a value away.
+        #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+        #[schema(value_type = Object)]
+        fields: serde_json::Map<String, serde_json::Value>,
         #[serde(default)]
         subscribe: Vec<ListId>,
         #[serde(default)]

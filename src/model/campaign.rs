@@ -103,6 +103,69 @@ pub struct CampaignVariant {
     pub layout: Option<String>,
     #[serde(default)]
     pub text: Option<String>,
+    /// The same mail for those who read another language.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub translations: Vec<CampaignTranslation>,
+}
+
+/// A mail instead of the variant's own, for contacts of this language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignTranslation {
+    /// As in `de` or `pt-BR`.
+    pub language: String,
+    pub subject: String,
+    pub kind: TemplateKind,
+    pub body: String,
+    #[serde(default)]
+    pub layout: Option<String>,
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+impl CampaignTranslation {
+    /// As a variant of its own.
+    pub fn mail(&self) -> CampaignVariant {
+        CampaignVariant {
+            subject: self.subject.clone(),
+            kind: self.kind,
+            body: self.body.clone(),
+            layout: self.layout.clone(),
+            text: self.text.clone(),
+            translations: Vec::new(),
+        }
+    }
+}
+
+impl CampaignVariant {
+    /// The place of the translation for whoever reads this language: of the very same tag, else of
+    /// the same language as it is spoken elsewhere (`pt` for `pt-BR`).
+    pub fn translation_for(&self, language: Option<&str>) -> Option<usize> {
+        let wanted = language?;
+        let first = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
+        let place = |is_it: &dyn Fn(&str) -> bool| {
+            self.translations.iter().position(|one| is_it(&one.language))
+        };
+        place(&|tag| tag.eq_ignore_ascii_case(wanted))
+            .or_else(|| place(&|tag| tag.eq_ignore_ascii_case(&first(wanted))))
+            .or_else(|| place(&|tag| first(tag) == first(wanted)))
+    }
+
+    /// The mail for whoever reads this language.
+    pub fn mail_for(&self, language: Option<&str>) -> CampaignVariant {
+        match self.translation_for(language) {
+            Some(place) => self.translations[place].mail(),
+            None => CampaignVariant { translations: Vec::new(), ..self.clone() },
+        }
+    }
+
+    /// All mails that somebody may get.
+    pub fn mails(&self) -> Vec<CampaignVariant> {
+        let own = CampaignVariant { translations: Vec::new(), ..self.clone() };
+        std::iter::once(own)
+            .chain(self.translations.iter().map(CampaignTranslation::mail))
+            .collect()
+    }
 }
 
 /// To whom, when, how fast.
@@ -322,5 +385,30 @@ mod tests {
         }
         assert_eq!(CampaignState::Paused.next(Step::Finish), None);
         assert_eq!(CampaignState::Draft.next(Step::Cancel), None, "a draft is removed");
+    }
+
+    #[test]
+    fn a_translation_is_for_whoever_reads_its_language() {
+        let translation = |language: &str| {
+            let own = serde_json::json!({"language": language, "subject": language,
+                "kind": "html", "body": ""});
+            serde_json::from_value::<CampaignTranslation>(own).expect("one")
+        };
+        let own = serde_json::json!({"subject": "own", "kind": "html", "body": ""});
+        let mut variant: CampaignVariant = serde_json::from_value(own).expect("one");
+        variant.translations = ["de-AT", "de", "pt-BR"].map(translation).to_vec();
+        for (language, subject) in [
+            (None, "own"),
+            (Some("en"), "own"),
+            (Some("DE-at"), "de-AT"),
+            (Some("de-CH"), "de"),
+            (Some("de"), "de"),
+            (Some("pt"), "pt-BR"),
+            (Some("pt-PT"), "pt-BR"),
+            (Some(""), "own"),
+        ] {
+            assert_eq!(variant.mail_for(language).subject, subject, "{language:?}");
+        }
+        assert_eq!(variant.mails().len(), 4);
     }
 }

@@ -46,8 +46,8 @@ pub use automation::{
 };
 pub use campaign::{
     AbTest, Audience, CampaignAgain, CampaignContent, CampaignSettings, CampaignState,
-    CampaignStep, CampaignTracking, CampaignVariant, Pin, PinnedPerson, SendingWindow, Throttle,
-    Utm,
+    CampaignStep, CampaignTracking, CampaignTranslation, CampaignVariant, Pin, PinnedPerson,
+    SendingWindow, Throttle, Utm,
 };
 pub use certificate::{CertificateOrigin, HostLook};
 pub use class::{

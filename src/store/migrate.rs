@@ -71,6 +71,8 @@ migrations! {
     (48, "0048_encrypted_fields"),
     (49, "0049_public_pages"),
     (50, "0050_host_certificates"),
+    (51, "0051_list_forms"),
+    (52, "0052_contact_domains"),
     (60, "0060_documents"),
     (61, "0061_membership_days"),
 }

@@ -20,6 +20,7 @@ mod classification; // own rules, answers that no rule knows
 mod compaction; // bodies that move to another segment
 mod contact_batch; // contacts written, many at once
 mod contact_definitions; // fields, lists, tags, saved segments
+mod contact_domains; // which domains become contacts
 mod contact_facts; // the columns of fields
 mod contacts; // contacts read
 mod database; // connections and rows of either database
@@ -41,6 +42,7 @@ mod jobs;
 mod late_signals; // what was said of mail after it was taken
 mod ledger; // the statements of a batch
 mod limits; // limits and budgets
+mod list_forms; // what public forms of lists ask
 mod lists; // lists, counts, bulk changes
 mod media; // files of organizations
 mod membership_days; // memberships counted, how lists grow
@@ -93,6 +95,7 @@ pub use classification::{ClassificationChange, PastReply, StoredRule, Unclassifi
 pub use compaction::BodyMove;
 pub use contact_batch::{Consent, ContactBatch, ContactWrite, UpsertMode, Written};
 pub use contact_definitions::{ContactChange, ListRow, SavedSegmentRow, TagRow};
+pub use contact_domains::ContactDomains;
 pub use contact_facts::Slots;
 pub use contacts::{ConsentRow, ContactRow, Fared, MembershipRow};
 pub use directory::lock;
@@ -108,6 +111,7 @@ pub use inbound_mails::InboundMailRow;
 pub use jobs::*;
 pub use late_signals::{Complaint, LateBounce};
 pub use limits::{BudgetRow, LimitChange, LimitRow};
+pub use list_forms::ListForm;
 pub use media::MediaRow;
 pub use membership_days::GrowthRow;
 pub use narrow::Narrowed;
@@ -479,6 +483,8 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(stream_policies::ALL);
     all.extend(switches::ALL);
     all.extend(themes::ALL);
+    all.extend(list_forms::ALL);
+    all.extend(contact_domains::ALL);
     all.extend(public_hosts::ALL);
     all.extend(host_certificates::ALL);
     all.extend(routes::ALL);

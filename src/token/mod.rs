@@ -31,6 +31,10 @@ pub enum Use {
     Click,
     /// The owner of a mailbox says yes.
     Confirm,
+    /// He has all that is kept of him erased.
+    Erase,
+    /// He looks at the mail in a browser.
+    Browse,
 }
 
 impl Use {
@@ -41,6 +45,8 @@ impl Use {
             Use::Open => 3,
             Use::Click => 4,
             Use::Confirm => 5,
+            Use::Erase => 6,
+            Use::Browse => 7,
         }
     }
 }

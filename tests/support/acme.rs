@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
@@ -40,6 +41,8 @@ struct State {
     orders: Vec<Order>,
     /// So many certificates have little left of their time when they are given.
     nearly_over: usize,
+    /// Id and key of the only account elsewhere that an account here may be bound to.
+    bound_to: Option<(String, Vec<u8>)>,
 }
 
 #[derive(Clone)]
@@ -87,6 +90,11 @@ impl FakeAuthority {
     /// The next certificates that it gives have more than two thirds of their time behind them.
     pub fn give_nearly_over(&self, count: usize) {
         self.shared.state.lock().nearly_over = count;
+    }
+
+    /// From now on an account is made only for who signs with this key.
+    pub fn ask_for_binding(&self, id: &str, key: &[u8]) {
+        self.shared.state.lock().bound_to = Some((id.to_owned(), key.to_vec()));
     }
 
     pub fn orders(&self) -> usize {
@@ -166,7 +174,7 @@ impl Shared {
         let (kind, number) = path.trim_start_matches('/').split_once('/').unwrap_or((path, "0"));
         let number: usize = number.parse().unwrap_or(0);
         match kind {
-            "/account" => self.account(&protected),
+            "/account" => self.account(&protected, &payload),
             "/order" => self.new_order(&payload),
             "order" => (200, String::new(), self.order(number)),
             "authz" => (200, String::new(), self.authorization(number)),
@@ -183,7 +191,10 @@ impl Shared {
         }
     }
 
-    fn account(&self, protected: &Value) -> Reply {
+    fn account(&self, protected: &Value, payload: &Value) -> Reply {
+        if !self.is_bound(protected, &payload["externalAccountBinding"]) {
+            return problem(403, "externalAccountRequired", "an account elsewhere is needed");
+        }
         let jwk = &protected["jwk"];
         let canonical = format!(
             "{{\"crv\":{},\"kty\":{},\"x\":{},\"y\":{}}}",
@@ -193,6 +204,24 @@ impl Shared {
         self.state.lock().thumbprint = URL_SAFE_NO_PAD.encode(hash.as_ref());
         let location = format!("Location: {}/account/1\r\n", self.base);
         (201, location, json!({"status": "valid"}).to_string())
+    }
+
+    /// RFC 8555 §7.3.4: the account's own key, signed with the key of the account elsewhere.
+    fn is_bound(&self, protected: &Value, binding: &Value) -> bool {
+        let Some((id, key)) = self.state.lock().bound_to.clone() else { return true };
+        let text = |name: &str| binding[name].as_str().unwrap_or_default().to_owned();
+        let json = |name: &str| {
+            let octets = URL_SAFE_NO_PAD.decode(text(name)).unwrap_or_default();
+            serde_json::from_slice::<Value>(&octets).unwrap_or_default()
+        };
+        let (head, signed) =
+            (json("protected"), format!("{}.{}", text("protected"), text("payload")));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        let signature = URL_SAFE_NO_PAD.decode(text("signature")).unwrap_or_default();
+        hmac::verify(&key, signed.as_bytes(), &signature).is_ok()
+            && (&head["alg"], &head["kid"], &head["url"])
+                == (&json!("HS256"), &json!(id), &protected["url"])
+            && json("payload") == protected["jwk"]
     }
 
     fn new_order(&self, payload: &Value) -> Reply {

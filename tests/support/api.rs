@@ -87,6 +87,7 @@ impl TestApi {
             inbound: None,
             return_domains: None,
             sns: None,
+            fetcher: None,
             schedule: None,
             reload: None,
             classifier: None,

@@ -26,6 +26,10 @@ pub fn check(
     {
         return Err(Unlawful::of("list", format!("there is no list {list}")));
     }
+    if let Some(goal) = &definition.goal {
+        let wrong = |wrong: segment::SegmentError| Unlawful::of("goal", wrong.to_string());
+        segment::filter(goal, schema, now).map_err(wrong)?;
+    }
     if !(1..=STEPS_MAX).contains(&definition.steps.len()) {
         return Err(Unlawful::of("steps", format!("there are 1 to {STEPS_MAX} steps")));
     }
@@ -111,11 +115,13 @@ fn check_step(
             };
             segment::filter(expression, schema, now).map(|_| ()).map_err(wrong)
         }
-        AutomationStep::Change { tags, subscribe, unsubscribe } => {
-            let names = tags.len() + subscribe.len() + unsubscribe.len();
+        AutomationStep::Change { tags, fields, subscribe, unsubscribe } => {
+            let names = tags.len() + fields.len() + subscribe.len() + unsubscribe.len();
             if !(1..=NAMES_MAX).contains(&names) {
-                return Err(Unlawful::of(place, format!("names 1 to {NAMES_MAX} tags and lists")));
+                let why = format!("names 1 to {NAMES_MAX} tags, fields and lists");
+                return Err(Unlawful::of(place, why));
             }
+            check_fields(fields, &format!("{place}.fields"), schema)?;
             let mut lists = subscribe.iter().chain(unsubscribe);
             match lists.find(|list| schema.list(**list).is_none()) {
                 None => Ok(()),
@@ -124,6 +130,21 @@ fn check_step(
         }
         AutomationStep::Send { .. } | AutomationStep::Exit => Ok(()),
     }
+}
+
+fn check_fields(
+    fields: &serde_json::Map<String, serde_json::Value>,
+    place: &str,
+    schema: &Schema,
+) -> Result<(), Unlawful> {
+    for (name, value) in fields {
+        let wrong = |why: String| Unlawful::of(format!("{place}.{name}"), why);
+        let field = schema.field(name).ok_or_else(|| wrong("there is no such field".to_owned()))?;
+        if !value.is_null() {
+            FieldValue::from_json(field, value).map_err(wrong)?;
+        }
+    }
+    Ok(())
 }
 
 /// What lets people in, as the writer of contacts looks it up: its kind, a blank, what it is.
@@ -201,6 +222,7 @@ mod tests {
             list: None,
             stream: StreamId(2),
             tracking: CampaignTracking::default(),
+            goal: None,
             steps,
         };
         let refused = |steps| {

@@ -240,6 +240,13 @@ impl Automations {
                 let why = rule::reason_to_leave(contacts.get(&run.contact));
                 moves.push(rule::ended(run, why.unwrap_or(RunEnd::Gone), now));
             }
+            let arrived = match &definition.goal {
+                Some(goal) => self.matching(row, goal, &staying).await?,
+                None => HashSet::new(),
+            };
+            let (arrived, staying): (Vec<DueRun>, Vec<DueRun>) =
+                staying.into_iter().partition(|run| arrived.contains(&run.contact));
+            moves.extend(arrived.into_iter().map(|run| rule::ended(run, RunEnd::Goal, now)));
             let step = definition.steps.get(step as usize);
             let turns = self.step(row, &definition, step, &staying, &contacts).await?;
             let turn = |(run, turn)| rule::moved(&definition.steps, run, turn, now);
@@ -263,12 +270,7 @@ impl Automations {
             Some(AutomationStep::Exit) => all(Turn::Exit),
             None => all(Turn::Finish),
             Some(AutomationStep::Condition { expression, .. }) => {
-                let schema = Schema::read(&self.0.store, row.organization).await?;
-                let filter = segment::filter(expression, &schema, self.0.clock.now())
-                    .map_err(|wrong| FeedError::Content(format!("a condition: {wrong}")))?;
-                let ids: Vec<ContactId> = runs.iter().map(|run| run.contact).collect();
-                let holds = self.0.store.matching(row.organization, &ids, &filter).await?;
-                let holds: HashSet<ContactId> = holds.into_iter().collect();
+                let holds = self.matching(row, expression, runs).await?;
                 let turn = |run: &DueRun| (*run, Turn::Asked(holds.contains(&run.contact)));
                 runs.iter().map(turn).collect()
             }
@@ -289,6 +291,21 @@ impl Automations {
         })
     }
 
+    /// Who of them is in the segment now.
+    async fn matching(
+        &self,
+        row: &AutomationRow,
+        expression: &str,
+        runs: &[DueRun],
+    ) -> Result<HashSet<ContactId>, FeedError> {
+        let schema = Schema::read(&self.0.store, row.organization).await?;
+        let filter = segment::filter(expression, &schema, self.0.clock.now())
+            .map_err(|wrong| FeedError::Content(format!("a condition: {wrong}")))?;
+        let ids: Vec<ContactId> = runs.iter().map(|run| run.contact).collect();
+        let holds = self.0.store.matching(row.organization, &ids, &filter).await?;
+        Ok(holds.into_iter().collect())
+    }
+
     /// Done again it changes nothing.
     async fn change(
         &self,
@@ -297,7 +314,9 @@ impl Automations {
         runs: &[DueRun],
         contacts: &HashMap<ContactId, RunContact>,
     ) -> Result<(), FeedError> {
-        let AutomationStep::Change { tags, subscribe, unsubscribe } = step else { return Ok(()) };
+        let AutomationStep::Change { tags, fields, subscribe, unsubscribe } = step else {
+            return Ok(());
+        };
         let schema = Schema::read(&self.0.store, row.organization).await?;
         let consent = ConsentInput {
             source: format!("automation {}", row.id),
@@ -308,6 +327,7 @@ impl Automations {
         };
         let input = ContactInput {
             tags: tags.clone(),
+            fields: fields.clone(),
             subscribe: subscribe.clone(),
             unsubscribe: unsubscribe.clone(),
             consent: Some(consent),

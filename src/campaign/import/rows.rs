@@ -7,7 +7,7 @@ use super::{Options, Schema, Unlawful};
 use crate::campaign::{edit, export};
 use crate::contacts;
 use crate::model::*;
-use crate::store::ContactWrite;
+use crate::store::{ContactDomains, ContactWrite};
 use crate::token::Sealer;
 
 /// Every cell by what it is to become, with all names looked up.
@@ -21,6 +21,8 @@ pub struct Reader {
     status: Option<ContactStatus>,
     order: DateOrder,
     sealer: Sealer,
+    /// Of rows that may make contacts.
+    domains: ContactDomains,
 }
 
 enum Column {
@@ -75,6 +77,10 @@ impl Reader {
             status: (options.mode == ImportMode::Suppress).then_some(ContactStatus::Blocked),
             order: options.date_order,
             sealer: schema.sealer.clone(),
+            domains: match options.mode {
+                ImportMode::Add | ImportMode::Subscribe => schema.domains.clone(),
+                _ => ContactDomains::default(),
+            },
         })
     }
 
@@ -90,6 +96,10 @@ impl Reader {
         }
         let email = edit::email(email)
             .map_err(|unlawful| Refused { column: Some(self.email), why: unlawful.why })?;
+        if !self.domains.takes(&email) {
+            let why = edit::DOMAIN_REFUSED.to_owned();
+            return Err(Refused { column: Some(self.email), why });
+        }
         let mut write = ContactWrite::of(id, email);
         write.memberships.clone_from(&self.memberships);
         write.tags.clone_from(&self.tags);

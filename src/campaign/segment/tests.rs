@@ -36,6 +36,7 @@ fn schema() -> Schema {
         }],
         tags: vec![TagRow { id: TagId(8), name: "vip".to_owned() }],
         sealer: Default::default(),
+        domains: Default::default(),
     }
 }
 

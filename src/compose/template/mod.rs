@@ -78,7 +78,7 @@ fn where_of(part: Part, line: usize, column: usize, path: &str) -> String {
 }
 
 /// Words that stand for something besides the organization's own fields.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "email",
     "name",
     "language",
@@ -86,6 +86,8 @@ pub const NAMES: [&str; 9] = [
     "tags",
     "unsubscribe_url",
     "preferences_url",
+    // The mail itself, in a browser.
+    "browser_url",
     // Where who was asked to confirm says yes.
     "confirm_url",
     // What an application gives with a mail, or a campaign to all its mails.

@@ -1262,6 +1262,7 @@ export const de: Catalogue = {
   "run_end.condition": "passte nicht",
   "run_end.exited": "der Weg endete",
   "run_end.finished": "den ganzen Weg gegangen",
+  "run_end.goal": "hat das Ziel erreicht",
   "run_end.gone": "wurde entfernt",
   "run_end.left": "hat die Liste verlassen",
   "run_end.stopped": "von einem Menschen beendet",

@@ -1260,6 +1260,7 @@ export const en = {
   "run_end.condition": "did not fit a condition",
   "run_end.exited": "the way ended",
   "run_end.finished": "went all the way",
+  "run_end.goal": "came to the goal",
   "run_end.gone": "was removed",
   "run_end.left": "left the list",
   "run_end.stopped": "stopped by a person",

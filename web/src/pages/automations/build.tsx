@@ -29,9 +29,9 @@ function inputOf(automation: Automation): Input {
     if (step.kind !== "send") return step as Step;
     const { variants, ...senders } = step.content;
     const [mail] = variants;
-    return { kind: "send", ...senders, mail: { subject: mail?.subject, kind: mail?.kind, body: mail?.body, text: mail?.text } };
+    return { kind: "send", ...senders, mail: { subject: mail?.subject, kind: mail?.kind, body: mail?.body, text: mail?.text, layout: mail?.layout, translations: mail?.translations } };
   });
-  return { name: automation.name, entry: definition.entry, again: definition.again, list: definition.list, tracking: definition.tracking, steps };
+  return { name: automation.name, entry: definition.entry, again: definition.again, list: definition.list, tracking: definition.tracking, goal: definition.goal, steps };
 }
 
 export function Build({ automation }: { automation?: Automation }) {

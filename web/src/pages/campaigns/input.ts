@@ -119,18 +119,23 @@ function windowOf(text: string | undefined, before: Schemas["SendingWindow"] | n
   return { from_minute: minute(from), to_minute: minute(to), zone: before?.zone ?? ownZone(), days: before?.days ?? [] };
 }
 
+/** What the form does not show stays as it is. */
+function kept(written: Row["content"]["variants"][number] | undefined): Schemas["VariantInput"] {
+  return { subject: written?.subject, kind: written?.kind, body: written?.body, text: written?.text, layout: written?.layout, translations: written?.translations };
+}
+
 /** A variant as it is written already, or a template of which it is made. */
 function variant(values: Values, row: Row | undefined, at: number, subject: string | undefined): Schemas["VariantInput"] {
   const template = given(values, "template");
   if (template) return { template: Number(template), subject };
   const written = row?.content.variants[at] ?? row?.content.variants[0];
-  return { subject: subject ?? written?.subject, kind: written?.kind, body: written?.body, text: written?.text };
+  return { ...kept(written), subject: subject ?? written?.subject };
 }
 
 export function inputOf(values: Values, row: Row | undefined, launched: boolean): Input {
   const second = given(values, "second");
   const variants = [variant(values, row, 0, given(values, "subject"))];
-  if (launched) variants.push(...(row?.content.variants.slice(1) ?? []).map((one) => ({ subject: one.subject, kind: one.kind, body: one.body, text: one.text })));
+  if (launched) variants.push(...(row?.content.variants.slice(1) ?? []).map(kept));
   else if (second) variants.push(variant(values, row, 1, second));
   const at = (name: string) => ofInput(given(values, name) ?? "");
   const numbers = (name: string) => many(values, name).map(Number);

@@ -19,7 +19,7 @@ export type Input = Omit<Schemas["TemplateInput"], "body" | "document"> & { body
 
 /** Those that are written as text. */
 const KINDS: Input["kind"][] = ["html", "markdown", "mjml"];
-const OWN = ["email", "name", "language", "time_zone", "tags", "unsubscribe_url", "preferences_url", "confirm_url", "data"];
+const OWN = ["email", "name", "language", "time_zone", "tags", "unsubscribe_url", "preferences_url", "browser_url", "confirm_url", "data"];
 const FIRST: Input = {
   name: "",
   kind: "html",
