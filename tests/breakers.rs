@@ -50,10 +50,12 @@ async fn a_campaign_whose_content_a_host_does_not_want_stops_there_until_a_perso
         assert_eq!(stop["rule"], "campaign_content", "{stop}");
         let said = stop["samples"][0].as_str().expect("what was answered");
         assert!(said.contains("not wanted here"), "{said}");
-        // What was under way is answered still.
+        // What was under way is answered still, and its outcome written.
         minutes(&desk, 2).await;
+        desk.relay.rest().await;
         let refused = desk.show(id).await["sums"]["failed"].as_u64().expect("a number");
         minutes(&desk, 10).await;
+        desk.relay.rest().await;
         let shown = desk.show(id).await;
         assert_eq!(
             (&shown["state"], &shown["sums"]["failed"]),

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::leave::{self, Asked, Wish};
-use super::lesson::{Told, about};
+use super::lesson::{Told, all_about};
 use super::meters::Meters;
 use super::{Judge, network, replies};
 use crate::accept::{Received, Refusal};
@@ -360,8 +360,9 @@ impl Inner {
             if message.rank > 0 || message.body.is_recipe() {
                 group.retain(|subject| subject.delivery == claim.delivery);
             }
-            for finding in seen.report.findings.iter().take(FINDINGS_MAX) {
-                let Some(about) = about(finding, &group) else { continue };
+            let findings = &seen.report.findings;
+            let findings = &findings[..findings.len().min(FINDINGS_MAX)];
+            for (finding, about) in all_about(findings, &group) {
                 let told = Told {
                     report: &seen.report,
                     finding,

@@ -36,6 +36,18 @@ pub fn about<'a>(finding: &Finding, group: &'a [ReturnSubject]) -> Option<About<
     }
 }
 
+/// The findings that are about one of the group, those that name an address of it first: of what a
+/// mail says of one delivery the first counts, and the next is a repetition.
+pub fn all_about<'a>(
+    findings: &'a [Finding],
+    group: &'a [ReturnSubject],
+) -> Vec<(&'a Finding, About<'a>)> {
+    let mut all: Vec<_> =
+        findings.iter().filter_map(|one| Some((one, about(one, group)?))).collect();
+    all.sort_by_key(|(_, about)| !about.is_named);
+    all
+}
+
 /// What a report says of one delivery.
 pub struct Told<'a> {
     pub report: &'a Report,
@@ -251,6 +263,17 @@ pub(super) mod tests {
         assert_eq!(of(None, &group), None);
         assert_eq!(of(None, &group[..1]), Some((1, true)));
         assert_eq!(of(Some("forward@y.example"), &group[..1]), Some((1, false)));
+    }
+
+    #[test]
+    fn what_a_report_says_of_our_own_address_goes_before_what_it_says_of_where_that_leads() {
+        let findings = [Some("forward@y.example"), Some("ann@x.example")]
+            .map(|recipient| finding(ReportKind::Bounce, recipient));
+        let group = [subject(1, "ann@x.example")];
+        let all = all_about(&findings, &group);
+        let named = all.iter().map(|(one, about)| (one.recipient.as_deref(), about.is_named));
+        let expected = [(Some("ann@x.example"), true), (Some("forward@y.example"), false)];
+        assert_eq!(named.collect::<Vec<_>>(), expected);
     }
 
     #[test]

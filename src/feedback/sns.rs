@@ -22,7 +22,7 @@ use crate::compose::returns::Returns;
 use crate::fetch::{Call, Fetcher, Url};
 use crate::model::*;
 use crate::store::{SoftBounceRule, Store, StoreError};
-use crate::wire::report::{Finding, Report};
+use crate::wire::report::{Finding, Report, feedback_type};
 
 const CERTIFICATES_MAX: u64 = 16;
 const RECIPIENTS_MAX: usize = 100;
@@ -97,6 +97,8 @@ struct Bounced {
 #[serde(rename_all = "camelCase")]
 struct Complaint {
     complained_recipients: Vec<Complained>,
+    /// As in RFC 5965; left out where the mailbox operator told none.
+    complaint_feedback_type: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -235,11 +237,14 @@ fn report(news: &News) -> Report {
             });
         }
     }
+    let named = news.complaint.as_ref().and_then(|one| one.complaint_feedback_type.as_deref());
+    let told = named.map_or(FeedbackType::Abuse, feedback_type);
     if let Some(complaint) = &news.complaint {
+        let kind = if told.is_complaint() { ReportKind::Complaint } else { ReportKind::NotBounce };
         for one in complaint.complained_recipients.iter().take(RECIPIENTS_MAX) {
             findings.push(Finding {
                 recipient: Some(one.email_address.clone()),
-                kind: ReportKind::Complaint,
+                kind,
                 status: None,
                 texts: Vec::new(),
             });
@@ -252,8 +257,7 @@ fn report(news: &News) -> Report {
         status: None,
         texts: Vec::new(),
     }));
-    let is_complaint = news.notification_type == "Complaint";
-    let feedback_type = is_complaint.then_some(FeedbackType::Abuse);
+    let feedback_type = (news.notification_type == "Complaint").then_some(told);
     Report { findings, original_message_id: None, feedback_type, is_cut: false }
 }
 
@@ -423,6 +427,10 @@ mod tests {
         let told = report(&news);
         assert_eq!(told.findings[0].kind, ReportKind::Complaint);
         assert_eq!(told.feedback_type, Some(FeedbackType::Abuse));
+        let praise = complaint.replace("\"abuse\"", "\"not-spam\"");
+        let told = report(&serde_json::from_str(&praise).expect("read"));
+        assert_eq!(told.feedback_type, Some(FeedbackType::NotSpam));
+        assert_eq!(told.findings[0].kind, ReportKind::NotBounce, "it ends nothing");
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub fn read(view: &View) -> Option<Complaint> {
     Some(Complaint { kind, recipients })
 }
 
-fn feedback_type(value: &str) -> FeedbackType {
+/// Feedback-Type of RFC 5965, and the words that others use for the same.
+pub fn feedback_type(value: &str) -> FeedbackType {
     let word = value.trim().trim_end_matches(';').trim().to_ascii_lowercase().replace('_', "-");
     match word.as_str() {
         "abuse" | "spam" | "complaint" | "miscategorized" => FeedbackType::Abuse,

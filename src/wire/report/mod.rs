@@ -15,6 +15,7 @@ pub mod status;
 mod text;
 mod view;
 
+pub use self::complaint::feedback_type;
 use crate::model::Enhanced;
 pub use crate::model::{FeedbackType, ReportKind};
 
