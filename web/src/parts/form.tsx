@@ -17,6 +17,7 @@ export interface Field {
   complete?: string;
   /** Of a number. */
   min?: number;
+  max?: number;
   /** Of a number: `any` where it need not be whole. */
   step?: "any";
   shown?: (values: Values) => boolean;
@@ -169,5 +170,5 @@ function Input({ field, id, value, set, described, wrong }: { field: Field; id: 
     );
   }
   const type = TYPES[field.kind ?? "text"] ?? "text";
-  return <input {...shared} type={type} min={field.min} step={field.step} onChange={(event) => set(event.target.value)} />;
+  return <input {...shared} type={type} min={field.min} max={field.max} step={field.step} onChange={(event) => set(event.target.value)} />;
 }
