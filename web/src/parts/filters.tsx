@@ -23,6 +23,8 @@ export interface Filter {
   label: string;
   kind?: "text" | "select" | "moment";
   options?: [string, string][];
+  /** Of a choice: what holds when nothing is chosen. */
+  all?: string;
   placeholder?: string;
 }
 
@@ -38,7 +40,7 @@ export function Filters({ filters }: { filters: Filter[] }) {
           {filter.label}
           {filter.kind === "select" ? (
             <select value={values[filter.name] ?? ""} onChange={(event) => set({ [filter.name]: event.target.value })}>
-              <option value="">{t("filter.all")}</option>
+              <option value="">{filter.all ?? t("filter.all")}</option>
               {filter.options?.map(([name, text]) => <option key={name} value={name}>{text}</option>)}
             </select>
           ) : (

@@ -41,7 +41,7 @@ export function Pools() {
   const actions = (row: Pool) => [
     { text: t("pools.put"), act: () => setOpen(row) },
     ...row.sources.map((one) => ({ text: t("pools.take", { source: one.source }), act: () => ask({ title: t("pools.take", { source: one.source }), text: t("pools.take_text", { source: one.source, pool: row.name }), button: t("pools.take_button"), act: () => removeMember(row.name, one.source) }) })),
-    { text: t("pools.remove"), danger: true, act: () => ask({ title: t("pools.remove"), text: t("pools.remove_text", { name: row.name }), button: t("pools.remove"), danger: true, act: () => remove(row) }) },
+    { text: t("pools.remove"), danger: true, act: () => ask({ title: t("pools.remove"), text: t("pools.remove_text", { name: row.name, n: row.sources.length }), button: t("pools.remove"), danger: true, act: () => remove(row) }) },
   ];
   const member: Field[] = [
     { name: "source", label: t("lanes.source"), kind: "select", options: (sources.data?.items ?? []).map((one) => [one.name, one.name]) },
