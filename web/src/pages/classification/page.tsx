@@ -79,7 +79,8 @@ function ruleOf(values: Values): Rule {
   const text = (name: string) => given(values, name);
   return {
     id: text("id") ?? "", class: String(values.class) as Rule["class"], confidence: Number(text("confidence") ?? "0.9"),
-    operator: text("operator"), codes: lines(values, "codes"), enhanced: lines(values, "enhanced"), phrases: lines(values, "phrases"), samples: lines(values, "samples"),
+    operator: text("operator"), codes: lines(values, "codes"), enhanced: lines(values, "enhanced"), phrases: lines(values, "phrases"), without: lines(values, "without"), samples: lines(values, "samples"),
+    only: values.only === true, never_suppress: values.never_suppress === true,
   };
 }
 
@@ -90,9 +91,12 @@ function RuleMaker({ reply, close }: { reply: Partial<Reply>; close: () => void 
     { name: "id", label: t("classification.rule"), required: true, placeholder: "own.mailbox_gone", hint: t("classification.id_hint") },
     { name: "class", label: t("classification.means"), kind: "select", options: options("reply_class", CLASSES) },
     { name: "phrases", label: t("classification.phrases"), kind: "lines", value: reply.text ?? "", hint: t("classification.phrases_hint") },
+    { name: "without", label: t("classification.without"), kind: "lines", hint: t("classification.without_hint") },
     { name: "codes", label: t("classification.codes"), kind: "lines", placeholder: "5xx" },
     { name: "samples", label: t("classification.samples"), kind: "lines", required: true, value: reply.sample ?? "", hint: t("classification.samples_hint") },
     { name: "operator", label: t("classification.operator"), placeholder: reply.operator || "google" },
+    { name: "only", label: t("classification.only"), kind: "check", shown: (values) => given(values, "operator") !== undefined },
+    { name: "never_suppress", label: t("classification.never_suppress"), kind: "check" },
     { name: "confidence", label: t("classification.confidence"), value: "0.9" },
   ];
   const test = async (values: Values) => {
