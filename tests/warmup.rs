@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use postroad::config::Settings;
 use postroad::model::*;
+use postroad::schedule::governor::book::{Answered, Lesson};
 use postroad::schedule::warmup::Warmup;
 use postroad::schedule::warmup::calendar::Window;
 use postroad::schedule::warmup::course::Course;
 use postroad::schedule::warmup::gates::Trouble;
 use postroad::schedule::warmup::plan::Plan;
-use postroad::store::{Learnt, SourceChange};
+use postroad::store::{Learnt, SourceChange, SourceHour};
 use postroad::world::manners::{Deed, Phase};
 
 use crate::support::mx::FakeMx;
@@ -246,4 +247,37 @@ async fn a_warm_up_goes_on_where_it_was_after_a_restart() {
     let after = warmup(&relay).await;
     assert_eq!((after.id, after.limit), (before.id, before.limit));
     assert_eq!(after.course.today.map(|today| today.marks), before.course.today.map(|d| d.marks));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_warm_source_held_is_known_after_a_restart() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let mut relay = TestRelay::on(&database, &mx).await;
+        let day = relay.next_midnight() - HOUR * 72;
+        let hour = |hours: u32, accepted: u64| SourceHour {
+            source: COLD,
+            operator: OperatorId::TAIL,
+            hour: day + HOUR * hours,
+            marks: Marks { offered: accepted, accepted, ..Marks::default() },
+        };
+        let hours = vec![hour(1, 5000), hour(2, 3000), hour(26, 6000)];
+        let learnt = Learnt { hours, ..Learnt::default() };
+        relay.app().store().write_learnt(learnt).await.expect("written");
+        relay.stop().await;
+        relay.start().await;
+        relay.controller().note(&Lesson {
+            source: COLD,
+            operator: OperatorId::TAIL,
+            site: None,
+            class: StreamClass::Marketing,
+            campaign: None,
+            sending_domain: None,
+            answer: Answered::Refused { signal: Signal::Reputation, for_good: false },
+            count: 3,
+            sample: Some("421 4.7.0 unusual"),
+        });
+        relay.look().await;
+        assert_eq!(warmup(&relay).await.course.target, 8000, "its best day");
+    }
 }

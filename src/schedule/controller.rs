@@ -145,6 +145,9 @@ impl Controller {
             }
         }
         governor.restore(store.active_decisions().await?);
+        let today = limits.calendar().day(clock.now()).begin;
+        let peaks = store.source_peaks(today - HOURS_KEPT).await?;
+        governor.remember(&peaks, today, &store.source_hours(today).await?);
         let numbers = Blocks::default();
         let unwritten = Unwritten::default();
         let state = State { governor, numbers, unwritten, looks: 0 };
@@ -247,6 +250,9 @@ impl Controller {
         let now = self.0.clock.now();
         let day = self.0.limits.calendar().day(now);
         state.governor.set_relays(self.0.relays.load().as_ref().clone());
+        let sources = self.0.sources.load();
+        let own = sources.iter().filter(|(.., relay)| !relay).map(|(id, ..)| *id).collect();
+        state.governor.set_own(own);
         let bounds = (day.begin, day.end);
         let thoughts = state.governor.think(book, now, bounds, &mut state.numbers);
         state.looks += 1;

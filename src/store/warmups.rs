@@ -54,6 +54,16 @@ pub struct SourceHour {
     pub marks: Marks,
 }
 
+/// What a source has brought to an operator on its best day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourcePeak {
+    pub source: SourceId,
+    pub operator: OperatorId,
+    pub accepted: u64,
+    /// The last one in which something was offered.
+    pub last_hour: Timestamp,
+}
+
 /// What one look of the controller leaves to be written.
 #[derive(Clone, Debug, Default)]
 pub struct Learnt {
@@ -221,6 +231,14 @@ pub static HOURS_SINCE: Statement = Statement::new(
      LIMIT 200000",
 );
 
+/// By days of 24 hours: where clocks change one may reach an hour into the next.
+pub static SOURCE_PEAKS: Statement = Statement::new(
+    "SELECT source, operator, CAST(MAX(accepted) AS BIGINT), CAST(MAX(latest) AS BIGINT) FROM \
+     (SELECT source, operator, SUM(accepted) AS accepted, MAX(hour) AS latest FROM source_hours \
+     WHERE hour >= $1 AND offered > 0 \
+     GROUP BY source, operator, (hour - $1) / 86400000000) AS days GROUP BY source, operator",
+);
+
 pub static DELETE_OLD_HOURS: Statement = Statement::new("DELETE FROM source_hours WHERE hour < $1");
 
 pub static ACTIVE_DECISIONS: Statement = Statement::new(
@@ -254,6 +272,7 @@ pub static ALL: &[&Statement] = &[
     &WARMUPS,
     &WARMUP_DAYS,
     &HOURS_SINCE,
+    &SOURCE_PEAKS,
     &DELETE_OLD_HOURS,
     &ACTIVE_DECISIONS,
     &DECISIONS,
@@ -318,6 +337,18 @@ impl Store {
                 operator: OperatorId(row.int(1)?),
                 hour: Timestamp(row.int(2)?),
                 marks: marks(row, 3)?,
+            })
+        })
+    }
+
+    /// Of each source at each operator, the best day of those that begin with this moment.
+    pub async fn source_peaks(&self, since: Timestamp) -> Result<Vec<SourcePeak>> {
+        collect(self.read(&SOURCE_PEAKS, vec![since.0.into()]).await?, |row| {
+            Ok(SourcePeak {
+                source: SourceId(row.int(0)?),
+                operator: OperatorId(row.int(1)?),
+                accepted: row.unsigned(2)?,
+                last_hour: Timestamp(row.int(3)?),
             })
         })
     }

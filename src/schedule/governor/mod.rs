@@ -7,6 +7,7 @@
 
 pub mod book; // what was answered since the last look
 mod person; // undone and pinned by hand
+mod quiet; // sources that are not warmed up
 mod stops; // campaigns and From domains that stop at an operator
 
 pub use person::PersonError;
@@ -14,14 +15,13 @@ pub use person::PersonError;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::adaptive::{Change, Control, Facts, Place, Stops, What};
-use super::warmup::course::{Course, Turn};
-use super::warmup::gates::{Gates, Trouble};
+use super::warmup::course::Turn;
 use super::warmup::overflow::Standing;
-use super::warmup::plan::Plan;
-use super::warmup::{Planner, Step, Warmup};
+use super::warmup::{Planner, Step};
 use crate::model::*;
 use crate::store::{DecisionChange, SourceHour, WarmupDayRow};
 use book::{Book, PairSum};
+use quiet::Quiet;
 
 type SourcePair = (SourceId, OperatorId);
 
@@ -47,15 +47,6 @@ pub struct Thoughts {
     pub alarms: Vec<String>,
 }
 
-/// The day of a pair that is not warmed up.
-#[derive(Clone, Copy, Debug, Default)]
-struct Quiet {
-    day: Timestamp,
-    today: Marks,
-    /// The most accepted on a day.
-    peak: u64,
-}
-
 #[derive(Clone, Default)]
 pub struct Governor {
     pub planner: Planner,
@@ -63,6 +54,8 @@ pub struct Governor {
     stops: Stops,
     quiet: HashMap<SourcePair, Quiet>,
     relays: HashSet<SourceId>,
+    /// Ours that may send.
+    own: HashSet<SourceId>,
     /// The row of each adaptive change that is in force, and of each stop.
     rows: HashMap<(SourcePair, What), LimitId>,
     stop_rows: HashMap<(WhoScope, Place), (LimitId, Timestamp)>,
@@ -104,6 +97,7 @@ impl Governor {
         for step in self.planner.roll(now, bounds) {
             self.take_step(step, now, numbers, &mut thoughts);
         }
+        self.rewarm_idle(now, bounds, numbers, &mut thoughts);
         let mut pairs: Vec<_> = book.pairs.into_iter().collect();
         pairs.sort_by_key(|(pair, _)| *pair);
         for (pair, sum) in &pairs {
@@ -140,7 +134,7 @@ impl Governor {
         thoughts.hours.push(SourceHour { source, operator, hour, marks: sum.marks });
         let subject = (WarmSubject::Source(source), operator);
         if self.planner.get(subject).is_none() {
-            self.learn_quiet(pair, sum, bounds, now, numbers, thoughts);
+            self.learn_quiet(pair, sum, (now, bounds), numbers, thoughts);
         } else {
             self.learn_course(subject, &sum.marks, &sum.samples(), now, numbers, thoughts);
         }
@@ -178,49 +172,6 @@ impl Governor {
         }
         thoughts.touched.push(pair);
         if let Some(step) = self.planner.learn(pair, marks, samples, now) {
-            self.take_step(step, now, numbers, thoughts);
-        }
-    }
-
-    /// A source that was never warmed up here, or long ago: when it loses its standing, it is.
-    fn learn_quiet(
-        &mut self,
-        pair: SourcePair,
-        sum: &PairSum,
-        bounds: (Timestamp, Timestamp),
-        now: Timestamp,
-        numbers: &mut dyn Numbers,
-        thoughts: &mut Thoughts,
-    ) {
-        if self.relays.contains(&pair.0) {
-            return;
-        }
-        let quiet = self.quiet.entry(pair).or_default();
-        if quiet.day != bounds.0 {
-            quiet.peak = quiet.peak.max(quiet.today.accepted);
-            (quiet.day, quiet.today) = (bounds.0, Marks::default());
-        }
-        quiet.today.add(&sum.marks);
-        let today = quiet.today;
-        let trouble = Gates::default().stops(&today);
-        let Some(trouble) = trouble.filter(|trouble| *trouble >= Trouble::Deferrals) else {
-            return;
-        };
-        let peak = quiet.peak.max(today.accepted).max(100);
-        self.quiet.remove(&pair);
-        let Ok(plan) = Plan::named("standard") else { return };
-        let Ok(mut course) = Course::new(plan, "", peak, Default::default()) else { return };
-        course.proven = peak;
-        course.stage = course.plan.stage_of(peak, course.factor);
-        course.roll(now, bounds);
-        let subject = WarmSubject::Source(pair.0);
-        let (id, limit) = (numbers.warmup(), numbers.limit());
-        self.planner.put(Warmup { id, subject, operator: pair.1, limit, course });
-        thoughts.touched.push((subject, pair.1));
-        let samples = sum.samples();
-        if let Some(mut step) = self.planner.learn((subject, pair.1), &today, &samples, now) {
-            step.turn.rule = DecisionRule::Rewarm;
-            step.turn.cause = format!("{}: warmed up again", trouble.text());
             self.take_step(step, now, numbers, thoughts);
         }
     }

@@ -2,6 +2,10 @@
 
 use super::book::{Answered, Lesson};
 use super::*;
+use crate::schedule::warmup::Warmup;
+use crate::schedule::warmup::course::Course;
+use crate::schedule::warmup::plan::Plan;
+use crate::store::SourcePeak;
 
 const HERE: SourcePair = (SourceId(1), OperatorId(2));
 const DAY: i64 = 86_400;
@@ -202,4 +206,42 @@ fn what_was_in_force_is_again_after_a_start() {
     let thoughts = again.think(Book::default());
     assert_eq!(thoughts.put[0].id, before.put[0].id);
     assert_eq!(thoughts.put[0].value, before.put[0].value + 1);
+}
+
+#[test]
+fn what_a_warm_source_held_before_a_start_is_where_it_is_warmed_up_again() {
+    let mut story = Story { now: 9 * DAY, ..Story::default() };
+    let hour = Timestamp::from_seconds(8 * DAY);
+    let peak =
+        SourcePeak { source: HERE.0, operator: HERE.1, accepted: 500_000, last_hour: hour };
+    story.governor.remember(&[peak], Timestamp::from_seconds(9 * DAY), &[]);
+    story.told(&[(Answered::Accepted, 20), (refused(Signal::Reputation, false), 3)]);
+    let warmup = story.governor.planner.all().next().expect("a warm-up");
+    assert_eq!((warmup.course.target, warmup.course.cap()), (500_000, 500_000));
+}
+
+#[test]
+fn a_warm_source_that_slept_is_warmed_up_again_and_neither_a_relay_nor_a_stranger() {
+    let held = |source| SourcePeak {
+        source: SourceId(source),
+        operator: HERE.1,
+        accepted: if source == 4 { 20 } else { 8000 },
+        last_hour: Timestamp::from_seconds(DAY),
+    };
+    let mut story = Story { now: 21 * DAY, ..Story::default() };
+    let peaks: Vec<SourcePeak> = (1..=4).map(held).collect();
+    story.governor.remember(&peaks, Timestamp::from_seconds(21 * DAY), &[]);
+    story.governor.set_relays(HashSet::from([SourceId(2)]));
+    // The third was removed.
+    story.governor.set_own(HashSet::from([SourceId(1), SourceId(4)]));
+    assert!(story.think(Book::default()).decisions.is_empty(), "three weeks are not over");
+    story.now = 23 * DAY;
+    let thoughts = story.think(Book::default());
+    let rules: Vec<_> = thoughts.decisions.iter().map(|one| one.rule).collect();
+    assert_eq!(rules, [DecisionRule::Rewarm]);
+    assert!(thoughts.alarms.is_empty(), "nobody need look at it: {:?}", thoughts.alarms);
+    let warmups: Vec<_> = story.governor.planner.all().collect();
+    assert_eq!((warmups.len(), warmups[0].subject), (1, WarmSubject::Source(SourceId(1))));
+    let cap = warmups[0].course.cap();
+    assert!((3000..=4000).contains(&cap), "half of what it held: {cap}");
 }

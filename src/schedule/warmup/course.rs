@@ -38,7 +38,7 @@ const HOUR_SECONDS: i64 = 3600;
 const SAFE_SHARE: f64 = 0.6;
 /// A pair that sent nothing for so long is warmed up again, from half of what it held before,
 /// and half of that for each further week.
-const IDLE_AFTER: Duration = Duration::from_secs(21 * 86_400);
+pub const IDLE_AFTER: Duration = Duration::from_secs(21 * 86_400);
 const IDLE_HALVES: Duration = Duration::from_secs(7 * 86_400);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
