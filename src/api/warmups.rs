@@ -121,6 +121,7 @@ fn view(warmup: &Warmup, operators: &[OperatorRow]) -> WarmupView {
     };
     let note = match (course.frozen_until, today.and_then(|today| today.stop)) {
         (Some(until), _) => format!("frozen until {until}"),
+        (None, _) if course.state == WarmupState::Frozen => "frozen until it is resumed".into(),
         (None, Some(trouble)) => trouble.text().to_owned(),
         (None, None) => String::new(),
     };

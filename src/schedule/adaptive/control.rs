@@ -146,12 +146,14 @@ impl Control {
     pub fn tick(&mut self, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.block.until.take_if(|until| *until <= now && !self.block.pinned).is_some() {
-            self.connections.begin_at(1, 8, now);
-            self.pace.begin_at(PROBE_PACE, 60, now);
             let cause = || "a probe after the block".to_owned();
             changes.push(change(What::Block, Some(0), None, now, cause()));
-            changes.push(change(What::Connections, None, Some(1), now, cause()));
-            changes.push(change(What::Pace, None, Some(PROBE_PACE), now, cause()));
+            if self.connections.begin_at(1, 8, now) {
+                changes.push(change(What::Connections, None, Some(1), now, cause()));
+            }
+            if self.pace.begin_at(PROBE_PACE, 60, now) {
+                changes.push(change(What::Pace, None, Some(PROBE_PACE), now, cause()));
+            }
             return changes;
         }
         let clean = || "five minutes without a complaint of the host".to_owned();
@@ -279,6 +281,17 @@ mod tests {
         );
         let again = note(&mut control, Signal::Reputation, 1, 910).expect("a longer block");
         assert_eq!(again.expires_at, Some(at(910 + 1800)));
+    }
+
+    #[test]
+    fn a_probe_leaves_alone_what_a_person_holds() {
+        let mut control = Control::default();
+        note(&mut control, Signal::Rate, 1, 0);
+        control.pin(What::Pace, true);
+        note(&mut control, Signal::Reputation, 3, 1);
+        let begun: Vec<_> = control.tick(at(901)).iter().map(|one| one.what).collect();
+        assert_eq!(begun, [What::Block, What::Connections]);
+        assert_eq!(control.pace.value, Some(1));
     }
 
     #[test]

@@ -70,13 +70,15 @@ impl Lever {
         Some(self.value)
     }
 
-    /// To this value, by a block's end.
-    pub fn begin_at(&mut self, value: u64, held: u64, now: Timestamp) {
-        if !self.pinned {
-            self.held = self.held.max(held);
-            self.value = Some(value);
-            self.changed_at = now;
+    /// To this value, by a block's end; false where a person holds it.
+    pub fn begin_at(&mut self, value: u64, held: u64, now: Timestamp) -> bool {
+        if self.pinned {
+            return false;
         }
+        self.held = self.held.max(held);
+        self.value = Some(value);
+        self.changed_at = now;
+        true
     }
 
     pub fn undo(&mut self, now: Timestamp) {

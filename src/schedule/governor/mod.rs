@@ -297,16 +297,23 @@ impl Governor {
         self.begin(decision, thoughts);
     }
 
-    /// In force from now on, in the place of an earlier one of its rule.
+    /// In force from now on, in the place of an earlier one of its rule; never of a pinned one.
     fn begin(&mut self, decision: Decision, thoughts: &mut Thoughts) {
         if let Some(limit) = decision.limit {
-            self.end((limit, decision.rule), thoughts);
+            let key = (limit, decision.rule);
+            if self.active.get(&key).is_some_and(|known| known.pinned) {
+                return;
+            }
+            self.end(key, thoughts);
             self.active.insert((limit, decision.rule), decision.clone());
         }
         thoughts.decisions.push(decision);
     }
 
     fn end(&mut self, key: (LimitId, DecisionRule), thoughts: &mut Thoughts) {
+        if self.active.get(&key).is_some_and(|known| known.pinned) {
+            return;
+        }
         let Some(old) = self.active.remove(&key) else { return };
         thoughts.changed.push(DecisionChange {
             id: old.id,

@@ -75,13 +75,21 @@ impl Governor {
         let pair = self.planner.all().find(|one| one.limit == limit);
         let Some(pair) = pair.map(|one| (one.subject, one.operator)) else { return };
         if let Some(warmup) = self.planner.get_mut(pair) {
+            if decision.pinned {
+                warmup.course.release(None);
+            }
             warmup.course.undo(decision.rule, decision.before);
             thoughts.touched.push(pair);
         }
     }
 
     /// Pinned: no rule changes it and it does not end. Released: rules go on from here.
-    pub fn pin(&mut self, id: DecisionId, pinned: bool) -> Result<Thoughts, PersonError> {
+    pub fn pin(
+        &mut self,
+        id: DecisionId,
+        pinned: bool,
+        now: Timestamp,
+    ) -> Result<Thoughts, PersonError> {
         let key = self.key_of(id)?;
         let mut thoughts = Thoughts::default();
         let Some(decision) = self.active.get_mut(&key) else {
@@ -108,23 +116,41 @@ impl Governor {
                 }
                 thoughts.put.extend(row_of(&decision));
             }
-            _ => self.pin_warmup(&decision, &mut thoughts),
+            _ => self.pin_warmup(&decision, now, &mut thoughts),
         }
         Ok(thoughts)
     }
 
-    /// A warm-up whose volume is pinned is paused there.
-    fn pin_warmup(&mut self, decision: &Decision, thoughts: &mut Thoughts) {
+    /// A warm-up whose volume is pinned is paused there; one that stands still goes on standing
+    /// still, beyond the end of the day or of the freeze.
+    fn pin_warmup(&mut self, decision: &Decision, now: Timestamp, thoughts: &mut Thoughts) {
+        use DecisionRule::{WarmupFreeze, WarmupStop};
         let pair = self.planner.all().find(|one| Some(one.limit) == decision.limit);
         let Some(pair) = pair.map(|one| (one.subject, one.operator)) else { return };
-        if let Some(warmup) = self.planner.get_mut(pair) {
-            if decision.pinned {
-                warmup.course.pause()
-            } else {
-                warmup.course.resume()
-            }
-            thoughts.touched.push(pair);
+        let Some(course) = self.planner.get_mut(pair).map(|warmup| &mut warmup.course) else {
+            return;
+        };
+        match (decision.pinned, decision.rule) {
+            (true, WarmupFreeze | WarmupStop) => course.freeze(),
+            (true, _) => course.pause(),
+            (false, WarmupFreeze) => course.release(decision.expires_at.filter(|end| *end > now)),
+            (false, _) => course.release(None),
         }
+        thoughts.touched.push(pair);
+    }
+
+    /// A person steers a warm-up itself, by its limit: what was pinned of it is over.
+    pub fn let_go(&mut self, limit: LimitId) -> Thoughts {
+        let mut thoughts = Thoughts::default();
+        let of_it = |(key, one): (&(LimitId, DecisionRule), &mut Decision)| {
+            let is_pinned = key.0 == limit && std::mem::take(&mut one.pinned);
+            is_pinned.then_some(*key)
+        };
+        let pinned: Vec<_> = self.active.iter_mut().filter_map(of_it).collect();
+        for key in pinned {
+            self.end(key, &mut thoughts);
+        }
+        thoughts
     }
 
     /// A source is no more: neither are its warm-ups and what was decided of it. Returns the limits

@@ -63,6 +63,15 @@ impl Story {
         self.governor.think(book, now, bounds, &mut self.numbers)
     }
 
+    fn active(&self, rule: DecisionRule) -> Option<DecisionId> {
+        self.governor.active().find(|one| one.rule == rule).map(|one| one.id)
+    }
+
+    /// Of the only warm-up.
+    fn budget(&self) -> Option<u64> {
+        self.governor.planner.all().next().expect("one").course.budget()
+    }
+
     fn told(&mut self, answers: &[(Answered, u64)]) -> Thoughts {
         let mut book = Book::default();
         for (answer, count) in answers {
@@ -160,11 +169,11 @@ fn a_decision_is_undone_and_pinned_by_hand() {
     let mut story = Story::default();
     let thoughts = story.told(&[(refused(Signal::Rate, false), 1)]);
     let id = thoughts.decisions[0].id;
-    let pinned = story.governor.pin(id, true).expect("it is in force");
+    let pinned = story.governor.pin(id, true, Timestamp(0)).expect("it is in force");
     assert!(pinned.put[0].pinned && pinned.put[0].expires_at.is_none());
     story.now = 40 * 3600;
     assert!(story.think(Book::default()).removed.is_empty());
-    story.governor.pin(id, false).expect("it is in force");
+    story.governor.pin(id, false, Timestamp(0)).expect("it is in force");
     let undone = story.governor.undo(id, Timestamp::from_seconds(story.now)).expect("in force");
     assert_eq!(undone.removed.len(), 1);
     assert_eq!(undone.changed[0].state, DecisionState::Undone);
@@ -244,4 +253,70 @@ fn a_warm_source_that_slept_is_warmed_up_again_and_neither_a_relay_nor_a_strange
     assert_eq!((warmups.len(), warmups[0].subject), (1, WarmSubject::Source(SourceId(1))));
     let cap = warmups[0].course.cap();
     assert!((3000..=4000).contains(&cap), "half of what it held: {cap}");
+}
+
+/// Frozen at the third block within a week, a day before now.
+fn frozen() -> (Story, DecisionId) {
+    let mut story = Story::cold("standard");
+    for day in 1..=3 {
+        story.told(&[(refused(Signal::Reputation, true), 3)]);
+        story.now = day * DAY;
+        story.think(Book::default());
+    }
+    let freeze = story.active(DecisionRule::WarmupFreeze).expect("three steps back");
+    (story, freeze)
+}
+
+#[test]
+fn a_pinned_freeze_stays_a_freeze_until_it_is_released() {
+    let (mut story, freeze) = frozen();
+    story.governor.pin(freeze, true, Timestamp::from_seconds(story.now)).expect("in force");
+    assert_eq!(story.budget(), Some(0));
+    story.now += 9 * DAY;
+    story.think(Book::default());
+    assert_eq!(story.budget(), Some(0), "it would have thawed after two days");
+    let pinned = story.governor.pin(freeze, false, Timestamp::from_seconds(story.now));
+    assert_eq!(pinned.expect("still in force").touched.len(), 1);
+    assert!(story.budget() > Some(0));
+    let (mut story, freeze) = frozen();
+    let now = Timestamp::from_seconds(story.now);
+    story.governor.pin(freeze, true, now).expect("in force");
+    story.governor.pin(freeze, false, now).expect("in force");
+    assert_eq!(story.budget(), Some(0), "what is left of the freeze is left");
+}
+
+#[test]
+fn a_pinned_stop_outlives_its_day_and_can_be_released_after_it() {
+    let mut story = Story::cold("standard");
+    story.told(&[(Answered::Accepted, 30), (refused(Signal::Reputation, false), 3)]);
+    let stop = story.active(DecisionRule::WarmupStop).expect("a stop");
+    story.governor.pin(stop, true, Timestamp(0)).expect("in force");
+    story.now = 3 * DAY;
+    story.think(Book::default());
+    assert_eq!(story.budget(), Some(0));
+    assert_eq!(story.active(DecisionRule::WarmupStop), Some(stop));
+    story.governor.undo(stop, Timestamp::from_seconds(story.now)).expect("in force");
+    assert!(story.budget() > Some(0));
+}
+
+#[test]
+fn a_pinned_day_is_not_replaced_by_later_days_until_the_warm_up_is_resumed() {
+    let mut story = Story::cold("standard");
+    story.told(&[(Answered::Accepted, 50)]);
+    story.now = DAY;
+    story.think(Book::default());
+    let day = story.active(DecisionRule::WarmupDay).expect("the verdict of the first day");
+    story.governor.pin(day, true, Timestamp::from_seconds(DAY)).expect("in force");
+    let held = story.budget();
+    for days in 2..5 {
+        story.told(&[(Answered::Accepted, held.unwrap_or(0))]);
+        story.now = days * DAY;
+        let thoughts = story.think(Book::default());
+        assert!(thoughts.decisions.is_empty(), "{:?}", thoughts.decisions);
+    }
+    assert_eq!((story.active(DecisionRule::WarmupDay), story.budget()), (Some(day), held));
+    let limit = story.governor.planner.all().next().expect("one").limit;
+    let thoughts = story.governor.let_go(limit);
+    assert_eq!(thoughts.changed[0].state, DecisionState::Past);
+    assert_eq!(story.active(DecisionRule::WarmupDay), None);
 }

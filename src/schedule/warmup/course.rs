@@ -385,10 +385,28 @@ impl Course {
 
 /// By hand.
 impl Course {
+    /// What is frozen carries nothing while it is paused either: it stays so without an end.
     pub fn pause(&mut self) {
-        if matches!(self.state, WarmupState::Running | WarmupState::Frozen) {
-            self.state = WarmupState::Paused;
-            self.frozen_until = None;
+        match self.state {
+            WarmupState::Running => self.state = WarmupState::Paused,
+            WarmupState::Frozen => self.frozen_until = None,
+            WarmupState::Paused | WarmupState::Finished | WarmupState::Stopped => {}
+        }
+    }
+
+    /// Nothing more until a person says so.
+    pub fn freeze(&mut self) {
+        if self.state != WarmupState::Stopped {
+            (self.state, self.frozen_until) = (WarmupState::Frozen, None);
+        }
+    }
+
+    /// Out of a person's hand: rules go on, or it is frozen until then.
+    pub fn release(&mut self, frozen_until: Option<Timestamp>) {
+        if matches!(self.state, WarmupState::Paused | WarmupState::Frozen) {
+            let is_frozen = frozen_until.is_some();
+            self.state = if is_frozen { WarmupState::Frozen } else { WarmupState::Running };
+            self.frozen_until = frozen_until;
         }
     }
 
