@@ -230,14 +230,22 @@ impl Governor {
                 cause: turn.cause.clone(),
             });
         }
-        if matches!(turn.rule, DecisionRule::WarmupFreeze | DecisionRule::Rewarm) {
+        // A pair that slept begins with less, and nothing is wrong with it.
+        let has_lost = turn.rule == DecisionRule::Rewarm && turn.after == 0;
+        if has_lost || turn.rule == DecisionRule::WarmupFreeze {
             thoughts.alarms.push(format!("warm-up {}: {}", step.warmup, turn.cause));
         }
         let (id, scope) = (warmup.limit, warmup.scope());
-        let decision = decision_of(turn, scope, id, now, numbers);
+        let expires_at = warmup.course.ends_at(turn.rule, now);
         // A day's end is the end of what was decided in its middle.
-        if decision.rule == DecisionRule::WarmupDay {
-            self.end((id, DecisionRule::WarmupStop), thoughts);
+        let over = match turn.rule {
+            _ if turn.verdict.is_some() => Some(DecisionRule::WarmupStop),
+            DecisionRule::WarmupThaw => Some(DecisionRule::WarmupFreeze),
+            _ => None,
+        };
+        let decision = Decision { expires_at, ..decision_of(turn, scope, id, now, numbers) };
+        if let Some(rule) = over {
+            self.end((id, rule), thoughts);
         }
         self.begin(decision, thoughts);
     }

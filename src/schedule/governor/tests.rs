@@ -320,3 +320,27 @@ fn a_pinned_day_is_not_replaced_by_later_days_until_the_warm_up_is_resumed() {
     assert_eq!(thoughts.changed[0].state, DecisionState::Past);
     assert_eq!(story.active(DecisionRule::WarmupDay), None);
 }
+
+#[test]
+fn what_a_warm_up_decides_has_an_end_and_a_thaw_is_no_alarm() {
+    let mut story = Story::cold("standard");
+    let at = |days: i64| Some(Timestamp::from_seconds(days * DAY));
+    let mut ends = Vec::new();
+    for day in 1..=3 {
+        let thoughts = story.told(&[(refused(Signal::Reputation, true), 3)]);
+        let stop = thoughts.decisions.iter().find(|one| one.rule == DecisionRule::WarmupStop);
+        assert_eq!(stop.expect("a stop").expires_at, at(day), "the end of its day");
+        story.now = day * DAY;
+        let thoughts = story.think(Book::default());
+        assert_eq!(story.active(DecisionRule::WarmupStop), None, "not after day {day}");
+        ends.extend(thoughts.decisions.iter().map(|one| (one.rule, one.expires_at)));
+    }
+    use DecisionRule::{WarmupDay, WarmupFreeze, WarmupThaw};
+    assert_eq!(ends, [(WarmupDay, at(2)), (WarmupDay, at(3)), (WarmupFreeze, at(5))]);
+    story.now = 5 * DAY;
+    let thoughts = story.think(Book::default());
+    let rules: Vec<_> = thoughts.decisions.iter().map(|one| one.rule).collect();
+    assert_eq!(rules, [WarmupThaw]);
+    assert!(thoughts.alarms.is_empty(), "{:?}", thoughts.alarms);
+    assert_eq!(story.active(WarmupFreeze), None);
+}

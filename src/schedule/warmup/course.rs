@@ -202,7 +202,7 @@ impl Course {
         if self.state == WarmupState::Frozen && self.frozen_until.is_some_and(|end| end <= now) {
             self.state = WarmupState::Running;
             self.frozen_until = None;
-            turns.push(self.turn(DecisionRule::WarmupFreeze, "the freeze is over".into(), 0));
+            turns.push(self.turn(DecisionRule::WarmupThaw, "the freeze is over".into(), 0));
         }
         turns.extend(self.rewarm_after_idle(now));
         if self.today.is_none() && self.state != WarmupState::Stopped {
@@ -447,6 +447,19 @@ impl Course {
         self.today = None;
     }
 
+    /// When what this rule has decided is over by itself.
+    pub fn ends_at(&self, rule: DecisionRule, now: Timestamp) -> Option<Timestamp> {
+        match rule {
+            DecisionRule::WarmupFreeze => self.frozen_until,
+            DecisionRule::Rewarm => {
+                let days = f64::from(self.plan.days(self.factor, self.target) + FULL_DAYS);
+                let left = (days - self.stage).max(1.0);
+                Some(now + Duration::from_secs(86_400).mul_f64(left))
+            }
+            _ => self.today.as_ref().map(|today| today.day.end),
+        }
+    }
+
     /// Takes a decision of one of the warm-up's rules back.
     pub fn undo(&mut self, rule: DecisionRule, before: Option<u64>) {
         match rule {
@@ -460,6 +473,7 @@ impl Course {
                     today.marks = Marks::default();
                 }
             }
+            DecisionRule::WarmupThaw => self.freeze(),
             DecisionRule::Rewarm => {
                 self.state = WarmupState::Finished;
                 if let Some(today) = &mut self.today {
