@@ -32,6 +32,8 @@ use crate::store::{Learnt, LimitRow, Store, StoreError, WarmupRow};
 /// Ids are taken in blocks; the half of one is far more than one look uses.
 const IDS: i64 = 20_000;
 const HOURS_KEPT: Duration = Duration::from_secs(90 * 86_400);
+/// After so long no stop and no block is the longer for an earlier one.
+const STOPS_RECALLED: Duration = Duration::from_secs(7 * 86_400);
 const FORGET_EVERY: u32 = 7200;
 
 /// Ids in memory.
@@ -144,6 +146,7 @@ impl Controller {
                 }
             }
         }
+        governor.recall(&store.stops_since(clock.now() - STOPS_RECALLED).await?);
         governor.restore(store.active_decisions().await?);
         let today = limits.calendar().day(clock.now()).begin;
         let peaks = store.source_peaks(today - HOURS_KEPT).await?;

@@ -251,6 +251,13 @@ pub static DECISIONS: Statement = Statement::new(
      state, pinned, limit_id FROM decisions WHERE id < $1 ORDER BY id DESC LIMIT $2",
 );
 
+/// Stops and blocks, which are longer where the last one is not long ago.
+pub static STOPS_SINCE: Statement = Statement::new(
+    "SELECT id, at, rule, cause, samples, scope, metric, value_before, value_after, expires_at, \
+     state, pinned, limit_id FROM decisions WHERE at >= $1 AND state <> 'undone' \
+     AND rule IN ('block', 'campaign_content', 'sending_domain') ORDER BY id DESC LIMIT 20000",
+);
+
 pub static DECISION: Statement = Statement::new(
     "SELECT id, at, rule, cause, samples, scope, metric, value_before, value_after, expires_at, \
      state, pinned, limit_id FROM decisions WHERE id = $1",
@@ -276,6 +283,7 @@ pub static ALL: &[&Statement] = &[
     &DELETE_OLD_HOURS,
     &ACTIVE_DECISIONS,
     &DECISIONS,
+    &STOPS_SINCE,
     &DECISION,
     &WAITING_BY_OPERATOR,
 ];
@@ -375,6 +383,13 @@ impl Store {
         let before = before.map_or(i64::MAX, |id| id.0);
         let limit = i64::from(limit.min(LIST_MAX));
         collect(self.read(&DECISIONS, vec![before.into(), limit.into()]).await?, decision)
+    }
+
+    /// Stops and blocks from this moment on that nobody has undone, oldest first.
+    pub async fn stops_since(&self, since: Timestamp) -> Result<Vec<Decision>> {
+        let mut stops = collect(self.read(&STOPS_SINCE, vec![since.0.into()]).await?, decision)?;
+        stops.reverse();
+        Ok(stops)
     }
 
     pub async fn decision(&self, id: DecisionId) -> Result<Option<Decision>> {

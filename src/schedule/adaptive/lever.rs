@@ -22,8 +22,8 @@ pub struct LeverRules {
 
 /// Steps from half of what was held to all of it.
 const STEPS: u64 = 8;
-/// What a person has undone is not done again for so long.
-const HUSH: Duration = Duration::from_secs(3600);
+/// What a person has undone, of whatever kind, is not done again for so long.
+pub const HUSH: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lever {
@@ -79,6 +79,11 @@ impl Lever {
         self.value = Some(value);
         self.changed_at = now;
         true
+    }
+
+    /// Nothing is limited and nothing is remembered that would matter.
+    pub fn is_at_rest(&self, now: Timestamp) -> bool {
+        self.value.is_none() && !self.pinned && self.hushed_until <= now
     }
 
     pub fn undo(&mut self, now: Timestamp) {

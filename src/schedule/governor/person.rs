@@ -43,8 +43,8 @@ impl Governor {
         });
         match what_of(decision.rule) {
             Some(what) => self.undo_change(&decision, what, now, &mut thoughts),
-            None if is_stop(decision.rule) => self.undo_stop(&decision, &mut thoughts),
-            None => self.undo_warmup(&decision, &mut thoughts),
+            None if is_stop(decision.rule) => self.undo_stop(&decision, now, &mut thoughts),
+            None => self.undo_warmup(&decision, now, &mut thoughts),
         }
         Ok(thoughts)
     }
@@ -63,14 +63,14 @@ impl Governor {
         thoughts.removed.extend(self.rows.remove(&(pair, what)));
     }
 
-    fn undo_stop(&mut self, decision: &Decision, thoughts: &mut Thoughts) {
+    fn undo_stop(&mut self, decision: &Decision, now: Timestamp, thoughts: &mut Thoughts) {
         let Some(place) = Place::of_scope(&decision.scope.to) else { return };
         let key = (decision.scope.who, place);
-        self.stops.undo(key.0, key.1);
+        self.stops.undo(key.0, key.1, now);
         thoughts.removed.extend(self.stop_rows.remove(&key).map(|(limit, _)| limit));
     }
 
-    fn undo_warmup(&mut self, decision: &Decision, thoughts: &mut Thoughts) {
+    fn undo_warmup(&mut self, decision: &Decision, now: Timestamp, thoughts: &mut Thoughts) {
         let Some(limit) = decision.limit else { return };
         let pair = self.planner.all().find(|one| one.limit == limit);
         let Some(pair) = pair.map(|one| (one.subject, one.operator)) else { return };
@@ -78,7 +78,7 @@ impl Governor {
             if decision.pinned {
                 warmup.course.release(None);
             }
-            warmup.course.undo(decision.rule, decision.before);
+            warmup.course.undo(decision.rule, decision.before, now);
             thoughts.touched.push(pair);
         }
     }
@@ -169,6 +169,24 @@ impl Governor {
         self.facts.retain(|pair, _| !is_own(pair));
         self.active.retain(|(limit, _), _| !limits.contains(limit));
         limits
+    }
+
+    /// After a start, before `restore`: stops and blocks of these days, oldest first. The next ones
+    /// are as long as they would have been.
+    pub fn recall(&mut self, decisions: &[Decision]) {
+        for decision in decisions {
+            let Some(end) = decision.expires_at else { continue };
+            let place = Place::of_scope(&decision.scope.to);
+            match (what_of(decision.rule), pair_of(&decision.scope), place) {
+                (Some(What::Block), Some(pair), _) => {
+                    self.controls.entry(pair).or_default().recall_block(decision.at, end);
+                }
+                (None, _, Some(place)) if is_stop(decision.rule) => {
+                    self.stops.recall(decision.scope.who, place, decision.at, end);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// After a start: what was in force is again.

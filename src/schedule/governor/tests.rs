@@ -344,3 +344,34 @@ fn what_a_warm_up_decides_has_an_end_and_a_thaw_is_no_alarm() {
     assert!(thoughts.alarms.is_empty(), "{:?}", thoughts.alarms);
     assert_eq!(story.active(WarmupFreeze), None);
 }
+
+#[test]
+fn what_was_undone_is_not_done_again_within_the_hour_of_whatever_kind_it_is() {
+    let mut story = Story::cold("standard");
+    let words = [(refused(Signal::Content, true), 8), (refused(Signal::Reputation, true), 3)];
+    let thoughts = story.told(&words);
+    let mut rules: Vec<_> = thoughts.decisions.iter().map(|one| one.rule).collect();
+    rules.sort_unstable();
+    use DecisionRule::{Block, CampaignContent, WarmupStop};
+    assert_eq!(rules, [WarmupStop, Block, CampaignContent]);
+    for decision in thoughts.decisions {
+        story.governor.undo(decision.id, Timestamp(0)).expect("in force");
+    }
+    story.now = 3000;
+    assert!(story.told(&words).decisions.is_empty());
+    story.now = 3601;
+    assert_eq!(story.told(&words).decisions.len(), 3);
+}
+
+#[test]
+fn a_stop_that_a_person_has_pinned_is_not_replaced_by_a_rule() {
+    let mut story = Story::default();
+    let words = [(refused(Signal::Content, true), 8)];
+    let thoughts = story.told(&words);
+    let (id, limit) = (thoughts.decisions[0].id, thoughts.decisions[0].limit);
+    story.governor.pin(id, true, Timestamp(0)).expect("in force");
+    story.now = 5 * 3600;
+    let thoughts = story.told(&words);
+    assert!(thoughts.decisions.is_empty() && thoughts.removed.is_empty(), "{thoughts:?}");
+    assert_eq!(story.governor.active().next().and_then(|one| one.limit), limit);
+}

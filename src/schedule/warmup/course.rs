@@ -16,6 +16,7 @@ use super::gates::Trouble;
 use super::overflow::Standing;
 use super::plan::{Plan, PlanError};
 use crate::model::*;
+use crate::schedule::adaptive::HUSH;
 
 /// Stages that a clean day is worth at most, and at least.
 const PACE_MAX: f64 = 1.0;
@@ -61,6 +62,9 @@ pub struct Course {
     pub last_sent: Option<Timestamp>,
     pub backs: Vec<Timestamp>,
     pub today: Option<Today>,
+    /// A person has taken something back: no gate closes in the middle of a day before.
+    #[serde(default)]
+    pub hushed_until: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +152,7 @@ impl Course {
             last_sent: None,
             backs: Vec::new(),
             today: None,
+            hushed_until: Timestamp::default(),
         })
     }
 
@@ -224,7 +229,7 @@ impl Course {
         today.note(marks, now);
         let places = DECISION_SAMPLES_MAX.saturating_sub(today.samples.len());
         today.samples.extend(samples.iter().take(places).cloned());
-        if today.stop.is_some() {
+        if today.stop.is_some() || now < self.hushed_until {
             return None;
         }
         let trouble = self.plan.gates.stops(&today.marks)?;
@@ -461,7 +466,8 @@ impl Course {
     }
 
     /// Takes a decision of one of the warm-up's rules back.
-    pub fn undo(&mut self, rule: DecisionRule, before: Option<u64>) {
+    pub fn undo(&mut self, rule: DecisionRule, before: Option<u64>, now: Timestamp) {
+        self.hushed_until = now + HUSH;
         match rule {
             DecisionRule::WarmupStop | DecisionRule::WarmupFreeze => {
                 if self.state == WarmupState::Frozen {
