@@ -13,7 +13,10 @@ use postroad::schedule::warmup::plan::Plan;
 use postroad::store::{Learnt, SourceChange, SourceHour};
 use postroad::world::manners::{Deed, Phase};
 
+use serde_json::json;
+
 use crate::support::mx::FakeMx;
+use crate::support::operator;
 use crate::support::relay::{Database, SENDER, TestRelay};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -280,4 +283,21 @@ async fn what_a_warm_source_held_is_known_after_a_restart() {
         relay.look().await;
         assert_eq!(warmup(&relay).await.course.target, 8000, "its best day");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_with_a_factor_of_an_operator_that_nobody_knows_is_refused() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::sending_to(&mx).await;
+    let plan = |operator: &str| {
+        let text = format!("name = 'x'\nfirst = 9\ndoubling_days = 2.0\nfactors = {{ {operator} = 0.5 }}");
+        json!({"source": "first", "target": 100, "plan_text": text})
+    };
+    let socket = relay.settings().control_socket();
+    let (status, said) = operator::ask(&socket, "POST", "/v1/warmups", plan("gogle")).await;
+    let said = said.to_string();
+    assert_eq!(status, 422, "{said}");
+    assert!(said.contains("no operator 'gogle'") && said.contains("google, "), "{said}");
+    let (status, said) = operator::ask(&socket, "POST", "/v1/warmups", plan("orange")).await;
+    assert_eq!(status, 200, "{said}");
 }
