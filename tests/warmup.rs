@@ -35,6 +35,20 @@ async fn submit(relay: &TestRelay, stream: &str, count: usize) {
     }
 }
 
+fn refused(signal: Signal, count: u64) -> Lesson<'static> {
+    Lesson {
+        source: COLD,
+        operator: OperatorId::TAIL,
+        site: None,
+        class: StreamClass::Marketing,
+        campaign: None,
+        sending_domain: None,
+        answer: Answered::Refused { signal, for_good: false },
+        count,
+        sample: Some("421 4.7.0 unusual"),
+    }
+}
+
 /// From the next midnight on the source is cold; its whole day may be sent in the first hour.
 async fn begin(relay: &TestRelay, curve: &[u64]) {
     begin_with(relay, WarmSubject::Source(COLD), curve).await;
@@ -269,17 +283,7 @@ async fn what_a_warm_source_held_is_known_after_a_restart() {
         relay.app().store().write_learnt(learnt).await.expect("written");
         relay.stop().await;
         relay.start().await;
-        relay.controller().note(&Lesson {
-            source: COLD,
-            operator: OperatorId::TAIL,
-            site: None,
-            class: StreamClass::Marketing,
-            campaign: None,
-            sending_domain: None,
-            answer: Answered::Refused { signal: Signal::Reputation, for_good: false },
-            count: 3,
-            sample: Some("421 4.7.0 unusual"),
-        });
+        relay.controller().note(&refused(Signal::Reputation, 3));
         relay.look().await;
         assert_eq!(warmup(&relay).await.course.target, 8000, "its best day");
     }
@@ -300,4 +304,68 @@ async fn a_plan_with_a_factor_of_an_operator_that_nobody_knows_is_refused() {
     assert!(said.contains("no operator 'gogle'") && said.contains("google, "), "{said}");
     let (status, said) = operator::ask(&socket, "POST", "/v1/warmups", plan("orange")).await;
     assert_eq!(status, 200, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_has_set_is_held_and_taken_back_where_the_rule_stands() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::sending_to(&mx).await;
+    begin(&relay, &[4, 6]).await;
+    relay.controller().note(&refused(Signal::Rate, 1));
+    relay.look().await;
+    let store = relay.app().store();
+    let decision = store.active_decisions().await.expect("read").remove(0);
+    let warmup = warmup(&relay).await;
+    let socket = relay.settings().control_socket();
+    for (limit, pinned, said) in [
+        (decision.limit, true, format!("postroad decisions pin {}", decision.id)),
+        (decision.limit, false, format!("postroad decisions release {}", decision.id)),
+        (Some(warmup.limit), true, format!("postroad warmup pause {}", warmup.id)),
+    ] {
+        let path = format!("/v1/limits/{}/pin", limit.expect("a limit"));
+        let (status, answer) = operator::ask(&socket, "POST", &path, json!({"pinned": pinned})).await;
+        assert!(status == 409 && answer.to_string().contains(&said), "{said}: {answer}");
+    }
+    for (limit, said) in [
+        (decision.limit, format!("postroad decisions undo {}", decision.id)),
+        (Some(warmup.limit), format!("postroad warmup stop {}", warmup.id)),
+    ] {
+        let path = format!("/v1/limits/{}", limit.expect("a limit"));
+        let (status, answer) = operator::ask(&socket, "DELETE", &path, json!(null)).await;
+        assert!(status == 409 && answer.to_string().contains(&said), "{said}: {answer}");
+    }
+}
+
+/// What the decisions of the governor are, as a person pins and undoes them.
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_are_pinned_released_and_undone_by_hand() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let mut relay = TestRelay::on(&database, &mx).await;
+        relay.controller().note(&refused(Signal::Rate, 1));
+        relay.look().await;
+        let id = relay.see("/v1/decisions?active=true").await["items"][0]["id"].clone();
+        let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+        let path = format!("/v1/decisions/{id}");
+        let pinned = relay.order(&format!("{path}/pin"), json!({"pinned": true})).await;
+        assert_eq!((&pinned["pinned"], &pinned["state"]), (&json!(true), &json!("active")));
+        relay.stop().await;
+        relay.start().await;
+        relay.clock().advance(HOUR * 12);
+        relay.look().await;
+        let limits = relay.store().limits().await.expect("read");
+        let held = limits.iter().filter(|row| row.limit.origin == Origin::Adaptive);
+        let held: Vec<_> = held.map(|row| (row.limit.pinned, row.limit.expires_at)).collect();
+        assert_eq!(held, [(true, None)], "it outlives its end and a restart");
+        let released = relay.order(&format!("{path}/pin"), json!({"pinned": false})).await;
+        assert_eq!(released["pinned"], json!(false));
+        let undone = relay.order(&format!("{path}/undo"), json!({})).await;
+        assert_eq!(undone["state"], json!("undone"));
+        let limits = relay.store().limits().await.expect("read");
+        assert!(limits.iter().all(|row| row.limit.origin != Origin::Adaptive));
+        let socket = relay.settings().control_socket();
+        let (status, answer) =
+            operator::ask(&socket, "POST", &format!("{path}/undo"), json!({})).await;
+        assert_eq!(status, 409, "{answer}");
+    }
 }
