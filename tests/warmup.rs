@@ -295,7 +295,7 @@ async fn a_plan_with_a_factor_of_an_operator_that_nobody_knows_is_refused() {
     let relay = TestRelay::sending_to(&mx).await;
     let plan = |operator: &str| {
         let text = format!("name = 'x'\nfirst = 9\ndoubling_days = 2.0\nfactors = {{ {operator} = 0.5 }}");
-        json!({"source": "first", "target": 100, "plan_text": text})
+        json!({"source": relay.settings().source[0].name, "target": 100, "plan_text": text})
     };
     let socket = relay.settings().control_socket();
     let (status, said) = operator::ask(&socket, "POST", "/v1/warmups", plan("gogle")).await;
@@ -367,5 +367,35 @@ async fn decisions_are_pinned_released_and_undone_by_hand() {
         let (status, answer) =
             operator::ask(&socket, "POST", &format!("{path}/undo"), json!({})).await;
         assert_eq!(status, 409, "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn complaints_close_the_gate_of_a_sending_domain_too() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = TestRelay::with(&mx, |settings: &mut Settings| {
+            if let Database::Postgres(url) = &database {
+                settings.store.url = Some(url.clone());
+            }
+            settings.inbound.listen = vec![([127, 0, 0, 1], 0).into()];
+            settings.inbound.return_domain = Some("bounce.sender.test".to_owned());
+        })
+        .await;
+        let domain = relay.store().domains().await.expect("read")[0].id;
+        begin_with(&relay, WarmSubject::Domain(domain), &[60, 120]).await;
+        submit(&relay, "marketing", 60).await;
+        relay.rest().await;
+        relay.look().await;
+        for number in 0..6 {
+            let mail = mx.mail_to(&format!("marketing{number}@example.test")).body.to_vec();
+            let report = crate::inbound::complaint(&String::from_utf8(mail).expect("text"));
+            let answer = relay.bring("fbl@far.test", "abuse@bounce.sender.test", &report).await;
+            assert!(answer.starts_with("250"), "{answer}");
+        }
+        relay.look().await;
+        let today = warmup(&relay).await.course.today.expect("a day");
+        assert_eq!((today.marks.accepted, today.marks.complaints), (60, 6));
+        assert_eq!(today.stop, Some(Trouble::Complaints));
     }
 }

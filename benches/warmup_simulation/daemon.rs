@@ -17,6 +17,7 @@ use postroad::clock::Clock;
 use postroad::config::{RelaySettings, Settings, SourceSettings, Trusted};
 use postroad::model::*;
 use postroad::schedule::forecast::Forecast;
+use postroad::schedule::governor::book::Complained;
 use postroad::schedule::warmup::course::Course;
 use postroad::schedule::warmup::plan::Plan;
 use postroad::store::{LimitRow, Location, SourceChange, Store};
@@ -265,7 +266,13 @@ impl Run {
         let tally = self.hosts.take();
         for (source, operator, count) in &tally.complaints {
             let (source, operator) = (self.sources[*source], self.operators[*operator]);
-            self.app.schedule().controller().complain(source, operator, *count);
+            self.app.schedule().controller().complain(&Complained {
+                source: Some(source),
+                operator,
+                campaign: None,
+                sending_domain: None,
+                count: *count,
+            });
         }
         tally
     }

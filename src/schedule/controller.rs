@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::adaptive::{Facts, Stop};
-use super::governor::book::{Book, Lesson};
+use super::governor::book::{Book, Complained, Lesson};
 use super::governor::{Governor, Numbers, Thoughts};
 use super::limits::Limits;
 use super::warmup::Warmup;
@@ -180,9 +180,9 @@ impl Controller {
         self.0.book.lock().returned(lesson);
     }
 
-    /// A complaint came in for mail that this source had brought there.
-    pub fn complain(&self, source: SourceId, operator: OperatorId, count: u64) {
-        self.0.book.lock().complain(source, operator, count);
+    /// A complaint came in for mail that was taken.
+    pub fn complain(&self, told: &Complained) {
+        self.0.book.lock().complain(told);
     }
 
     /// All that may send: id, name, and whether it is another's service.

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use crate::model::*;
-use crate::schedule::governor::book::{Book, Lesson};
+use crate::schedule::governor::book::{Book, Complained, Lesson};
 use crate::schedule::governor::{Governor, Numbers};
 use crate::schedule::limits::Limits;
 use crate::schedule::pick::{self, Candidate, Counts};
@@ -205,6 +205,8 @@ impl DryRun {
     }
 
     pub fn complain(&mut self, source: SourceId, operator: OperatorId, count: u64) {
-        self.book.complain(source, operator, count);
+        let source = Some(source);
+        let (campaign, sending_domain) = (None, None);
+        self.book.complain(&Complained { source, operator, campaign, sending_domain, count });
     }
 }
