@@ -254,16 +254,7 @@ impl Sources {
         let aside = self.aside.lock();
         let candidate = |member: &PoolMember| {
             let entry = known.sources.get(&member.source)?;
-            let set_aside = [Some(site), None]
-                .iter()
-                .filter_map(|site| aside.get(&(member.source, *site)))
-                .find(|(until, _)| *until > now);
-            let bar = match set_aside {
-                Some((until, reason)) => {
-                    Some(Bar::SetAside { until: *until, reason: reason.clone() })
-                }
-                None => self.bar(entry, is_routed),
-            };
+            let bar = self.bar_at(entry, (site, is_routed, now), &aside);
             Some(Candidate {
                 source: member.source,
                 tier: 0,
@@ -286,6 +277,26 @@ impl Sources {
             share_max: None,
             sent: counts.of(pool, SourceId::SYSTEM),
             bar: None,
+        }
+    }
+
+    /// Why a source may not send to a site, whatever limits say.
+    pub fn barred(&self, source: SourceId, at: (SiteId, bool, Timestamp)) -> Option<Bar> {
+        let known = self.known.load();
+        let entry = known.sources.get(&source)?;
+        self.bar_at(entry, at, &self.aside.lock())
+    }
+
+    fn bar_at(
+        &self,
+        entry: &Entry,
+        (site, is_routed, now): (SiteId, bool, Timestamp),
+        aside: &Aside,
+    ) -> Option<Bar> {
+        let set_aside = |site| aside.get(&(entry.row.id, site)).filter(|(until, _)| *until > now);
+        match set_aside(Some(site)).or_else(|| set_aside(None)) {
+            Some((until, reason)) => Some(Bar::SetAside { until: *until, reason: reason.clone() }),
+            None => self.bar(entry, is_routed),
         }
     }
 
