@@ -11,6 +11,7 @@ use postroad::schedule::warmup::plan::Plan;
 use postroad::schedule::why::ReasonKind;
 use postroad::store::{SourceChange, SourceTables};
 use postroad::world::dns::{Data, Says};
+use postroad::world::manners::{Deed, Phase};
 use serde_json::json;
 
 use crate::deliver::host::{Host, Talk};
@@ -479,7 +480,7 @@ async fn a_source_is_tried_up_to_the_hosts_greeting_and_no_mail_is_sent() {
     assert!(told["health"].is_object(), "it is checked first: {told}");
     let told = relay.order(&path, json!({})).await;
     assert_eq!(told["trial"], json!(null), "an address of ours needs somebody to connect to");
-    mx.script(Phase::Greeting, Deed::Reply("554 go away".into()), 1);
+    mx.always(Phase::Connect, Deed::Reply("554 go away".into()));
     let told = relay.order(&path, json!({"to": "example.test"})).await;
     assert!(told["trial"]["failure"].as_str().is_some_and(|why| why.contains("go away")), "{told}");
     assert!(mx.received().is_empty());
