@@ -16,6 +16,7 @@ use postroad::app::App;
 use postroad::clock::Clock;
 use postroad::config::{RelaySettings, Settings, SourceSettings, Trusted};
 use postroad::model::*;
+use postroad::schedule::controller::Mailing;
 use postroad::schedule::forecast::Forecast;
 use postroad::schedule::governor::book::Complained;
 use postroad::schedule::warmup::course::Course;
@@ -396,7 +397,8 @@ impl Run {
         let audience: BTreeMap<OperatorId, u64> =
             self.operators.iter().copied().zip(audience.iter().copied()).collect();
         let pool = schedule.sources().able(None);
-        let told = schedule.controller().forecast(audience, BTreeMap::new(), pool).await;
+        let mailing = Mailing { audience, pool, ..Mailing::default() };
+        let told = schedule.controller().forecast(mailing).await;
         told.expect("no fault").expect("there are sources").0
     }
 }

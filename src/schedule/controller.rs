@@ -8,6 +8,7 @@
 mod forecast;
 mod hand; // by a person
 
+pub use forecast::Mailing;
 pub use hand::{ControllerError, Steer};
 
 use std::collections::{HashMap, HashSet};

@@ -69,6 +69,12 @@ impl Governor {
         }
     }
 
+    /// The most that a source without a warm-up has brought to an operator on a day.
+    pub fn held_at(&self, operator: OperatorId) -> u64 {
+        let there = self.quiet.iter().filter(|((_, at), _)| *at == operator);
+        there.map(|(_, quiet)| quiet.held()).max().unwrap_or(0)
+    }
+
     /// A source that was never warmed up here: when it loses its standing, it is.
     pub(super) fn learn_quiet(
         &mut self,
