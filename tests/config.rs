@@ -94,7 +94,8 @@ fn a_file_that_is_not_toml_is_named_by_its_line_and_the_rest_is_still_read() {
 
 #[test]
 fn retry_waits_of_an_operator_that_nobody_knows_are_refused_with_the_names_there_are() {
-    let text = |name: &str| format!("[[retry_profile]]\nprofile = \"rate\"\noperator = \"{name}\"\n");
+    let text =
+        |name: &str| format!("[[retry_profile]]\nprofile = \"rate\"\noperator = \"{name}\"\n");
     for name in ["google", "microsoft", "microsoft_365", "web.de", "tail", "hoster.example"] {
         let read = config::read("f", &text(name), &[]);
         assert!(read.is_ok(), "{name}: {read:?}");

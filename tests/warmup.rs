@@ -294,7 +294,8 @@ async fn a_plan_with_a_factor_of_an_operator_that_nobody_knows_is_refused() {
     let mx = FakeMx::accepting().await;
     let relay = TestRelay::sending_to(&mx).await;
     let plan = |operator: &str| {
-        let text = format!("name = 'x'\nfirst = 9\ndoubling_days = 2.0\nfactors = {{ {operator} = 0.5 }}");
+        let text =
+            format!("name = 'x'\nfirst = 9\ndoubling_days = 2.0\nfactors = {{ {operator} = 0.5 }}");
         json!({"source": relay.settings().source[0].name, "target": 100, "plan_text": text})
     };
     let socket = relay.settings().control_socket();
@@ -323,7 +324,8 @@ async fn what_a_rule_has_set_is_held_and_taken_back_where_the_rule_stands() {
         (Some(warmup.limit), true, format!("postroad warmup pause {}", warmup.id)),
     ] {
         let path = format!("/v1/limits/{}/pin", limit.expect("a limit"));
-        let (status, answer) = operator::ask(&socket, "POST", &path, json!({"pinned": pinned})).await;
+        let (status, answer) =
+            operator::ask(&socket, "POST", &path, json!({"pinned": pinned})).await;
         assert!(status == 409 && answer.to_string().contains(&said), "{said}: {answer}");
     }
     for (limit, said) in [
@@ -398,4 +400,53 @@ async fn complaints_close_the_gate_of_a_sending_domain_too() {
         assert_eq!((today.marks.accepted, today.marks.complaints), (60, 6));
         assert_eq!(today.stop, Some(Trouble::Complaints));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_third_block_in_a_week_freezes_and_a_paused_freeze_opens_when_it_is_resumed() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::sending_to(&mx).await;
+    begin(&relay, &[40, 80, 160]).await;
+    for _ in 0..3 {
+        let answer = Answered::Refused { signal: Signal::Reputation, for_good: true };
+        relay.controller().note(&Lesson { answer, ..refused(Signal::Reputation, 3) });
+        sleep_over_night(&relay).await;
+    }
+    let shown = async || relay.see("/v1/warmups").await["items"][0].clone();
+    let frozen = shown().await;
+    assert_eq!((&frozen["state"], &frozen["budget"]), (&json!("frozen"), &json!(0)), "{frozen}");
+    let active = relay.see("/v1/decisions?active=true").await.to_string();
+    assert!(active.contains("warmup_freeze") && !active.contains("warmup_stop"), "{active}");
+    let steer = format!("/v1/warmups/{}/steer", frozen["id"]);
+    let paused = relay.order(&steer, json!({"action": "pause"})).await;
+    assert_eq!((&paused["state"], &paused["budget"]), (&json!("frozen"), &json!(0)), "{paused}");
+    relay.clock().advance(HOUR * 24 * 5);
+    relay.look().await;
+    assert_eq!(shown().await["state"], json!("frozen"), "it does not thaw any more");
+    let resumed = relay.order(&steer, json!({"action": "resume"})).await;
+    assert_eq!(resumed["state"], json!("running"));
+    assert!(resumed["budget"].as_u64() > Some(0), "{resumed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_source_that_slept_for_weeks_is_warmed_up_again() {
+    let mx = FakeMx::accepting().await;
+    let mut relay = TestRelay::sending_to(&mx).await;
+    let marks = Marks { offered: 8000, accepted: 8000, ..Marks::default() };
+    let hour = relay.next_midnight() - HOUR * 24 * 23;
+    let operator = OperatorId::TAIL;
+    let hours = vec![SourceHour { source: COLD, operator, hour, marks }];
+    relay.app().store().write_learnt(Learnt { hours, ..Learnt::default() }).await.expect("written");
+    relay.stop().await;
+    relay.start().await;
+    relay.look().await;
+    let course = warmup(&relay).await.course;
+    assert_eq!((course.state, course.target), (WarmupState::Running, 8000));
+    assert!((3000..=4000).contains(&course.cap()), "{}", course.cap());
+    let decisions = relay.store().active_decisions().await.expect("read");
+    assert_eq!(decisions[0].rule, DecisionRule::Rewarm);
+    assert!(decisions[0].expires_at.is_some());
+    submit(&relay, "marketing", 2).await;
+    relay.run_until_idle().await;
+    assert_eq!(mx.received().len(), 2);
 }

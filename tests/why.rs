@@ -57,8 +57,8 @@ async fn a_lane_is_told_what_is_passed_over_and_why_its_source_does_not_send() {
     relay.submit(&["bob@example.test"]).await;
     relay.rest().await;
     let lanes = relay.see("/v1/lanes").await;
-    let lane = lanes["items"].as_array().expect("a list").iter();
-    let lane = lane.filter(|lane| lane["limits"] == json!([limit.0])).next().expect("a lane");
+    let mut all = lanes["items"].as_array().expect("a list").iter();
+    let lane = all.find(|lane| lane["limits"] == json!([limit.0])).expect("a lane");
     let site = lane["site"].to_string();
     // As `lane list` names a site that waits without a connection.
     let told = texts(&reasons(&relay, &format!("lane=-/{site}")).await);

@@ -131,9 +131,10 @@ fn mailing<N>(
     let schedule =
         call.schedule.as_ref().ok_or_else(|| Problem::conflict("no daemon is running"))?;
     let sender = ReversePath::parse(&row.content.from).ok().and_then(|path| path.0);
-    let sending_domain = sender.as_ref().zip(call.auth.as_ref()).and_then(|(sender, auth)| {
-        auth.sending_domain(row.organization, sender.domain())
-    });
+    let sending_domain = sender
+        .as_ref()
+        .zip(call.auth.as_ref())
+        .and_then(|(sender, auth)| auth.sending_domain(row.organization, sender.domain()));
     let whose = Whose {
         organization: row.organization,
         stream: row.stream,

@@ -117,7 +117,8 @@ pub(super) async fn ask(
 
 async fn whose_of<N>(call: &Call<N>, audience: &ForecastAudience) -> Result<Whose, Problem> {
     let mut whose = Whose::default();
-    let unknown = |field: &str, what: String| Problem::of_field(field, format!("there is no {what}"));
+    let unknown =
+        |field: &str, what: String| Problem::of_field(field, format!("there is no {what}"));
     if let Some(id) = audience.stream {
         let streams = call.store.streams().await?;
         let row = streams.iter().find(|row| row.id == id);

@@ -197,8 +197,8 @@ enum Hand {
     Remove,
 }
 
-/// What a decision, a warm-up or a campaign has set comes back as it was with its next change: there
-/// it is held, or taken back.
+/// What a decision, a warm-up or a campaign has set comes back as it was with its next change:
+/// there it is held, or taken back.
 async fn kept_by_none(call: &ApiState, limit: &Limit, hand: Hand) -> Result<(), Problem> {
     let said = match (limit.origin, limit.scope.who) {
         (Origin::Adaptive, _) => {

@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Class, Disposition, Enhanced, RetryProfile, Signal, Suppress};
 pub use crate::model::operator::{OPERATORS, operator_named};
+use crate::model::{Class, Disposition, Enhanced, RetryProfile, Signal, Suppress};
 
 /// Of one rule.
 pub const PHRASES_MAX: usize = 200;

@@ -132,7 +132,10 @@ fn print(told: &ForecastView) -> Result<(), CliError> {
         ]
     };
     let rows: Vec<_> = told.operators.iter().map(row).collect();
-    screen::print(&screen::table(&["operator", "recipients", "done", "with one more", "waits for"], &rows))?;
+    screen::print(&screen::table(
+        &["operator", "recipients", "done", "with one more", "waits for"],
+        &rows,
+    ))?;
     let last = told.bottleneck.as_deref().unwrap_or("nothing but its pace");
     screen::print(&format!("\nall of it: {}; the bottleneck is {last}\n", when(told.ends_at)))?;
     screen::print(&format!("with one more address: {}\n", when(told.ends_at_with_one_more)))

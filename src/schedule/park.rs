@@ -38,8 +38,9 @@ impl std::fmt::Display for Reach {
             Reach::Everybody => f.write_str("all mail"),
             Reach::Organization(id) => write!(f, "mail of organization {id}"),
             Reach::Stream(id) => write!(f, "mail of stream {id}"),
-            Reach::Campaign(id)
-            | Reach::Line(Line { campaign: Some(id), .. }) => write!(f, "mail of campaign {id}"),
+            Reach::Campaign(id) | Reach::Line(Line { campaign: Some(id), .. }) => {
+                write!(f, "mail of campaign {id}")
+            }
             Reach::Line(Line { flow, .. }) => {
                 write!(f, "mail of organization {}, stream {}", flow.organization, flow.stream)
             }

@@ -29,7 +29,9 @@ pub(super) fn reasons(
             let text = "who is to get it is being looked up";
             vec![count(all, ReasonKind::UnderWay, text, None)]
         }
-        Paused => vec![count(for_winner + others, ReasonKind::Held, "the campaign is paused", None)],
+        Paused => {
+            vec![count(for_winner + others, ReasonKind::Held, "the campaign is paused", None)]
+        }
         Sending => of_planned(campaign, (for_winner, others), now),
         Cancelled | Sent => return Vec::new(),
     };
@@ -48,9 +50,10 @@ fn of_planned(
     now: Timestamp,
 ) -> Vec<ReasonCount> {
     let settings = &campaign.settings;
-    let decided_at = settings.test.as_ref().and_then(|test| {
-        Some(campaign.launched_at? + Duration::from_secs(test.decide_after?))
-    });
+    let decided_at = settings
+        .test
+        .as_ref()
+        .and_then(|test| Some(campaign.launched_at? + Duration::from_secs(test.decide_after?)));
     let text = "waits for the winner of the test";
     let mut reasons = vec![count(for_winner, ReasonKind::Held, text, decided_at)];
     let opens_at = settings.window.as_ref().and_then(|window| closed_until(window, now));
@@ -60,7 +63,8 @@ fn of_planned(
             count(others, ReasonKind::NotBefore, text, Some(at))
         }
         None => {
-            let text = "planned: it becomes mail as the mail before it leaves, and by its own clock";
+            let text =
+                "planned: it becomes mail as the mail before it leaves, and by its own clock";
             count(others, ReasonKind::Turn, text, None)
         }
     });

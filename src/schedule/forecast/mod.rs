@@ -9,6 +9,7 @@
 mod dry_run;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -107,10 +108,10 @@ impl Standing {
             }
         }
         for operator in operators {
-            if !models.contains_key(&operator)
+            if let Entry::Vacant(free) = models.entry(operator)
                 && let Some(model) = self.first_days(operator)
             {
-                models.insert(operator, model);
+                free.insert(model);
             }
         }
         for (_, mut warmup) in models {

@@ -213,7 +213,7 @@ const fn is_stop(rule: DecisionRule) -> bool {
     matches!(rule, CampaignContent | SendingDomain | Health)
 }
 
-const fn what_of(rule: DecisionRule) -> Option<What> {
+pub(super) const fn what_of(rule: DecisionRule) -> Option<What> {
     match rule {
         DecisionRule::Connections => Some(What::Connections),
         DecisionRule::Pace => Some(What::Pace),

@@ -55,8 +55,8 @@ impl Governor {
         self.own = own;
     }
 
-    /// After a start: what each pair has held on its best day, and the hours of `today`, which began
-    /// then.
+    /// After a start: what each pair has held on its best day, and the hours of the day that began
+    /// with `today`.
     pub fn remember(&mut self, peaks: &[SourcePeak], today: Timestamp, hours: &[SourceHour]) {
         for one in peaks {
             let quiet = self.quiet.entry((one.source, one.operator)).or_default();

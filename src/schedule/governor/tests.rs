@@ -1,6 +1,7 @@
 //! From answers to limits and decisions.
 
 use super::book::{Answered, Lesson};
+use super::person::what_of;
 use super::*;
 use crate::schedule::warmup::Warmup;
 use crate::schedule::warmup::course::Course;
@@ -221,8 +222,7 @@ fn what_was_in_force_is_again_after_a_start() {
 fn what_a_warm_source_held_before_a_start_is_where_it_is_warmed_up_again() {
     let mut story = Story { now: 9 * DAY, ..Story::default() };
     let hour = Timestamp::from_seconds(8 * DAY);
-    let peak =
-        SourcePeak { source: HERE.0, operator: HERE.1, accepted: 500_000, last_hour: hour };
+    let peak = SourcePeak { source: HERE.0, operator: HERE.1, accepted: 500_000, last_hour: hour };
     story.governor.remember(&[peak], Timestamp::from_seconds(9 * DAY), &[]);
     story.told(&[(Answered::Accepted, 20), (refused(Signal::Reputation, false), 3)]);
     let warmup = story.governor.planner.all().next().expect("a warm-up");
@@ -333,14 +333,16 @@ fn what_a_warm_up_decides_has_an_end_and_a_thaw_is_no_alarm() {
         story.now = day * DAY;
         let thoughts = story.think(Book::default());
         assert_eq!(story.active(DecisionRule::WarmupStop), None, "not after day {day}");
-        ends.extend(thoughts.decisions.iter().map(|one| (one.rule, one.expires_at)));
+        // A probe after the block of the source, too.
+        let of_it = thoughts.decisions.iter().filter(|one| what_of(one.rule).is_none());
+        ends.extend(of_it.map(|one| (one.rule, one.expires_at)));
     }
     use DecisionRule::{WarmupDay, WarmupFreeze, WarmupThaw};
     assert_eq!(ends, [(WarmupDay, at(2)), (WarmupDay, at(3)), (WarmupFreeze, at(5))]);
     story.now = 5 * DAY;
     let thoughts = story.think(Book::default());
     let rules: Vec<_> = thoughts.decisions.iter().map(|one| one.rule).collect();
-    assert_eq!(rules, [WarmupThaw]);
+    assert!(rules.contains(&WarmupThaw), "{rules:?}");
     assert!(thoughts.alarms.is_empty(), "{:?}", thoughts.alarms);
     assert_eq!(story.active(WarmupFreeze), None);
 }
