@@ -12,6 +12,7 @@ use postroad::schedule::warmup::plan::Plan;
 use postroad::schedule::why::ReasonKind;
 use postroad::store::{SourceChange, SourceTables};
 use postroad::world::dns::{Data, Says};
+use postroad::world::manners::{Deed, Phase};
 use serde_json::json;
 
 use crate::deliver::host::{Host, Talk};
@@ -499,4 +500,24 @@ async fn domains_at_the_same_hosts_count_at_one_operator() {
     let of_site: Vec<_> = sites.iter().skip(1).filter_map(|site| name(site.operator)).collect();
     assert!(of_site.len() == 2 && of_site.contains(&"google".to_owned()), "{of_site:?}");
     assert!(of_site.contains(&"tail".to_owned()), "{of_site:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_is_tried_up_to_the_hosts_greeting_and_no_mail_is_sent() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::sending_to(&mx).await;
+    let path = format!("/v1/sources/{}/test", relay.settings().source[0].name);
+    let told = relay.order(&path, json!({"to": "example.test"})).await;
+    let trial = &told["trial"];
+    assert_eq!(trial["failure"], json!(null), "{trial}");
+    let lines = |name: &str| trial[name].as_array().expect("a list").len();
+    assert!(lines("dialogue") > 1 && lines("capabilities") > 0, "{trial}");
+    assert!(trial["facts"]["host"].is_string(), "{trial}");
+    assert!(told["health"].is_object(), "it is checked first: {told}");
+    let told = relay.order(&path, json!({})).await;
+    assert_eq!(told["trial"], json!(null), "an address of ours needs somebody to connect to");
+    mx.always(Phase::Connect, Deed::Reply("554 go away".into()));
+    let told = relay.order(&path, json!({"to": "example.test"})).await;
+    assert!(told["trial"]["failure"].as_str().is_some_and(|why| why.contains("go away")), "{told}");
+    assert!(mx.received().is_empty());
 }

@@ -37,7 +37,7 @@ pub fn bounce(recipient: &str, status: &str, words: &str) -> String {
     )
 }
 
-fn complaint(original: &str) -> String {
+pub fn complaint(original: &str) -> String {
     format!(
         "From: fbl@far.test\nTo: abuse@y.test\nSubject: FW: hello\nMIME-Version: 1.0\n\
          Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\

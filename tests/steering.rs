@@ -46,7 +46,6 @@ fn sources_pools_and_warm_ups_are_steered_by_commands() {
         ("decisions list", "RULE"),
         ("forecast google=1000 --pool marketing", "google"),
         ("warmup stop 1", "stopped"),
-        ("why --campaign 99", "nothing is in the way"),
     ] {
         let (succeeds, said) = run(directory.path(), line);
         assert!(succeeds && said.contains(wanted), "{line}: {said}");
@@ -64,6 +63,7 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         ("warmup start --source news-1 --target 90 --curve 50,20", "curve"),
         ("warmup show 77", "no warm-up 77"),
         ("decisions undo 77", "no decision 77"),
+        ("why --campaign 99", "no campaign 99"),
         ("forecast nobody=5", "no operator 'nobody'"),
         ("source add far --ehlo mail.shop.test --address 192.0.2.77", "not an address of this"),
         ("source add news-1 --ehlo mail.shop.test --address 127.0.1.9", "of this name"),

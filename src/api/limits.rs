@@ -138,7 +138,7 @@ pub(super) async fn add(
     Ok(axum::Json(view(&call, row, &operators)))
 }
 
-/// Remove a limit.
+/// Remove a limit. One that a decision, a warm-up or a campaign keeps is taken back there.
 #[utoipa::path(delete, path = "/v1/limits/{id}", tag = "limits",
     params(("id" = LimitId, Path, description = "The limit")),
     responses((status = 200, body = LimitView)), security(("key" = ["delivery_write"])))]
@@ -150,6 +150,7 @@ pub(super) async fn remove(
     if pack::is_setting(&row) {
         return Err(Problem::conflict("this limit stands in the settings: change it there"));
     }
+    kept_by_none(&call, &row.limit, Hand::Remove).await?;
     if row.limit.origin == Origin::Pack {
         // Without a row the next start would ship it again.
         row.limit.expires_at = Some(call.clock.now());
@@ -169,7 +170,8 @@ pub struct Pin {
     pinned: bool,
 }
 
-/// Keep rules and new versions from changing a limit, or let them again.
+/// Keep rules and new versions from changing a limit, or let them again. One that a decision, a
+/// warm-up or a campaign keeps is held there.
 #[utoipa::path(post, path = "/v1/limits/{id}/pin", tag = "limits",
     params(("id" = LimitId, Path, description = "The limit")),
     responses((status = 200, body = LimitView)), security(("key" = ["delivery_write"])))]
@@ -179,11 +181,52 @@ pub(super) async fn pin(
     Json(pin): Json<Pin>,
 ) -> Result<axum::Json<LimitView>, Problem> {
     let mut row = found(&call, id).await?;
+    let hand = if pin.pinned { Hand::Pin } else { Hand::Release };
+    kept_by_none(&call, &row.limit, hand).await?;
     row.limit.pinned = pin.pinned;
     call.store.put_limits(vec![row.clone()], &[]).await?;
     reload(&call).await?;
     let operators = call.store.operators().await?;
     Ok(axum::Json(view(&call, row, &operators)))
+}
+
+#[derive(Clone, Copy)]
+enum Hand {
+    Pin,
+    Release,
+    Remove,
+}
+
+/// What a decision, a warm-up or a campaign has set comes back as it was with its next change:
+/// there it is held, or taken back.
+async fn kept_by_none(call: &ApiState, limit: &Limit, hand: Hand) -> Result<(), Problem> {
+    let said = match (limit.origin, limit.scope.who) {
+        (Origin::Adaptive, _) => {
+            let active = call.store.active_decisions().await?;
+            let word = match hand {
+                Hand::Pin => "pin",
+                Hand::Release => "release",
+                Hand::Remove => "undo",
+            };
+            let made = active.iter().find(|one| one.limit == Some(limit.id)).map(|one| one.id);
+            made.map(|id| format!("decision {id} made this limit: postroad decisions {word} {id}"))
+        }
+        (Origin::WarmUp, _) => {
+            let warmups = call.store.warmups().await?;
+            let word = match hand {
+                Hand::Pin => "pause",
+                Hand::Release => "resume",
+                Hand::Remove => "stop",
+            };
+            let made = warmups.iter().find(|one| one.limit == limit.id).map(|one| one.id);
+            made.map(|id| format!("warm-up {id} keeps this limit: postroad warmup {word} {id}"))
+        }
+        (Origin::Quota, WhoScope::Campaign(id)) => {
+            Some(format!("campaign {id} keeps this limit: change its throttle or window there"))
+        }
+        _ => None,
+    };
+    said.map_or(Ok(()), |said| Err(Problem::conflict(said)))
 }
 
 async fn found(call: &ApiState, id: LimitId) -> Result<LimitRow, Problem> {

@@ -8,7 +8,7 @@
 pub mod adaptive; // what a host says about the pace
 mod alarm;
 mod answered; // what an attempt brought
-mod asked; // what rules about pools ask
+pub mod asked; // what rules about pools ask
 pub mod checks;
 mod choose;
 mod composed; // a body or a recipe becomes a mail

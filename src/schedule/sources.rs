@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 pub use super::asked::Asked;
-use super::asked::matches;
+use super::asked::{Planned, matches, would_match};
 use super::pick::{Bar, Candidate, Counts};
 use crate::deliver::{Relay, RelayAuth, Source, SourceFault};
 use crate::model::*;
@@ -211,11 +211,14 @@ impl Sources {
         if told.is_some() {
             self.has_rerouted.store(true, Ordering::Relaxed);
         }
-        let ruled = || tables.rules.iter().find(|rule| matches(&rule.matches, asked));
         let owner = asked.delivery.message.organization;
-        let own = || tables.own.iter().find(|(id, _)| *id == owner).map(|(_, pool)| *pool);
-        let pool = told.or_else(|| ruled().map(|rule| rule.pool)).or_else(own);
-        pool.unwrap_or(PoolId::DEFAULT)
+        told.unwrap_or_else(|| known.pool_by(owner, |rule| matches(rule, asked)))
+    }
+
+    /// The pool that would carry mail that is only planned.
+    pub fn pool_for(&self, planned: &Planned<'_>) -> PoolId {
+        let known = self.known.load();
+        known.pool_by(planned.organization, |rule| would_match(rule, planned))
     }
 
     pub fn pool_name(&self, pool: PoolId) -> String {
@@ -263,16 +266,7 @@ impl Sources {
         let aside = self.aside.lock();
         let candidate = |member: &PoolMember| {
             let entry = known.sources.get(&member.source)?;
-            let set_aside = [Some(site), None]
-                .iter()
-                .filter_map(|site| aside.get(&(member.source, *site)))
-                .find(|(until, _)| *until > now);
-            let bar = match set_aside {
-                Some((until, reason)) => {
-                    Some(Bar::SetAside { until: *until, reason: reason.clone() })
-                }
-                None => self.bar(entry, is_routed),
-            };
+            let bar = self.bar_at(entry, (site, is_routed, now), &aside);
             Some(Candidate {
                 source: member.source,
                 tier: 0,
@@ -297,6 +291,26 @@ impl Sources {
             sent: counts.of_all(pool, SourceId::SYSTEM),
             shared: 0,
             bar: None,
+        }
+    }
+
+    /// Why a source may not send to a site, whatever limits say.
+    pub fn barred(&self, source: SourceId, at: (SiteId, bool, Timestamp)) -> Option<Bar> {
+        let known = self.known.load();
+        let entry = known.sources.get(&source)?;
+        self.bar_at(entry, at, &self.aside.lock())
+    }
+
+    fn bar_at(
+        &self,
+        entry: &Entry,
+        (site, is_routed, now): (SiteId, bool, Timestamp),
+        aside: &Aside,
+    ) -> Option<Bar> {
+        let set_aside = |site| aside.get(&(entry.row.id, site)).filter(|(until, _)| *until > now);
+        match set_aside(Some(site)).or_else(|| set_aside(None)) {
+            Some((until, reason)) => Some(Bar::SetAside { until: *until, reason: reason.clone() }),
+            None => self.bar(entry, is_routed),
         }
     }
 
@@ -388,6 +402,13 @@ pub fn bad_findings(health: &SourceHealth) -> String {
 }
 
 impl Known {
+    /// By the first rule that matches, or else the organization's own.
+    fn pool_by(&self, owner: OrganizationId, matches: impl Fn(&PoolMatch) -> bool) -> PoolId {
+        let ruled = self.tables.rules.iter().find(|rule| matches(&rule.matches));
+        let own = || self.tables.own.iter().find(|(id, _)| *id == owner).map(|(_, pool)| *pool);
+        ruled.map(|rule| rule.pool).or_else(own).unwrap_or(PoolId::DEFAULT)
+    }
+
     fn of(tables: SourceTables, secrets: &HashMap<String, String>) -> Known {
         let health: HashMap<SourceId, SourceHealth> = tables.health.iter().cloned().collect();
         let entry = |row: &SourceRow| {

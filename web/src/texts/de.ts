@@ -488,6 +488,7 @@ export const de: Catalogue = {
   "decision_rule.warmup_day": "Aufwärmen: Tagesende",
   "decision_rule.warmup_freeze": "Aufwärmen: eingefroren",
   "decision_rule.warmup_stop": "Aufwärmen: Tag gestoppt",
+  "decision_rule.warmup_thaw": "Aufwärmen: aufgetaut",
   "decision_state.active": "in Kraft",
   "decision_state.past": "vorbei",
   "decision_state.undone": "zurückgenommen",

@@ -486,6 +486,7 @@ export const en = {
   "decision_rule.warmup_day": "warm-up: end of a day",
   "decision_rule.warmup_freeze": "warm-up: frozen",
   "decision_rule.warmup_stop": "warm-up: day stopped",
+  "decision_rule.warmup_thaw": "warm-up: freeze over",
   "decision_state.active": "in force",
   "decision_state.past": "past",
   "decision_state.undone": "undone",
