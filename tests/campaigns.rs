@@ -11,7 +11,6 @@ use postroad::wire::network::Network;
 use postroad::world::manners::{Deed, Manners, Phase};
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
 use crate::support::http::{HttpSink, status};
 use crate::support::mx::FakeMx;
 use crate::support::operator;

@@ -7,7 +7,6 @@ use postroad::config::Settings;
 use postroad::wire::network::Network;
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
 use crate::support::http::{HttpSink, status};
 use crate::support::mx::FakeMx;
 use crate::support::operator;
@@ -187,17 +186,6 @@ async fn an_endpoint_gets_the_mail_itself_or_as_postal_posts_it_and_no_more_file
     assert_eq!((&few["attachments"], &few["attachments_left_out"]), (&json!([]), &json!(1)));
 }
 
-async fn until(relay: &TestRelay, what: &str, holds: impl Fn(&[Value]) -> bool) {
-    let started = std::time::Instant::now();
-    while started.elapsed() < PATIENCE {
-        if holds(&owed(relay).await) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("waited in vain for {what}: {:?}", owed(relay).await);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_endpoint_or_a_host_does_not_take_is_brought_again_and_given_up_after_three_days() {
     let mx = FakeMx::accepting().await;
@@ -216,13 +204,13 @@ async fn what_an_endpoint_or_a_host_does_not_take_is_brought_again_and_given_up_
             all.len() == 2 && all.iter().all(|call| call["tries"].as_u64() >= Some(tries))
         }
     };
-    until(&relay, "the first try", tried(1)).await;
+    until_owed(&relay, "the first try", tried(1)).await;
     relay.clock().advance(std::time::Duration::from_secs(60));
-    until(&relay, "the second try", tried(2)).await;
+    until_owed(&relay, "the second try", tried(2)).await;
     assert!(owed(&relay).await.iter().all(|call| call["state"] == "waiting"));
     relay.clock().advance(std::time::Duration::from_secs(73 * 3600));
     let is_over = |call: &Value| call["state"] == "failed";
-    until(&relay, "the end", |all| all.len() == 2 && all.iter().all(is_over)).await;
+    until_owed(&relay, "the end", |all| all.len() == 2 && all.iter().all(is_over)).await;
     let texts = owed(&relay).await.iter().map(|call| call["text"].to_string()).collect::<String>();
     assert!(texts.contains("500") && texts.contains("not now"), "{texts}");
     assert_eq!(mx.received(), [""; 0]);

@@ -202,17 +202,12 @@ async fn bad_at(host: &str) -> (Desk, i64, [String; 2]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn among_small_hosts_a_campaign_stops_at_the_one_where_it_is_bad() {
     let (desk, id, late) = bad_at("mx.small.test").await;
-    let mut stop = Value::Null;
-    for _ in 0..1000 {
+    let ask = async || {
         let all = desk.done("GET", "/v1/decisions?active=true", Value::Null).await;
-        let items = all["items"].as_array().expect("a list").clone();
-        let own = items.into_iter().find(|one| one["who"] == format!("campaign:{id}"));
-        stop = own.unwrap_or_default();
-        if !stop.is_null() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        let mut items = all["items"].as_array().expect("a list").clone().into_iter();
+        items.find(|one| one["who"] == format!("campaign:{id}")).unwrap_or_default()
+    };
+    let stop = until_told("a stop", ask, |stop: &Value| !stop.is_null()).await;
     assert!(stop["to"].as_str().is_some_and(|to| to.starts_with("site:")), "{stop}");
     for limit in late {
         desk.done("DELETE", &limit, Value::Null).await;

@@ -425,6 +425,9 @@ mod tests {
         let tally = tally(&[click(4, 302, 1, 2)], &kept, None);
         let details: Vec<&str> = tally.counts.iter().map(|(key, _)| key.detail.as_str()).collect();
         assert_eq!(details, ["robot"]);
+    }
+
+    #[test]
     fn a_filters_network_is_known_by_its_first_request() {
         let from = |mut event: CountedEvent, address: &str| {
             event.fields["address"] = json!(address);
