@@ -54,6 +54,7 @@ mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod public_hosts; // where links in mail lead
 mod readings; // opens and clicks of submitted mail
+mod redaction; // what names a person in the audit log goes
 mod retention; // mail that is over and old goes
 mod returns; // what came back
 mod routes; // where mail that comes in goes on to
@@ -474,6 +475,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(readings::ALL);
+    all.extend(redaction::ALL);
     all.extend(retention::ALL);
     all.extend(returns::ALL);
     all.extend(stream_policies::ALL);
