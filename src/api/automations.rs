@@ -147,7 +147,8 @@ pub(super) enum StepInput {
         unsubscribe: Vec<ListId>,
     },
     /// The way ends here.
-    Exit,
+    // Without braces serde takes any field beside `kind`.
+    Exit {},
 }
 
 /// The steps as they will be kept; mails have no campaign yet.
@@ -171,7 +172,7 @@ async fn steps<N>(
             StepInput::Change { tags, subscribe, unsubscribe } => {
                 AutomationStep::Change { tags, subscribe, unsubscribe }
             }
-            StepInput::Exit => AutomationStep::Exit,
+            StepInput::Exit {} => AutomationStep::Exit,
             StepInput::Send { from, from_name, reply_to, mail, attachments } => {
                 let variants = vec![written(call, mail, fields).await?];
                 let attachments = attachable(call, attachments).await?;
