@@ -324,3 +324,19 @@ async fn a_million_octets_of_rubbish_are_counted_and_told() {
     let [read, added, .., failed] = counts(&ended);
     assert_eq!((&ended["state"], read), (&json!("done"), added + failed));
 }
+
+#[tokio::test]
+async fn an_export_is_sent_piece_by_piece() {
+    let api = TestApi::new().await;
+    let mut text = "email,name\n".to_owned();
+    for number in 0..1_200 {
+        text += &format!("p{number}@example.com,Person {number}\n");
+    }
+    let import = upload(&api, "", text).await;
+    let columns = json!([{"to": "email"}, {"to": "name"}]);
+    run(&api, &import, json!({"mode": "add", "columns": columns})).await;
+    let pieces = api.pieces("/v1/contacts/export").await;
+    let lines: Vec<usize> = pieces.iter().map(|piece| piece.lines().count()).collect();
+    assert_eq!(lines.iter().sum::<usize>(), 1_201, "{lines:?}");
+    assert!(lines.len() >= 4 && lines.iter().all(|count| *count <= 500), "{lines:?}");
+}
