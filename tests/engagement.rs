@@ -141,6 +141,11 @@ async fn a_robots_click_warms_nobody_and_who_sleeps_is_left_out() {
     }
 }
 
+async fn audit(desk: &Desk) -> Vec<Value> {
+    let page = desk.done("GET", "/v1/audit", Value::Null).await;
+    page["items"].as_array().expect("lines").clone()
+}
+
 #[tokio::test]
 async fn an_erased_person_is_named_nowhere_and_every_count_stays() {
     for database in Database::all().await {
@@ -148,6 +153,16 @@ async fn an_erased_person_is_named_nowhere_and_every_count_stays() {
         desk.mx.refuse("ann@c.test", "550 5.1.1 <ann@c.test> no such user here");
         let ann = desk.contact("ann@c.test", json!({"name": "Ann"})).await;
         desk.contact("bob@b.test", json!({"name": "Bob"})).await;
+        let path = format!("/v1/contacts/{ann}");
+        desk.done("PATCH", &path, json!({"name": "Ann Smith"})).await;
+        desk.contact("joann@c.test", json!({"name": "Jo"})).await;
+        let entries = json!([{"address": "Ann@c.test"}]);
+        let entries = json!({"entries": entries, "scope": "organization"});
+        desk.done("POST", "/v1/suppressions", entries).await;
+        let found = desk.done("GET", "/v1/suppressions?address=ann@c.test", Value::Null).await;
+        let path = format!("/v1/suppressions/{}/remove", found["items"][0]["id"]);
+        desk.done("POST", &path, json!({"note": "ann@c.test asked"})).await;
+        let lines = audit(&desk).await;
         let id = desk.campaign("<p>{{ name }}</p>", json!({})).await;
         desk.step(id, "launch").await;
         let before = desk.until(id, "sent").await["sums"].clone();
@@ -165,6 +180,16 @@ async fn an_erased_person_is_named_nowhere_and_every_count_stays() {
         let told = desk.done("GET", &path, Value::Null).await.to_string();
         assert!(!told.contains("ann@c.test"), "{told}");
         assert!(told.contains("mailbox_invalid") && told.contains("bob@b.test"), "{told}");
+        let left = audit(&desk).await;
+        let text = json!(left).to_string().to_lowercase();
+        assert!(!text.contains("\"ann@c.test") && !text.contains("ann smith"), "{text}");
+        assert!(text.contains("joann@c.test") && text.contains("bob@b.test"), "{text}");
+        let who = |line: &Value| {
+            (line["id"].clone(), line["at"].clone(), line["actor"].clone(), line["action"].clone())
+        };
+        for line in &lines {
+            assert!(left.iter().any(|one| who(one) == who(line)), "{line} is gone");
+        }
         desk.relay.adds_up().await;
     }
 }

@@ -265,3 +265,61 @@ async fn a_send_limit_that_comes_to_its_end_is_told_once() {
     let told = kinds().await;
     assert_eq!(told.iter().filter(|kind| *kind == "limit_reached").count(), 1, "{told:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_in_a_sample_of_what_goes_well_is_kept_for_its_time() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, |settings| {
+        settings.delivery.dialogues_sampled = 1;
+        settings.delivery.dialogues_kept = Duration::from_secs(24 * 3600);
+    })
+    .await;
+    let id = relay.submit(&["ann@example.test"]).await;
+    relay.run_until_idle().await;
+    let delivered = async || {
+        let path = format!("/v1/messages/{id}/timeline");
+        let timeline = ask(&relay, "GET", &path, Value::Null).await;
+        let items = timeline["items"].as_array().expect("items").clone();
+        items.into_iter().find(|item| item["kind"] == "delivered").expect("delivered")
+    };
+    let said = delivered().await["dialogue"]["lines"].to_string();
+    assert!(said.contains("> RCPT TO:<ann@example.test>"), "{said}");
+    assert!(!said.contains("Subject: hello"), "the mail is left out: {said}");
+    relay.clock().advance(Duration::from_secs(23 * 3600));
+    assert!(delivered().await["dialogue"].is_object());
+    relay.clock().advance(Duration::from_secs(2 * 3600));
+    let later = delivered().await;
+    assert!(later["dialogue"]["lines"].is_null(), "{later}");
+    assert_eq!(later["attempt"]["code"], 250, "the attempt itself stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_is_sent_once_more_arrives_once_more() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = TestRelay::with(&mx, |settings| {
+            settings.spool.keep_for = Duration::from_secs(24 * 3600);
+            if let Database::Postgres(url) = &database {
+                settings.store.url = Some(url.clone());
+            }
+        })
+        .await;
+        relay.submit(&["ann@example.test", "bob@example.test"]).await;
+        relay.run_until_idle().await;
+        let old = relay.delivery_to("ann@example.test").await;
+        let path = format!("/v1/deliveries/{}/resend", old.id);
+        let made = ask(&relay, "POST", &path, Value::Null).await;
+        assert_ne!(made["message"], json!(old.message), "a message of its own");
+        relay.run_until_idle().await;
+        let mut received = mx.received();
+        received.sort();
+        assert_eq!(received, ["ann@example.test", "ann@example.test", "bob@example.test"]);
+        let last = mx.mails().last().cloned().expect("one");
+        assert!(String::from_utf8_lossy(&last.body).contains("Subject: hello"));
+        assert_eq!(
+            ask(&relay, "GET", "/v1/audit", Value::Null).await["items"][0]["action"],
+            "delivery.resent"
+        );
+        relay.adds_up().await;
+    }
+}

@@ -341,3 +341,19 @@ async fn rows_of_blocked_domains_are_refused_where_they_would_make_contacts() {
     let ended = run(&api, &upload(&api, "", file).await, options("suppress")).await;
     assert_eq!(counts(&ended)[4], 0, "whom nobody is to write to is noted: {ended}");
 }
+
+#[tokio::test]
+async fn an_export_is_sent_piece_by_piece() {
+    let api = TestApi::new().await;
+    let mut text = "email,name\n".to_owned();
+    for number in 0..1_200 {
+        text += &format!("p{number}@example.com,Person {number}\n");
+    }
+    let import = upload(&api, "", text).await;
+    let columns = json!([{"to": "email"}, {"to": "name"}]);
+    run(&api, &import, json!({"mode": "add", "columns": columns})).await;
+    let pieces = api.pieces("/v1/contacts/export").await;
+    let lines: Vec<usize> = pieces.iter().map(|piece| piece.lines().count()).collect();
+    assert_eq!(lines.iter().sum::<usize>(), 1_201, "{lines:?}");
+    assert!(lines.len() >= 4 && lines.iter().all(|count| *count <= 500), "{lines:?}");
+}

@@ -221,6 +221,24 @@ async fn a_complaint_that_names_its_stream_alone_is_shown_to_whose_it_is_and_end
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_confirms_that_the_mail_has_arrived() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    relay.submit(&["bob@example.test"]).await;
+    relay.run_until_idle().await;
+    let path = path_to(&mx, "bob@example.test");
+    let receipt = bounce("bob@example.test", "2.0.0", "taken")
+        .replace("Action: failed", "Action: delivered")
+        .replace("could not be delivered", "was delivered")
+        .replace("Undelivered Mail", "Successful Mail Delivery Report")
+        .replace("smtp; 550", "smtp; 250");
+    relay.bring("", &path, &receipt).await;
+    let story = relay.story_of("bob@example.test").await;
+    assert_eq!(story, ["accepted", "delivered", "confirmed"]);
+    assert!(suppressed(&relay).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_relayed_for_and_no_unknown_address_is_taken() {
     let mx = FakeMx::accepting().await;
     let relay = relay(&mx).await;

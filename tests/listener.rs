@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use postroad::accept::{Refusal, Submission};
 use postroad::auth::{Auth, Identity, Rows, hash_secret};
@@ -14,9 +16,12 @@ use postroad::model::*;
 use postroad::store::CredentialRow;
 use postroad::wire::network::Network;
 use rustls_pki_types::pem::PemObject;
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::api::{As, PASSWORD, TestApi};
 
 const SECRET: &str = "a right secret";
 const SOON: Duration = Duration::from_secs(30);
@@ -58,9 +63,34 @@ struct Post {
     certificates: Certificates,
 }
 
+/// Knows one credential, and trusts 127.0.0.1 as it.
+fn own_auth() -> Auth {
+    let credential = CredentialRow {
+        id: CredentialId(1),
+        organization: OrganizationId(1),
+        name: "app".into(),
+        secret_hash: hash_secret(SECRET),
+        secret_hash_before: None,
+        stream: StreamId(1),
+        rules: CredentialRules::default(),
+        created_at: Timestamp(0),
+        revoked_at: None,
+        used_at: None,
+    };
+    let rows = Rows { credentials: vec![credential], ..Rows::default() };
+    let trusted = ["127.0.0.1", "203.0.113.0/24"]
+        .map(|network| (Network::parse(network).expect("a network"), "app".to_owned()));
+    Auth::of_rows(rows, trusted.into(), Clock::system()).expect("randomness")
+}
+
 impl Post {
     /// 127.0.0.1 is trusted unless the settings say that it is a proxy; 127.0.0.9 never is.
     fn open(change: impl FnOnce(&mut config::Smtp)) -> Post {
+        Post::asking(own_auth(), change)
+    }
+
+    /// Whoever signs in is looked for there.
+    fn asking(auth: Auth, change: impl FnOnce(&mut config::Smtp)) -> Post {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut smtp = config::Smtp {
             submission: vec![any],
@@ -70,22 +100,6 @@ impl Post {
             ..config::Smtp::default()
         };
         change(&mut smtp);
-        let credential = CredentialRow {
-            id: CredentialId(1),
-            organization: OrganizationId(1),
-            name: "app".into(),
-            secret_hash: hash_secret(SECRET),
-            secret_hash_before: None,
-            stream: StreamId(1),
-            rules: CredentialRules::default(),
-            created_at: Timestamp(0),
-            revoked_at: None,
-            used_at: None,
-        };
-        let rows = Rows { credentials: vec![credential], ..Rows::default() };
-        let trusted = ["127.0.0.1", "203.0.113.0/24"]
-            .map(|network| (Network::parse(network).expect("a network"), "app".to_owned()));
-        let auth = Auth::of_rows(rows, trusted.into(), Clock::system()).expect("randomness");
         let tls = config::Tls::default();
         let certificates = Certificates::open(&tls, "localhost").expect("made");
         let door = FakeDoor::default();
@@ -417,6 +431,50 @@ async fn only_named_proxies_may_say_who_the_client_is_and_they_must() {
     assert_eq!(client.hear_to_end().await, "");
     let mut client = post.connect_as_stranger().await;
     assert!(client.ask("PROXY TCP4 203.0.113.5 198.51.100.1 5 587").await.starts_with("500 "));
+}
+
+/// From where `As::Nobody` asks the API, as the proxy says.
+const FROM_AFAR: &str = "PROXY TCP4 192.0.2.9 198.51.100.1 5 587\r\n";
+
+async fn signing_in(post: &Post) -> Client<Tls> {
+    let socket = TcpStream::connect(post.listener.submission()[0]).await.expect("up");
+    let mut client = Client(socket);
+    client.say(FROM_AFAR).await;
+    client.hear(1).await;
+    assert!(client.ask("STARTTLS").await.starts_with("220 "));
+    let mut client = client.secure(post).await;
+    client.ask("EHLO c").await;
+    client
+}
+
+#[tokio::test]
+async fn wrong_guesses_in_smtp_lock_the_address_out_of_the_panel_and_the_api_too() {
+    let api = TestApi::new().await;
+    let key = api.key("app").await;
+    let person = json!({"email": "ann@example.com", "password": PASSWORD});
+    let made = api.ask(&As::Operator, "POST", "/v1/installation/users", Some(person.clone()));
+    assert_eq!(made.await.status, 200);
+    let loopback = Network::parse("127.0.0.1").expect("one");
+    let post = Post::asking(api.auth.clone(), |smtp| smtp.proxies = vec![loopback]);
+    let post = Arc::new(post);
+    let mut guesses = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let post = post.clone();
+        guesses.spawn(async move {
+            let login = STANDARD.encode(format!("\0nobody\0wrong {number}"));
+            signing_in(&post).await.ask(&format!("AUTH PLAIN {login}")).await
+        });
+    }
+    let replies = api.waiting(guesses.join_all()).await;
+    assert!(replies.iter().all(|reply| !reply.starts_with("235")), "{replies:?}");
+    let panel = api.waiting(api.ask(&As::Nobody, "POST", "/v1/session", Some(person))).await;
+    assert_eq!(panel.status, 429, "{panel:?}");
+    let asked = api.waiting(api.ask(&key, "GET", "/v1/deliveries", None)).await;
+    assert_eq!(asked.status, 429, "{asked:?}");
+    let mut client = signing_in(&post).await;
+    let right = STANDARD.encode("\0app\0secret");
+    let reply = api.waiting(client.ask(&format!("AUTH PLAIN {right}"))).await;
+    assert!(!reply.starts_with("235"), "{reply}");
 }
 
 #[tokio::test]

@@ -65,6 +65,7 @@ mod suppression;
 mod templates;
 mod tenants;
 mod tidy;
+mod upkeep;
 mod warmup;
 mod webhooks;
 mod why;

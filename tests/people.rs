@@ -118,6 +118,24 @@ async fn a_new_password_ends_all_other_sessions() {
 }
 
 #[tokio::test]
+async fn a_session_that_was_ended_from_another_lets_nobody_in() {
+    let api = TestApi::new().await;
+    user(&api, "ann@example.com", Some("owner")).await;
+    let there = sign_in(&api, "ann@example.com").await;
+    let own = api.ask(&there, "GET", "/v1/account/sessions", None).await.body;
+    let here = sign_in(&api, "ann@example.com").await;
+    let path = format!("/v1/account/sessions/{}", own["items"][0]["id"]);
+    assert_eq!(api.ask(&there, "GET", "/v1/streams", None).await.status, 200);
+    assert_eq!(api.ask(&here, "DELETE", &path, None).await.status, 200);
+    assert_eq!(api.ask(&there, "GET", "/v1/streams", None).await.status, 401);
+    let order = json!({"name": "own", "class": "marketing"});
+    assert_eq!(api.ask(&there, "POST", "/v1/streams", Some(order)).await.status, 401);
+    assert_eq!(api.ask(&here, "DELETE", &path, None).await.status, 404, "it is over");
+    let left = api.ask(&here, "GET", "/v1/account/sessions", None).await.body;
+    assert_eq!(left["items"].as_array().expect("a list").len(), 1);
+}
+
+#[tokio::test]
 async fn who_is_invited_joins_once_in_the_role_that_was_offered() {
     let api = TestApi::new().await;
     user(&api, "owner@example.com", Some("owner")).await;

@@ -303,6 +303,65 @@ async fn webhooks_in_postals_format_are_believed_by_who_was_written_for_postal()
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_and_what_a_limit_stops_is_told_in_postals_words() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, |settings| {
+        settings.fetch.allowed_networks = vec![Network::parse("127.0.0.0/8").expect("one")];
+    })
+    .await;
+    let sink = HttpSink::taking().await;
+    let socket = relay.settings().control_socket();
+    let order = json!({"name": "postal", "url": sink.url("/hook"), "format": "postal"});
+    let (status, made) = operator::ask(&socket, "POST", "/v1/webhooks", order).await;
+    assert_eq!(status, 200, "{made}");
+    let told = |event: &str| {
+        let requests = sink.requests();
+        let mut bodies = requests.iter().map(|request| request.json());
+        bodies.find(|body| body["event"] == event)
+    };
+    let path = "/v1/streams/1/hold";
+    relay.order(path, json!({"reason": "a look first"})).await;
+    let mut letter = letter();
+    letter["tag"] = json!("welcome");
+    let sent = call(&relay, "send/message", letter).await;
+    let own = sent["data"]["messages"]["bob@example.test"].clone();
+    let hold = json!({"action": "hold", "all": true, "reason": "it looks odd"});
+    assert_eq!(relay.order("/v1/deliveries/steer", hold).await["changed"], 1);
+    until("the hold is told", || told("MessageHeld").is_some()).await;
+    let held = told("MessageHeld").expect("told");
+    assert!(held["timestamp"].is_number() && held["uuid"].is_string(), "{held}");
+    let payload = &held["payload"];
+    assert_eq!(
+        (&payload["status"], &payload["details"]),
+        (&json!("Held"), &json!("it looks odd")),
+        "{held}"
+    );
+    let message = &payload["message"];
+    assert_eq!((&message["id"], &message["token"]), (&own["id"], &own["token"]), "{held}");
+    assert_eq!(
+        (&message["to"], &message["tag"]),
+        (&json!("bob@example.test"), &json!("welcome")),
+        "{held}"
+    );
+    relay.order("/v1/streams/1/release", json!({})).await;
+    relay.put("/v1/organizations/1/send-limits", json!({"day": 10})).await;
+    for number in 0..9 {
+        relay.submit(&[&format!("r{number}@example.test")]).await;
+    }
+    until("the limit is near", || told("SendLimitApproaching").is_some()).await;
+    let near = told("SendLimitApproaching").expect("told");
+    let payload = &near["payload"];
+    assert_eq!((&payload["volume"], &payload["limit"]), (&json!(9), &json!(10)), "{near}");
+    assert_eq!(payload["server"]["permalink"], "1", "{near}");
+    relay.submit(&["r9@example.test"]).await;
+    relay.submit(&["over@example.test"]).await;
+    until("the limit is reached", || told("SendLimitExceeded").is_some()).await;
+    let over = told("SendLimitExceeded").expect("told");
+    let payload = &over["payload"];
+    assert_eq!((&payload["volume"], &payload["limit"]), (&json!(10), &json!(10)), "{over}");
+}
+
 /// A demo in a network of its own, so that its HTTP port can be 443; a name leads to it, and its
 /// certificate is trusted. Both clients know nothing but host and key.
 const IN_A_NETWORK: &str = include_str!("postal/network.sh");

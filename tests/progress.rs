@@ -1,9 +1,12 @@
 //! What a person watches of a campaign and of a list, over HTTP, on both databases.
 
+use std::time::{Duration, Instant};
+
 use postroad::world::manners::{Deed, Manners, Phase};
 use serde_json::{Value, json};
 
 use crate::campaigns::Desk;
+use crate::support::PATIENCE;
 use crate::support::relay::Database;
 use crate::support::until_told;
 
@@ -122,5 +125,30 @@ async fn the_counts_of_a_list_follow_every_change_of_its_members() {
         };
         assert_eq!((sum("joined"), sum("left")), (1, 0));
         assert_eq!(days["items"][6]["subscribed"], 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_for_its_age_leaves_the_sums_of_campaigns_as_they_were() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        desk.contact("ann@a.test", json!({})).await;
+        desk.contact("bob@b.test", json!({})).await;
+        let id = desk.campaign("<p>x</p>", json!({})).await;
+        desk.step(id, "launch").await;
+        let before = desk.until(id, "sent").await["sums"].clone();
+        assert_eq!((&before["delivered"], &before["removed"]), (&json!(2), &json!(0)));
+        let other = desk.relay.submit(&["eve@example.test"]).await;
+        desk.relay.run_until_idle().await;
+        desk.done("PATCH", "/v1/organizations/1", json!({"keep_days": 1})).await;
+        desk.relay.clock().advance(Duration::from_secs(3 * 86_400));
+        let started = Instant::now();
+        while desk.relay.store().message(other).await.expect("read").is_some() {
+            assert!(started.elapsed() < PATIENCE, "it is not forgotten");
+            desk.relay.clock().advance(Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(desk.show(id).await["sums"], before);
+        desk.relay.adds_up().await;
     }
 }

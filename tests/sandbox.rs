@@ -185,3 +185,70 @@ async fn mail_over_a_send_limit_waits_and_drains_by_itself() {
         assert_eq!(status, 404);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_send_limits_of_a_day_and_of_a_month_hold_as_long_as_they_say() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::sending_to(&mx).await;
+    let path = "/v1/organizations/1/send-limits";
+    let sent =
+        async || ask(&relay, "GET", "/v1/organizations/1", Value::Null).await.1["sent"].clone();
+    ask(&relay, "PUT", path, json!({"day": 2})).await;
+    for recipient in ["a@example.test", "b@example.test", "c@example.test"] {
+        relay.submit(&[recipient]).await;
+    }
+    relay.rest().await;
+    assert_eq!(sent().await, json!({"hour": null, "day": 2, "month": null}));
+    relay.clock().advance(Duration::from_secs(23 * 3600));
+    relay.rest().await;
+    assert_eq!(mx.received().len(), 2, "a day is not over");
+    relay.run_until_idle().await;
+    assert_eq!(mx.received().len(), 3);
+    ask(&relay, "PUT", path, json!({"month": 2})).await;
+    for recipient in ["d@example.test", "e@example.test", "f@example.test"] {
+        relay.submit(&[recipient]).await;
+    }
+    relay.rest().await;
+    assert_eq!(mx.received().len(), 5);
+    relay.clock().advance(Duration::from_secs(3 * 24 * 3600));
+    relay.rest().await;
+    assert_eq!(mx.received().len(), 5, "a month is not over");
+    assert_eq!(sent().await["month"], 2);
+    ask(&relay, "PUT", path, json!({"month": 3})).await;
+    relay.run_until_idle().await;
+    assert_eq!(mx.received().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_octets_that_are_kept_the_oldest_mail_that_is_over_goes() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = TestRelay::on(&database, &mx).await;
+        let text = "x".repeat(40_000);
+        let mail = format!(
+            "From: <sender@sender.test>\r\n\r\n{}\r\n",
+            text.replace("xxxxxxxx", "xxxxxx\r\n")
+        );
+        let mut ids = Vec::new();
+        for number in 0..4 {
+            let to = format!("r{number}@example.test");
+            ids.push(relay.submit_mail("<sender@sender.test>", &[&to], mail.as_bytes()).await);
+        }
+        relay.run_until_idle().await;
+        let keep = json!({"keep_bytes": 100_000});
+        let (status, view) = ask(&relay, "PATCH", "/v1/organizations/1", keep).await;
+        assert_eq!((status, &view["keep_bytes"]), (200, &json!(100_000)), "{view}");
+        let mut left = Vec::new();
+        for _ in 0..500 {
+            let rows = relay.store().messages(&ids).await.expect("read");
+            left = ids.iter().filter(|id| rows.iter().any(|row| row.id == **id)).collect();
+            if left.len() < 3 {
+                break;
+            }
+            relay.clock().advance(Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(left, [&ids[2], &ids[3]], "two have room, and they are the newest");
+        relay.adds_up().await;
+    }
+}

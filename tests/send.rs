@@ -209,6 +209,31 @@ async fn mail_of_a_suspended_organization_waits_and_goes_on_when_it_is_resumed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn mail_by_smtp_goes_by_the_stream_and_at_the_rate_of_its_credential() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, |settings| {
+        settings.trusted[0].credential = "news".to_owned();
+    })
+    .await;
+    let rules = json!({"scopes": ["send"], "rate_hour": 2});
+    let order = json!({"name": "news", "stream": "marketing", "rules": rules});
+    let made = relay.order("/v1/credentials", order).await;
+    let id = relay.submit(&["a@example.test"]).await;
+    let row = relay.store().message(id).await.expect("read").expect("there is one");
+    assert_eq!(json!(row.stream), made["credential"]["stream"]);
+    assert_ne!(row.stream, postroad::model::StreamId(1));
+    relay.submit(&["b@example.test"]).await;
+    let mail = b"From: <sender@sender.test>\r\n\r\nhello\r\n";
+    let sender = "<sender@sender.test>";
+    let over = relay.try_submit(sender, &["c@example.test"], mail).await;
+    assert!(over.starts_with("45"), "it may come again: {over}");
+    // Half an hour is the share of one mail.
+    relay.clock().advance(std::time::Duration::from_secs(1801));
+    let later = relay.try_submit(sender, &["c@example.test"], mail).await;
+    assert!(later.starts_with("250"), "{later}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_domains_records_are_looked_for_at_its_own_name_servers() {
     let mx = FakeMx::accepting().await;
     let port = mx.dns().address().port();

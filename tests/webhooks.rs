@@ -6,6 +6,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use postroad::wire::network::Network;
+use postroad::world::dns::Data;
 use serde_json::{Value, json};
 
 use crate::support::http::{HttpSink, Request, status};
@@ -146,6 +147,33 @@ async fn a_private_target_is_not_called_unless_allowed() {
     assert_eq!(status, 200, "{call}");
     let text = async || calls(&relay, id).await[0]["text"].as_str().expect("a text").to_owned();
     let text = until_told("it says why", text, |text| !text.is_empty()).await;
+    assert!(text.contains("not on the public internet"), "{text}");
+    assert!(sink.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_leads_into_this_house_is_not_called() {
+    let mx = FakeMx::accepting().await;
+    for address in [[127, 0, 0, 1], [10, 0, 0, 7], [169, 254, 169, 254]] {
+        mx.dns().change(|zones| zones.add("hooks.public.test", Data::Address(address.into())));
+    }
+    let relay = TestRelay::sending_to(&mx).await;
+    let sink = HttpSink::taking().await;
+    let url = format!("http://hooks.public.test:{}/hook", sink.address.port());
+    let order = json!({"name": "inside", "url": url, "kinds": []});
+    let (status, made) = ask(&relay, "POST", "/v1/webhooks", order).await;
+    assert_eq!(status, 200, "{made}");
+    let id = made["webhook"]["id"].as_i64().expect("an id");
+    let (status, call) = ask(&relay, "POST", &format!("/v1/webhooks/{id}/test"), json!({})).await;
+    assert_eq!(status, 200, "{call}");
+    let mut text = String::new();
+    for _ in 0..500 {
+        text = calls(&relay, id).await[0]["text"].as_str().expect("a text").to_owned();
+        if !text.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     assert!(text.contains("not on the public internet"), "{text}");
     assert!(sink.requests().is_empty());
 }

@@ -154,7 +154,8 @@ pub(super) enum StepInput {
         unsubscribe: Vec<ListId>,
     },
     /// The way ends here.
-    Exit,
+    // Without braces serde takes any field beside `kind`.
+    Exit {},
 }
 
 /// The steps as they will be kept; mails have no campaign yet.
@@ -178,7 +179,7 @@ async fn steps<N>(
             StepInput::Change { tags, fields, subscribe, unsubscribe } => {
                 AutomationStep::Change { tags, fields, subscribe, unsubscribe }
             }
-            StepInput::Exit => AutomationStep::Exit,
+            StepInput::Exit {} => AutomationStep::Exit,
             StepInput::Send { from, from_name, reply_to, mail, attachments } => {
                 let variants = vec![written(call, mail, fields).await?];
                 let attachments = attachable(call, attachments).await?;

@@ -15,9 +15,7 @@ use super::extract::{Path, Query};
 use super::problem::Problem;
 use crate::contacts::Contact;
 use crate::model::*;
-use crate::store::{
-    ConsentRow, ContactChange, Erasure, EventRow, LogRow, RunRow, Search, SteerAction,
-};
+use crate::store::{ConsentRow, Erasure, EventRow, LogRow, RunRow, Search, SteerAction};
 
 const DAYS_USUAL: u32 = 90;
 const DAYS_MAX: u32 = 366;
@@ -211,8 +209,10 @@ pub struct PersonErased {
 }
 
 /// Erase a person: contact, values, memberships and consents go, and mails of the last year name
-/// nobody any more, while every count stays as it is. What was still owed is cancelled. Bodies end
-/// with their retention; suppressions of the address stay, so that nobody writes to it again.
+/// nobody any more, while every count stays as it is. What the audit log said of the person goes in
+/// the same transaction as the contact; who did what stays. What was still owed is cancelled.
+/// Bodies end with their retention; suppressions of the address stay, so that nobody writes to it
+/// again.
 #[utoipa::path(post, path = "/v1/contacts/{id}/erase", tag = "contacts",
     params(("id" = ContactId, Path)),
     responses((status = 200, body = PersonErased)), security(("key" = ["contacts_write"])))]
@@ -237,8 +237,8 @@ pub(super) async fn erase_all<N>(
     let action = ("contact.erased", target.as_str());
     let store = call.audited::<(), ()>(Some(organization), action, None, None)?;
     // Nothing more is made for a contact that is gone.
-    let change = ContactChange::RemoveContacts { organization, ids: vec![id] };
-    store.change_contacts(change).await?;
+    let person = call.store.person(organization, id, &contact.email).await?;
+    store.erase_person(person).await?;
     let (mut erased, mut before) = (0, None);
     for _ in 0..ERASURES_MAX {
         let (rows, next, events) =

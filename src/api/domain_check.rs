@@ -37,7 +37,8 @@ words! {
 /// One record: what is expected, and what was found.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RecordCheck {
-    /// `verification`, `spf`, `dkim`, `dmarc`, `return_path`, `tracking`, `inbound`.
+    /// `verification`, `spf`, `dkim`, `dmarc`, `return_path`, `return_path_spf`,
+    /// `tracking`, `inbound`.
     pub purpose: String,
     pub name: String,
     #[serde(rename = "type")]
@@ -138,7 +139,7 @@ impl Looker {
         let name = format!("_dmarc.{domain}");
         let found = texts(authority.clone(), &name).await;
         check.records.push(dmarc(name, found));
-        check.records.extend(self.hosts.check(authority.clone(), domain, own).await);
+        check.records.extend(self.host_records(authority.clone(), domain, own).await);
         let name = format!("{VERIFICATION_LABEL}.{domain}");
         let found = match check.verified {
             // It has done its duty.
@@ -157,7 +158,7 @@ impl Looker {
 
     async fn spf(&self, authority: Result<&Authority, String>, check: &mut DomainCheck) {
         let name = check.domain.to_string();
-        let mut record = record("spf", name.clone(), spf_expected(&self.addresses()));
+        let mut record = record("spf", name.clone(), self.spf_expected());
         match texts(authority, &name).await {
             Err(why) => unknown(&mut record, why),
             Ok(all) => {
@@ -168,8 +169,12 @@ impl Looker {
         check.records.push(record);
     }
 
+    pub(super) fn spf_expected(&self) -> String {
+        spf_expected(&self.addresses())
+    }
+
     /// The look-ups that the record costs.
-    async fn judge_found(&self, name: &str, record: &mut RecordCheck) -> u32 {
+    pub(super) async fn judge_found(&self, name: &str, record: &mut RecordCheck) -> u32 {
         let only = match record.found.as_slice() {
             [] => {
                 record.note = "publish this record".to_owned();

@@ -83,7 +83,7 @@ impl Looker {
         };
         let authority = self.resolver.authority(domain, self.port).await;
         let authority = authority.as_ref().map_err(ToString::to_string);
-        let record = self.hosts.mx("return_path", domain, authority).await;
+        let record = self.mx("return_path", domain, authority).await;
         HostName { setting, name: Some(domain.to_string()), optional: true, record }
     }
 
@@ -98,7 +98,7 @@ impl Looker {
             Some(domain) => {
                 let authority = self.resolver.authority(domain, self.port).await;
                 let authority = authority.as_ref().map_err(ToString::to_string);
-                record = self.hosts.link(domain, authority).await;
+                record = self.link(domain, authority).await;
             }
             // Whoever can reach the address needs no name server for it.
             None => {

@@ -441,3 +441,61 @@ async fn counted(request: Request, next: Next) -> Response {
     names::HTTP_REQUESTS.add_with(&[("class", class)], 1);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll};
+
+    use axum::body::{Body, Bytes};
+    use hyper::body::Frame;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// One octet, and then nothing for ever.
+    struct Stalled {
+        has_begun: bool,
+    }
+
+    impl hyper::body::Body for Stalled {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            match std::mem::replace(&mut self.has_begun, true) {
+                true => Poll::Pending,
+                false => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"{"))))),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_cut() {
+        let wait = Duration::from_millis(50);
+        let read = |body: body::Json<serde_json::Value>| async move { body.0.to_string() };
+        let router: Router = Router::new()
+            .fallback(read)
+            .layer(from_fn(move |request, next| answered_within(wait, request, next)));
+        let request = Request::post("/").header(header::CONTENT_TYPE, "application/json");
+        let request = request.body(Body::new(Stalled { has_begun: false })).expect("a request");
+        let answer = router.oneshot(request).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    /// What waits for a body, and no answer has more time than this.
+    #[test]
+    fn every_route_has_an_end_for_its_answer() {
+        let source = include_str!("mod.rs");
+        let (_, source) = source.split_once("fn routes()").expect("the routes");
+        let (routes, _) = source.split_once("/// Files are larger").expect("their end");
+        for group in ["quick", "slow", "sending"] {
+            let begin = format!("let {group} = OpenApiRouter::");
+            let (_, rest) = routes.split_once(&begin).expect("a group of routes");
+            let (own, _) = rest.split_once(";\n").expect("its end");
+            assert!(own.contains("answered_within("), "{group}: an answer without an end");
+        }
+    }
+}

@@ -31,6 +31,12 @@ impl Authority {
         Ok(records(self.asker.mx(name).await?))
     }
 
+    /// What a name is another name of (CNAME), if it is: these servers need not know what stands
+    /// there.
+    pub async fn alias(&self, name: &str) -> Result<Option<String>, DnsFailure> {
+        Ok(records(self.asker.alias(name).await?).into_iter().next())
+    }
+
     /// The addresses of a name, as far as these servers follow it.
     pub async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, DnsFailure> {
         let mut addresses = records(self.asker.v4(name).await?);
@@ -84,6 +90,11 @@ impl Resolver {
     /// TXT records as the world sees them, through the usual servers.
     pub async fn texts(&self, name: &str) -> Result<Vec<String>, DnsFailure> {
         Ok(records(self.inner.asker.texts(name).await?))
+    }
+
+    /// The MX records of a name as the world sees them, through the usual servers.
+    pub async fn exchanges(&self, name: &str) -> Result<Vec<(u16, String)>, DnsFailure> {
+        Ok(records(self.inner.asker.mx(name).await?))
     }
 
     /// Addresses of a name, and of its MX hosts when `mx` is asked for.

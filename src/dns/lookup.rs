@@ -126,6 +126,18 @@ impl Asker {
         .await
     }
 
+    /// What a name is another name of, as the servers say themselves; nobody follows it.
+    pub(super) async fn alias(&self, name: &str) -> Result<Answer<String>, DnsFailure> {
+        self.ask(name, RecordType::CNAME, |data| match data {
+            RData::CNAME(alias) => {
+                let name = alias.0.to_ascii().to_ascii_lowercase();
+                Some(name.trim_end_matches('.').to_owned())
+            }
+            _ => None,
+        })
+        .await
+    }
+
     pub(super) async fn name_servers(&self, name: &str) -> Result<Answer<String>, DnsFailure> {
         self.ask(name, RecordType::NS, |data| match data {
             RData::NS(ns) => Some(ns.0.to_ascii().to_ascii_lowercase()),

@@ -27,6 +27,7 @@ use super::inbound_mails::{self, InboundMailRow};
 use super::ledger::{BEGIN, COMMIT};
 use super::limits::{self, LimitChange};
 use super::operators::{self, OperatorWish};
+use super::redaction::{self, Person};
 use super::returns::{self, ReturnChange};
 use super::routes::{self, RouteChange};
 use super::rows::DkimKeyRow;
@@ -98,6 +99,7 @@ pub enum Change {
     Automation(Box<AutomationChange>),
     Runs(Box<RunChange>),
     Erase(Box<Erasure>),
+    ErasePerson(Box<Person>),
     Tracked(Vec<Tracked>),
     /// What was counted up to which event, and what is to be counted as well.
     Tally(i64, Box<Tally>),
@@ -245,6 +247,7 @@ pub async fn apply(
     Ok(answers)
 }
 
+/// Lines are `apply`'s, and one within another has nothing to add.
 async fn write(
     connection: &mut Connection,
     change: &Change,
@@ -296,12 +299,12 @@ async fn write(
         Change::Automation(change) => automations::write(connection, change).await,
         Change::Runs(change) => automation_runs::write(connection, change, events).await,
         Change::Erase(erasure) => erasure::write(connection, erasure).await,
+        Change::ErasePerson(person) => redaction::write(connection, person).await,
         Change::Event(event) => record(connection, event, events).await,
         Change::Tracked(tracked) => tallies::write_tracked(connection, tracked, events).await,
         Change::Tally(from, tally) => tallies::write_tally(connection, *from, tally).await,
         Change::Rows(writes) => row_writes(connection, writes).await,
         Change::Told(writes, event) => told(connection, writes, event, events).await,
-        // Lines are `apply`'s, and one within another has nothing to add.
         Change::Audited(..) | Change::Line(..) => Ok(0),
     }
 }

@@ -56,6 +56,7 @@ mod people; // users, members, invites, sessions
 mod plan; // what a batch writes, decided before it is written
 mod public_hosts; // where links in mail lead
 mod readings; // opens and clicks of submitted mail
+mod redaction; // what names a person in the audit log goes
 mod retention; // mail that is over and old goes
 mod returns; // what came back
 mod routes; // where mail that comes in goes on to
@@ -478,6 +479,7 @@ fn statements() -> Vec<&'static Statement> {
     all.extend(operators::ALL);
     all.extend(organizations::ALL);
     all.extend(readings::ALL);
+    all.extend(redaction::ALL);
     all.extend(retention::ALL);
     all.extend(returns::ALL);
     all.extend(stream_policies::ALL);
@@ -705,13 +707,30 @@ mod tests {
         "webhook_calls",
     ];
 
+    /// Partial indexes of what is owed: a walk of one ends with the queue, however much was sent.
+    const OWED: [&str; 3] = ["deliveries_waiting", "deliveries_leased", "deliveries_held_until"];
+
+    /// Who walks one of them without a bound, and why that may be.
+    fn walkers_of_what_is_owed() -> Vec<(&'static Statement, &'static str)> {
+        let mut all = vec![
+            (&steering::COUNT_WOULD_HOLD, "a person asks what a rule would hold"),
+            (&steering::SOME_WOULD_HOLD, "a person asks whom a rule would hold"),
+            (&domain_checks::IS_OWED, "a person removes a domain"),
+            (&warmups::WAITING_BY_OPERATOR, "a person asks for a forecast"),
+        ];
+        let lists = [&lists::COUNT, &lists::LIST, &lists::TO_STEER];
+        let parts = lists.iter().flat_map(|list| list.all());
+        all.extend(parts.map(|part| (part, "a person narrows it down by what no index has")));
+        all
+    }
+
     /// At the start, and in checks that a person asks for.
     const WALKS: [&Statement; 2] = [&sites::CENSUS, &unreadable::STATELESS];
 
     #[tokio::test]
     async fn no_read_walks_what_grows_without_end() {
         let (mut connection, _directory) = sqlite().await;
-        let mut walks = Vec::new();
+        let (mut walks, walkers) = (Vec::new(), walkers_of_what_is_owed());
         for statement in statements() {
             let sql = statement.render(Dialect::Sqlite, 1);
             let may_walk = WALKS.iter().any(|known| std::ptr::eq(*known, statement));
@@ -722,9 +741,11 @@ mod tests {
             let rows = sqlx::query(explained).fetch_all(&mut connection).await.expect("a plan");
             for row in rows {
                 let step: String = row.get("detail");
-                let Some(name) = step.strip_prefix("SCAN ") else { continue };
-                // By an index it is a part of the table, or in the order that is asked for.
-                if name.contains(" USING ") {
+                let Some(walk) = step.strip_prefix("SCAN ") else { continue };
+                // By an index it may still be all of the table.
+                let (name, by) = walk.split_once(" USING ").unwrap_or((walk, ""));
+                let is_owed = OWED.iter().any(|index| by.ends_with(&format!(" INDEX {index}")));
+                if is_owed && walkers.iter().any(|(known, _)| std::ptr::eq(*known, statement)) {
                     continue;
                 }
                 let is_growing = |table: &&&str| {
@@ -733,7 +754,7 @@ mod tests {
                         || sql.contains(&format!(" {table} {name} "))
                 };
                 if let Some(table) = GROWING.iter().find(is_growing) {
-                    walks.push(format!("{table}: {sql}"));
+                    walks.push(format!("{table}: {step}: {sql}"));
                 }
             }
         }

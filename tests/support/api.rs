@@ -162,6 +162,21 @@ impl TestApi {
         self.answer(request.body(Body::from(body)).expect("a request")).await
     }
 
+    /// The pieces in which the operator is answered, as they were sent.
+    pub async fn pieces(&self, path: &str) -> Vec<String> {
+        let request = Request::builder().uri(path).extension(Peer::Operator);
+        let request = request.body(Body::empty()).expect("a request");
+        let answered = self.router.clone().oneshot(request).await;
+        let answered = answered.unwrap_or_else(|never| match never {});
+        assert_eq!(answered.status(), StatusCode::OK);
+        let (mut body, mut pieces) = (answered.into_body(), Vec::new());
+        while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
+            let octets = frame.expect("whole").into_data().expect("data");
+            pieces.push(String::from_utf8_lossy(&octets).into_owned());
+        }
+        pieces
+    }
+
     async fn answer(&self, request: Request<Body>) -> Answer {
         let answered = self.router.clone().oneshot(request).await;
         let (head, body) = answered.unwrap_or_else(|never| match never {}).into_parts();

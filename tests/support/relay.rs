@@ -161,6 +161,11 @@ impl TestRelay {
         self.operate("POST", path, &body.to_string()).await
     }
 
+    /// As the operator puts something in the place of what was there.
+    pub async fn put(&self, path: &str, body: serde_json::Value) -> serde_json::Value {
+        self.operate("PUT", path, &body.to_string()).await
+    }
+
     /// As the operator removes something.
     pub async fn remove(&self, path: &str) -> serde_json::Value {
         self.operate("DELETE", path, "").await

@@ -1108,6 +1108,7 @@ export const de: Catalogue = {
   "purpose.dmarc": "DMARC: was Empfänger tun sollen",
   "purpose.inbound": "MX: Post für die Domain",
   "purpose.return_path": "Rückweg: wohin Unzustellbares zurückkommt",
+  "purpose.return_path_spf": "SPF des Rückwegs: wer von dort senden darf",
   "purpose.spf": "SPF: wer senden darf",
   "purpose.tracking": "Wohin Links in Mails führen",
   "purpose.verification": "Nachweis, dass die Domain Ihnen gehört",

@@ -1106,6 +1106,7 @@ export const en = {
   "purpose.dmarc": "DMARC: what receivers should do",
   "purpose.inbound": "MX: mail for the domain",
   "purpose.return_path": "Return path: where bounces come back to",
+  "purpose.return_path_spf": "SPF of the return path: who may send from it",
   "purpose.spf": "SPF: who may send",
   "purpose.tracking": "Where links in mails lead",
   "purpose.verification": "Proof that the domain is yours",
