@@ -60,7 +60,7 @@ export function fields(known: Known, row: Row | undefined, launched: boolean): F
     { name: "days", label: t("campaign.days"), kind: "checks", options: WEEK.map((day) => [String(day), dayName(day)]), value: (window?.days ?? []).map(String), hint: t("campaign.days_hint"), shown: (values) => given(values, "hours") !== undefined },
     { name: "throttle", label: t("campaign.throttle"), kind: "number", min: 1, value: settings?.throttle ? String(Math.round((settings.throttle.messages * 3600) / settings.throttle.seconds)) : "" },
     ...attached(known, row),
-    { name: "data", label: t("campaign.data"), kind: "code", value: dataText(row?.content.data), placeholder: '{"product": "Tea"}', hint: t("campaign.data_hint") },
+    { name: "data", label: t("campaign.data"), kind: "code", short: true, value: dataText(row?.content.data), placeholder: '{"product": "Tea"}', hint: t("campaign.data_hint") },
     ...trackingFields(settings?.tracking),
     { name: "archive", label: t("campaign.archive"), kind: "check", value: settings?.archive ?? false, hint: t("campaign.archive_hint") },
   ];
@@ -75,8 +75,8 @@ const WEEK = [1, 2, 3, 4, 5, 6, 7];
 /** What is asked in the language of segments, and of whom. */
 function spokenFields(audience: Schemas["Audience"] | undefined): Field[] {
   return [
-    { name: "expression", label: t("campaign.expression"), kind: "code", value: audience?.expression ?? "", placeholder: 'city = "Berlin"', hint: t("campaign.expression_hint") },
-    { name: "exclude_expression", label: t("campaign.exclude_expression"), kind: "code", value: audience?.exclude_expression ?? "" },
+    { name: "expression", label: t("campaign.expression"), kind: "code", short: true, value: audience?.expression ?? "", placeholder: 'city = "Berlin"', hint: t("campaign.expression_hint") },
+    { name: "exclude_expression", label: t("campaign.exclude_expression"), kind: "code", short: true, value: audience?.exclude_expression ?? "" },
     { name: "unconfirmed", label: t("campaign.unconfirmed"), kind: "check", value: audience?.unconfirmed ?? false, hint: t("campaign.unconfirmed_hint") },
   ];
 }

@@ -48,7 +48,7 @@ export function Page() {
       <Shown of={check}>
         {(data) => (
           <>
-            <Notice tone={data.ready ? "good" : "warn"}>{data.ready ? t("domain.ready") : t("domain.not_ready")}</Notice>
+            <Notice tone={data.ready ? "good" : "warn"}>{!data.ready ? t("domain.not_ready") : data.records.every((record) => record.state === "right") ? t("domain.ready") : t("domain.ready_enough")}</Notice>
             {data.records.map((record) => <RecordCard key={record.purpose + record.name + record.expected} record={record} />)}
           </>
         )}

@@ -69,10 +69,11 @@ export function Rules() {
   const [ask, question] = useQuestion();
   const queryClient = useQueryClient();
   const pools = api.useQuery("get", "/v1/pools");
+  const streams = api.useQuery("get", "/v1/streams");
   const name = (id: number | null | undefined) => organizations.find((one) => one.id === id)?.name ?? id;
   const matches = (row: Rule) => [
     row.organization != null && `${t("shell.organization")}: ${name(row.organization)}`,
-    row.stream != null && `${t("credentials.stream")}: ${row.stream}`,
+    row.stream != null && `${t("credentials.stream")}: ${streams.data?.items.find((one) => one.id === row.stream)?.name ?? row.stream}`,
     row.sender && `${t("messages.sender")}: ${row.sender}`,
     row.recipient && `${t("messages.recipient")}: ${row.recipient}`,
     row.operator_name && `${t("classification.operator")}: ${row.operator_name}`,
@@ -87,6 +88,7 @@ export function Rules() {
     { name: "position", label: t("rules.position"), kind: "number", min: 1, required: true, hint: t("rules.position_hint") },
     { name: "pool", label: t("sources.pool"), kind: "select", options: (pools.data?.items ?? []).map((one) => [one.name, one.name]) },
     { name: "organization", label: t("shell.organization"), kind: "select", options: [["", t("filter.all")], ...organizations.map((one): [string, string] => [String(one.id), one.name])] },
+    { name: "stream", label: t("credentials.stream"), kind: "select", options: [["", t("filter.all")], ...(streams.data?.items ?? []).map((one): [string, string] => [String(one.id), one.name])] },
     { name: "sender", label: t("messages.sender"), placeholder: "example.com" },
     { name: "recipient", label: t("messages.recipient"), placeholder: "example.com" },
     { name: "operator", label: t("classification.operator"), placeholder: "google" },
@@ -96,7 +98,8 @@ export function Rules() {
   const put = async (values: Values) => {
     const text = (field: string) => given(values, field);
     const organization = text("organization");
-    await got(client.POST("/v1/pool-rules", { body: { position: Number(values.position), pool: String(values.pool), organization: organization ? Number(organization) : undefined, sender: text("sender"), recipient: text("recipient"), operator: text("operator"), tag: text("tag"), credential: text("credential") } }));
+    const stream = text("stream");
+    await got(client.POST("/v1/pool-rules", { body: { position: Number(values.position), pool: String(values.pool), organization: organization ? Number(organization) : undefined, stream: stream ? Number(stream) : undefined, sender: text("sender"), recipient: text("recipient"), operator: text("operator"), tag: text("tag"), credential: text("credential") } }));
   };
   const remove = async (row: Rule) => {
     await got(client.DELETE("/v1/pool-rules/{id}", { params: { path: { id: row.id } } }));

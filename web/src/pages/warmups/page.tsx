@@ -49,7 +49,7 @@ function All() {
     { title: t("warmups.target"), cell: (row) => row.target.toLocaleString(), number: true },
     { title: t("warmups.plan"), cell: (row) => row.plan },
   ];
-  return <List whole name="warmups" label={t("warmups.title")} load={() => got(client.GET("/v1/warmups"))} filters={[{ name: "state", label: t("messages.state"), kind: "select", options: options("warmup_state", Object.keys(WARMUP_TONES)) }, { name: "operator", label: t("classification.operator") }]} keeps={(row, search) => says(search.state, row.state) && says(search.operator, row.operator)} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("warmups.empty"), text: t("warmups.empty_text") }} />;
+  return <List whole name="warmups" label={t("warmups.title")} load={() => got(client.GET("/v1/warmups"))} filters={[{ name: "state", label: t("messages.state"), kind: "select", options: options("warmup_state", Object.keys(WARMUP_TONES)) }, { name: "operator", label: t("classification.operator") }]} keeps={(row, search) => says(search.state, row.state) && row.operator.includes((search.operator ?? "").toLowerCase())} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("warmups.empty"), text: t("warmups.empty_text") }} />;
 }
 
 function Today({ warmup }: { warmup: Warmup }) {
