@@ -200,7 +200,7 @@ async fn what_an_endpoint_or_a_host_does_not_take_is_brought_again_and_given_up_
         assert!(answer.starts_with("250"), "{answer}");
     }
     let tried = |tries: u64| {
-        move |all: &[Value]| {
+        move |all: &Vec<Value>| {
             all.len() == 2 && all.iter().all(|call| call["tries"].as_u64() >= Some(tries))
         }
     };

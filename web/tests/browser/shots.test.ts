@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "vitest";
 import { PAGES } from "../../src/pages";
-import { addressOf, fill, VIEWS } from "./sample";
+import { addressOf, DRAWN, fill, VIEWS } from "./sample";
 import { browse, contextOf, Demo, signIn } from "./world";
 
 const folder = process.env.SHOTS;
@@ -17,7 +17,7 @@ test.runIf(folder)("every page is drawn into a file", async () => {
       const context = await contextOf(browser, demo, { viewport: { width, height: width === 390 ? 844 : 900 }, colorScheme: theme });
       await signIn(context, demo);
       const page = await context.newPage();
-      for (const path of [...PAGES.map((entry) => entry.path), ...VIEWS]) {
+      for (const path of [...PAGES.map((entry) => entry.path), ...VIEWS, ...DRAWN]) {
         await page.goto(addressOf(path, sample));
         await page.waitForSelector("main h1, main h2");
         await page.waitForFunction(() => document.querySelector(".bones") === null);
