@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use postroad::config::Settings;
 use postroad::model::{
     CampaignContent, CampaignId, CampaignSettings, CampaignState, ContactId, Limit, OrganizationId,
-    StreamId,
+    StreamId, WhoScope,
 };
 use postroad::wire::network::Network;
 use postroad::world::manners::{Deed, Manners, Phase};
@@ -232,6 +232,30 @@ async fn a_paused_campaign_sends_nothing_until_it_is_resumed_and_a_cancelled_one
         let (status, _) =
             desk.ask("POST", &format!("/v1/campaigns/{id}/step"), json!({"step": "resume"})).await;
         assert_eq!(status, 409, "a cancelled campaign stays so");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_is_in_force_when_it_is_answered_and_a_resume_is() {
+    for database in Database::all().await {
+        let desk = Desk::on(&database, Manners::default()).await;
+        for number in 0..5 {
+            desk.contact(&format!("p{number}@d{number}.test"), json!({})).await;
+        }
+        let slow = json!({"throttle": {"messages": 1, "seconds": 60}});
+        let id = desk.campaign("<p>x</p>", slow).await;
+        desk.step(id, "launch").await;
+        desk.until_it(id, "begun", |shown| shown["sums"]["delivered"] != 0).await;
+        let is_stopped = || {
+            let limits = desk.relay.app().schedule().limits().all();
+            let of_it = |limit: &&Limit| matches!(limit.scope.who, WhoScope::Campaign(_));
+            limits.iter().filter(of_it).any(|limit| limit.value == 0)
+        };
+        assert!(!is_stopped());
+        desk.step(id, "pause").await;
+        assert!(is_stopped());
+        desk.step(id, "resume").await;
+        assert!(!is_stopped());
     }
 }
 

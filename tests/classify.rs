@@ -245,6 +245,11 @@ async fn an_own_rule_is_tried_added_and_removed_while_mail_flows() {
     let tried = operator(&relay, "POST", "rules/try", Some(json!({"rule": own_rule()}))).await;
     assert_eq!((&tried["looked_at"], &tried["matched"]), (&json!(1), &json!(1)), "{tried}");
     assert_eq!(tried["changed"][0]["from_rule"], "code.550");
+    assert_eq!(tried["changed"][0]["to_suppress"], Value::Null);
+    let mut losing = own_rule();
+    losing["suppress"] = json!({"scope": "stream", "days": 30});
+    let tried = operator(&relay, "POST", "rules/try", Some(json!({"rule": losing}))).await;
+    assert_eq!(tried["changed"][0]["to_suppress"], losing["suppress"], "{tried}");
     let none = operator(&relay, "GET", "rules", None).await;
     assert_eq!(none["items"], json!([]));
 
@@ -261,6 +266,25 @@ async fn an_own_rule_is_tried_added_and_removed_while_mail_flows() {
     let unlawful = json!({"id": "own.zork", "class": "policy", "confidence": 0.9, "samples": []});
     let refused = operator(&relay, "POST", "rules", Some(unlawful)).await;
     assert_eq!(refused["field"], "rule", "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_are_read_by_own_rules_on_the_command_line_where_it_says_so() {
+    let relay = TestRelay::sending_to(&FakeMx::accepting().await).await;
+    operator(&relay, "POST", "rules", Some(own_rule())).await;
+    let desk = crate::cli::Desk::new();
+    let report = crate::inbound::bounce("a@b.example", "5.0.0", "zork exhausted for today");
+    desk.write("dsn.eml", &report);
+    let data = relay.settings().node.data_dir.to_str().expect("UTF-8");
+    let category = |more: &[&str]| {
+        let arguments = [&["--data-dir", data, "report", "parse", "dsn.eml"], more].concat();
+        let output = tokio::task::block_in_place(|| desk.run(&arguments));
+        let line: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", crate::cli::told(&output)));
+        line["category"].clone()
+    };
+    assert_eq!(category(&["--own"]), "rate");
+    assert_ne!(category(&[]), "rate");
 }
 
 /// What says little of the address, and much of us, of somebody else or of now.

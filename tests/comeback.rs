@@ -104,7 +104,13 @@ async fn forge(desk: &Desk) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_comes_back_for_a_campaign_every_count_suppression_and_timeline_is_right() {
-    let desk = Desk::with(&Database::Sqlite, manners(), open).await;
+    for database in Database::all().await {
+        all_comes_back(&database).await;
+    }
+}
+
+async fn all_comes_back(database: &Database) {
+    let desk = Desk::with(database, manners(), open).await;
     desk.mx.send_back_to(desk.relay.inbound());
     let sink = HttpSink::taking().await;
     let kinds = ["bounced", "complained", "unsubscribed", "delayed", "auto_replied", "failed"];

@@ -93,6 +93,20 @@ fn a_file_that_is_not_toml_is_named_by_its_line_and_the_rest_is_still_read() {
 }
 
 #[test]
+fn retry_waits_of_an_operator_that_nobody_knows_are_refused_with_the_names_there_are() {
+    let text =
+        |name: &str| format!("[[retry_profile]]\nprofile = \"rate\"\noperator = \"{name}\"\n");
+    for name in ["google", "microsoft", "microsoft_365", "web.de", "tail", "hoster.example"] {
+        let read = config::read("f", &text(name), &[]);
+        assert!(read.is_ok(), "{name}: {read:?}");
+    }
+    let found = mistakes(&text("gogle"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("postroad.toml:3: retry_profile[0].operator: must be"));
+    assert!(found[0].contains("google, microsoft_consumer, microsoft_365, yahoo"), "{found:?}");
+}
+
+#[test]
 fn values_out_of_range_of_their_type_are_refused() {
     for text in [
         "[smtp]\nerrors_max = -1\n",

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use postroad::config::{RelaySettings, Route, RouteAuth, Settings, SourceSettings};
 use postroad::model::*;
 use postroad::schedule::governor::book::{Answered, Lesson};
@@ -11,6 +12,7 @@ use postroad::schedule::warmup::plan::Plan;
 use postroad::schedule::why::ReasonKind;
 use postroad::store::{SourceChange, SourceTables};
 use postroad::world::dns::{Data, Says};
+use postroad::world::manners::{Deed, Phase};
 use serde_json::json;
 
 use crate::deliver::host::{Host, Talk};
@@ -228,6 +230,39 @@ async fn knows_us_not(mut talk: Talk) {
     talk.line().await;
     talk.say("535 5.7.8 not you\r\n").await;
     talk.line().await;
+}
+
+async fn takes_the_second_token(mut talk: Talk) {
+    talk.greet(&["PIPELINING", "AUTH XOAUTH2"]).await;
+    let line = talk.line().await;
+    let given = line.trim_end().rsplit(' ').next().unwrap_or_default();
+    let given = BASE64_STANDARD.decode(given).unwrap_or_default();
+    if !String::from_utf8_lossy(&given).contains("Bearer second") {
+        talk.say("535 5.7.8 expired\r\n").await;
+        talk.line().await;
+        return;
+    }
+    talk.say("235 2.7.0 welcome\r\n").await;
+    talk.take_mails(|_| None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_replaced_in_its_file_is_taken_when_the_old_one_is_refused() {
+    let mx = FakeMx::accepting().await;
+    mx.name(HOST_NAME, Says::Records(vec![Data::Address([127, 0, 0, 1].into())]));
+    let service = Host::start(takes_the_second_token).await;
+    let relay = on(&Database::Sqlite, &mx, Vec::new()).await;
+    let file = relay.settings().node.data_dir.join("token");
+    std::fs::write(&file, "first").expect("written");
+    let at = json!({"host": "127.0.0.1", "port": service.address.port(), "tls": "none",
+        "mechanism": "xoauth2", "user": "me", "secret_file": &file});
+    let new = json!({"name": "service", "ehlo": HOST_NAME, "relay": at});
+    relay.order("/v1/sources", new).await;
+    std::fs::write(&file, "second").expect("written");
+    relay.submit(&["bob@example.test"]).await;
+    relay.rest().await;
+    assert_eq!(service.connections(), 2, "refused once");
+    assert_eq!(relay.delivery_to("bob@example.test").await.state, State::Delivered);
 }
 
 /// The system's own choice of an address is the only source there is: it is no other one that could
@@ -465,4 +500,24 @@ async fn domains_at_the_same_hosts_count_at_one_operator() {
     let of_site: Vec<_> = sites.iter().skip(1).filter_map(|site| name(site.operator)).collect();
     assert!(of_site.len() == 2 && of_site.contains(&"google".to_owned()), "{of_site:?}");
     assert!(of_site.contains(&"tail".to_owned()), "{of_site:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_is_tried_up_to_the_hosts_greeting_and_no_mail_is_sent() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::sending_to(&mx).await;
+    let path = format!("/v1/sources/{}/test", relay.settings().source[0].name);
+    let told = relay.order(&path, json!({"to": "example.test"})).await;
+    let trial = &told["trial"];
+    assert_eq!(trial["failure"], json!(null), "{trial}");
+    let lines = |name: &str| trial[name].as_array().expect("a list").len();
+    assert!(lines("dialogue") > 1 && lines("capabilities") > 0, "{trial}");
+    assert!(trial["facts"]["host"].is_string(), "{trial}");
+    assert!(told["health"].is_object(), "it is checked first: {told}");
+    let told = relay.order(&path, json!({})).await;
+    assert_eq!(told["trial"], json!(null), "an address of ours needs somebody to connect to");
+    mx.always(Phase::Connect, Deed::Reply("554 go away".into()));
+    let told = relay.order(&path, json!({"to": "example.test"})).await;
+    assert!(told["trial"]["failure"].as_str().is_some_and(|why| why.contains("go away")), "{told}");
+    assert!(mx.received().is_empty());
 }

@@ -1,7 +1,7 @@
 //! Mail from outside: what comes back is known by its token, and nobody is relayed for.
 
 use postroad::config::Settings;
-use postroad::model::{Class, EventId, State};
+use postroad::model::{Class, EventId, EventKind, State};
 use postroad::world::dns::{Data, Says};
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ pub fn bounce(recipient: &str, status: &str, words: &str) -> String {
     )
 }
 
-fn complaint(original: &str) -> String {
+pub fn complaint(original: &str) -> String {
     format!(
         "From: fbl@far.test\nTo: abuse@y.test\nSubject: FW: hello\nMIME-Version: 1.0\n\
          Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\
@@ -63,13 +63,7 @@ async fn fates(relay: &TestRelay) -> Vec<String> {
 async fn a_bounce_comes_back_to_its_delivery_and_a_second_one_changes_nothing() {
     for database in Database::all().await {
         let mx = FakeMx::accepting().await;
-        let relay = TestRelay::with(&mx, |settings| {
-            listening(settings);
-            if let Database::Postgres(url) = &database {
-                settings.store.url = Some(url.clone());
-            }
-        })
-        .await;
+        let relay = on(&database, &mx).await;
         relay.submit(&["bob@example.test"]).await;
         relay.run_until_idle().await;
         let path = path_to(&mx, "bob@example.test");
@@ -100,6 +94,130 @@ async fn a_bounce_comes_back_to_its_delivery_and_a_second_one_changes_nothing() 
         assert!(suppressed(&relay).await.is_empty());
         relay.adds_up().await;
     }
+}
+
+async fn on(database: &Database, mx: &FakeMx) -> TestRelay {
+    TestRelay::with(mx, |settings| {
+        listening(settings);
+        if let Database::Postgres(url) = database {
+            settings.store.url = Some(url.clone());
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_report_that_the_address_is_lost_counts_and_no_report_counts_twice() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = on(&database, &mx).await;
+        relay.submit(&["bob@example.test"]).await;
+        relay.run_until_idle().await;
+        let path = path_to(&mx, "bob@example.test");
+        let soft = bounce("bob@example.test", "5.2.2", "mailbox full");
+        let hard = bounce("bob@example.test", "5.1.1", "no such user here");
+        for report in [&soft, &soft, &hard, &hard, &soft] {
+            relay.bring("", &path, report).await;
+        }
+        let told = ["attributed", "repeated", "attributed", "repeated", "repeated"];
+        assert_eq!(fates(&relay).await, told);
+        let story = relay.story_of("bob@example.test").await;
+        assert_eq!(story, ["accepted", "delivered", "bounced", "bounced"]);
+        let message = relay.delivery_to("bob@example.test").await.message;
+        let events = relay.store().events_of_message(message, 10).await.expect("read");
+        let hard: Vec<_> = events
+            .iter()
+            .filter(|event| event.kind == EventKind::Bounced)
+            .map(|event| (event.fields["hard"] == true, event.fields["again"] == true))
+            .collect();
+        assert_eq!(hard, [(false, false), (true, true)]);
+        let entries = suppressed(&relay).await;
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        assert_eq!(entries[0]["reason"], "hard_bounce");
+        let last = events.last().expect("an event");
+        assert_eq!(entries[0]["event"], json!(last.id), "the event is the evidence");
+        relay.adds_up().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complaint_takes_over_the_entry_that_a_bounce_has_made_and_gives_it_to_nobody() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = on(&database, &mx).await;
+        relay.submit(&["bob@example.test"]).await;
+        relay.run_until_idle().await;
+        let original = String::from_utf8(mx.mail_to("bob@example.test").body.to_vec());
+        let complaint = complaint(&original.expect("text"));
+        let path = path_to(&mx, "bob@example.test");
+        let lost = bounce("bob@example.test", "5.1.1", "no such user here");
+        relay.bring("", &path, &lost).await;
+        let before = suppressed(&relay).await;
+        assert_eq!(before[0]["reason"], "hard_bounce");
+        relay.bring("fbl@far.test", "abuse@bounce.sender.test", &complaint).await;
+        let after = suppressed(&relay).await;
+        assert_eq!((after.len(), &after[0]["id"]), (1, &before[0]["id"]));
+        let told = (&after[0]["reason"], &after[0]["expires_at"]);
+        assert_eq!(told, (&json!("complaint"), &Value::Null));
+        assert_ne!(after[0]["event"], before[0]["event"], "with its own evidence");
+        // Another mail's bounce, under way since before, is lighter.
+        let entries = json!([{"address": "bob@example.test"}]);
+        let order = json!({"entries": entries, "scope": "organization", "reason": "imported"});
+        assert_eq!(relay.order("/v1/suppressions", order).await["added"], 0);
+        assert_eq!(suppressed(&relay).await, after);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_rule_decides_a_report_and_for_whom_its_address_is_lost() {
+    let mx = FakeMx::refusing("cid@example.test", "550 5.7.1 has left the house of zork").await;
+    let relay = relay(&mx).await;
+    relay.submit(&["bob@example.test"]).await;
+    relay.run_until_idle().await;
+    let path = path_to(&mx, "bob@example.test");
+    let rule = json!({
+        "id": "own.left", "class": "policy", "confidence": 0.9, "phrases": ["house of zork"],
+        "samples": ["550 5.7.1 has left the house of zork"],
+        "suppress": {"scope": "stream", "days": 30},
+    });
+    relay.order("/v1/classification/rules", rule).await;
+    let report = bounce("bob@example.test", "5.7.1", "has left the house of zork");
+    relay.bring("", &path, &report).await;
+    relay.submit(&["cid@example.test"]).await;
+    relay.run_until_idle().await;
+    let entries = suppressed(&relay).await;
+    let names: Vec<&Value> = entries.iter().map(|entry| &entry["address"]).collect();
+    assert_eq!(names, ["cid@example.test", "bob@example.test"], "by dialogue and by report");
+    for entry in &entries {
+        assert_eq!((&entry["scope"], &entry["stream"]), (&json!("stream"), &json!(1)));
+        let days = entry["expires_at"].as_i64().expect("an end");
+        let days = (days - entry["created_at"].as_i64().expect("a time")) / 86_400_000_000;
+        assert_eq!((days, &entry["reason"]), (30, &json!("hard_bounce")));
+        assert!(entry["event"].is_i64(), "{entry}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complaint_that_names_its_stream_alone_is_shown_to_whose_it_is_and_ends_nothing() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    let named = |id: &str| {
+        complaint(&format!("From: <sender@sender.test>\nFeedback-ID: {id}\nSubject: x\n\nx\n"))
+    };
+    let texts = async || {
+        let list = relay.see("/v1/inbound").await;
+        let first = &list["items"][0];
+        (first["organization"].clone(), first["text"].as_str().expect("text").to_owned())
+    };
+    let abuse = "abuse@bounce.sender.test";
+    relay.bring("fbl@far.test", abuse, &named("s1:o1:submitted:sender.test")).await;
+    let (organization, text) = texts().await;
+    assert_eq!(organization, 1);
+    assert!(text.contains("stream 1 (Feedback-ID)"), "{text}");
+    relay.bring("fbl@far.test", abuse, &named("s1:o1:submitted:others.test")).await;
+    let (organization, text) = texts().await;
+    assert!(organization.is_null() && !text.contains("Feedback-ID"), "{text}");
+    assert!(suppressed(&relay).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -383,4 +501,106 @@ async fn a_client_that_a_blocklist_names_brings_nothing() {
     let mut talk = Talk::to(relay.inbound()).await;
     talk.expect("EHLO mx.far.test", "250").await;
     talk.expect("MAIL FROM:<ann@far.test>", "250").await;
+}
+
+const PYTHON: &str = r#"
+import smtplib, ssl, sys
+client = smtplib.SMTP("localhost", int(sys.argv[1]))
+client.ehlo("mx.far.test")
+assert client.has_extn("starttls") and not client.has_extn("auth")
+client.starttls(context=ssl._create_unverified_context())
+client.ehlo("mx.far.test")
+assert not client.has_extn("auth") and not client.has_extn("starttls")
+client.sendmail("ann@far.test", ["postmaster@bounce.sender.test"], b"Subject: x\r\n\r\nx\r\n")
+try:
+    client.sendmail("ann@far.test", ["bob@example.test"], b"x")
+    raise SystemExit("relayed")
+except smtplib.SMTPRecipientsRefused as refused:
+    assert refused.recipients["bob@example.test"][0] == 550, refused
+client.quit()
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_comes_by_tls_is_written_down_with_it_and_may_do_no_more_than_others() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    let port = relay.inbound().port().to_string();
+    let python = tokio::process::Command::new("python3").args(["-c", PYTHON, &port]).output().await;
+    let output = python.expect("python3 runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let list = relay.see("/v1/inbound").await;
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
+    let tls = list["items"][0]["tls"].as_str().unwrap_or_default();
+    assert!(tls.starts_with("TLSv1.3 "), "{list}");
+    // What is sent along with the command is never carried out.
+    let mut talk = Talk::to(relay.inbound()).await;
+    talk.expect("EHLO x", "250").await;
+    talk.send(b"STARTTLS\r\nEHLO injected\r\nMAIL FROM:<a@far.test>\r\n").await;
+    let heard = String::from_utf8_lossy(&talk.rest().await).into_owned();
+    assert!(heard.starts_with("554 5.5.1") && heard.lines().count() == 1, "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_who_makes_mistakes_or_lines_without_end_is_sent_away() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, |settings| {
+        listening(settings);
+        settings.inbound.errors_max = 3;
+        settings.inbound.message_bytes_max = 100_000;
+    })
+    .await;
+    let mut talk = Talk::to(relay.inbound()).await;
+    talk.expect("EHLO x", "250").await;
+    talk.send(b"NOPE\r\nNOPE\r\nNOPE\r\nNOPE\r\nNOPE\r\nNOPE\r\n").await;
+    let heard = String::from_utf8_lossy(&talk.rest().await).into_owned();
+    assert!(heard.lines().last().is_some_and(|line| line.starts_with("421")), "{heard}");
+    let mut talk = Talk::to(relay.inbound()).await;
+    talk.send("x".repeat(100_000).as_bytes()).await;
+    let heard = String::from_utf8_lossy(&talk.rest().await).into_owned();
+    assert!(heard.starts_with("500"), "{heard}");
+    let mut talk = Talk::to(relay.inbound()).await;
+    talk.expect("EHLO x", "250").await;
+    talk.expect("MAIL FROM:<ann@far.test> SIZE=100001", "552").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_for_the_postmaster_goes_on_to_whom_the_settings_name() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, |settings| {
+        listening(settings);
+        settings.inbound.postmaster = Some("root@example.test".to_owned());
+    })
+    .await;
+    let mail = "From: <ann@far.test>\nSubject: a word\n\nYour host is odd.\n";
+    let answer = relay.bring("ann@far.test", "abuse@bounce.sender.test", mail).await;
+    assert!(answer.starts_with("250"), "{answer}");
+    relay.run_until_idle().await;
+    let sent = mx.mail_to("root@example.test");
+    assert_eq!(sent.envelope.sender, "", "what comes back for it ends here");
+    assert!(String::from_utf8_lossy(&sent.body).contains("Your host is odd."));
+    assert_eq!(fates(&relay).await, ["routed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_domain_leads_here_by_its_cname_and_somebody_is_told_when_it_goes() {
+    let mx = FakeMx::accepting().await;
+    let relay = relay(&mx).await;
+    let alias = Data::Alias(RETURN.to_owned());
+    mx.name("back.sender.test", Says::Records(vec![alias]));
+    let order = json!({"name": "back.sender.test", "organization": 1});
+    let made = relay.order("/v1/return-domains", order).await;
+    let check = format!("/v1/return-domains/{}/check", made["id"]);
+    let looked = relay.order(&check, json!({})).await;
+    assert_eq!(looked["standing"], "right", "{looked}");
+    mx.name("back.sender.test", Says::Missing);
+    relay.clock().advance(DAY);
+    for _ in 0..2 {
+        let looked = relay.order(&check, json!({})).await;
+        assert_eq!(looked["standing"], "missing", "{looked}");
+    }
+    let alarms = relay.see("/v1/events?kind=alarm").await;
+    let alarms = alarms["items"].as_array().expect("a list").clone();
+    assert_eq!(alarms.len(), 1, "told once: {alarms:?}");
+    assert_eq!(alarms[0]["fields"]["domain"], "back.sender.test");
+    assert_eq!(alarms[0]["fields"]["standing"], "missing");
 }

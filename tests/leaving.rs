@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::mx::FakeMx;
-use crate::support::relay::TestRelay;
+use crate::support::relay::{Database, TestRelay};
 
 const MAIL: &[u8] =
     b"From: <sender@sender.test>\r\nSubject: news\r\nX-Postroad-Stream: marketing\r\n\
@@ -19,7 +19,17 @@ fn open(settings: &mut Settings) {
 }
 
 async fn relay(mx: &FakeMx) -> TestRelay {
-    let relay = TestRelay::with(mx, open).await;
+    on(&Database::Sqlite, mx).await
+}
+
+async fn on(database: &Database, mx: &FakeMx) -> TestRelay {
+    let relay = TestRelay::with(mx, |settings| {
+        open(settings);
+        if let Database::Postgres(url) = database {
+            settings.store.url = Some(url.clone());
+        }
+    })
+    .await;
     relay
         .submit_mail("<sender@sender.test>", &["ann@example.test", "bob@example.test"], MAIL)
         .await;
@@ -123,4 +133,44 @@ async fn transactional_mail_carries_no_list_fields() {
     relay.submit(&["cid@example.test"]).await;
     relay.run_until_idle().await;
     assert!(!text_to(&mx, "cid@example.test").contains("List-Unsubscribe"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complaint_that_is_an_opt_out_leaves_the_stream_and_is_no_complaint() {
+    for database in Database::all().await {
+        let mx = FakeMx::accepting().await;
+        let relay = on(&database, &mx).await;
+        leaves_by_opt_out(&mx, &relay).await;
+    }
+}
+
+async fn leaves_by_opt_out(mx: &FakeMx, relay: &TestRelay) {
+    let original = text_to(mx, "ann@example.test");
+    let report = format!(
+        "From: fbl@far.test\nSubject: FW: news\nMIME-Version: 1.0\n\
+         Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\
+         Content-Type: text/plain\n\nAn email report.\n\n--b\n\
+         Content-Type: message/feedback-report\n\nFeedback-Type: opt-out\nVersion: 1\n\n\
+         --b\nContent-Type: message/rfc822\n\n{original}\n--b--\n"
+    );
+    for fate in ["unsubscribed", "repeated"] {
+        relay.bring("fbl@far.test", "abuse@bounce.sender.test", &report).await;
+        let list = relay.see("/v1/inbound").await;
+        assert_eq!(list["items"][0]["fate"], fate, "{list}");
+    }
+    let story = relay.story_of("ann@example.test").await;
+    assert_eq!(story, ["accepted", "delivered", "unsubscribed"]);
+    let list = relay.see("/v1/suppressions").await;
+    let entry = &list["items"][0];
+    assert_eq!((&entry["reason"], &entry["scope"]), (&json!("unsubscribe"), &json!("stream")));
+    assert!(entry["event"].is_i64(), "{entry}");
+    assert_eq!(relay.story_of("bob@example.test").await, ["accepted", "delivered"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submitted_news_names_whose_they_are_for_the_statistics_of_operators() {
+    let mx = FakeMx::accepting().await;
+    let _relay = relay(&mx).await;
+    let ann = text_to(&mx, "ann@example.test");
+    assert!(ann.contains("Feedback-ID: s2:o1:submitted:sender.test\r\n"), "{ann}");
 }

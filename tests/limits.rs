@@ -289,7 +289,11 @@ async fn a_limit_that_could_never_act_is_refused_with_the_field_that_is_wrong() 
         (json!({"window": null}), None),
         (json!({"window": "1 fortnight"}), Some("window")),
         (json!({"from": "source:0"}), Some("from")),
+        (json!({"from": "source:nobody"}), Some("from")),
+        (json!({"from": "pool:nowhere"}), Some("from")),
+        (json!({"from": "pool:77"}), Some("from")),
         (json!({"for": "organization:9"}), Some("for")),
+        (json!({"for": "campaign:77"}), Some("for")),
         (json!({"pace": "spread:20h-8h"}), Some("pace")),
         (json!({"pace": "spread:8h-30h"}), None),
         (json!({"metric": "recipients_per_message", "window": null, "value": 0}), None),
@@ -313,8 +317,10 @@ async fn limits_are_set_listed_pinned_and_removed() {
     let order = json!({
         "metric": "messages", "value": 100, "window": "6h", "to": "operator:tail",
         "for": "organization:1", "class": "marketing", "pace": "sliding", "expires_in": "2d",
+        "from": "pool:default",
     });
     let made = api.ask(&As::Operator, "POST", "/v1/limits", Some(order)).await.body;
+    assert_eq!(made["from"], json!(FromScope::Pool(PoolId::DEFAULT).to_string()));
     assert_eq!(
         (made["to"].as_str(), made["window"].as_u64()),
         (Some("operator:tail"), Some(21600))

@@ -67,5 +67,6 @@ mod tenants;
 mod tidy;
 mod warmup;
 mod webhooks;
+mod why;
 mod windows;
 mod world;

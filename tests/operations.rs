@@ -389,6 +389,8 @@ async fn delivery(walk: &mut Walk) {
     let none = Value::Null;
     let source = json!({"name": "walked", "address": ["127.0.9.9"], "ehlo": "mx.museum.test"});
     walk.go("POST", "/v1/sources", &[], source).await;
+    let source = json!({"address": ["127.0.9.8"], "ehlo": "mx.museum.test"});
+    walk.go("PUT", "/v1/sources/{name}", &["walked"], source).await;
     walk.get("/v1/sources", &[]).await;
     walk.get("/v1/sources/{name}", &["walked"]).await;
     let path = "/v1/sources/{name}/state";

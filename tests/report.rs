@@ -39,12 +39,12 @@ fn cases() -> Vec<Case<'static>> {
 /// What was read, in the words of an `expect` line; optional words only where asked for.
 fn told(judge: &Judge, report: &Report, expected: &[&str]) -> Vec<String> {
     let lines = report.findings.iter().enumerate().map(|(index, finding)| {
-        let verdict = judge.judge(finding);
+        let verdict = judge.judge(None, finding);
         let none = || "null".to_owned();
         let mut words = vec![
             finding.kind.to_string(),
             finding.recipient.clone().unwrap_or_else(none),
-            verdict.hard.to_string(),
+            verdict.is_hard().to_string(),
             finding.status.map_or_else(none, |status| status.to_string()),
             verdict.category().map_or_else(none, |category| category.to_string()),
         ];
@@ -89,7 +89,7 @@ fn no_delay_and_no_auto_reply_is_ever_hard() {
     for case in cases() {
         for finding in read(case.mail.as_bytes()).findings {
             let kind = finding.kind.word();
-            assert!(kind == "bounce" || !judge.judge(&finding).hard, "{}", case.name);
+            assert!(kind == "bounce" || !judge.judge(None, &finding).is_hard(), "{}", case.name);
         }
     }
 }
@@ -128,4 +128,79 @@ fn a_mail_cut_anywhere_is_read_without_harm() {
             assert!(!read(&octets[..end]).findings.is_empty());
         }
     }
+}
+
+/// The lines of the command, as JSON.
+fn parsed(desk: &crate::cli::Desk, arguments: &[&str]) -> Vec<serde_json::Value> {
+    let output = desk.run(&[&["report", "parse"], arguments].concat());
+    assert!(output.status.success(), "{}", crate::cli::told(&output));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn the_command_prints_a_line_for_each_mail_and_recipient_and_tells_an_opt_out() {
+    use serde_json::json;
+    let desk = crate::cli::Desk::new();
+    let dsn = "From: MAILER-DAEMON@b.example\nSubject: Undelivered\nMIME-Version: 1.0\n\
+        Content-Type: multipart/report; report-type=delivery-status; boundary=x\n\n\
+        --x\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; b.example\n\n\
+        Final-Recipient: rfc822; a@b.example\nAction: failed\nStatus: 5.1.1\n\
+        Diagnostic-Code: smtp; 550 5.1.1 no such user\n\n\
+        Final-Recipient: rfc822; c@b.example\nAction: delayed\nStatus: 4.4.1\n\n\
+        --x\nContent-Type: text/rfc822-headers\n\nMessage-ID: <1@shop.example>\n\n--x--\n";
+    let arf = "From: fbl@b.example\nSubject: FW: news\nMIME-Version: 1.0\n\
+        Content-Type: multipart/report; report-type=feedback-report; boundary=x\n\n\
+        --x\nContent-Type: message/feedback-report\n\nFeedback-Type: opt-out\nVersion: 1\n\
+        Original-Rcpt-To: d@b.example\n\n\
+        --x\nContent-Type: message/rfc822\n\nMessage-ID: <2@shop.example>\nSubject: news\n\n\
+        x\n--x--\n";
+    desk.write("dsn.eml", dsn);
+    desk.write("arf.eml", arf);
+    let lines = parsed(&desk, &["dsn.eml", "arf.eml"]);
+    let told = |line: &serde_json::Value| {
+        let names = ["file", "recipient", "kind", "hard", "status", "category"];
+        let mut told: Vec<_> = names.iter().map(|name| line[name].clone()).collect();
+        told.extend(["original_message_id", "unsubscribe"].map(|name| line[name].clone()));
+        json!(told)
+    };
+    assert_eq!(
+        lines.iter().map(told).collect::<Vec<_>>(),
+        [
+            json!([
+                "dsn.eml",
+                "a@b.example",
+                "bounce",
+                true,
+                "5.1.1",
+                "bad_mailbox",
+                "1@shop.example",
+                null
+            ]),
+            json!([
+                "dsn.eml",
+                "c@b.example",
+                "delay",
+                false,
+                "4.4.1",
+                "network",
+                "1@shop.example",
+                null
+            ]),
+            json!([
+                "arf.eml",
+                "d@b.example",
+                "complaint",
+                false,
+                null,
+                null,
+                "2@shop.example",
+                true
+            ]),
+        ]
+    );
+    assert!(lines[0].get("unsubscribe").is_none(), "only where it is one");
+    let missing = desk.run(&["report", "parse", "nowhere.eml", "dsn.eml"]);
+    assert!(!missing.status.success());
+    assert_eq!(String::from_utf8_lossy(&missing.stdout).lines().count(), 2, "the others are read");
 }

@@ -7,6 +7,7 @@ use postroad::config::Settings;
 use postroad::wire::network::Network;
 use serde_json::{Value, json};
 
+use crate::support::PATIENCE;
 use crate::support::http::{HttpSink, status};
 use crate::support::mx::FakeMx;
 use crate::support::operator;
@@ -184,4 +185,45 @@ async fn an_endpoint_gets_the_mail_itself_or_as_postal_posts_it_and_no_more_file
     assert_eq!(postal["attachments"][0]["filename"], "a.csv");
     let few = of("/few").json();
     assert_eq!((&few["attachments"], &few["attachments_left_out"]), (&json!([]), &json!(1)));
+}
+
+async fn until(relay: &TestRelay, what: &str, holds: impl Fn(&[Value]) -> bool) {
+    let started = std::time::Instant::now();
+    while started.elapsed() < PATIENCE {
+        if holds(&owed(relay).await) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("waited in vain for {what}: {:?}", owed(relay).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_endpoint_or_a_host_does_not_take_is_brought_again_and_given_up_after_three_days() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, listening).await;
+    let sink = HttpSink::answering(|_| Some(status(500))).await;
+    route(&relay, "post@sender.test", "http", json!({"target": sink.url("/mail")})).await;
+    mx.refuse("box@sender.test", "451 4.3.0 not now");
+    let target = json!({"target": mx.first().address().to_string()});
+    route(&relay, "box@sender.test", "smtp", target).await;
+    for local in ["post", "box"] {
+        let answer = relay.bring("ann@far.test", &format!("{local}@sender.test"), MAIL).await;
+        assert!(answer.starts_with("250"), "{answer}");
+    }
+    let tried = |tries: u64| {
+        move |all: &[Value]| {
+            all.len() == 2 && all.iter().all(|call| call["tries"].as_u64() >= Some(tries))
+        }
+    };
+    until(&relay, "the first try", tried(1)).await;
+    relay.clock().advance(std::time::Duration::from_secs(60));
+    until(&relay, "the second try", tried(2)).await;
+    assert!(owed(&relay).await.iter().all(|call| call["state"] == "waiting"));
+    relay.clock().advance(std::time::Duration::from_secs(73 * 3600));
+    let is_over = |call: &Value| call["state"] == "failed";
+    until(&relay, "the end", |all| all.len() == 2 && all.iter().all(is_over)).await;
+    let texts = owed(&relay).await.iter().map(|call| call["text"].to_string()).collect::<String>();
+    assert!(texts.contains("500") && texts.contains("not now"), "{texts}");
+    assert_eq!(mx.received(), [""; 0]);
 }

@@ -1,7 +1,7 @@
 //! Domains met for the first time: their sites, their connections, where their rows stand.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postroad::config::{Route, Settings};
 use postroad::model::{SiteId, State};
@@ -11,6 +11,7 @@ use serde_json::json;
 use sqlx::{Connection, Executor, Row};
 
 use crate::campaigns::Desk;
+use crate::support::PATIENCE;
 use crate::support::mx::FakeMx;
 use crate::support::relay::{Database, TestRelay};
 
@@ -111,6 +112,41 @@ async fn lanes_that_idle_give_their_connections_to_domains_that_wait_for_one() {
     .await;
     submit_to_each(&relay, 60, &["a", "b"]).await;
     all_are_delivered(&relay, 120).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactional_mail_waits_for_no_marketing_that_has_all_connections() {
+    const SITES: usize = 12;
+    let mx = FakeMx::accepting().await;
+    mx.always(Phase::DataEnd, Deed::Pause(Duration::from_millis(500)));
+    let relay = TestRelay::with(&mx, |settings| {
+        own_sites(settings, &mx, SITES + 1);
+        settings.delivery.connections_max = 10;
+        settings.delivery.connections_per_site_max = 10;
+    })
+    .await;
+    let mail = b"From: <sender@sender.test>\r\nX-Postroad-Stream: marketing\r\n\r\nhello\r\n";
+    for number in 0..40 {
+        let recipients: Vec<String> =
+            (0..SITES).map(|site| format!("m{number}@{}", domain(site))).collect();
+        let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+        relay.submit_mail("<sender@sender.test>", &recipients, mail).await;
+    }
+    let arrived = async |is_there: &dyn Fn(&[String]) -> bool| {
+        let started = Instant::now();
+        while !is_there(&mx.received()) {
+            assert!(started.elapsed() < PATIENCE, "{:?}", mx.received());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    arrived(&|received| received.len() > 9).await;
+    let before = mx.received().len();
+    let urgent = format!("urgent@{}", domain(SITES));
+    relay.submit(&[&urgent]).await;
+    arrived(&|received| received.contains(&urgent)).await;
+    // Nine at a time, twice a second: without a connection of its own it would come after 180.
+    let between = mx.received().len() - before;
+    assert!(between < 150, "{between}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,9 +27,13 @@ fn sources_pools_and_warm_ups_are_steered_by_commands() {
         ("pool show marketing", "news-2"),
         ("pool put marketing news-2 --weight 3 --share-max 40", ""),
         ("pool show marketing", "40"),
+        ("pool add lonely", "no source that sends"),
         ("source suspend news-2", ""),
         ("source list", "suspended"),
         ("source resume news-2", ""),
+        ("source add spare --ehlo mail.shop.test --address 127.0.1.98", "127.0.1.98"),
+        ("source change spare --ehlo mail.shop.test --address 127.0.1.99", "127.0.1.99"),
+        ("limit add messages 5 --window 1d --from source:spare --to operator:google", "was set"),
         ("pool rule list", "marketing"),
         ("warmup plans --target 5000", "standard"),
         ("warmup start --source news-1 --operator google --target 1000", "google"),
@@ -42,7 +46,6 @@ fn sources_pools_and_warm_ups_are_steered_by_commands() {
         ("decisions list", "RULE"),
         ("forecast google=1000 --pool marketing", "google"),
         ("warmup stop 1", "stopped"),
-        ("why --campaign 99", "nothing is in the way"),
     ] {
         let (succeeds, said) = run(directory.path(), line);
         assert!(succeeds && said.contains(wanted), "{line}: {said}");
@@ -60,9 +63,14 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         ("warmup start --source news-1 --target 90 --curve 50,20", "curve"),
         ("warmup show 77", "no warm-up 77"),
         ("decisions undo 77", "no decision 77"),
+        ("why --campaign 99", "no campaign 99"),
         ("forecast nobody=5", "no operator 'nobody'"),
         ("source add far --ehlo mail.shop.test --address 192.0.2.77", "not an address of this"),
         ("source add news-1 --ehlo mail.shop.test --address 127.0.1.9", "of this name"),
+        ("source change news-1 --ehlo mail.shop.test --address 127.0.1.9", "in the settings"),
+        ("source change nobody --ehlo mail.shop.test --address 127.0.1.9", "no source of this"),
+        ("limit add messages 5 --window 1d --from source:nobody", "no source 'nobody'"),
+        ("limit add messages 5 --window 1d --to operator:gogle", "google"),
         ("pool put nowhere news-1", "no pool of this name"),
     ] {
         let (succeeds, said) = run(directory.path(), line);

@@ -58,6 +58,19 @@ async fn until_story(desk: &Desk, recipient: &str, story: &[&str]) {
     }
 }
 
+async fn until_stored(desk: &Desk, kind: &str, count: usize) {
+    let started = Instant::now();
+    loop {
+        let events = desk.done("GET", &format!("/v1/events?kind={kind}"), Value::Null).await;
+        let found = events["items"].as_array().expect("events").len();
+        if found == count {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "{found} events {kind}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submitted_mail_has_links_of_its_reader_valid_signatures_and_tells_who_read_it() {
     for database in Database::all().await {
@@ -206,6 +219,7 @@ async fn who_opened_and_clicked_a_submitted_mail_is_told_as_of_a_campaign() {
         for nth in 0..3 {
             go("GET", &path(&html, "c", nth), CHROME).await;
         }
+        until_stored(&desk, "clicked", 5).await;
         let delivery = desk.relay.delivery_to("ann@a.test").await;
         let told = async || {
             let timeline = format!("/v1/messages/{}/timeline", delivery.message);

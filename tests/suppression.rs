@@ -66,12 +66,34 @@ async fn an_address_that_a_host_calls_unknown_is_not_offered_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn words_that_are_sure_suppress_also_without_a_code_and_a_lost_domain_for_its_time() {
+    let mx = FakeMx::refusing("gone@example.test", "550 No such user here").await;
+    mx.refuse("ann@example.test", "550 5.1.2 Host unknown: no such domain");
+    let relay = TestRelay::sending_to(&mx).await;
+    relay.submit(&["gone@example.test"]).await;
+    relay.run_until_idle().await;
+    relay.submit(&["ann@example.test"]).await;
+    relay.run_until_idle().await;
+    let list = ask(&relay, "GET", "/v1/suppressions", None).await;
+    let days = |place: usize| {
+        let entry = &list["items"][place];
+        let end = entry["expires_at"].as_i64();
+        let days =
+            end.map(|end| (end - entry["created_at"].as_i64().unwrap_or(0)) / 86_400_000_000);
+        (entry["address"].as_str().unwrap_or("").to_owned(), days)
+    };
+    assert_eq!(days(0), ("ann@example.test".to_owned(), Some(90)), "{list}");
+    assert_eq!(days(1), ("gone@example.test".to_owned(), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_ambiguous_refusal_suppresses_nobody() {
     let replies = [
         "550 5.7.1 rejected by policy",
         "550 no",
         "554 5.7.1 blocked using list.example",
         "552 5.2.2 mailbox full",
+        "550 5.7.1 user unknown",
         "550 5.4.1 Recipient address rejected: Access denied",
     ];
     for reply in replies {
@@ -122,6 +144,8 @@ async fn an_entry_that_is_removed_lets_mail_pass_and_stays_with_its_note() {
         let list = ask(&relay, "GET", "/v1/suppressions", None).await;
         let path = format!("/v1/suppressions/{}/remove", list["items"][0]["id"]);
         ask(&relay, "POST", &path, Some(json!({"note": "she asked for it"}))).await;
+        let audit = ask(&relay, "GET", "/v1/audit", None).await.to_string();
+        assert!(audit.contains("she asked for it"), "{audit}");
         relay.submit(&["ann@example.test"]).await;
         relay.run_until_idle().await;
         assert_eq!(relay.state_of("ann@example.test").await, State::Delivered);
@@ -173,6 +197,26 @@ async fn an_entry_for_good_is_not_shortened_by_a_later_one() {
     let list = api.ask(&As::Operator, "GET", "/v1/suppressions", None).await;
     assert_eq!(list.body["items"].as_array().map(Vec::len), Some(1));
     assert_eq!(list.body["items"][0]["expires_at"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_weightier_reason_takes_an_entry_over_and_does_not_shorten_it() {
+    let api = TestApi::new().await;
+    let (late, early) = (1_900_000_000_000_000i64, 1_850_000_000_000_000i64);
+    let add = async |reason: &str, end: i64, note: &str| {
+        let entries = json!([{"address": "ann@alder.example"}]);
+        let order = json!({"entries": entries, "scope": "organization", "expires_at": end,
+            "reason": reason, "note": note});
+        let answer = api.ask(&As::Operator, "POST", "/v1/suppressions", Some(order)).await;
+        answer.body["added"].as_i64().unwrap_or_else(|| panic!("{answer:?}"))
+    };
+    assert_eq!(add("imported", late, "a").await, 1);
+    assert_eq!(add("imported", early, "b").await, 0);
+    assert_eq!(add("manual", early, "c").await, 1);
+    let list = api.ask(&As::Operator, "GET", "/v1/suppressions", None).await;
+    let entry = &list.body["items"][0];
+    let told = (&entry["reason"], &entry["note"], &entry["expires_at"]);
+    assert_eq!(told, (&json!("manual"), &json!("c"), &json!(late)));
 }
 
 #[tokio::test]

@@ -16,7 +16,9 @@ use postroad::app::App;
 use postroad::clock::Clock;
 use postroad::config::{RelaySettings, Settings, SourceSettings, Trusted};
 use postroad::model::*;
+use postroad::schedule::controller::Mailing;
 use postroad::schedule::forecast::Forecast;
+use postroad::schedule::governor::book::Complained;
 use postroad::schedule::warmup::course::Course;
 use postroad::schedule::warmup::plan::Plan;
 use postroad::store::{LimitRow, Location, SourceChange, Store};
@@ -265,7 +267,13 @@ impl Run {
         let tally = self.hosts.take();
         for (source, operator, count) in &tally.complaints {
             let (source, operator) = (self.sources[*source], self.operators[*operator]);
-            self.app.schedule().controller().complain(source, operator, *count);
+            self.app.schedule().controller().complain(&Complained {
+                source: Some(source),
+                operator,
+                campaign: None,
+                sending_domain: None,
+                count: *count,
+            });
         }
         tally
     }
@@ -389,7 +397,8 @@ impl Run {
         let audience: BTreeMap<OperatorId, u64> =
             self.operators.iter().copied().zip(audience.iter().copied()).collect();
         let pool = schedule.sources().able(None);
-        let told = schedule.controller().forecast(audience, BTreeMap::new(), pool).await;
+        let mailing = Mailing { audience, pool, ..Mailing::default() };
+        let told = schedule.controller().forecast(mailing).await;
         told.expect("no fault").expect("there are sources").0
     }
 }

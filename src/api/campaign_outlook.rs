@@ -2,6 +2,7 @@
 //! campaigns side by side.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,15 +10,19 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::campaigns::{found, sums};
 use super::extract::{Path, Query};
-use super::forecast::able;
+use super::forecast::ruled;
 use super::problem::Problem;
 use super::warmups::controller;
 use super::{ApiState, Page};
 use crate::campaign::plan::Sums;
 use crate::campaign::{Schema, launch, report};
 use crate::model::*;
+use crate::schedule::controller::Mailing;
+use crate::schedule::forecast::{HORIZON, Whose};
 use crate::store::{CampaignRow, OperatorRow};
 
+/// How finely the hours in which it may be sent are looked at.
+const WINDOW_STEP: Duration = Duration::from_secs(15 * 60);
 const COMPARED_MAX: usize = 20;
 /// Domains of a sample whose operators are looked up; the others count to the tail.
 const DOMAINS_MAX: usize = 50;
@@ -103,8 +108,8 @@ pub(super) async fn outlook(
         let waiting = before.entry(operator).or_default();
         *waiting = waiting.saturating_sub(count);
     }
-    let pool = able(&call, None);
-    if let Some((forecast, _)) = controller(&call)?.forecast(left, before, pool).await? {
+    let mailing = mailing(&call, &row, (left, before))?;
+    if let Some((forecast, _)) = controller(&call)?.forecast(mailing).await? {
         (outlook.ends_at, outlook.bottleneck) = (forecast.ends_at, forecast.bottleneck);
         let of = forecast.operators.into_iter().map(|one| OutlookOperator {
             operator: name_of(&operators, one.operator),
@@ -115,6 +120,74 @@ pub(super) async fn outlook(
         outlook.operators = of.collect();
     }
     Ok(axum::Json(outlook))
+}
+
+/// The campaign's mail as limits, pools and its own hours will meet it.
+fn mailing<N>(
+    call: &Call<N>,
+    row: &CampaignRow,
+    (audience, backlog): (BTreeMap<OperatorId, u64>, BTreeMap<OperatorId, u64>),
+) -> Result<Mailing, Problem> {
+    let schedule =
+        call.schedule.as_ref().ok_or_else(|| Problem::conflict("no daemon is running"))?;
+    let sender = ReversePath::parse(&row.content.from).ok().and_then(|path| path.0);
+    let sending_domain = sender
+        .as_ref()
+        .zip(call.auth.as_ref())
+        .and_then(|(sender, auth)| auth.sending_domain(row.organization, sender.domain()));
+    let whose = Whose {
+        organization: row.organization,
+        stream: row.stream,
+        campaign: Some(row.id),
+        sending_domain,
+    };
+    let (pool, pools) = ruled(schedule, whose, sender.as_ref(), audience.keys().copied());
+    let closed = closed(row, call.clock.now());
+    let limits = own_throttle(row).into_iter().collect();
+    Ok(Mailing { audience, backlog, pool, pools, whose, closed, limits })
+}
+
+/// Before its time, and outside its window.
+fn closed(row: &CampaignRow, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+    let mut closed = Vec::new();
+    let starts_at = row.settings.starts_at.filter(|at| row.state.is_before_launch() && *at > now);
+    closed.extend(starts_at.map(|at| (now, at)));
+    let Some(window) = &row.settings.window else { return closed };
+    let mut at = starts_at.unwrap_or(now);
+    while at < now + HORIZON {
+        match launch::closed_until(window, at).filter(|until| *until > at) {
+            Some(until) => {
+                closed.push((at, until));
+                at = until;
+            }
+            None => at = at + WINDOW_STEP,
+        }
+    }
+    closed
+}
+
+/// A limit of its own it has from its launch on; before, as it will be.
+fn own_throttle(row: &CampaignRow) -> Option<Limit> {
+    let is_before = row.state.is_before_launch() || row.state == CampaignState::Preparing;
+    let throttle = row.settings.throttle.as_ref().filter(|_| is_before)?;
+    Some(Limit {
+        // No other of a dry run has it: they count up from there.
+        id: LimitId(1 << 52),
+        scope: LimitScope {
+            from: FromScope::Installation,
+            to: ToScope::Anywhere,
+            who: WhoScope::Campaign(row.id),
+            class: None,
+        },
+        metric: Metric::Messages,
+        value: throttle.messages,
+        window: Some(Duration::from_secs(throttle.seconds)),
+        pace: Pace::Fixed,
+        origin: Origin::Quota,
+        reason: "the campaign's throttle".to_owned(),
+        expires_at: None,
+        pinned: false,
+    })
 }
 
 fn name_of(operators: &[OperatorRow], id: OperatorId) -> String {

@@ -352,6 +352,10 @@ pub(super) async fn step(
         return Err(Problem::conflict("it has just moved on; read it again"));
     }
     tracing::info!(campaign = %id, state = %to, "a person has moved a campaign on");
+    if let Some(feeder) = &call.feeder {
+        // Nothing that is not under way leaves after the answer.
+        feeder.take_up().await.map_err(Problem::ours)?;
+    }
     (call.nudge)();
     Ok(axum::Json(view(&call, found(&call, id).await?).await?))
 }

@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Call, needs};
 use super::body::Json;
+use super::extract::Query;
 use super::problem::Problem;
 use super::sources::pool_named;
 use super::warmups::controller;
 use crate::model::*;
 use crate::schedule::Schedule;
-use crate::schedule::forecast::Forecast;
+use crate::schedule::asked::Planned;
+use crate::schedule::controller::Mailing;
+use crate::schedule::forecast::{Forecast, Whose};
 use crate::store::OperatorRow;
 
 /// Names in one question, and recipients in all.
@@ -26,6 +29,9 @@ pub struct OperatorForecastView {
     pub ends_at: Option<Timestamp>,
     /// What it waits for most.
     pub bottleneck: Option<String>,
+    /// With one more source of ours, which is new to the operator.
+    #[serde(default)]
+    pub ends_at_with_one_more: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -34,7 +40,7 @@ pub struct ForecastView {
     pub ends_at: Option<Timestamp>,
     pub bottleneck: Option<String>,
     pub operators: Vec<OperatorForecastView>,
-    /// When it would end with one more source of ours, as new as the others were.
+    /// When it would end with one more source of ours, which is new everywhere.
     pub ends_at_with_one_more: Option<Timestamp>,
 }
 
@@ -47,8 +53,25 @@ pub struct ForecastAudience {
     /// … and by domain; the operators of these are looked up.
     #[serde(default)]
     domains: BTreeMap<Domain, u64>,
-    /// The name of the pool that would carry it, by weight and share; else all sources alike.
+    /// The name of the pool that would carry it, by weight and share; else the one that rules lead
+    /// an organization's mail to; else all sources alike.
     #[serde(default)]
+    pool: Option<String>,
+    /// Whose mail it is: their limits count …
+    #[serde(default)]
+    organization: Option<OrganizationId>,
+    #[serde(default)]
+    stream: Option<StreamId>,
+    /// … and the warm-up of its sending domain.
+    #[serde(default)]
+    sending_domain: Option<Domain>,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// The name of the pool that would carry it; all sources when it is missing.
     pool: Option<String>,
 }
 
@@ -82,38 +105,95 @@ pub(super) async fn ask(
         let detail = format!("{sum} recipients are more than {RECIPIENTS_MAX}");
         return Err(Problem::of_field("operators", detail));
     }
-    let waits = call.store.waiting_by_operator().await?.into_iter().collect();
-    let pool = match &audience.pool {
-        Some(name) => Some(pool_named(&call.store.source_tables().await?, name)?),
-        None => None,
+    let whose = whose_of(&call, &audience).await?;
+    let (pool, pools) = match &audience.pool {
+        Some(_) => (members(&call, audience.pool.as_deref()).await?, BTreeMap::new()),
+        None => ruled(schedule, whose, None, counts.keys().copied()),
     };
-    answer(&call, (counts, waits), pool, &rows).await
+    let backlog = call.store.waiting_by_operator().await?.into_iter().collect();
+    let mailing = Mailing { audience: counts, backlog, pool, pools, whose, ..Mailing::default() };
+    answer(&call, mailing, &rows).await
+}
+
+async fn whose_of<N>(call: &Call<N>, audience: &ForecastAudience) -> Result<Whose, Problem> {
+    let mut whose = Whose::default();
+    let unknown =
+        |field: &str, what: String| Problem::of_field(field, format!("there is no {what}"));
+    if let Some(id) = audience.stream {
+        let streams = call.store.streams().await?;
+        let row = streams.iter().find(|row| row.id == id);
+        let row = row.ok_or_else(|| unknown("stream", format!("stream {id}")))?;
+        (whose.stream, whose.organization) = (id, row.organization);
+    }
+    if let Some(id) = audience.organization {
+        if !call.store.organizations().await?.iter().any(|row| row.id == id) {
+            return Err(unknown("organization", format!("organization {id}")));
+        }
+        if audience.stream.is_some() && whose.organization != id {
+            return Err(Problem::of_field("stream", "it is another organization's"));
+        }
+        whose.organization = id;
+    }
+    if let Some(name) = &audience.sending_domain {
+        let domains = call.store.domains().await?;
+        let row = domains.iter().find(|row| row.name == *name);
+        let row = row.ok_or_else(|| unknown("sending_domain", format!("sending domain {name}")))?;
+        whose.sending_domain = Some(row.id);
+    }
+    Ok(whose)
 }
 
 /// Say when what waits now will be sent.
 #[utoipa::path(get, path = "/v1/forecast", tag = "forecast",
-    responses((status = 200, body = ForecastView)), security(("key" = ["installation"])))]
+    params(Asked), responses((status = 200, body = ForecastView)),
+    security(("key" = ["installation"])))]
 pub(super) async fn show(
     call: Call<needs::Installation>,
+    Query(asked): Query<Asked>,
 ) -> Result<axum::Json<ForecastView>, Problem> {
     let rows = call.store.operators().await?;
-    let waiting = call.store.waiting_by_operator().await?;
-    answer(&call, (waiting.into_iter().collect(), BTreeMap::new()), None, &rows).await
+    let audience = call.store.waiting_by_operator().await?.into_iter().collect();
+    let pool = members(&call, asked.pool.as_deref()).await?;
+    answer(&call, Mailing { audience, pool, ..Mailing::default() }, &rows).await
 }
 
-/// Those of a pool that may send, or all.
-pub(super) fn able<N>(call: &Call<N>, pool: Option<PoolId>) -> Vec<PoolMember> {
+/// Those of a pool by its name that may send, or all.
+async fn members<N>(call: &Call<N>, pool: Option<&str>) -> Result<Vec<PoolMember>, Problem> {
+    let pool = match pool {
+        Some(name) => Some(pool_named(&call.store.source_tables().await?, name)?),
+        None => None,
+    };
     let able = |schedule: &Schedule| schedule.sources().able(pool);
-    call.schedule.as_ref().map(able).unwrap_or_default()
+    Ok(call.schedule.as_ref().map(able).unwrap_or_default())
+}
+
+/// The sources to which rules lead somebody's mail, and where it is others for an operator.
+/// Nobody's mail goes by all of them alike.
+pub(super) fn ruled(
+    schedule: &Schedule,
+    whose: Whose,
+    sender: Option<&Address>,
+    operators: impl Iterator<Item = OperatorId>,
+) -> (Vec<PoolMember>, BTreeMap<OperatorId, Vec<PoolMember>>) {
+    let sources = schedule.sources();
+    let Whose { organization, stream, .. } = whose;
+    if organization == OrganizationId::NOBODY {
+        return (sources.able(None), BTreeMap::new());
+    }
+    let pool_of = |operator| {
+        let planned = Planned { organization, stream, sender, operator };
+        sources.able(Some(sources.pool_for(&planned)))
+    };
+    let pools: BTreeMap<_, _> = operators.map(|operator| (operator, pool_of(operator))).collect();
+    (pool_of(OperatorId::TAIL), pools)
 }
 
 async fn answer<N>(
     call: &Call<N>,
-    (audience, waits): (BTreeMap<OperatorId, u64>, BTreeMap<OperatorId, u64>),
-    pool: Option<PoolId>,
+    mailing: Mailing,
     rows: &[OperatorRow],
 ) -> Result<axum::Json<ForecastView>, Problem> {
-    let told = controller(call)?.forecast(audience, waits, able(call, pool)).await?;
+    let told = controller(call)?.forecast(mailing).await?;
     let Some((forecast, one_more)) = told else {
         return Err(Problem::conflict("there is no source that could send"));
     };
@@ -122,7 +202,7 @@ async fn answer<N>(
 
 fn view(
     forecast: Forecast,
-    one_more: Option<Timestamp>,
+    one_more: Option<Forecast>,
     begins_at: Timestamp,
     rows: &[OperatorRow],
 ) -> ForecastView {
@@ -130,7 +210,12 @@ fn view(
         let row = rows.iter().find(|row| row.id == id);
         row.map_or_else(|| format!("operator {id}"), |row| row.name.clone())
     };
+    let with_one_more = |operator: OperatorId| {
+        let told = one_more.as_ref()?.operators.iter().find(|one| one.operator == operator)?;
+        told.ends_at
+    };
     let operators = forecast.operators.into_iter().map(|one| OperatorForecastView {
+        ends_at_with_one_more: with_one_more(one.operator),
         operator: name(one.operator),
         recipients: one.recipients,
         ends_at: one.ends_at,
@@ -141,6 +226,6 @@ fn view(
         ends_at: forecast.ends_at,
         bottleneck: forecast.bottleneck,
         operators: operators.collect(),
-        ends_at_with_one_more: one_more,
+        ends_at_with_one_more: one_more.as_ref().and_then(|told| told.ends_at),
     }
 }

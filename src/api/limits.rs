@@ -12,7 +12,7 @@ use super::{ApiState, Page};
 use crate::model::scope::span_of;
 use crate::model::*;
 use crate::schedule::limits::pack;
-use crate::store::LimitRow;
+use crate::store::{LimitRow, OperatorRow, SourceTables};
 
 const LIST_MAX: usize = 1000;
 const LIST_USUAL: usize = 100;
@@ -25,7 +25,7 @@ pub struct LimitView {
     pub id: LimitId,
     /// Of a shipped one, or one that stands for a setting.
     pub name: Option<String>,
-    /// `installation`, `pool:ID`, `source:ID`, `each_source`
+    /// `installation`, `pool:ID`, `source:ID`, `each_source`; a name is taken for an ID
     pub from: String,
     /// `anywhere`, `operator:NAME`, `site:ID`, `domain:NAME`, `each_site`
     pub to: String,
@@ -138,7 +138,7 @@ pub(super) async fn add(
     Ok(axum::Json(view(&call, row, &operators)))
 }
 
-/// Remove a limit.
+/// Remove a limit. One that a decision, a warm-up or a campaign keeps is taken back there.
 #[utoipa::path(delete, path = "/v1/limits/{id}", tag = "limits",
     params(("id" = LimitId, Path, description = "The limit")),
     responses((status = 200, body = LimitView)), security(("key" = ["delivery_write"])))]
@@ -150,6 +150,7 @@ pub(super) async fn remove(
     if pack::is_setting(&row) {
         return Err(Problem::conflict("this limit stands in the settings: change it there"));
     }
+    kept_by_none(&call, &row.limit, Hand::Remove).await?;
     if row.limit.origin == Origin::Pack {
         // Without a row the next start would ship it again.
         row.limit.expires_at = Some(call.clock.now());
@@ -169,7 +170,8 @@ pub struct Pin {
     pinned: bool,
 }
 
-/// Keep rules and new versions from changing a limit, or let them again.
+/// Keep rules and new versions from changing a limit, or let them again. One that a decision, a
+/// warm-up or a campaign keeps is held there.
 #[utoipa::path(post, path = "/v1/limits/{id}/pin", tag = "limits",
     params(("id" = LimitId, Path, description = "The limit")),
     responses((status = 200, body = LimitView)), security(("key" = ["delivery_write"])))]
@@ -179,11 +181,52 @@ pub(super) async fn pin(
     Json(pin): Json<Pin>,
 ) -> Result<axum::Json<LimitView>, Problem> {
     let mut row = found(&call, id).await?;
+    let hand = if pin.pinned { Hand::Pin } else { Hand::Release };
+    kept_by_none(&call, &row.limit, hand).await?;
     row.limit.pinned = pin.pinned;
     call.store.put_limits(vec![row.clone()], &[]).await?;
     reload(&call).await?;
     let operators = call.store.operators().await?;
     Ok(axum::Json(view(&call, row, &operators)))
+}
+
+#[derive(Clone, Copy)]
+enum Hand {
+    Pin,
+    Release,
+    Remove,
+}
+
+/// What a decision, a warm-up or a campaign has set comes back as it was with its next change:
+/// there it is held, or taken back.
+async fn kept_by_none(call: &ApiState, limit: &Limit, hand: Hand) -> Result<(), Problem> {
+    let said = match (limit.origin, limit.scope.who) {
+        (Origin::Adaptive, _) => {
+            let active = call.store.active_decisions().await?;
+            let word = match hand {
+                Hand::Pin => "pin",
+                Hand::Release => "release",
+                Hand::Remove => "undo",
+            };
+            let made = active.iter().find(|one| one.limit == Some(limit.id)).map(|one| one.id);
+            made.map(|id| format!("decision {id} made this limit: postroad decisions {word} {id}"))
+        }
+        (Origin::WarmUp, _) => {
+            let warmups = call.store.warmups().await?;
+            let word = match hand {
+                Hand::Pin => "pause",
+                Hand::Release => "resume",
+                Hand::Remove => "stop",
+            };
+            let made = warmups.iter().find(|one| one.limit == limit.id).map(|one| one.id);
+            made.map(|id| format!("warm-up {id} keeps this limit: postroad warmup {word} {id}"))
+        }
+        (Origin::Quota, WhoScope::Campaign(id)) => {
+            Some(format!("campaign {id} keeps this limit: change its throttle or window there"))
+        }
+        _ => None,
+    };
+    said.map_or(Ok(()), |said| Err(Problem::conflict(said)))
 }
 
 async fn found(call: &ApiState, id: LimitId) -> Result<LimitRow, Problem> {
@@ -202,14 +245,15 @@ pub(super) async fn reload(call: &ApiState) -> Result<(), Problem> {
 async fn limit_of(
     call: &ApiState,
     new: NewLimit,
-    operators: &[crate::store::OperatorRow],
+    operators: &[OperatorRow],
 ) -> Result<Limit, Problem> {
     let field = |name: &'static str| move |why: String| Problem::of_field(name, why);
     let value = u64::try_from(new.value)
         .map_err(|_| Problem::of_field("value", "a limit is not negative; 0 stops all"))?;
     let window = new.window.as_deref().map(|text| span(text, "window")).transpose()?;
     let lasts = new.expires_in.as_deref().map(|text| span(text, "expires_in")).transpose()?;
-    let from = new.from.as_deref().unwrap_or("installation").parse().map_err(field("from"))?;
+    let tables = call.store.source_tables().await?;
+    let from = from_scope(new.from.as_deref().unwrap_or("installation"), &tables)?;
     let who = new.who.as_deref().unwrap_or("everybody").parse().map_err(field("for"))?;
     let to = to_scope(new.to.as_deref().unwrap_or("anywhere"), operators)?;
     let limit = Limit {
@@ -235,15 +279,46 @@ fn span(text: &str, field: &'static str) -> Result<Duration, Problem> {
 }
 
 /// Operators are given by name.
-fn to_scope(text: &str, operators: &[crate::store::OperatorRow]) -> Result<ToScope, Problem> {
+fn to_scope(text: &str, operators: &[OperatorRow]) -> Result<ToScope, Problem> {
     let Some(name) = text.strip_prefix("operator:") else {
         return text.parse().map_err(|why| Problem::of_field("to", why));
     };
-    let named = |row: &&crate::store::OperatorRow| row.name == name || row.id.to_string() == name;
+    let named = |row: &&OperatorRow| row.name == name || row.id.to_string() == name;
     let found = operators.iter().find(named);
     found.map(|row| ToScope::Operator(row.id)).ok_or_else(|| {
-        Problem::of_field("to", format!("there is no operator '{name}': postroad operator list"))
+        let alike = |row: &&OperatorRow| row.name.chars().next() == name.chars().next();
+        let names: Vec<&str> =
+            operators.iter().filter(alike).map(|row| row.name.as_str()).collect();
+        let alike = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        let why = format!("there is no operator '{name}'; with the same letter begins: {alike}");
+        Problem::of_field("to", why)
     })
+}
+
+/// Pools and sources are given by name, or by id.
+fn from_scope(text: &str, tables: &SourceTables) -> Result<FromScope, Problem> {
+    let wrong = |why: String| Problem::of_field("from", why);
+    let none = |what: &str, name: &str| wrong(format!("there is no {what} '{name}'"));
+    if let Some(name) = text.strip_prefix("pool:") {
+        let named = |row: &&PoolRow| row.name == name || row.id.to_string() == name;
+        let found = tables.pools.iter().find(named).map(|row| FromScope::Pool(row.id));
+        return found.ok_or_else(|| none("pool", name));
+    }
+    if let Some(name) = text.strip_prefix("source:") {
+        let named = |row: &&SourceRow| row.name == name || row.id.to_string() == name;
+        let found = tables.sources.iter().find(named).map(|row| FromScope::Source(row.id));
+        return found.ok_or_else(|| none("source", name));
+    }
+    text.parse().map_err(wrong)
+}
+
+async fn is_campaign(call: &ApiState, id: CampaignId) -> Result<bool, Problem> {
+    for organization in call.store.organizations().await? {
+        if call.store.campaign(organization.id, id).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A limit for nobody would never act.
@@ -254,7 +329,8 @@ async fn known(call: &ApiState, scope: &LimitScope) -> Result<(), Problem> {
         }
         WhoScope::Stream(id) => call.store.streams().await?.iter().any(|row| row.id == id),
         WhoScope::SendingDomain(id) => call.store.domains().await?.iter().any(|row| row.id == id),
-        WhoScope::Everybody | WhoScope::Campaign(_) => true,
+        WhoScope::Campaign(id) => is_campaign(call, id).await?,
+        WhoScope::Everybody => true,
     };
     if !is_known {
         return Err(Problem::of_field("for", format!("there is no {}", scope.who)));
@@ -267,7 +343,7 @@ async fn known(call: &ApiState, scope: &LimitScope) -> Result<(), Problem> {
     Ok(())
 }
 
-fn view(call: &ApiState, row: LimitRow, operators: &[crate::store::OperatorRow]) -> LimitView {
+fn view(call: &ApiState, row: LimitRow, operators: &[OperatorRow]) -> LimitView {
     let LimitRow { limit, name, created_at } = row;
     let to = match &limit.scope.to {
         ToScope::Operator(id) => operators

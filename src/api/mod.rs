@@ -74,6 +74,7 @@ mod send_template;
 mod serve;
 mod session;
 mod setup;
+mod source_kind;
 pub mod sources;
 mod stream_policies;
 mod streamed;
@@ -90,10 +91,9 @@ pub mod warmups;
 pub mod webhooks;
 mod why;
 
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{path::PathBuf, pin::Pin};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -101,8 +101,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use caller::Peer;
 pub use limits::LimitView;
@@ -112,7 +111,7 @@ pub use why::{LaneView, Why};
 
 use crate::accept::Acceptance;
 use crate::auth::Auth;
-use crate::campaign::import::Imports;
+use crate::campaign::{feeder::Feeder, import::Imports};
 use crate::classify::LiveClassifier;
 use crate::clock::Clock;
 use crate::compose::Composer;
@@ -174,6 +173,8 @@ pub struct ApiState {
     pub clock: Clock,
     /// Where new DKIM keys are written.
     pub dkim_dir: PathBuf,
+    /// Puts in force what campaigns ask for.
+    pub feeder: Option<Feeder>,
     /// Wakes the scheduler after deliveries were steered; it carries no data.
     pub nudge: Arc<dyn Fn() + Send + Sync>,
 }
@@ -340,7 +341,7 @@ pub fn operation_names() -> Vec<String> {
 fn source_routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(sources::list, sources::add))
-        .routes(routes!(sources::show, sources::remove))
+        .routes(routes!(sources::show, sources::change, sources::remove))
         .routes(routes!(sources::set_state))
         .routes(routes!(sources::set_override))
         .routes(routes!(sources::test))

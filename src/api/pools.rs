@@ -7,7 +7,7 @@ use super::body::Json;
 use super::extract::Path;
 use super::problem::Problem;
 use super::sources::{duplicate, lawful_name, pool_named, taken_up};
-use super::{Page, limits};
+use super::{Page, limits, sources};
 use crate::model::*;
 use crate::store::{SourceChange, SourceTables};
 
@@ -20,13 +20,15 @@ pub struct PoolView {
     #[serde(flatten)]
     pub pool: PoolRow,
     pub sources: Vec<MemberView>,
+    /// One of them may send; else mail of the pool waits.
+    pub sends: bool,
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MemberView {
     pub source: String,
     pub weight: u32,
-    /// Of a hundred mails of the pool at most so many.
+    /// Of a hundred marketing mails of the pool at most so many.
     pub share_max: Option<u32>,
 }
 
@@ -40,7 +42,8 @@ fn view(tables: &SourceTables, pool: &PoolRow) -> PoolView {
         })
     };
     let own = tables.members.iter().filter(|one| one.pool == pool.id);
-    PoolView { pool: pool.clone(), sources: own.filter_map(member).collect() }
+    let sends = sources::sends(tables, pool.id);
+    PoolView { pool: pool.clone(), sources: own.filter_map(member).collect(), sends }
 }
 
 /// List the pools with their sources.
@@ -70,8 +73,7 @@ pub(super) async fn add(
     let made = call.store.change_sources(SourceChange::AddPool(new.name.clone())).await;
     let id = made.map_err(|error| duplicate("name", "there is a pool of this name", error))?;
     taken_up(&call).await?;
-    let pool = PoolRow { id: PoolId(id), name: new.name, created_at: call.clock.now() };
-    Ok(axum::Json(PoolView { pool, sources: Vec::new() }))
+    shown(&call.store.source_tables().await?, PoolId(id))
 }
 
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]

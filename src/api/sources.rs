@@ -1,7 +1,6 @@
 //! /v1/sources: where mail leaves from.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +9,9 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::Path;
 use super::problem::Problem;
+use super::source_kind::{NewRelay, SourceIs};
 use super::{ApiState, Page, limits};
 use crate::model::*;
-use crate::schedule::{presets, sources};
 use crate::store::{LimitRow, SourceChange, SourceGiven, SourceTables, StoreError};
 
 const NAME_BYTES_MAX: usize = 64;
@@ -70,7 +69,7 @@ async fn view_of(api: &ApiState, name: &str) -> Result<SourceView, Problem> {
     found.ok_or_else(|| Problem::not_found("there is no source of this name"))
 }
 
-/// An address, or a relay.
+/// An address, or a relay, its name and place.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSource {
@@ -99,74 +98,6 @@ fn default_pool() -> String {
     "default".to_owned()
 }
 
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewRelay {
-    /// ses, sendgrid, mailgun, sparkpost, postmark, elastic_email or gmail.
-    #[serde(default)]
-    preset: Option<String>,
-    #[serde(default)]
-    region: Option<String>,
-    #[serde(default)]
-    host: Option<String>,
-    #[serde(default)]
-    port: Option<u16>,
-    #[serde(default)]
-    tls: Option<TlsMode>,
-    #[serde(default)]
-    mechanism: Option<RelayMechanism>,
-    #[serde(default)]
-    user: Option<String>,
-    /// A file of the daemon's host with the password or token on one line.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    secret_file: Option<PathBuf>,
-}
-
-impl NewRelay {
-    fn kind(self) -> Result<RelayKind, Problem> {
-        let mut kind = match &self.preset {
-            Some(name) => presets::relay(name, self.region.as_deref())
-                .map_err(|why| Problem::of_field("relay.preset", why))?,
-            None => RelayKind {
-                host: String::new(),
-                port: 587,
-                tls: TlsMode::Verified,
-                mechanism: self.user.as_ref().map(|_| RelayMechanism::Plain),
-                user: String::new(),
-                secret_file: None,
-            },
-        };
-        if let Some(host) = self.host {
-            kind.host = host;
-        }
-        kind.port = self.port.unwrap_or(kind.port);
-        kind.tls = self.tls.unwrap_or(kind.tls);
-        kind.mechanism = self.mechanism.or(kind.mechanism);
-        kind.user = self.user.unwrap_or(kind.user);
-        kind.secret_file = self.secret_file;
-        if kind.host.parse::<IpAddr>().is_err() && Domain::parse(&kind.host).is_err() {
-            return Err(Problem::of_field("relay.host", "must be a host name or an address"));
-        }
-        if kind.mechanism.is_some() && kind.tls == TlsMode::None && !is_loopback(&kind.host) {
-            let why = "a password is not sent in the clear to another host";
-            return Err(Problem::of_field("relay.tls", why));
-        }
-        match (kind.mechanism, &kind.secret_file) {
-            (Some(_), None) => Err(Problem::of_field("relay.secret_file", "is missing")),
-            (Some(_), Some(file)) => match sources::secret_of(file) {
-                Ok(_) => Ok(kind),
-                Err(why) => Err(Problem::of_field("relay.secret_file", why)),
-            },
-            (None, _) => Ok(kind),
-        }
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// Add a source. It is checked at once, and sends when nothing is definitely wrong with it.
 #[utoipa::path(post, path = "/v1/sources", tag = "sources",
     responses((status = 200, body = SourceView)), security(("key" = ["installation"])))]
@@ -184,34 +115,17 @@ pub(super) async fn add(
         "none" => None,
         name => Some(pool_named(&tables, name)?),
     };
-    let kind = match new.relay {
-        Some(_) if !new.address.is_empty() => {
-            return Err(Problem::of_field("relay", "a source is an address or a relay, not both"));
-        }
-        Some(relay) => SourceKind::Relay(relay.kind()?),
-        None => address_kind(&tables, new.address, new.public_address)?,
-    };
-    sources::validate(new.ehlo.as_str(), &kind)
-        .map_err(|fault| Problem::of_field(fault.field, fault.why))?;
-    if let Some(checker) = &call.checker
-        && matches!(checker.resolves(new.ehlo.as_str()).await, Ok(false))
-    {
-        return Err(Problem::of_field("ehlo", format!("the name {} does not resolve", new.ehlo)));
-    }
+    let NewSource { ehlo, address, public_address, relay, .. } = new;
+    let is = SourceIs { ehlo, address, public_address, relay };
+    let (ehlo, kind) = is.kind(&call, &new.name).await?;
     if new.quota == Some(0) {
         return Err(Problem::of_field(
             "quota",
             "at least 1; a source that is to rest is suspended",
         ));
     }
-    let given = SourceGiven {
-        name: new.name,
-        origin: SourceOrigin::Admin,
-        ehlo: new.ehlo.as_str().to_owned(),
-        kind,
-        pool,
-    };
-    let name = given.name.clone();
+    let name = new.name;
+    let given = SourceGiven { name: name.clone(), origin: SourceOrigin::Admin, ehlo, kind, pool };
     let id = SourceId(call.store.change_sources(SourceChange::Put(Box::new(given))).await?);
     if let Some(quota) = new.quota {
         let limit = quota_of(id, quota);
@@ -248,28 +162,35 @@ fn quota_of(source: SourceId, quota: u64) -> Limit {
     }
 }
 
-fn address_kind(
-    tables: &SourceTables,
-    bind: Vec<IpAddr>,
-    public: Vec<IpAddr>,
-) -> Result<SourceKind, Problem> {
-    if bind.is_empty() {
-        return Err(Problem::of_field("address", "is missing, as is a relay"));
+/// Change what a source is: its name in EHLO, its addresses, its relay. Its pools, limits and
+/// warm-ups stay. It is checked at once.
+#[utoipa::path(put, path = "/v1/sources/{name}", tag = "sources",
+    params(("name" = String, Path, description = "The source's name")),
+    responses((status = 200, body = SourceView)), security(("key" = ["installation"])))]
+pub(super) async fn change(
+    call: Call<needs::Installation>,
+    Path(name): Path<String>,
+    Json(is): Json<SourceIs>,
+) -> Result<axum::Json<SourceView>, Problem> {
+    let old = view_of(&call, &name).await?.source;
+    if old.origin == SourceOrigin::Config {
+        let why = "it is declared in the settings: change it there and restart";
+        return Err(Problem::conflict(why));
     }
-    for (field, all) in [("address", &bind), ("public_address", &public)] {
-        let of_v4 = all.iter().filter(|address| address.is_ipv4()).count();
-        if of_v4 > 1 || all.len() - of_v4 > 1 {
-            return Err(Problem::of_field(field, "at most one address of each family"));
-        }
+    let (ehlo, kind) = is.kind(&call, &name).await?;
+    if kind.is_relay() != old.kind.is_relay() {
+        let why = "an address does not become a relay, nor a relay an address: add a source";
+        return Err(Problem::of_field("relay", why));
     }
-    let taken = |address: &IpAddr| {
-        let has_it = |row: &&SourceRow| row.kind.own_addresses().contains(address);
-        tables.sources.iter().find(has_it).map(|row| row.name.clone())
-    };
-    if let Some(name) = bind.iter().find_map(taken) {
-        return Err(Problem::of_field("address", format!("the source {name} has it already")));
+    let (origin, pool) = (SourceOrigin::Admin, None);
+    let given = SourceGiven { name: name.clone(), origin, ehlo, kind, pool };
+    call.store.change_sources(SourceChange::Put(Box::new(given))).await?;
+    taken_up(&call).await?;
+    if let Some(checker) = &call.checker {
+        checker.check_one(old.id).await?;
     }
-    Ok(SourceKind::Address { bind, public })
+    tracing::info!(source = name, "a source was changed");
+    Ok(axum::Json(view_of(&call, &name).await?))
 }
 
 pub(super) fn pool_named(tables: &SourceTables, name: &str) -> Result<PoolId, Problem> {
@@ -305,20 +226,28 @@ pub struct Changed {
     pub pools_without_source: Vec<String>,
 }
 
-/// Pools of rules, and the default pool, in which nobody may send.
-fn pools_without_source(tables: &SourceTables) -> Vec<String> {
-    let sends = |member: &PoolMember| {
+/// Whether mail of a pool leaves: one of its sources is active, and not red. Without any source the
+/// system's own choice of an address sends.
+pub(super) fn sends(tables: &SourceTables, pool: PoolId) -> bool {
+    let is_red = |row: &SourceRow| {
+        let found = tables.health.iter().find(|(source, _)| *source == row.id);
+        !row.is_overridden && found.is_some_and(|(_, one)| one.state == HealthState::Red)
+    };
+    let is_able = |member: &PoolMember| {
         let row = tables.sources.iter().find(|row| row.id == member.source);
-        row.is_some_and(|row| row.state == SourceState::Active)
+        row.is_some_and(|row| row.state == SourceState::Active && !is_red(row))
     };
-    let has_source = |pool: PoolId| tables.members.iter().any(|one| one.pool == pool && sends(one));
+    tables.sources.is_empty() || tables.members.iter().any(|one| one.pool == pool && is_able(one))
+}
+
+/// Pools that mail goes by, in which nobody may send.
+fn pools_without_source(tables: &SourceTables) -> Vec<String> {
     let is_used = |row: &&PoolRow| {
-        row.id == PoolId::DEFAULT || tables.rules.iter().any(|rule| rule.pool == row.id)
+        row.id == PoolId::DEFAULT
+            || tables.rules.iter().any(|rule| rule.pool == row.id)
+            || tables.own.iter().any(|(_, pool)| *pool == row.id)
     };
-    if tables.sources.is_empty() {
-        return Vec::new();
-    }
-    let empty = tables.pools.iter().filter(is_used).filter(|row| !has_source(row.id));
+    let empty = tables.pools.iter().filter(is_used).filter(|row| !sends(tables, row.id));
     empty.map(|row| row.name.clone()).collect()
 }
 
@@ -443,29 +372,5 @@ pub(super) fn duplicate(field: &str, detail: &str, error: StoreError) -> Problem
             Problem { field: Some(field.into()), ..Problem::conflict(detail) }
         }
         other => other.into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn relay(json: serde_json::Value) -> Result<RelayKind, Problem> {
-        serde_json::from_value::<NewRelay>(json).expect("its form is right").kind()
-    }
-
-    #[test]
-    fn a_relay_that_could_not_sign_in_is_refused_with_the_field() {
-        let field = |json| relay(json).expect_err("refused").field;
-        let none = serde_json::json!({ "host": "relay.example", "user": "u" });
-        assert_eq!(field(none).as_deref(), Some("relay.secret_file"));
-        let absent = serde_json::json!({ "preset": "ses", "user": "u", "secret_file": "/absent" });
-        assert_eq!(field(absent).as_deref(), Some("relay.secret_file"));
-        let clear = serde_json::json!({ "host": "relay.example", "user": "u", "tls": "none" });
-        assert_eq!(field(clear).as_deref(), Some("relay.tls"));
-        let odd = serde_json::json!({ "host": "not a host" });
-        assert_eq!(field(odd).as_deref(), Some("relay.host"));
-        let open = relay(serde_json::json!({ "host": "10.0.0.7", "port": 25 })).expect("lawful");
-        assert_eq!((open.port, open.mechanism), (25, None));
     }
 }

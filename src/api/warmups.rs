@@ -7,6 +7,7 @@ use super::access::{Call, needs};
 use super::body::Json;
 use super::extract::{Path, Query};
 use super::problem::Problem;
+use crate::dns::listed_operators;
 use crate::model::*;
 use crate::schedule::controller::{Controller, ControllerError, Steer};
 use crate::schedule::warmup::calendar::Window;
@@ -121,6 +122,7 @@ fn view(warmup: &Warmup, operators: &[OperatorRow]) -> WarmupView {
     };
     let note = match (course.frozen_until, today.and_then(|today| today.stop)) {
         (Some(until), _) => format!("frozen until {until}"),
+        (None, _) if course.state == WarmupState::Frozen => "frozen until it is resumed".into(),
         (None, Some(trouble)) => trouble.text().to_owned(),
         (None, None) => String::new(),
     };
@@ -279,6 +281,7 @@ pub(super) async fn start(
     let window = window.map_err(|why| Problem::of_field("window", why))?;
     let subject = subject_of(&call, &new).await?;
     let operators = call.store.operators().await?;
+    factors_known(&plan, &operators)?;
     let mut courses: Vec<(Pair, Course)> = Vec::new();
     for operator in chosen(&new, &operators)? {
         let course = Course::new(plan.clone(), &operator.name, new.target, window);
@@ -304,6 +307,22 @@ fn plan_of(new: &NewWarmup) -> Result<Plan, Problem> {
         }
     };
     plan.map_err(|why: PlanError| Problem::of_field(field, why.to_string()))
+}
+
+/// A factor of an operator that nobody knows would never act.
+fn factors_known(plan: &Plan, operators: &[OperatorRow]) -> Result<(), Problem> {
+    let mut known: Vec<&str> = operators.iter().map(|row| row.name.as_str()).collect();
+    known.extend(listed_operators().iter().map(|listed| listed.name.as_str()));
+    known.sort_unstable();
+    known.dedup();
+    match plan.factors.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => {
+            let known = known.join(", ");
+            let detail = format!("factors: there is no operator '{name}'; there are: {known}");
+            Err(Problem::of_field("plan_text", detail))
+        }
+        None => Ok(()),
+    }
 }
 
 async fn subject_of<N>(call: &Call<N>, new: &NewWarmup) -> Result<WarmSubject, Problem> {

@@ -1,5 +1,7 @@
 //! /v1/why and /v1/lanes: why mail is still here, and who works on what.
 
+mod campaign; // those who are planned
+
 use serde::{Deserialize, Serialize};
 
 use super::Page;
@@ -20,7 +22,7 @@ pub(super) struct Asked {
     delivery: Option<DeliveryId>,
     organization: Option<OrganizationId>,
     campaign: Option<CampaignId>,
-    /// `SOURCE/SITE`: the name of a source and the number of a site.
+    /// `SOURCE/SITE`: the name of a source and the number of a site; `-/SITE` without a source.
     lane: Option<String>,
 }
 
@@ -63,9 +65,7 @@ pub(super) async fn show(
             found.ok_or_else(wrong)?.into_iter().map(once).collect()
         }
         Asked { delivery: None, organization: None, campaign: Some(id), lane: None } => {
-            let found = schedule.why_campaign(id).await.map_err(Problem::ours)?;
-            let covers = |one: &(OrganizationId, _)| call.scope().covers(one.0);
-            found.filter(covers).map(|(_, reasons)| reasons).unwrap_or_default()
+            of_campaign(&call, schedule, id).await?
         }
         _ => {
             let detail = "ask for one: delivery, organization, campaign or lane";
@@ -73,6 +73,32 @@ pub(super) async fn show(
         }
     };
     Ok(axum::Json(Why { reasons }))
+}
+
+/// What waits in the ledger, and those who are planned.
+async fn of_campaign<N>(
+    call: &Call<N>,
+    schedule: &Schedule,
+    id: CampaignId,
+) -> Result<Vec<ReasonCount>, Problem> {
+    let covers = |organization: &OrganizationId| call.scope().covers(*organization);
+    let waiting = schedule.why_campaign(id).await.map_err(Problem::ours)?;
+    let waiting = waiting.filter(|(organization, _)| covers(organization));
+    let owner = call.store.campaign_owner(id).await?.filter(covers);
+    let row = match owner {
+        Some(owner) => call.store.campaign(owner, id).await?,
+        None => None,
+    };
+    let mut reasons = match (&row, waiting) {
+        (_, Some((_, reasons))) => reasons,
+        (Some(_), None) => Vec::new(),
+        (None, None) => return Err(Problem::not_found(format!("there is no campaign {id}"))),
+    };
+    if let Some(row) = row {
+        let unfed = call.store.unfed(id).await?;
+        reasons.extend(campaign::reasons(&row, unfed, call.clock.now()));
+    }
+    Ok(reasons)
 }
 
 /// A source at a site, or a site whose mail waits without one.

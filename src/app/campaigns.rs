@@ -66,6 +66,10 @@ pub(super) struct Movers {
 }
 
 impl Movers {
+    pub(super) fn feeder(&self) -> Feeder {
+        self.feeder.clone()
+    }
+
     /// A person changed something of them.
     pub(super) fn wake(&self) {
         self.feeder.wake();

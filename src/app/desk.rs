@@ -33,6 +33,7 @@ pub(super) fn api_state(
     reread: Option<Reread>,
 ) -> ApiState {
     let schedule = live.schedule.clone();
+    let feeder = movers.feeder();
     let nudge = Arc::new(move || {
         movers.wake();
         let schedule = schedule.clone();
@@ -75,6 +76,7 @@ pub(super) fn api_state(
         checker: Some(live.checker.clone()),
         clock: clock.clone(),
         dkim_dir: settings.node.dkim_dir.clone(),
+        feeder: Some(feeder),
         nudge,
     }
 }

@@ -130,7 +130,7 @@ pub(super) async fn outside(
         door,
         routing: Arc::new(routing),
         return_domains: return_domains(settings, &store, known, clock),
-        sns: sns(settings, store, known, clock)?,
+        sns: sns(settings, store, known, clock),
     })
 }
 
@@ -145,12 +145,12 @@ fn return_domains(
     ReturnDomains::new(store.clone(), known.resolver.clone(), common, clock.clone())
 }
 
-fn sns(settings: &Settings, store: Store, known: &Known, clock: &Clock) -> Result<Sns, AppError> {
+fn sns(settings: &Settings, store: Store, known: &Known, clock: &Clock) -> Sns {
     let fetcher = Fetcher::new(known.resolver.clone(), fetch_options(settings));
-    let (returns, judge) = (known.returns.clone(), Judge::shipped()?);
+    let (returns, judge) = (known.returns.clone(), Judge::new(known.classifier.clone()));
     let parts = SnsParts { store, returns, judge, fetcher };
     let topics = &settings.inbound.sns_topics;
-    Ok(Sns::new(parts, topics, soft_bounces(settings), clock.clone()))
+    Sns::new(parts, topics, soft_bounces(settings), clock.clone())
 }
 
 /// What becomes of mail from outside.
@@ -165,7 +165,7 @@ async fn door(
         queue: queue.clone(),
         returns: known.returns.clone(),
         resolver: known.resolver.clone(),
-        judge: Judge::shipped()?,
+        judge: Judge::new(known.classifier.clone()),
     };
     let inbound = Inbound::new(parts, options(settings), clock.clone());
     inbound.reload().await?;

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use super::launch::{self, Cut};
 use super::winner::{self, Trial};
@@ -67,11 +67,19 @@ struct Inner {
     auth: Auth,
     clock: Clock,
     wake: Notify,
+    /// Whoever makes the limits say what campaigns say does it alone.
+    keeping: Mutex<()>,
 }
 
 impl Feeder {
     pub fn new(store: Store, queue: Queue, schedule: Schedule, auth: Auth, clock: Clock) -> Feeder {
-        Feeder(Arc::new(Inner { store, queue, schedule, auth, clock, wake: Notify::new() }))
+        let (wake, keeping) = (Notify::new(), Mutex::default());
+        Feeder(Arc::new(Inner { store, queue, schedule, auth, clock, wake, keeping }))
+    }
+
+    /// Puts in force what a person has just asked of a campaign: a pause holds when this returns.
+    pub async fn take_up(&self) -> Result<(), FeedError> {
+        self.keep_limits().await.map(|_| ())
     }
 
     /// A person changed a campaign; losing this costs a second.
@@ -94,10 +102,8 @@ impl Feeder {
 
     /// One look at all that are under way.
     async fn look(&self) -> Result<(), FeedError> {
-        let active = self.0.store.active_campaigns().await?;
         let now = self.0.clock.now();
-        self.keep_limits(&active, now).await?;
-        for row in active {
+        for row in self.keep_limits().await? {
             if let Err(error) = self.advance(&row, now).await {
                 self.told(&row, &error).await;
             }
@@ -300,14 +306,17 @@ impl Feeder {
         Ok(self.0.queue.feed(new).await? as u64)
     }
 
-    /// The rows of limits are made to say what the campaigns say.
-    async fn keep_limits(&self, active: &[CampaignRow], now: Timestamp) -> Result<(), FeedError> {
+    /// The rows of limits are made to say what the campaigns say, which are returned.
+    async fn keep_limits(&self) -> Result<Vec<CampaignRow>, FeedError> {
+        let _alone = self.0.keeping.lock().await;
+        let active = self.0.store.active_campaigns().await?;
+        let now = self.0.clock.now();
         let known = self.0.store.limits().await?;
-        let (put, gone) = limit_changes(active, &known, now);
+        let (put, gone) = limit_changes(&active, &known, now);
         if put.is_empty() && gone.is_empty() {
-            return Ok(());
+            return Ok(active);
         }
-        let opened = opened(active, &known, &gone);
+        let opened = opened(&active, &known, &gone);
         self.0.store.put_limits(put, &gone).await?;
         self.0.schedule.reload_limits().await?;
         for id in opened {
@@ -316,7 +325,7 @@ impl Feeder {
                 self.0.schedule.reread().await;
             }
         }
-        Ok(())
+        Ok(active)
     }
 }
 

@@ -21,6 +21,7 @@ use crate::store::{
 
 /// Of all mail, campaigns' or not.
 const EVENTS_MAX: u32 = 5000;
+const EARLIER_MAX: usize = 5000;
 /// So long is waited for what may come beside: links that are followed together.
 const LAG: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(2);
@@ -34,8 +35,9 @@ pub async fn run(
     clock: Clock,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut counter = Counter { store, geography, earlier: Vec::new() };
     while !*stop.borrow() {
-        match count(&store, geography.as_ref(), clock.now()).await {
+        match counter.count(clock.now()).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => {
@@ -49,33 +51,55 @@ pub async fn run(
     }
 }
 
-/// True when there may be more.
-async fn count(
-    store: &Store,
-    geography: Option<&Geography>,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let Uncounted { from, upto, count, mut events } = store.events_to_count(EVENTS_MAX).await?;
-    let ripe = events.iter().position(|event| event.at > now - LAG).unwrap_or(events.len());
-    // What comes behind is looked at for what was beside, and counted the next time.
-    let behind = events.split_off(ripe);
-    let upto = behind.first().map_or(upto, |first| first.id.0 - 1);
-    if upto <= from {
-        return Ok(false);
-    }
-    let tally = Tally { upto, ..tally(&events, &behind, geography) };
-    store.count_events(from, tally).await?;
-    Ok(count >= u64::from(EVENTS_MAX) && behind.is_empty())
+struct Counter {
+    store: Store,
+    geography: Option<Geography>,
+    /// Clicks that were counted and stand beside those that come next.
+    earlier: Vec<CountedEvent>,
 }
 
-/// What these events add. Pure.
+impl Counter {
+    /// True when there may be more.
+    async fn count(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let Uncounted { from, upto, count, mut events } =
+            self.store.events_to_count(EVENTS_MAX).await?;
+        let ripe = events.iter().position(|event| event.at > now - LAG).unwrap_or(events.len());
+        // What comes behind is looked at for what was beside, and counted the next time.
+        let behind = events.split_off(ripe);
+        let upto = behind.first().map_or(upto, |first| first.id.0 - 1);
+        if upto <= from {
+            return Ok(false);
+        }
+        let is_last = behind.is_empty();
+        let beside = [std::mem::take(&mut self.earlier), behind].concat();
+        let tally = Tally { upto, ..tally(&events, &beside, self.geography.as_ref()) };
+        self.earlier = still_beside(beside, events);
+        self.store.count_events(from, tally).await?;
+        Ok(count >= u64::from(EVENTS_MAX) && is_last)
+    }
+}
+
+/// Of what was counted, the clicks that one may stand beside that is counted next.
+fn still_beside(earlier: Vec<CountedEvent>, counted: Vec<CountedEvent>) -> Vec<CountedEvent> {
+    let Some(last) = counted.iter().map(|event| event.at).max() else { return earlier };
+    let mut clicks: Vec<CountedEvent> = earlier
+        .into_iter()
+        .chain(counted)
+        .filter(|event| is_click(event) && event.at >= last - 2 * reader::BURST)
+        .collect();
+    let too_many = clicks.len().saturating_sub(EARLIER_MAX);
+    clicks.drain(..too_many);
+    clicks
+}
+
+/// What these events add; those beside are counted before or after them. Pure.
 pub fn tally(
     events: &[CountedEvent],
-    behind: &[CountedEvent],
+    beside: &[CountedEvent],
     geography: Option<&Geography>,
 ) -> Tally {
-    let bursts = Bursts::of(events.iter().chain(behind));
-    let machines = machines(events.iter().chain(behind), &bursts);
+    let bursts = Bursts::of(events.iter().chain(beside));
+    let machines = machines(events.iter().chain(beside), &bursts);
     let mut counts: BTreeMap<TallyKey, u64> = BTreeMap::new();
     let mut clicks: BTreeMap<(CampaignId, i64, i64, String), u64> = BTreeMap::new();
     let mut readings: BTreeMap<(CampaignId, DeliveryId), Reading> = BTreeMap::new();
@@ -91,6 +115,9 @@ pub fn tally(
         note_fared(event, &mut fared);
         if event.kind == EventKind::Replied.word() {
             replies.extend(of.contact.map(|contact| (of.organization, contact, event.at)));
+        }
+        if event.fields.get(event::AGAIN) == Some(&true.into()) {
+            continue;
         }
         let reader = reader_of(event, of, &bursts, &machines);
         *counts.entry(key(event, of, reader)).or_default() += 1;
@@ -389,6 +416,15 @@ mod tests {
     }
 
     #[test]
+    fn links_followed_together_are_one_burst_in_whatever_parts_they_are_counted() {
+        // One a second: the first is counted before the last came.
+        let first = [click(1, 300, 1, 0), click(2, 299, 9, 0), click(3, 301, 1, 1)];
+        let kept = still_beside(vec![click(0, 290, 1, 5)], first.to_vec());
+        let ids: Vec<i64> = kept.iter().map(|event| event.id.0).collect();
+        assert_eq!(ids, [1, 2, 3]);
+        let tally = tally(&[click(4, 302, 1, 2)], &kept, None);
+        let details: Vec<&str> = tally.counts.iter().map(|(key, _)| key.detail.as_str()).collect();
+        assert_eq!(details, ["robot"]);
     fn a_filters_network_is_known_by_its_first_request() {
         let from = |mut event: CountedEvent, address: &str| {
             event.fields["address"] = json!(address);
@@ -455,5 +491,22 @@ mod tests {
             })
             .collect();
         assert_eq!(fared, [(1, true, false), (2, false, true)]);
+    }
+
+    #[test]
+    fn a_delivery_that_is_told_of_twice_counts_once_and_its_contact_learns_the_last() {
+        let told = |id, class: &str, again: bool| {
+            let mut fields = json!({"hard": again, "class": class});
+            if again {
+                fields[event::AGAIN] = true.into();
+            }
+            event(id, 200 + id, "bounced", 1, fields)
+        };
+        let events = [told(1, "mailbox_full", false), told(2, "mailbox_invalid", true)];
+        let tally = tally(&events, &[], None);
+        let counts: Vec<_> =
+            tally.counts.iter().map(|(key, count)| (key.detail.as_str(), *count)).collect();
+        assert_eq!(counts, [("mailbox_full", 1)]);
+        assert_eq!(tally.fared[0].fared.bounce_class.as_deref(), Some("mailbox_invalid"));
     }
 }

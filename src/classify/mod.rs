@@ -165,6 +165,20 @@ impl Classifier {
         record
     }
 
+    /// What an own rule of the installation says of an answer; None where none of them knows it.
+    pub fn by_own_rule(
+        &self,
+        operator: Option<&str>,
+        answer: &Answer<'_>,
+    ) -> Option<Arc<Classification>> {
+        if self.own == 0 {
+            return None;
+        }
+        let record = self.classify(operator, answer);
+        let is_own = self.rules[..self.own].iter().any(|ready| ready.rule.id == record.rule);
+        is_own.then_some(record)
+    }
+
     /// What an outcome means: its reply, or our own reason where there was none.
     pub fn classify_outcome(
         &self,

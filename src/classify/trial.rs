@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Classifier};
-use crate::model::Class;
+use crate::model::{Class, Suppress};
 
 /// Kinds of change that are told.
 const CHANGES_MAX: usize = 100;
@@ -28,6 +28,9 @@ pub struct Changed {
     pub from_rule: String,
     pub from_class: Class,
     pub to_class: Class,
+    /// That such an address was not to be written to again, for whom and how long.
+    pub from_suppress: Option<Suppress>,
+    pub to_suppress: Option<Suppress>,
     pub count: u64,
     pub sample: String,
 }
@@ -45,7 +48,7 @@ pub struct Trial {
 /// `id`: the rule that `with` has and `now` has not.
 pub fn trial(now: &Classifier, with: &Classifier, id: &str, past: &[Past]) -> Trial {
     let mut trial = Trial { looked_at: past.len() as u64, ..Trial::default() };
-    let mut changed: BTreeMap<(String, &str, &str), Changed> = BTreeMap::new();
+    let mut changed: BTreeMap<(String, &str, bool), Changed> = BTreeMap::new();
     for reply in past {
         let answer = match reply.code {
             Some(code) => Answer::with_code(code, &reply.text),
@@ -58,11 +61,13 @@ pub fn trial(now: &Classifier, with: &Classifier, id: &str, past: &[Past]) -> Tr
         }
         trial.matched += 1;
         let was = now.classify(operator, &answer);
-        let key = (was.rule.clone(), was.class.word(), then.class.word());
+        let key = (was.rule.clone(), was.class.word(), then.hard);
         let one = changed.entry(key).or_insert_with(|| Changed {
             from_rule: was.rule.clone(),
             from_class: was.class,
             to_class: then.class,
+            from_suppress: was.suppress,
+            to_suppress: then.suppress,
             count: 0,
             sample: reply.text.clone(),
         });

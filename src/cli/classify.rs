@@ -16,7 +16,7 @@ use super::client::{Desk, percent_encode};
 use super::{CliError, on_one_thread, screen};
 use crate::api::Page;
 use crate::api::classification::{OwnRule, Removed};
-use crate::classify::{Answer, Changed, Classifier, Rule, Trial, operator_named};
+use crate::classify::{Answer, Changed, Classifier, Rule, RuleError, Trial, operator_named};
 use crate::config::Settings;
 use crate::model::{Category, Class, Classification};
 use crate::store::UnclassifiedReply;
@@ -32,6 +32,9 @@ pub struct Classify {
     /// Who runs the host that answered: google, microsoft, yahoo …
     #[arg(long, value_name = "NAME")]
     operator: Option<String>,
+    /// By the installation's own rules before those that ship.
+    #[arg(long)]
+    own: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -134,7 +137,9 @@ pub fn run(
     classify: Classify,
     settings: impl FnOnce() -> Result<Settings, CliError>,
 ) -> Result<(), CliError> {
-    let Some(command) = classify.command else { return classify_lines(classify.operator) };
+    let Some(command) = classify.command else {
+        return classify_lines(&classifier(classify.own, settings)?, classify.operator);
+    };
     let settings = settings()?;
     on_one_thread(async {
         let desk = Desk::daemon_or_store(&settings).await?;
@@ -191,7 +196,8 @@ async fn try_out(desk: &Desk, file: &Path, days: u32, json: bool) -> Result<(), 
     }
     let row = |one: &Changed| {
         let was = format!("{} ({})", one.from_class, one.from_rule);
-        vec![one.count.to_string(), was, one.to_class.to_string(), one.sample.clone()]
+        let ends = one.to_suppress.map_or_else(|| "-".to_owned(), |stop| stop.to_string());
+        vec![one.count.to_string(), was, one.to_class.to_string(), ends, one.sample.clone()]
     };
     let rows: Vec<_> = trial.changed.iter().map(row).collect();
     let Trial { looked_at, matched, .. } = trial;
@@ -199,7 +205,7 @@ async fn try_out(desk: &Desk, file: &Path, days: u32, json: bool) -> Result<(), 
     if rows.is_empty() {
         return Ok(());
     }
-    screen::print(&screen::table(&["count", "was", "becomes", "sample"], &rows))
+    screen::print(&screen::table(&["count", "was", "becomes", "suppresses", "sample"], &rows))
 }
 
 async fn list(desk: &Desk, json: bool) -> Result<(), CliError> {
@@ -217,8 +223,26 @@ async fn list(desk: &Desk, json: bool) -> Result<(), CliError> {
     screen::print(&screen::table(&["id", "class", "operator", "since", "phrases"], &rows))
 }
 
-fn classify_lines(operator: Option<String>) -> Result<(), CliError> {
-    let classifier = Classifier::shipped().map_err(|why| CliError::Refused(why.to_string()))?;
+/// The rules that ship; with `own` those of the installation before them.
+pub(super) fn classifier(
+    own: bool,
+    settings: impl FnOnce() -> Result<Settings, CliError>,
+) -> Result<Classifier, CliError> {
+    let refused = |why: RuleError| CliError::Refused(why.to_string());
+    if !own {
+        return Classifier::shipped().map_err(refused);
+    }
+    let settings = settings()?;
+    let page: Page<OwnRule> = on_one_thread(async {
+        let desk = Desk::daemon_or_store(&settings).await?;
+        let page = desk.ask(Method::GET, "/v1/classification/rules", None).await;
+        desk.close().await;
+        page
+    })?;
+    Classifier::with_own(page.items.into_iter().map(|own| own.rule).collect()).map_err(refused)
+}
+
+fn classify_lines(classifier: &Classifier, operator: Option<String>) -> Result<(), CliError> {
     let operator = operator.as_deref();
     if let Some(name) = operator.filter(|name| operator_named(name).is_none()) {
         eprintln!("postroad: no rules are known for {}", screen::lines(name));

@@ -77,6 +77,7 @@ impl Desk {
             notices: None,
             clock,
             dkim_dir: settings.node.dkim_dir.clone(),
+            feeder: None,
             nudge: Arc::new(|| {}),
         };
         Ok(Desk::Stopped { router: api::router(state), store })

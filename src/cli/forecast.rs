@@ -9,7 +9,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::json;
 
-use super::client::Desk;
+use super::client::{Desk, percent_encode};
 use super::{CliError, on_one_thread, screen};
 use crate::api::forecast::ForecastView;
 use crate::config::Settings;
@@ -32,6 +32,14 @@ pub struct Forecast {
     /// The pool that would carry it; all sources when it is missing.
     #[arg(long)]
     pool: Option<String>,
+    /// Whose mail it is: their limits count, and rules choose the pool.
+    #[arg(long, value_name = "ID")]
+    organization: Option<i64>,
+    #[arg(long, value_name = "ID")]
+    stream: Option<i64>,
+    /// The sending domain, whose warm-up counts.
+    #[arg(long)]
+    domain: Option<Domain>,
     #[arg(long)]
     json: bool,
 }
@@ -50,9 +58,13 @@ pub fn run(command: Forecast, settings: Settings) -> Result<(), CliError> {
     on_one_thread(async {
         let desk = Desk::daemon(&settings).await?;
         let told: ForecastView = if operators.is_empty() && domains.is_empty() {
-            desk.ask(Method::GET, "/v1/forecast", None).await?
+            let pool = command.pool.as_deref().map(percent_encode);
+            let pool = pool.map_or(String::new(), |pool| format!("?pool={pool}"));
+            desk.ask(Method::GET, &format!("/v1/forecast{pool}"), None).await?
         } else {
-            let order = json!({"operators": operators, "domains": domains, "pool": command.pool});
+            let order = json!({"operators": operators, "domains": domains, "pool": command.pool,
+                "organization": command.organization, "stream": command.stream,
+                "sending_domain": command.domain});
             desk.ask(Method::POST, "/v1/forecast", Some(order)).await?
         };
         if command.json { screen::print_json(&told) } else { print(&told) }
@@ -115,11 +127,15 @@ fn print(told: &ForecastView) -> Result<(), CliError> {
             one.operator.clone(),
             one.recipients.to_string(),
             when(one.ends_at),
+            when(one.ends_at_with_one_more),
             one.bottleneck.clone().unwrap_or_else(|| "–".into()),
         ]
     };
     let rows: Vec<_> = told.operators.iter().map(row).collect();
-    screen::print(&screen::table(&["operator", "recipients", "done", "waits for"], &rows))?;
+    screen::print(&screen::table(
+        &["operator", "recipients", "done", "with one more", "waits for"],
+        &rows,
+    ))?;
     let last = told.bottleneck.as_deref().unwrap_or("nothing but its pace");
     screen::print(&format!("\nall of it: {}; the bottleneck is {last}\n", when(told.ends_at)))?;
     screen::print(&format!("with one more address: {}\n", when(told.ends_at_with_one_more)))

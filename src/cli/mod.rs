@@ -258,7 +258,7 @@ fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Webhook(webhook) => webhook::run(webhook, load()?),
         Command::Suppression(suppression) => suppression::run(suppression, load()?),
         Command::Inbound(inbound) => inbound::run(inbound, load()?),
-        Command::Report(report) => report::run(report),
+        Command::Report(report) => report::run(report, load),
         Command::Warmup(warmup) => warmup::run(warmup, load()?),
         Command::Decisions(decisions) => decisions::run(decisions, load()?),
         Command::Health(health) => health::run(health, load()?),
@@ -310,7 +310,7 @@ mod tests {
     }
 
     /// What each verb asks the API for; none where it needs no daemon.
-    const VERBS: [(&str, &[&str]); 134] = [
+    const VERBS: [(&str, &[&str]); 135] = [
         ("serve", &[]),
         ("demo", &[]),
         ("check", &["daemon_check"]),
@@ -342,6 +342,7 @@ mod tests {
         ("domain check", &["domains_check"]),
         ("dkim remove", &["dkim_remove"]),
         ("source add", &["sources_add"]),
+        ("source change", &["sources_change"]),
         ("source list", &["sources_list"]),
         ("source show", &["sources_show"]),
         ("source test", &["sources_test"]),

@@ -36,7 +36,7 @@ pub enum Pool {
         /// Its part of the mail beside the others; 0: only what they cannot carry.
         #[arg(long, default_value_t = 1)]
         weight: u32,
-        /// Of a hundred mails of the pool at most so many.
+        /// Of a hundred marketing mails of the pool at most so many.
         #[arg(long, value_name = "PERCENT")]
         share_max: Option<u32>,
     },
@@ -159,7 +159,14 @@ fn print_pools(pools: &[PoolView]) -> Result<(), CliError> {
             rows.push(vec![view.pool.name.clone(), member.source.clone(), weight, share]);
         }
     }
-    screen::print(&screen::table(&["pool", "source", "weight", "share at most"], &rows))
+    let mut text = screen::table(&["pool", "source", "weight", "share at most"], &rows);
+    for view in pools.iter().filter(|view| !view.sends) {
+        text.push_str(&format!(
+            "the pool {} has no source that sends: its mail waits\n",
+            view.pool.name
+        ));
+    }
+    screen::print(&text)
 }
 
 async fn act_on_rule(rule: Rule, desk: &Desk) -> Result<(), CliError> {

@@ -1,4 +1,4 @@
-//! `postroad report`: reads mails that came back, without the daemon.
+//! `postroad report`: reads mails that came back; the daemon is asked for own rules alone.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,8 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{CliError, screen};
+use crate::classify::LiveClassifier;
+use crate::config::Settings;
 use crate::feedback::Judge;
 use crate::wire::report::{FeedbackType, ReportKind, read};
 
@@ -20,6 +22,9 @@ pub enum Report {
         /// Mails, one a file, as they came; `-` reads one from the standard input.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// By the installation's own rules before those that ship.
+        #[arg(long)]
+        own: bool,
     },
 }
 
@@ -46,9 +51,14 @@ struct Line<'a> {
     cut: Option<bool>,
 }
 
-pub fn run(report: Report) -> Result<(), CliError> {
-    let Report::Parse { files } = report;
-    let judge = Judge::shipped().map_err(|why| CliError::Refused(why.to_string()))?;
+/// `settings` are read only where own rules are asked for.
+pub fn run(
+    report: Report,
+    settings: impl FnOnce() -> Result<Settings, CliError>,
+) -> Result<(), CliError> {
+    let Report::Parse { files, own } = report;
+    let rules = super::classify::classifier(own, settings)?;
+    let judge = Judge::new(LiveClassifier::new(rules));
     let mut is_unread = false;
     for file in &files {
         match contents(file) {
@@ -77,7 +87,7 @@ pub fn lines(judge: &Judge, file: &str, mail: &[u8]) -> Result<String, CliError>
     let report = read(mail);
     let mut out = String::new();
     for finding in &report.findings {
-        let verdict = judge.judge(finding);
+        let verdict = judge.judge(None, finding);
         let diagnostic = finding.texts.first().map(|text| {
             let words: Vec<&str> = text.split_whitespace().take(100).collect();
             words.join(" ")
@@ -86,7 +96,7 @@ pub fn lines(judge: &Judge, file: &str, mail: &[u8]) -> Result<String, CliError>
             file,
             recipient: finding.recipient.as_deref(),
             kind: finding.kind,
-            hard: verdict.hard,
+            hard: verdict.is_hard(),
             status: finding.status.map(|status| status.to_string()),
             category: verdict.category(),
             class: verdict.class,

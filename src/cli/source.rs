@@ -1,4 +1,4 @@
-//! `postroad source add | list | show | test | suspend | resume | override | remove`.
+//! `postroad source add | change | list | show | test | suspend | resume | override | remove`.
 
 use clap::{Args, Subcommand};
 use hyper::Method;
@@ -15,6 +15,8 @@ use crate::model::{SourceHealth, SourceKind, SourceState};
 pub enum Source {
     /// Add an address of this host, or a relay.
     Add(Box<Add>),
+    /// Say anew what it is: its name in EHLO, its addresses, its relay; limits and warm-ups stay.
+    Change(Box<Change>),
     /// List the sources: what they are, how they are, where they stand.
     List {
         #[arg(long)]
@@ -50,8 +52,7 @@ pub enum Source {
 }
 
 #[derive(Args)]
-pub struct Add {
-    name: String,
+pub struct What {
     /// The name it gives in EHLO; it must resolve.
     #[arg(long)]
     ehlo: String,
@@ -83,6 +84,22 @@ pub struct Add {
     /// A file with the relay's password or token.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Change {
+    name: String,
+    #[command(flatten)]
+    what: What,
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct Add {
+    name: String,
+    #[command(flatten)]
+    what: What,
     /// The pool it stands in from the beginning, or `none`.
     #[arg(long, default_value = "default")]
     pool: String,
@@ -95,13 +112,20 @@ pub struct Add {
 
 impl Add {
     fn order(&self) -> Value {
+        let mut order = self.what.order();
+        order["name"] = json!(self.name);
+        order["pool"] = json!(self.pool);
+        order["quota"] = json!(self.quota);
+        order
+    }
+}
+
+impl What {
+    fn order(&self) -> Value {
         let mut order = json!({
-            "name": self.name,
             "ehlo": self.ehlo,
             "address": self.address,
             "public_address": self.public_address,
-            "pool": self.pool,
-            "quota": self.quota,
         });
         if self.preset.is_some() || self.relay.is_some() {
             order["relay"] = json!({
@@ -137,6 +161,11 @@ async fn act(command: Source, desk: &Desk) -> Result<(), CliError> {
         Source::Add(add) => {
             let made: SourceView = desk.ask(Method::POST, "/v1/sources", Some(add.order())).await?;
             if add.json { screen::print_json(&made) } else { screen::print(&shown(&made)) }
+        }
+        Source::Change(change) => {
+            let order = Some(change.what.order());
+            let made: SourceView = desk.ask(Method::PUT, &path(&change.name, ""), order).await?;
+            if change.json { screen::print_json(&made) } else { screen::print(&shown(&made)) }
         }
         Source::List { json } => {
             let page: Page<SourceView> = desk.ask(Method::GET, "/v1/sources", None).await?;

@@ -5,6 +5,7 @@
 //!             whoever asks for a message that is being signed waits for that signature.
 //! Knows not:  sockets.
 
+pub mod feedback_id; // whose mail it is, for operators' statistics
 pub mod key_ring; // which keys sign for which domain
 mod letter; // header and parts of what we write ourselves
 mod links; // what leads from a mail back to us
@@ -180,7 +181,7 @@ impl Composer {
     ) -> Result<Mail, ComposeError> {
         let (read, body) = self.with_readers(message, first, body).await?;
         let (own, body) = self.with_ways(message, first, body);
-        let own = own.or(read);
+        let (own, body) = (own.or(read), feedback_id::added(message, body));
         let Some(job) = self.job(message, &body)? else {
             return Ok(Mail { chunks: vec![body] });
         };

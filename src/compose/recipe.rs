@@ -13,6 +13,7 @@ use bytes::Bytes;
 use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
+use super::feedback_id::{FeedbackId, Subject};
 use super::letter::{self, Letter};
 use super::links::{Confirmation, Links, Person};
 use super::template::{Rendered, Source, Template};
@@ -386,10 +387,10 @@ fn assembled(
     let from_domain = domain_of(&content.from);
     let list = recipe.settings.audience.lists.first();
     let list = list.map_or_else(|| format!("c{campaign}"), |list| format!("l{list}"));
-    let mut more = vec![
-        ("List-ID", format!("<{list}.o{organization}.{from_domain}>")),
-        ("Feedback-ID", format!("c{campaign}:o{organization}:campaign:{from_domain}")),
-    ];
+    let subject = Subject::Campaign(campaign);
+    let feedback_id = FeedbackId { subject, organization, domain: from_domain.to_owned() };
+    let mut more =
+        vec![("List-ID", format!("<{list}.o{organization}.{from_domain}>")), feedback_id.field()];
     more.extend(ways);
     let letter = Letter {
         content,

@@ -238,7 +238,7 @@ impl Returns {
 }
 
 /// Of the author; empty where none can be read.
-fn from_domain(section: &HeaderSection<'_>) -> String {
+pub(super) fn from_domain(section: &HeaderSection<'_>) -> String {
     let from = section.find("From").map(|field| field.text().into_owned()).unwrap_or_default();
     let domain = from.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
     domain.trim().trim_end_matches('>').to_owned()

@@ -10,6 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::read::Reader;
 use super::{Route, Settings};
+use crate::model::operator::operator_named;
 use crate::model::{Address, Domain};
 
 /// A table of routes has a line a domain.
@@ -72,7 +73,40 @@ fn retry_profiles(settings: &Settings, reader: &mut Reader<'_>) {
         if let Some(name) = &given.domain {
             domain(&format!("{at}.domain"), name, reader);
         }
+        if let Some(name) = &given.operator {
+            operator(&format!("{at}.operator"), name, reader);
+        }
     }
+}
+
+/// A small operator is called by the domain of its MX hosts.
+fn operator(setting: &str, name: &str, reader: &mut Reader<'_>) {
+    let is_domain = name.contains('.') && Domain::parse(name).is_ok();
+    let listed = listed_operators();
+    let is_known = listed.iter().any(|known| known == name) || operator_named(name).is_some();
+    if !is_known && !is_domain && name != "tail" {
+        let known = listed.join(", ");
+        let text = format!(
+            "must be an operator: the domain of its MX hosts, such as hoster.example, or one of \
+             tail, {known}"
+        );
+        reader.wrong_at(setting, text);
+    }
+}
+
+/// The names of the table that ships.
+fn listed_operators() -> Vec<String> {
+    #[derive(serde::Deserialize)]
+    struct Listed {
+        name: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct Table {
+        operator: Vec<Listed>,
+    }
+    let table = toml::from_str(include_str!("../dns/operators.toml"));
+    let names = |table: Table| table.operator.into_iter().map(|listed| listed.name).collect();
+    table.map(names).unwrap_or_default()
 }
 
 fn numbers(settings: &Settings, reader: &mut Reader<'_>) {

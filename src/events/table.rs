@@ -60,6 +60,7 @@ const BOUNCE: &[Field] = &[
     field("reason", "string", "the host's words"),
     field("reported_by", "string", "the address that brought the report"),
     field("named", "string", "the recipient that the report names, if it is another"),
+    field("again", "boolean", "an earlier report had not said that the address is lost"),
 ];
 
 const ALARM: &[Field] = &[
@@ -71,6 +72,7 @@ const ALARM: &[Field] = &[
     ),
     field("id", "integer", "of the source, domain …"),
     field("operator", "string", "where, if not at all of them"),
+    field("site", "integer", "which of the small hosts it is, in a stop's scope"),
     field("rate", "string", "bounce, complaint, deferral or block"),
     field("standing", "string", "warn or stop; of a return domain: missing or different"),
     field("domain", "string", "the return domain that does not lead here"),

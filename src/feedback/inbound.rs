@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::leave::{self, Asked, Wish};
 use super::lesson::{Told, all_about};
 use super::meters::Meters;
-use super::{Judge, network, replies};
+use super::{Judge, named, network, replies};
 use crate::accept::{Received, Refusal};
 use crate::clock::Clock;
 use crate::compose::returns::Returns;
@@ -30,13 +30,9 @@ use crate::store::{
     StoreError,
 };
 use crate::token::{Claim, Use};
-use crate::wire::mime::{Fields, Mime};
+use crate::wire::mime::Fields;
 use crate::wire::report::{self, Report};
 
-/// Deliveries that one report may name in what it returns.
-const CLAIMS_MAX: usize = 20;
-/// Decoded octets of one part that are searched for what it names.
-const SEARCHED_BYTES_MAX: usize = 1 << 20;
 /// Findings of one report that are followed.
 const FINDINGS_MAX: usize = 100;
 /// Above it a mail is read beside the async threads.
@@ -305,7 +301,7 @@ impl Inner {
             let (fields, _) = Fields::read(&mail);
             let subject = fields.get("subject").unwrap_or_default();
             let subject = subject.chars().take(SUBJECT_CHARS_MAX).collect();
-            (report, subject, claims_of(&mail, &returns))
+            (report, subject, named::claims_of(&mail, &returns))
         };
         if is_small {
             return Ok(read());
@@ -335,9 +331,11 @@ impl Inner {
             }
             Target::Role(organization) => {
                 let mut fate = self.report(received, seen, &seen.claims).await?;
+                let named = fate.organization.map(|_| fate.text.clone());
                 fate.organization = fate.organization.or(*organization);
                 if fate.fate == InboundFate::Unattributed {
                     self.pass_on(received, &mut fate).await?;
+                    fate.text = named.into_iter().chain([fate.text]).collect::<Vec<_>>().join("; ");
                 }
                 Ok(fate)
             }
@@ -366,7 +364,7 @@ impl Inner {
                 let told = Told {
                     report: &seen.report,
                     finding,
-                    verdict: self.judge.judge(finding),
+                    verdict: self.judge.judge(about.subject.operator.as_deref(), finding),
                     message: &message,
                     about,
                     peer: received.arrival.peer.to_string(),
@@ -376,6 +374,9 @@ impl Inner {
                 let Some(returned) = told.lesson() else { continue };
                 self.learn(received, &message, about.subject, returned, &mut fate).await?;
             }
+        }
+        if kind == ReportKind::Complaint && fate.fate == InboundFate::Unattributed {
+            named::by_feedback_id(&self.store, &seen.report, &mut fate).await?;
         }
         Ok(fate)
     }
@@ -478,20 +479,4 @@ fn kind_of(report: &Report) -> ReportKind {
     ];
     let is_there = |kind: &ReportKind| report.findings.iter().any(|one| one.kind == *kind);
     order.into_iter().find(is_there).unwrap_or(ReportKind::NotBounce)
-}
-
-/// In the mail as it stands, and in its parts decoded.
-fn claims_of(mail: &[u8], returns: &Returns) -> Vec<Claim> {
-    let mut claims = returns.named_in(&mail[..mail.len().min(SEARCHED_BYTES_MAX)], CLAIMS_MAX);
-    if claims.is_empty() {
-        for part in Mime::read(mail).parts {
-            let content = part.content();
-            let window = &content[..content.len().min(SEARCHED_BYTES_MAX)];
-            claims.extend(returns.named_in(window, CLAIMS_MAX - claims.len()));
-            if claims.len() >= CLAIMS_MAX {
-                break;
-            }
-        }
-    }
-    claims
 }

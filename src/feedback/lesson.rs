@@ -91,7 +91,7 @@ impl Told<'_> {
 
     /// The address itself is lost, as far as this report can say so.
     pub fn is_hard(&self) -> bool {
-        self.verdict.hard && self.about.is_named
+        self.verdict.is_hard() && self.about.is_named
     }
 
     fn fields(&self, kind: EventKind) -> serde_json::Value {
@@ -119,12 +119,8 @@ impl Told<'_> {
     fn suppression(&self, kind: EventKind) -> Option<NewSuppression> {
         match kind {
             EventKind::Bounced if self.is_hard() => {
-                let suppress = self.verdict.class.and_then(Class::suppress)?;
                 let entry = self.entry(SuppressionReason::HardBounce);
-                Some(NewSuppression {
-                    expires_at: suppress.duration().map(|span| self.at + span),
-                    ..entry
-                })
+                Some(entry.reaching(self.verdict.suppress?, self.message.stream))
             }
             EventKind::Complained => Some(self.entry(SuppressionReason::Complaint)),
             _ => None,
@@ -210,6 +206,7 @@ pub(super) mod tests {
             recipient: Address::parse(recipient).expect("lawful"),
             state: State::Delivered,
             notify: Notify::default(),
+            operator: None,
         }
     }
 
@@ -224,7 +221,8 @@ pub(super) mod tests {
 
     fn finding(kind: ReportKind, recipient: Option<&str>) -> Finding {
         let recipient = recipient.map(str::to_owned);
-        Finding { recipient, kind, status: None, texts: vec!["no such\n user".into()] }
+        let texts = vec!["no such\n user".into()];
+        Finding { recipient, kind, status: None, texts, hosts: Vec::new() }
     }
 
     fn learnt(
@@ -239,6 +237,7 @@ pub(super) mod tests {
             findings: vec![finding.clone()],
             original_message_id: None,
             feedback_type,
+            feedback_id: None,
             is_cut: false,
         };
         let message = message();
@@ -248,8 +247,9 @@ pub(super) mod tests {
         Told { report, finding, verdict, message, about, peer, rule: RULE, at }.lesson()
     }
 
-    const LOST: Verdict = Verdict { class: Some(Class::MailboxInvalid), hard: true };
-    const NOTHING: Verdict = Verdict { class: None, hard: false };
+    const LOST: Verdict =
+        Verdict { class: Some(Class::MailboxInvalid), suppress: Class::MailboxInvalid.suppress() };
+    const NOTHING: Verdict = Verdict { class: None, suppress: None };
 
     #[test]
     fn a_finding_is_about_the_address_it_names_or_about_the_only_one() {
@@ -291,9 +291,26 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn an_entry_reaches_as_far_and_lasts_as_long_as_the_rule_says() {
+        let entry = |scope, days| {
+            let suppress = Some(Suppress { scope, days });
+            let verdict = Verdict { class: Some(Class::Policy), suppress };
+            let told = learnt(ReportKind::Bounce, Some("bob@x.example"), verdict, None);
+            told.and_then(|told| told.suppression).expect("an entry")
+        };
+        let stream = entry(SuppressScope::Stream, Some(2));
+        assert_eq!((stream.scope, stream.stream), (SuppressionScope::Stream, Some(StreamId(4))));
+        let ends = Timestamp(5) + std::time::Duration::from_secs(2 * 86_400);
+        assert_eq!((stream.organization, stream.expires_at), (Some(OrganizationId(3)), Some(ends)));
+        let all = entry(SuppressScope::Installation, None);
+        let place = (all.scope, all.organization, all.stream, all.expires_at);
+        assert_eq!(place, (SuppressionScope::Installation, None, None, None));
+    }
+
+    #[test]
     fn a_full_mailbox_counts_softly_and_a_doubtful_refusal_not_at_all() {
         let of = |class| {
-            let verdict = Verdict { class: Some(class), hard: false };
+            let verdict = Verdict { class: Some(class), suppress: None };
             learnt(ReportKind::Bounce, None, verdict, None).expect("learnt")
         };
         let full = of(Class::MailboxFull);
@@ -322,7 +339,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_delay_an_auto_reply_and_a_receipt_cost_no_address() {
-        let full = Verdict { class: Some(Class::MailboxFull), hard: true };
+        let suppress = Class::MailboxInvalid.suppress();
+        let full = Verdict { class: Some(Class::MailboxFull), suppress };
         for kind in [ReportKind::Delay, ReportKind::AutoReply, ReportKind::Delivered] {
             let learnt = learnt(kind, None, full, None).expect("an event");
             assert!(learnt.suppression.is_none() && learnt.soft.is_none(), "{kind}");

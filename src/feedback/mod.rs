@@ -12,6 +12,7 @@ mod judge;
 pub mod leave; // who wants no more
 mod lesson; // from a finding to what follows
 mod meters;
+mod named; // what a mail names
 mod network; // how much a network may bring
 pub mod pass; // mail that goes on
 mod replies; // people who answer

@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::compose::returns::Returns;
 use crate::fetch::{Call, Fetcher, Url};
 use crate::model::*;
-use crate::store::{SoftBounceRule, Store, StoreError};
+use crate::store::{ReturnSubject, SoftBounceRule, Store, StoreError};
 use crate::wire::report::{Finding, Report, feedback_type};
 
 const CERTIFICATES_MAX: u64 = 16;
@@ -198,7 +198,7 @@ impl Inner {
             let told = Told {
                 report: &report,
                 finding,
-                verdict: judged(&self.parts.judge, &news, finding),
+                verdict: judged(&self.parts.judge, &news, about.subject, finding),
                 message: &row,
                 about,
                 peer: "ses".to_owned(),
@@ -214,10 +214,10 @@ impl Inner {
 }
 
 /// What SES calls transient is no lost address, whatever its words say.
-fn judged(judge: &Judge, news: &News, finding: &Finding) -> Verdict {
-    let verdict = judge.judge(finding);
+fn judged(judge: &Judge, news: &News, of: &ReturnSubject, finding: &Finding) -> Verdict {
+    let verdict = judge.judge(of.operator.as_deref(), finding);
     let is_lasting = news.bounce.as_ref().is_none_or(|one| one.bounce_type == "Permanent");
-    Verdict { hard: verdict.hard && is_lasting, ..verdict }
+    Verdict { suppress: verdict.suppress.filter(|_| is_lasting), ..verdict }
 }
 
 /// What SES says, as a report by mail would.
@@ -234,6 +234,7 @@ fn report(news: &News) -> Report {
                 kind: ReportKind::Bounce,
                 status,
                 texts: one.diagnostic_code.clone().into_iter().collect(),
+                hosts: Vec::new(),
             });
         }
     }
@@ -247,6 +248,7 @@ fn report(news: &News) -> Report {
                 kind,
                 status: None,
                 texts: Vec::new(),
+                hosts: Vec::new(),
             });
         }
     }
@@ -256,9 +258,10 @@ fn report(news: &News) -> Report {
         kind: ReportKind::Delivered,
         status: None,
         texts: Vec::new(),
+        hosts: Vec::new(),
     }));
     let feedback_type = (news.notification_type == "Complaint").then_some(told);
-    Report { findings, original_message_id: None, feedback_type, is_cut: false }
+    Report { findings, original_message_id: None, feedback_type, feedback_id: None, is_cut: false }
 }
 
 /// `https://sns.REGION.amazonaws.com/…`.
@@ -342,6 +345,7 @@ mod story;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feedback::lesson;
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 
@@ -417,10 +421,11 @@ mod tests {
         let news: News = serde_json::from_str(bounce).expect("read");
         let judge = Judge::shipped().expect("the rules load");
         let told = report(&news);
-        assert!(judged(&judge, &news, &told.findings[0]).hard);
+        let ann = lesson::tests::subject(9, "ann@x.example");
+        assert!(judged(&judge, &news, &ann, &told.findings[0]).is_hard());
         let news: News =
             serde_json::from_str(&bounce.replace("Permanent", "Transient")).expect("read");
-        assert!(!judged(&judge, &news, &report(&news).findings[0]).hard);
+        assert!(!judged(&judge, &news, &ann, &report(&news).findings[0]).is_hard());
         let complaint = r#"{"eventType":"Complaint","complaint":{"complainedRecipients":
             [{"emailAddress":"ann@x.example"}],"complaintFeedbackType":"abuse"}}"#;
         let news: News = serde_json::from_str(complaint).expect("read");

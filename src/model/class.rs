@@ -148,6 +148,15 @@ pub struct Suppress {
     pub days: Option<u32>,
 }
 
+impl std::fmt::Display for Suppress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.days {
+            Some(days) => write!(f, "{} for {days} days", self.scope),
+            None => write!(f, "{} for good", self.scope),
+        }
+    }
+}
+
 impl Suppress {
     pub fn duration(self) -> Option<Duration> {
         self.days.map(|days| Duration::from_secs(u64::from(days) * 86_400))

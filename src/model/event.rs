@@ -3,6 +3,10 @@
 use super::state::words;
 use serde::{Deserialize, Serialize};
 
+/// The field of a `bounced` event that tells of a delivery for the second time, since a later
+/// report says that the address is lost: whoever counts deliveries counts it no more.
+pub const AGAIN: &str = "again";
+
 words! {
     /// One row each in `events`; a state and the event that tells of it commit together.
     EventKind {

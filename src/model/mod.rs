@@ -22,6 +22,7 @@ pub mod inbound;
 pub mod limit;
 pub mod limits;
 pub mod moment;
+pub mod operator;
 pub mod outcome;
 pub mod own;
 pub mod permission;

@@ -173,7 +173,7 @@ pub struct PoolMember {
     pub source: SourceId,
     /// Its part of the pool's mail beside the others' weights; 0: none but what is left over.
     pub weight: u32,
-    /// Of a hundred mails of the pool at most so many.
+    /// Of a hundred marketing mails of the pool at most so many.
     pub share_max: Option<u32>,
 }
 

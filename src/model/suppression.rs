@@ -31,6 +31,21 @@ words! {
     }
 }
 
+impl SuppressionReason {
+    /// Of two reasons for one entry the weightier stands: what the recipient himself has said
+    /// before what a person, and that before what hosts and lists have said.
+    pub const fn weight(self) -> i64 {
+        match self {
+            SuppressionReason::Imported => 0,
+            SuppressionReason::SoftBounces => 1,
+            SuppressionReason::HardBounce => 2,
+            SuppressionReason::Manual => 3,
+            SuppressionReason::Unsubscribe => 4,
+            SuppressionReason::Complaint => 5,
+        }
+    }
+}
+
 words! {
     /// What becomes of mail that is submitted for a suppressed address.
     SuppressedPolicy {

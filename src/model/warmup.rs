@@ -39,6 +39,8 @@ words! {
         /// A gate closed in the middle of a day.
         WarmupStop = "warmup_stop",
         WarmupFreeze = "warmup_freeze",
+        /// A freeze is over by itself.
+        WarmupThaw = "warmup_thaw",
         /// A pair that slept, or a warm source that lost its standing.
         Rewarm = "rewarm",
         Connections = "connections",

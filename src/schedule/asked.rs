@@ -22,6 +22,27 @@ pub fn matches(rule: &PoolMatch, asked: &Asked<'_>) -> bool {
         && rule.sender.as_ref().is_none_or(|wanted| is_meant(message.sender.0.as_ref(), wanted))
 }
 
+/// Mail that is only planned: to whom in particular, with which tag and by which credential nobody
+/// knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned<'a> {
+    pub organization: OrganizationId,
+    pub stream: StreamId,
+    pub sender: Option<&'a Address>,
+    pub operator: OperatorId,
+}
+
+/// Whether a rule would lead all of it: one that asks for more than is planned leads none.
+pub fn would_match(rule: &PoolMatch, planned: &Planned<'_>) -> bool {
+    rule.organization.is_none_or(|id| id == planned.organization)
+        && rule.stream.is_none_or(|id| id == planned.stream)
+        && rule.operator.is_none_or(|id| id == planned.operator)
+        && rule.sender.as_ref().is_none_or(|wanted| is_meant(planned.sender, wanted))
+        && rule.credential.is_none()
+        && rule.tag.is_none()
+        && rule.recipient.is_none()
+}
+
 /// By address or by domain; in any case, as people write them.
 fn is_meant(address: Option<&Address>, wanted: &str) -> bool {
     let Some(address) = address else { return false };
@@ -36,6 +57,26 @@ fn is_meant(address: Option<&Address>, wanted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_leads_what_is_planned_when_it_asks_for_nothing_that_is_not_known() {
+        let sender = Address::parse("news@sender.example").expect("lawful");
+        let (organization, stream) = (OrganizationId(3), StreamId(4));
+        let sender = Some(&sender);
+        let planned = Planned { organization, stream, sender, operator: OperatorId(5) };
+        let any = PoolMatch::default;
+        for (rule, leads) in [
+            (any(), true),
+            (PoolMatch { organization: Some(OrganizationId(3)), ..any() }, true),
+            (PoolMatch { organization: Some(OrganizationId(4)), ..any() }, false),
+            (PoolMatch { operator: Some(OperatorId(6)), ..any() }, false),
+            (PoolMatch { sender: Some("sender.example".into()), ..any() }, true),
+            (PoolMatch { tag: Some("a".into()), ..any() }, false),
+            (PoolMatch { recipient: Some("a.example".into()), ..any() }, false),
+        ] {
+            assert_eq!(would_match(&rule, &planned), leads, "{rule:?}");
+        }
+    }
 
     #[test]
     fn somebody_is_meant_by_his_address_or_his_domain_in_any_case() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Shared;
 use super::grant::{Origin, Refusal};
 use super::meaning::classified_in;
-use super::park::{Park, Reach};
+use super::park::{KEPT_FOR, Park, Reach};
 use super::pick::{self, Candidate, NoSource, Wish};
 use super::ready::line_of;
 use super::settler::Settlement;
@@ -60,7 +60,7 @@ impl Shared {
             0 | 1 => None,
             _ => self.last_source(first).await,
         };
-        let wish = Wish { last, open };
+        let wish = Wish { last, open, last_until: now + KEPT_FOR };
         let would_grant = |source| {
             if open == Some(source) {
                 // What it may send over its connection is for `reserve` to say.
@@ -85,9 +85,11 @@ impl Shared {
         if denials.is_empty() {
             return Err(Unchosen::NoSource(pool, none));
         }
+        let is_for_last = last.is_some() && candidates.len() > denials.len();
         let mut refusal = Refusal::of_all(denials);
-        // Another flow of the site may have another pool, which this denial does not stop.
-        refusal.is_mixed |= self.sources.has_pools();
+        // Another flow of the site may have another pool, which this denial does not stop; and
+        // what only waits for its former source stops nobody else.
+        refusal.is_mixed |= self.sources.has_pools() || is_for_last;
         Err(Unchosen::Denied(refusal))
     }
 
@@ -126,6 +128,7 @@ impl Shared {
     fn candidates(&self, pool: PoolId, attempt: &Attempt, now: Timestamp) -> Vec<Candidate> {
         let is_routed = self.router.is_static(&attempt.domain);
         let mut all = self.sources.candidates(pool, attempt.site, is_routed, now);
+        pick::bind_by_share(attempt.class, &mut all);
         if self.controller.is_warming(attempt.operator) {
             let standing = |source| self.controller.standing(source, attempt.operator);
             overflow::rank(attempt.class, &mut all, standing);
@@ -180,6 +183,8 @@ impl Shared {
         self.sources.connected(source.id, false, now);
         let is_own = matches!(blame, Blame::Source | Blame::Ourselves);
         let place = match (&source.relay, is_own) {
+            // Signed in with a token that has been replaced: the new one may do.
+            (Some(_), true) if self.sources.renew_secret(source.id) => return true,
             // A relay that does not answer answers for no site.
             (Some(_), _) => None,
             (None, true) => Some(site.id),
@@ -224,11 +229,11 @@ impl Shared {
         let line = line_of(&claimed[0]);
         let of_line = |one: &Claimed| line_of(one) == line;
         if let Some(pool) = self.dividing_pool(&claimed[0], operator) {
-            self.put_off_pool(site, pool, operator, until, of_line).await;
+            self.put_off_pool(site, pool, operator, (until, &[]), of_line).await;
         } else if line.campaign.is_some() {
             // The ledger cannot pass over a campaign: its rows wait by themselves.
             let back = site.drain_each(of_line);
-            self.put_off(site, &back, until, None).await;
+            self.put_off(site, &back, until, &[]).await;
         } else {
             let reach = Reach::Line(line);
             let park = Park { reach, class: None, until, is_open_ended: false, limit: None };

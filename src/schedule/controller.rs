@@ -8,6 +8,7 @@
 mod forecast;
 mod hand; // by a person
 
+pub use forecast::Mailing;
 pub use hand::{ControllerError, Steer};
 
 use std::collections::{HashMap, HashSet};
@@ -19,7 +20,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::adaptive::{Facts, Stop};
-use super::governor::book::{Book, Lesson};
+use super::governor::book::{Book, Complained, Lesson};
 use super::governor::{Governor, Numbers, Thoughts};
 use super::limits::Limits;
 use super::warmup::Warmup;
@@ -32,6 +33,8 @@ use crate::store::{Learnt, LimitRow, Store, StoreError, WarmupRow};
 /// Ids are taken in blocks; the half of one is far more than one look uses.
 const IDS: i64 = 20_000;
 const HOURS_KEPT: Duration = Duration::from_secs(90 * 86_400);
+/// After so long no stop and no block is the longer for an earlier one.
+const STOPS_RECALLED: Duration = Duration::from_secs(7 * 86_400);
 const FORGET_EVERY: u32 = 7200;
 
 /// Ids in memory.
@@ -144,7 +147,11 @@ impl Controller {
                 }
             }
         }
+        governor.recall(&store.stops_since(clock.now() - STOPS_RECALLED).await?);
         governor.restore(store.active_decisions().await?);
+        let today = limits.calendar().day(clock.now()).begin;
+        let peaks = store.source_peaks(today - HOURS_KEPT).await?;
+        governor.remember(&peaks, today, &store.source_hours(today).await?);
         let numbers = Blocks::default();
         let unwritten = Unwritten::default();
         let state = State { governor, numbers, unwritten, looks: 0 };
@@ -174,9 +181,9 @@ impl Controller {
         self.0.book.lock().returned(lesson);
     }
 
-    /// A complaint came in for mail that this source had brought there.
-    pub fn complain(&self, source: SourceId, operator: OperatorId, count: u64) {
-        self.0.book.lock().complain(source, operator, count);
+    /// A complaint came in for mail that was taken.
+    pub fn complain(&self, told: &Complained) {
+        self.0.book.lock().complain(told);
     }
 
     /// All that may send: id, name, and whether it is another's service.
@@ -247,6 +254,9 @@ impl Controller {
         let now = self.0.clock.now();
         let day = self.0.limits.calendar().day(now);
         state.governor.set_relays(self.0.relays.load().as_ref().clone());
+        let sources = self.0.sources.load();
+        let own = sources.iter().filter(|(.., relay)| !relay).map(|(id, ..)| *id).collect();
+        state.governor.set_own(own);
         let bounds = (day.begin, day.end);
         let thoughts = state.governor.think(book, now, bounds, &mut state.numbers);
         state.looks += 1;

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Shared;
-use super::put_off::Late;
+use super::put_off::{Changed, Late};
 use super::site::Site;
 use super::verdict;
 use crate::model::*;
@@ -115,20 +115,24 @@ impl Shared {
         self.give_back(site, &ready, due).await;
     }
 
-    /// A limit, if one alone, has these wait until `due`, and the ledger cannot tell them from
-    /// others of their flow: their rows are due then, or when that limit is another.
+    /// Limits, or the want of a source, have these wait until `due`, and the ledger cannot tell
+    /// them from others of their flow: their rows are due then, or when one of those is another.
     pub(super) async fn put_off(
         self: &Arc<Shared>,
         site: &Arc<Site>,
         claimed: &[Claimed],
         due: Timestamp,
-        because: Option<LimitId>,
+        because: &[LimitId],
     ) {
         if claimed.is_empty() {
             return;
         }
         let now = self.clock.now();
-        let limit = because.and_then(|id| self.limits.get(id));
+        let limits: Vec<Limit> = because.iter().filter_map(|id| self.limits.get(*id)).collect();
+        if limits.len() < because.len() {
+            // One of them is gone already.
+            return self.give_back(site, claimed, now).await;
+        }
         let put_off = |one: &Claimed| verdict::put_off(&one.delivery, site.id, due, now);
         let group =
             SettleGroup { settlements: claimed.iter().map(put_off).collect(), report: None };
@@ -137,10 +141,11 @@ impl Shared {
                 let claims: Vec<Claim> = claimed.iter().map(Claim::of).collect();
                 self.leave(site, &claims, Some(due));
                 let deliveries = claims.iter().map(|claim| claim.delivery).collect();
-                let is_gone = because.is_some_and(|id| self.limits.get(id) != limit);
-                self.put_off.add(Late { site: site.id, deliveries, due, limit }, now);
-                if is_gone {
-                    self.hasten().await;
+                let late = Late { site: site.id, deliveries, due, limits };
+                let is_changed = !late.waits_for(&self.limits);
+                self.put_off.add(late, now);
+                if is_changed {
+                    self.hasten(Changed::Limits).await;
                 }
             }
             Err(error) => {

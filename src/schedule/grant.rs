@@ -99,7 +99,8 @@ impl Shared {
         site.untried(claimed);
         if let Some(pool) = pool {
             let is_same = |one: &Claimed| one.delivery.message.flow().class() == attempt.class;
-            self.put_off_pool(site, pool, attempt.operator, park.until, is_same).await;
+            let why = (park.until, &*refusal.limits);
+            self.put_off_pool(site, pool, attempt.operator, why, is_same).await;
             return Shared::look(self, site);
         }
         if waits_for_release {
@@ -113,13 +114,13 @@ impl Shared {
             let back = site.stop_opening(park.until, park.is_open_ended);
             self.give_back(site, &back, park.until).await;
         } else {
-            self.park(site, park, &denial.scope).await;
+            self.park(site, park, refusal).await;
         }
         Shared::look(self, site);
     }
 
-    async fn park(self: &Arc<Shared>, site: &Arc<Site>, park: Park, scope: &LimitScope) {
-        let (until, limit) = (park.until, park.limit);
+    async fn park(self: &Arc<Shared>, site: &Arc<Site>, park: Park, refusal: &Refusal) {
+        let (until, scope) = (park.until, &refusal.denial.scope);
         let keeps = until <= self.clock.now() + KEPT_FOR;
         if keeps || park.is_of_flows(scope) {
             let back = site.park(park, keeps);
@@ -127,7 +128,7 @@ impl Shared {
         } else {
             // The rows wait by themselves: whoever follows in the flow is not behind them.
             let back = site.drain_each(|claimed| is_within(scope, claimed));
-            self.put_off(site, &back, until, limit).await;
+            self.put_off(site, &back, until, &refusal.limits).await;
         }
     }
 
@@ -143,14 +144,14 @@ impl Shared {
         site: &Arc<Site>,
         pool: PoolId,
         operator: OperatorId,
-        until: Timestamp,
+        (until, because): (Timestamp, &[LimitId]),
         is_meant: impl Fn(&Claimed) -> bool,
     ) {
         let back = site.drain_each(|one| {
             let asked = Asked { delivery: &one.delivery, operator };
             is_meant(one) && self.sources.pool_of(&asked) == pool
         });
-        self.put_off(site, &back, until, None).await;
+        self.put_off(site, &back, until, because).await;
     }
 
     /// For a lane alone: another source may send it.
@@ -163,13 +164,15 @@ impl Shared {
 #[derive(Debug)]
 pub struct Refusal {
     pub denial: Box<Denial>,
+    /// Of all the denials.
+    pub limits: Vec<LimitId>,
     /// Each source has a reason of its own: no more than the mail that met them is stopped.
     pub is_mixed: bool,
 }
 
 impl Refusal {
     pub fn of_one(denial: Box<Denial>) -> Refusal {
-        Refusal { denial, is_mixed: false }
+        Refusal { limits: vec![denial.limit], denial, is_mixed: false }
     }
 
     /// Of the denials, the one that ends first; there is one at least.
@@ -180,7 +183,8 @@ impl Refusal {
             own.who != first.who || own.class != first.class || own.to != first.to
         };
         let is_mixed = denials.iter().any(differs);
-        Refusal { denial: Box::new(denials.swap_remove(0)), is_mixed }
+        let limits = denials.iter().map(|denial| denial.limit).collect();
+        Refusal { denial: Box::new(denials.swap_remove(0)), limits, is_mixed }
     }
 }
 

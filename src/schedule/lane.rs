@@ -9,7 +9,6 @@ mod ends;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Shared;
@@ -21,7 +20,7 @@ use super::limits::{Caps, Permit};
 use super::park::Parks;
 use super::ready::line_of;
 use super::route::Routed;
-use super::seat::{Panicked, Seat, caught, permit};
+use super::seat::{Panicked, Place, Seat, caught};
 use super::settler::Settlement;
 use super::site::Site;
 use crate::deliver::{Answer, Connection, ConnectionFacts, Transaction};
@@ -72,9 +71,11 @@ struct Granted {
 /// Runs until there is no work for as long as an idle connection is kept.
 pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
     let seat = Seat { shared: shared.clone(), site: site.clone() };
-    let Some(permit) = permit(&shared).await else { return };
+    let Some(mut place) = Place::wait(&shared, &site).await else { return };
     let Some(mut lane) = Lane::at(shared, site).await else { return };
-    while let Some(work) = lane.next_work().await {
+    while place.may_stay(&lane.shared, &lane.site)
+        && let Some(work) = lane.next_work().await
+    {
         let claimed = lane.allowed(work).await;
         if claimed.is_empty() {
             continue;
@@ -110,7 +111,7 @@ pub async fn run(shared: Arc<Shared>, site: Arc<Site>) {
         }
     }
     lane.quit().await;
-    drop((permit, seat));
+    drop((place, seat));
 }
 
 impl Lane {
@@ -166,7 +167,8 @@ impl Lane {
         match shared.limits.reserve(&attempt, wanted, now) {
             Ok(permit) => {
                 self.keep(&mut claimed, Some(permit.count()));
-                shared.sources.count(pool, attempt.source, permit.count(), now);
+                let carried = (attempt.source, attempt.class);
+                shared.sources.count(pool, carried, permit.count(), now);
                 Some(Granted { claimed, attempt, permit: Some(permit) })
             }
             Err(denial) => {
@@ -218,10 +220,13 @@ impl Lane {
         self.place.as_ref().is_some_and(|place| place.is_wanted(self.site.id, urgently))
     }
 
+    /// The host counts the connection until it has answered: so long nobody gets its place.
     async fn quit(&mut self) {
+        let place = self.place.take();
         if let Some(connection) = self.take_connection() {
             connection.quit().await;
         }
+        drop(place);
     }
 
     /// The next transaction; None when this lane should end.
@@ -243,7 +248,7 @@ impl Lane {
             }
             // Who is woken for his connection may find mail instead: the one that idles next is
             // asked by the count.
-            let is_wanted = shared.wanting.load(Ordering::Relaxed) > 0 || self.is_wanted(false);
+            let is_wanted = shared.connections.are_wanted() || self.is_wanted(false);
             if waited || is_wanted || self.connection.is_none() {
                 return None;
             }
@@ -255,7 +260,7 @@ impl Lane {
                 // The last look happens whatever ends the wait.
                 waited = tokio::select! {
                     () = self.site.work.notified() => false,
-                    () = shared.wanted.notified() => true,
+                    () = shared.connections.wanted.notified() => true,
                     () = shared.crowded.notified() => false,
                     () = shared.sleep_until(self.parks.next_end()) => false,
                     () = tokio::time::sleep(shared.options.idle_wait) => true,
@@ -403,9 +408,7 @@ impl Lane {
         if stays {
             return Ok(());
         }
-        if let Some(old) = self.take_connection() {
-            old.quit().await;
-        }
+        self.quit().await;
         let Some(origin) = self.origin.clone() else {
             return Err(self.ourselves(claimed, "a lane without a source").await);
         };

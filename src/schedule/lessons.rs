@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::adaptive::Facts;
 use super::controller::Controller;
-use super::governor::book::{self, Lesson};
+use super::governor::book::{self, Complained, Lesson};
 use super::meaning::classified_in;
+use super::put_off::Changed;
 use super::route::Routed;
 use super::site::Site;
 use super::{Schedule, Shared};
@@ -41,7 +42,7 @@ impl Shared {
         let Some(source) = self.sources.by_name_or_system(source) else { return };
         let operator = self.router.known_operator(site.id).unwrap_or(OperatorId::TAIL);
         for (one, record) in claimed.iter().zip(records) {
-            self.windows.note(source, operator, &one.delivery, record);
+            self.windows.note(source, (operator, site.id), &one.delivery, record);
             let Some(reply) = record.outcome.reply() else { continue };
             let message = &one.delivery.message;
             let accepted = matches!(record.outcome, Outcome::Delivered { .. });
@@ -66,8 +67,8 @@ impl Shared {
         }
     }
 
-    /// Complaints and bounces count for the source that had brought the mail: those after the
-    /// last that were heard; at first only those that are to come.
+    /// Complaints and bounces count for the source that had brought the mail, and for whom it had
+    /// brought it: those after the last that were heard; at first only those that are to come.
     async fn hear(&self) -> Result<(), StoreError> {
         let store = self.queue.store();
         let mut heard = self.heard.lock().await;
@@ -83,9 +84,13 @@ impl Shared {
         for complaint in store.complaints_after(heard.complaint).await? {
             heard.complaint = complaint.event;
             let source = complaint.source.as_deref();
-            if let Some(source) = source.and_then(|name| self.sources.by_name_or_system(name)) {
-                self.controller.complain(source, complaint.operator, 1);
-            }
+            self.controller.complain(&Complained {
+                source: source.and_then(|name| self.sources.by_name_or_system(name)),
+                operator: complaint.operator,
+                campaign: complaint.campaign,
+                sending_domain: complaint.domain,
+                count: 1,
+            });
         }
         Ok(())
     }
@@ -168,7 +173,7 @@ pub async fn run(shared: Arc<Shared>) {
             Err(_) => {}
         }
         if shared.controller.has_opened() {
-            shared.unpark_all().await;
+            shared.unpark_all(Changed::Limits).await;
         }
     }
 }

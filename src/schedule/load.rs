@@ -9,10 +9,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Shared;
-use super::park::Parks;
 use super::site::Site;
 use crate::model::limits::READY_MAX;
-use crate::model::{DeliveryId, Flow, TakeOrder, Timestamp};
+use crate::model::{DeliveryId, Flow, StreamClass, TakeOrder, Timestamp};
 use crate::queue::Claimed;
 use crate::store::StoreError;
 
@@ -22,20 +21,36 @@ const AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// Sites that are read at the same time. When a thousand are due at once and a limit stops them
 /// all, the first have left memory before the last are read into it.
 pub const LOADS_MAX: usize = 16;
+/// Of the places in memory, those that marketing leaves to transactional mail.
+const KEPT: usize = READY_MAX / 8;
+
+/// With so many in memory nothing more of a class comes there.
+pub fn is_full_for(class: StreamClass, held: usize) -> bool {
+    let kept = if class == StreamClass::Marketing { KEPT } else { 0 };
+    held >= READY_MAX - kept
+}
 
 /// Ends the load that a look at the site has begun.
 pub async fn load(shared: Arc<Shared>, site: Arc<Site>) {
     // It is never closed; and a load that began without its turn would only take more memory.
     let turn = shared.loads.acquire().await.ok();
     let (room, taken, parks) = site.to_load();
-    let free = READY_MAX.saturating_sub(shared.held.load(Ordering::Relaxed));
-    let room = room.min(free);
+    let held = shared.held.load(Ordering::Relaxed);
+    let free = READY_MAX.saturating_sub(held);
+    let is_full = is_full_for(StreamClass::Marketing, held);
+    let room = room.min(if is_full { free } else { free - KEPT });
     let now = shared.clock.now();
-    let nothing = || Read { backlog: Some(now + AGAIN_AFTER), ..Read::default() };
+    let again = Some(now + AGAIN_AFTER);
+    let nothing = || Read { backlog: again, ..Read::default() };
     let read = if room == 0 {
         nothing()
     } else {
-        match read(&shared, &site, now, room, taken, &parks).await {
+        let skip = |flow: &Flow| {
+            parks.cover_flow(flow) || (is_full && flow.class() == StreamClass::Marketing)
+        };
+        match read(&shared, &site, (now, room), taken, &skip).await {
+            // What was passed over for want of room may be due.
+            Ok(read) if is_full => Read { backlog: read.backlog.min(again).or(again), ..read },
             Ok(read) => read,
             Err(error) => {
                 tracing::warn!(%error, site = %site.id, "waiting mail cannot be read now");
@@ -68,19 +83,17 @@ struct Read {
 async fn read(
     shared: &Shared,
     site: &Site,
-    now: Timestamp,
-    room: usize,
+    (now, room): (Timestamp, usize),
     mut taken: Vec<DeliveryId>,
-    parks: &Parks,
+    skip: &(impl Fn(&Flow) -> bool + Sync),
 ) -> Result<Read, StoreError> {
     let store = shared.queue.store();
-    let skip = |flow: &Flow| parks.cover_flow(flow);
     let operator = shared.router.known_operator(site.id);
     let order = operator.map_or(TakeOrder::Due, |operator| shared.take_order(operator));
-    let claims = store.claim(site.id, order, (now, room), &taken, &skip).await?;
+    let claims = store.claim(site.id, order, (now, room), &taken, skip).await?;
     let backlog = if claims.behind.is_empty() {
         taken.extend(claims.deliveries.iter().map(|row| row.id));
-        store.next_due(site.id, &taken, &skip).await?
+        store.next_due(site.id, &taken, skip).await?
     } else {
         Some(now)
     };

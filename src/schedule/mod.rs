@@ -8,7 +8,7 @@
 pub mod adaptive; // what a host says about the pace
 mod alarm;
 mod answered; // what an attempt brought
-mod asked; // what rules about pools ask
+pub mod asked; // what rules about pools ask
 pub mod checks;
 mod choose;
 mod composed; // a body or a recipe becomes a mail
@@ -82,6 +82,7 @@ use limits::budgets::Budgets;
 use meters::Meters;
 use profiles::RetryProfiles;
 use route::Router;
+use seat::Connections;
 use settler::Settlement;
 use site::Site;
 use sources::Sources;
@@ -130,12 +131,9 @@ pub struct Shared {
     budgets: Budgets,
     sites: DashMap<SiteId, Arc<Site>>,
     alarm: Alarm,
-    connections: Arc<Semaphore>,
+    connections: Connections,
     /// Reads of the ledger into memory at the same time.
     loads: Semaphore,
-    /// Lanes that wait for one of `connections`: who idles gives up his.
-    wanting: AtomicUsize,
-    wanted: Notify,
     /// A site waits for a connection that limits count.
     crowded: Notify,
     /// Deliveries in memory, of all sites.
@@ -197,10 +195,8 @@ impl Schedule {
             budgets: parts.budgets,
             sites: DashMap::new(),
             alarm: Alarm::default(),
-            connections: Arc::new(Semaphore::new(options.connections_max)),
+            connections: Connections::new(options.connections_max),
             loads: Semaphore::new(load::LOADS_MAX),
-            wanting: AtomicUsize::new(0),
-            wanted: Notify::new(),
             crowded: Notify::new(),
             options,
             held: AtomicUsize::new(0),
@@ -418,6 +414,9 @@ impl Shared {
         }
         for _ in 0..wanted.wakes {
             site.work.notify_one();
+        }
+        if wanted.is_urgent {
+            site.urgent.notify_one();
         }
     }
 

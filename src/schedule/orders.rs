@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::put_off::Changed;
 use super::site::Site;
 use super::{Schedule, Shared, route};
 use crate::deliver::Trial;
@@ -34,7 +35,7 @@ impl Schedule {
         self.0.limits.set_pools(self.0.sources.pools());
         self.0.controller.set_sources(self.0.sources.senders());
         self.0.sources.forget_set_aside();
-        self.0.unpark_all().await;
+        self.0.unpark_all(Changed::Sources).await;
         Ok(())
     }
 
@@ -49,7 +50,7 @@ impl Schedule {
     /// Rows of limits have changed: what they stopped is asked again.
     pub async fn reload_limits(&self) -> Result<(), QueueError> {
         self.0.controller.reload_limits().await?;
-        self.0.unpark_all().await;
+        self.0.unpark_all(Changed::Limits).await;
         Ok(())
     }
 
@@ -61,8 +62,8 @@ impl Schedule {
 
 impl Shared {
     /// Every site asks its limits, and for sources, again.
-    pub(super) async fn unpark_all(self: &Arc<Shared>) {
-        self.hasten().await;
+    pub(super) async fn unpark_all(self: &Arc<Shared>, changed: Changed) {
+        self.hasten(changed).await;
         let sites: Vec<Arc<Site>> = self.sites.iter().map(|entry| entry.clone()).collect();
         for site in sites {
             site.unpark(self.clock.now());

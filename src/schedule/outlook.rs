@@ -22,6 +22,8 @@ pub struct Wanted {
     pub lanes: usize,
     /// So many idle lanes are to be woken.
     pub wakes: usize,
+    /// There is transactional mail, and a lane that waits for a connection.
+    pub is_urgent: bool,
     /// Look again at this moment.
     pub look_at: Option<Timestamp>,
 }

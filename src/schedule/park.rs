@@ -32,6 +32,22 @@ pub enum Reach {
     Line(Line),
 }
 
+impl std::fmt::Display for Reach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reach::Everybody => f.write_str("all mail"),
+            Reach::Organization(id) => write!(f, "mail of organization {id}"),
+            Reach::Stream(id) => write!(f, "mail of stream {id}"),
+            Reach::Campaign(id) | Reach::Line(Line { campaign: Some(id), .. }) => {
+                write!(f, "mail of campaign {id}")
+            }
+            Reach::Line(Line { flow, .. }) => {
+                write!(f, "mail of organization {}, stream {}", flow.organization, flow.stream)
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Park {
     pub reach: Reach,

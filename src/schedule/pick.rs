@@ -31,6 +31,8 @@ pub struct Candidate {
     pub share_max: Option<u32>,
     /// Mails of the pool in this window.
     pub sent: u64,
+    /// Of these, the marketing: shares are of it.
+    pub shared: u64,
     /// None: it may send. Else why not, and until when, where that is known.
     pub bar: Option<Bar>,
 }
@@ -60,6 +62,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    fn limit_until(&self) -> Option<Timestamp> {
+        match self {
+            Refusal::Limit(denial) => denial.until,
+            _ => None,
+        }
+    }
+
     pub fn until(&self) -> Option<Timestamp> {
         match self {
             Refusal::Barred(Bar::SetAside { until, .. }) | Refusal::Share { until, .. } => {
@@ -96,6 +105,8 @@ pub struct Wish {
     pub last: Option<SourceId>,
     /// A connection to the site is open from there.
     pub open: Option<SourceId>,
+    /// A limit that keeps `last` from sending is waited for, not gone around, if it opens by then.
+    pub last_until: Timestamp,
 }
 
 /// No source may make the attempt now: each with its reason, in the order they were asked.
@@ -141,6 +152,13 @@ pub fn order(candidates: &[Candidate], wish: Wish) -> Vec<&Candidate> {
     order
 }
 
+/// A share is of what overflows: other mail has none to keep.
+pub fn bind_by_share(class: StreamClass, candidates: &mut [Candidate]) {
+    if class == StreamClass::Transactional {
+        candidates.iter_mut().for_each(|one| one.share_max = None);
+    }
+}
+
 /// The first in order that may send; `window_end` is when shares are counted anew.
 pub fn pick(
     candidates: &[Candidate],
@@ -148,7 +166,7 @@ pub fn pick(
     window_end: Timestamp,
     mut would_grant: impl FnMut(SourceId) -> Result<(), Box<Denial>>,
 ) -> Result<SourceId, NoSource> {
-    let total: u64 = candidates.iter().map(|one| one.sent).sum();
+    let total: u64 = candidates.iter().map(|one| one.shared).sum();
     let mut refused = Vec::new();
     for one in order(candidates, wish) {
         let refusal = match refusal(one, total, window_end) {
@@ -158,6 +176,11 @@ pub fn pick(
                 Err(denial) => Refusal::Limit(denial),
             },
         };
+        if wish.last == Some(one.source)
+            && refusal.limit_until().is_some_and(|until| until <= wish.last_until)
+        {
+            return Err(NoSource(vec![(one.source, refusal)]));
+        }
         refused.push((one.source, refusal));
     }
     Err(NoSource(refused))
@@ -169,7 +192,7 @@ fn refusal(one: &Candidate, total: u64, window_end: Timestamp) -> Option<Refusal
     }
     let share_max = one.share_max?;
     let room = (total + 1).saturating_mul(u64::from(share_max)) / 100;
-    let is_full = one.sent >= room.max(SHARE_FLOOR);
+    let is_full = one.shared >= room.max(SHARE_FLOOR);
     is_full.then_some(Refusal::Share { share_max, until: window_end })
 }
 
@@ -177,7 +200,7 @@ fn refusal(one: &Candidate, total: u64, window_end: Timestamp) -> Option<Refusal
 #[derive(Debug, Default)]
 pub struct Counts {
     window: i64,
-    sent: HashMap<(PoolId, SourceId), u64>,
+    sent: HashMap<(PoolId, SourceId, StreamClass), u64>,
 }
 
 impl Counts {
@@ -190,12 +213,19 @@ impl Counts {
         }
     }
 
-    pub fn of(&self, pool: PoolId, source: SourceId) -> u64 {
-        self.sent.get(&(pool, source)).copied().unwrap_or_default()
+    pub fn of(&self, pool: PoolId, source: SourceId, class: StreamClass) -> u64 {
+        self.sent.get(&(pool, source, class)).copied().unwrap_or_default()
     }
 
-    pub fn add(&mut self, pool: PoolId, source: SourceId, mails: u64) {
-        *self.sent.entry((pool, source)).or_default() += mails;
+    pub fn of_all(&self, pool: PoolId, source: SourceId) -> u64 {
+        [StreamClass::Transactional, StreamClass::Marketing]
+            .map(|class| self.of(pool, source, class))
+            .iter()
+            .sum()
+    }
+
+    pub fn add(&mut self, pool: PoolId, (source, class): (SourceId, StreamClass), mails: u64) {
+        *self.sent.entry((pool, source, class)).or_default() += mails;
     }
 }
 
@@ -219,7 +249,8 @@ mod tests {
     const END: Timestamp = Timestamp(1000);
 
     fn candidate(id: i64, weight: u32, sent: u64) -> Candidate {
-        Candidate { source: SourceId(id), tier: 0, weight, share_max: None, sent, bar: None }
+        let (tier, share_max, shared) = (0, None, sent);
+        Candidate { source: SourceId(id), tier, weight, share_max, sent, shared, bar: None }
     }
 
     fn picked(candidates: &[Candidate], wish: Wish) -> Option<i64> {
@@ -265,16 +296,26 @@ mod tests {
 
     #[test]
     fn an_open_connection_is_used_until_it_is_too_far_ahead() {
-        let open = Wish { open: Some(SourceId(2)), last: None };
+        let open = Wish { open: Some(SourceId(2)), ..Wish::default() };
         assert_eq!(picked(&[candidate(1, 1, 0), candidate(2, 1, AHEAD_MAX)], open), Some(2));
         assert_eq!(picked(&[candidate(1, 1, 0), candidate(2, 1, AHEAD_MAX + 1)], open), Some(1));
     }
 
     #[test]
     fn a_greylisted_mail_goes_where_it_was_greylisted_unless_that_source_may_not_send() {
-        let wish = Wish { last: Some(SourceId(2)), open: Some(SourceId(1)) };
+        let (last, open) = (Some(SourceId(2)), Some(SourceId(1)));
+        let wish = Wish { last, open, last_until: Timestamp(50) };
         let mut all = [candidate(1, 1, 0), candidate(2, 1, 700)];
         assert_eq!(picked(&all, wish), Some(2));
+        let denied_until = |until: i64| {
+            pick(&all, wish, END, |source| match source {
+                SourceId(2) => Err(denial(until)),
+                _ => Ok(()),
+            })
+        };
+        let waits = denied_until(50).expect_err("it waits for a moment");
+        assert_eq!((waits.0.len(), waits.until()), (1, Some(Timestamp(50))));
+        assert_eq!(denied_until(51), Ok(SourceId(1)));
         all[1].bar = Some(Bar::Red { findings: "listed".into() });
         assert_eq!(picked(&all, wish), Some(1));
     }
@@ -287,8 +328,15 @@ mod tests {
         assert_eq!(picked(&[capped(SHARE_FLOOR), other(100)], Wish::default()), Some(2));
         assert_eq!(picked(&[capped(99), other(890)], Wish::default()), Some(2));
         assert_eq!(picked(&[capped(99), other(900)], Wish::default()), Some(1));
-        let none = pick(&[capped(SHARE_FLOOR)], Wish::default(), END, |_| Ok(()));
+        let mut full = [capped(SHARE_FLOOR)];
+        bind_by_share(StreamClass::Marketing, &mut full);
+        let none = pick(&full, Wish::default(), END, |_| Ok(()));
         assert_eq!(none.expect_err("at its share").until(), Some(END));
+        bind_by_share(StreamClass::Transactional, &mut full);
+        assert_eq!(picked(&full, Wish::default()), Some(1), "it overflows nowhere");
+        // Transactional mail uses up nobody's share.
+        let busy = Candidate { shared: 0, ..capped(900) };
+        assert_eq!(picked(&[busy, other(0)], Wish::default()), Some(1));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use super::retry::RetryPolicy;
 use crate::classify::operator_named;
 use crate::config::{RetryProfileSettings, Settings};
+use crate::dns::listed_operators;
 use crate::model::{Domain, RetryProfile};
 
 #[derive(Clone, Debug)]
@@ -73,11 +74,13 @@ impl RetryProfiles {
     }
 }
 
-/// An operator may be called by the name of the rules or of the table of MX hosts.
+/// A name of the table of MX hosts means that operator alone; one that only rules use means all of
+/// the table's that rules call so: `microsoft` is `microsoft_365` and `microsoft_consumer`.
 fn is_same(own: &str, operator: Option<&str>) -> bool {
     let Some(operator) = operator else { return false };
-    own == operator
-        || operator_named(own).is_some_and(|name| Some(name) == operator_named(operator))
+    let is_listed = || listed_operators().iter().any(|listed| listed.name == own);
+    let named = operator_named(own);
+    own == operator || (named.is_some() && named == operator_named(operator) && !is_listed())
 }
 
 fn given(settings: &RetryProfileSettings) -> Given {
@@ -137,6 +140,33 @@ mod tests {
         assert_eq!(first(RetryProfile::Rate, Some("yahoo"), "yahoo.example"), minutes(40));
         assert_eq!(first(RetryProfile::Greylist, Some("yahoo"), "yahoo.example"), minutes(5));
         assert_eq!(first(RetryProfile::MailboxFull, None, "a.example"), minutes(120));
+    }
+
+    #[test]
+    fn a_name_of_the_table_is_one_operator_and_a_name_of_the_rules_all_that_they_mean() {
+        let set = |operator: &str, met: &str| {
+            let retry_profile = vec![one(RetryProfile::Rate, operator, "", 50)];
+            let settings = Settings { retry_profile, ..Settings::default() };
+            let domain = Domain::parse("a.example").expect("lawful");
+            let profiles = RetryProfiles::of(&settings);
+            profiles.policy(RetryProfile::Rate, Some(met), &domain).wait_first == minutes(50)
+        };
+        for (operator, met, holds) in [
+            ("microsoft_365", "microsoft_365", true),
+            ("microsoft_365", "microsoft_consumer", false),
+            ("microsoft", "microsoft_365", true),
+            ("microsoft", "microsoft_consumer", true),
+            ("outlook", "microsoft_consumer", true),
+            ("yahoo_japan", "yahoo", false),
+            ("yahoo", "yahoo_japan", false),
+            ("ionos", "gmx", false),
+            ("mail_com", "gmx", false),
+            ("webde", "gmx", true),
+            ("hoster.example", "hoster.example", true),
+            ("hoster.example", "google", false),
+        ] {
+            assert_eq!(set(operator, met), holds, "{operator} at {met}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Mail whose rows wait by themselves because a limit said so, until that limit is another.
 //!
 //! Owns:       which rows were put off, until when, and for which limit's sake.
-//! Promises:   when a limit goes or changes, what it put off is asked again at once; what another
-//!             limit put off is left alone, and so is a row that was changed since.
+//! Promises:   when a limit goes or changes, or a person changes the sources, what it put off is
+//!             asked again at once; what others put off is left alone, and so is a row that was
+//!             changed since.
 //! Knows not:  what the limit counts, who changed it.
 //!
 //! It is kept in memory alone: no limit puts off for longer than `park::PARK_MAX`, so what a
@@ -25,14 +26,23 @@ pub struct Late {
     pub site: SiteId,
     pub deliveries: Vec<DeliveryId>,
     pub due: Timestamp,
-    /// As it was; None where it was no limit's doing, or that of several.
-    pub limit: Option<Limit>,
+    /// As they were: each stopped a source, and any of them may open it. None where no source may
+    /// send for other reasons.
+    pub limits: Vec<Limit>,
 }
 
 impl Late {
-    fn still_waits_for(&self, limits: &Limits) -> bool {
-        self.limit.as_ref().is_some_and(|limit| limits.get(limit.id).as_ref() == Some(limit))
+    pub fn waits_for(&self, limits: &Limits) -> bool {
+        self.limits.iter().all(|limit| limits.get(limit.id).as_ref() == Some(limit))
     }
+}
+
+/// What was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    Limits,
+    /// Sources or pools, and with them perhaps who is bound by which limit.
+    Sources,
 }
 
 #[derive(Default)]
@@ -48,10 +58,12 @@ impl PutOff {
         }
     }
 
-    /// Takes out those whose limit is another now; those whose time has come are forgotten.
-    pub fn take_opened(&self, limits: &Limits, now: Timestamp) -> Vec<Late> {
+    /// Takes out what may go on now; those whose time has come are forgotten.
+    pub fn take_opened(&self, limits: &Limits, changed: Changed, now: Timestamp) -> Vec<Late> {
         let mut all = self.0.lock();
-        let is_open = |one: &mut Late| one.due <= now || !one.still_waits_for(limits);
+        let is_open = |one: &mut Late| {
+            one.due <= now || changed == Changed::Sources || !one.waits_for(limits)
+        };
         let mut opened: Vec<Late> = all.extract_if(.., is_open).collect();
         opened.retain(|one| one.due > now);
         opened
@@ -59,10 +71,10 @@ impl PutOff {
 }
 
 impl Shared {
-    /// What a limit put off that is gone, or another by now, is due.
-    pub(super) async fn hasten(self: &Arc<Shared>) {
+    /// What was put off for the sake of what has changed is due.
+    pub(super) async fn hasten(self: &Arc<Shared>, changed: Changed) {
         let now = self.clock.now();
-        for late in self.put_off.take_opened(&self.limits, now) {
+        for late in self.put_off.take_opened(&self.limits, changed, now) {
             match self.queue.store().hasten(&late.deliveries, late.due, now).await {
                 Ok(0) => {}
                 Ok(_) => {
@@ -107,9 +119,15 @@ mod tests {
         }
     }
 
-    fn late(first: i64, count: i64, limit: Option<Limit>) -> Late {
+    fn late(first: i64, count: i64, of: &[&Limit]) -> Late {
         let deliveries = (first..first + count).map(DeliveryId).collect();
-        Late { site: SiteId(3), deliveries, due: NOW + Duration::from_secs(60), limit }
+        let limits = of.iter().map(|limit| (*limit).clone()).collect();
+        Late { site: SiteId(3), deliveries, due: NOW + Duration::from_secs(60), limits }
+    }
+
+    fn opened(put_off: &PutOff, limits: &Limits, changed: Changed) -> Vec<i64> {
+        let opened = put_off.take_opened(limits, changed, NOW);
+        opened.iter().map(|late| late.deliveries[0].0).collect()
     }
 
     #[test]
@@ -118,28 +136,34 @@ mod tests {
         let rows = [limit(1, 5), limit(2, 5), limit(3, 5)];
         limits.replace(rows.to_vec());
         let put_off = PutOff::default();
-        for (first, row) in [(10, Some(&rows[0])), (20, Some(&rows[1])), (30, Some(&rows[2]))] {
-            put_off.add(late(first, 2, row.cloned()), NOW);
+        let [first, second, third] = [0, 1, 2].map(|place| &rows[place]);
+        for (id, of) in [
+            (10, vec![first]),
+            (20, vec![second]),
+            (30, vec![third]),
+            (40, vec![third, first]),
+            (50, vec![]),
+        ] {
+            put_off.add(late(id, 2, &of), NOW);
         }
-        put_off.add(late(40, 2, None), NOW);
         limits.replace(vec![limit(2, 9), limit(3, 5)]);
-        let opened = put_off.take_opened(&limits, NOW);
-        let first = |late: &Late| late.deliveries[0].0;
-        assert_eq!(opened.iter().map(first).collect::<Vec<_>>(), [10, 20, 40]);
-        assert_eq!(put_off.take_opened(&limits, NOW), []);
-        limits.replace(vec![]);
+        assert_eq!(opened(&put_off, &limits, Changed::Limits), [10, 20, 40]);
+        assert_eq!(opened(&put_off, &limits, Changed::Limits), [0; 0]);
+        assert_eq!(opened(&put_off, &limits, Changed::Sources), [30, 50]);
+        put_off.add(late(60, 2, &[third]), NOW);
         let later = NOW + Duration::from_secs(61);
-        assert_eq!(put_off.take_opened(&limits, later), [], "the row is due by itself");
+        let due = put_off.take_opened(&limits, Changed::Sources, later);
+        assert_eq!(due, [], "the row is due by itself");
     }
 
     #[test]
     fn what_finds_no_room_is_not_kept_in_mind() {
         let limits = Limits::new(Calendar::utc());
         let put_off = PutOff::default();
-        put_off.add(late(1, ROWS_MAX as i64, None), NOW);
-        put_off.add(late(-5, 1, None), NOW);
-        assert_eq!(put_off.take_opened(&limits, NOW).len(), 1);
-        put_off.add(late(-5, 1, None), NOW);
-        assert_eq!(put_off.take_opened(&limits, NOW).len(), 1);
+        put_off.add(late(1, ROWS_MAX as i64, &[]), NOW);
+        put_off.add(late(-5, 1, &[]), NOW);
+        assert_eq!(opened(&put_off, &limits, Changed::Sources), [1]);
+        put_off.add(late(-5, 1, &[]), NOW);
+        assert_eq!(opened(&put_off, &limits, Changed::Sources), [-5]);
     }
 }

@@ -1,16 +1,16 @@
 //! The mail of one site that is in memory and next in turn: fair between flows.
 //!
 //! Owns:       the order in which a site's claimed deliveries leave.
-//! Promises:   deficit round robin: each line (organization, stream, campaign) gets as many
-//!             recipients as another; transactional mail goes first but for one turn in eight; one
-//!             transaction holds one message and one recipient domain; what is parked is passed
-//!             over.
+//! Promises:   deficit round robin: each flow (organization, stream) gets as many recipients as
+//!             another, and in it each campaign; transactional mail goes first but for one turn in
+//!             eight; one transaction holds one message and one recipient domain; what is parked is
+//!             passed over.
 //! Knows not:  connections, time, rows.
 
 use std::collections::VecDeque;
 
 use super::park::{Line, Parks};
-use crate::model::{DeliveryId, TakeOrder};
+use crate::model::{DeliveryId, Flow, TakeOrder};
 use crate::queue::Claimed;
 
 /// One turn in so many goes to marketing while transactional mail waits too.
@@ -30,11 +30,19 @@ struct Rank {
     count: usize,
 }
 
+/// A flow.
 struct Queued {
-    line: Line,
-    waiting: VecDeque<Claimed>,
+    flow: Flow,
+    /// In the order of their turns within those of the flow.
+    parts: VecDeque<Part>,
     /// Recipients that it had beyond its turns; it is passed over as often.
     debt: usize,
+}
+
+/// What a flow has of one campaign, or of none.
+struct Part {
+    line: Line,
+    waiting: VecDeque<Claimed>,
 }
 
 pub fn line_of(claimed: &Claimed) -> Line {
@@ -55,19 +63,29 @@ impl Ready {
         if parks.is_empty() {
             return self.len();
         }
-        let queues = self.ranks.iter().flat_map(|rank| &rank.queues);
-        queues.filter(|one| !parks.cover(&one.line)).map(|one| one.waiting.len()).sum()
+        let free = self.parts().filter(|one| !parks.cover(&one.line));
+        free.map(|one| one.waiting.len()).sum()
+    }
+
+    /// Whether transactional mail is among it that is not parked.
+    pub fn has_urgent(&self, parks: &Parks) -> bool {
+        let parts = self.ranks[0].queues.iter().flat_map(|queue| &queue.parts);
+        parts.into_iter().any(|one| !parks.cover(&one.line))
     }
 
     pub fn holds(&self, delivery: DeliveryId) -> bool {
+        self.parts().flat_map(|part| &part.waiting).any(|one| one.delivery.id == delivery)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Part> {
         let queues = self.ranks.iter().flat_map(|rank| &rank.queues);
-        queues.flat_map(|queue| &queue.waiting).any(|one| one.delivery.id == delivery)
+        queues.flat_map(|queue| &queue.parts)
     }
 
     pub fn push(&mut self, claimed: Claimed) {
         let rank = self.rank(&claimed);
         rank.count += 1;
-        rank.queue(&claimed).waiting.push_back(claimed);
+        rank.queue(&claimed).part(&claimed).waiting.push_back(claimed);
     }
 
     /// Gives back what was taken and not tried: it goes first again.
@@ -77,7 +95,7 @@ impl Ready {
             rank.count += 1;
             let queue = rank.queue(&claimed);
             queue.debt = queue.debt.saturating_sub(1);
-            queue.waiting.push_front(claimed);
+            queue.part(&claimed).waiting.push_front(claimed);
         }
     }
 
@@ -114,31 +132,39 @@ impl Ready {
     /// All of the lines that match, in no order that matters.
     pub fn drain(&mut self, matches: impl Fn(&Line) -> bool) -> Vec<Claimed> {
         let mut drained = Vec::new();
-        for rank in &mut self.ranks {
-            let (gone, kept) =
-                std::mem::take(&mut rank.queues).into_iter().partition(|one| matches(&one.line));
-            rank.queues = kept;
-            let gone: VecDeque<Queued> = gone;
+        for queue in self.ranks.iter_mut().flat_map(|rank| &mut rank.queues) {
+            let (gone, kept): (VecDeque<Part>, VecDeque<Part>) =
+                std::mem::take(&mut queue.parts).into_iter().partition(|one| matches(&one.line));
+            queue.parts = kept;
             drained.extend(gone.into_iter().flat_map(|one| one.waiting));
-            rank.count = rank.queues.iter().map(|one| one.waiting.len()).sum();
         }
+        self.without_the_empty();
         drained
     }
 
     /// Those that match, in no order that matters.
     pub fn drain_each(&mut self, matches: impl Fn(&Claimed) -> bool) -> Vec<Claimed> {
         let mut drained = Vec::new();
+        let queues = self.ranks.iter_mut().flat_map(|rank| &mut rank.queues);
+        for part in queues.flat_map(|queue| &mut queue.parts) {
+            let (gone, kept): (VecDeque<Claimed>, VecDeque<Claimed>) =
+                std::mem::take(&mut part.waiting).into_iter().partition(&matches);
+            part.waiting = kept;
+            drained.extend(gone);
+        }
+        self.without_the_empty();
+        drained
+    }
+
+    fn without_the_empty(&mut self) {
         for rank in &mut self.ranks {
             for queue in &mut rank.queues {
-                let (gone, kept): (VecDeque<Claimed>, VecDeque<Claimed>) =
-                    std::mem::take(&mut queue.waiting).into_iter().partition(&matches);
-                queue.waiting = kept;
-                drained.extend(gone);
+                queue.parts.retain(|part| !part.waiting.is_empty());
             }
-            rank.queues.retain(|queue| !queue.waiting.is_empty());
-            rank.count = rank.queues.iter().map(|one| one.waiting.len()).sum();
+            rank.queues.retain(|queue| !queue.parts.is_empty());
+            let parts = rank.queues.iter().flat_map(|queue| &queue.parts);
+            rank.count = parts.map(|part| part.waiting.len()).sum();
         }
-        drained
     }
 }
 
@@ -148,14 +174,11 @@ fn rank_index(rank: i64) -> usize {
 
 impl Rank {
     fn queue(&mut self, claimed: &Claimed) -> &mut Queued {
-        let line = line_of(claimed);
-        let at = match self.queues.iter().position(|queue| queue.line == line) {
-            Some(at) => at,
-            None => {
-                self.queues.push_back(Queued { line, waiting: VecDeque::new(), debt: 0 });
-                self.queues.len() - 1
-            }
-        };
+        let flow = claimed.delivery.message.flow();
+        let at = self.queues.iter().position(|queue| queue.flow == flow).unwrap_or_else(|| {
+            self.queues.push_back(Queued { flow, parts: VecDeque::new(), debt: 0 });
+            self.queues.len() - 1
+        });
         &mut self.queues[at]
     }
 
@@ -168,7 +191,7 @@ impl Rank {
         is_free: impl Fn(&Line) -> bool,
     ) -> Vec<Claimed> {
         let free: Vec<usize> =
-            (0..self.queues.len()).filter(|at| is_free(&self.queues[*at].line)).collect();
+            (0..self.queues.len()).filter(|at| self.queues[*at].has_free(&is_free)).collect();
         let Some(least) = free.iter().map(|at| self.queues[*at].debt).min() else {
             return Vec::new();
         };
@@ -185,10 +208,10 @@ impl Rank {
         let Some(mut queue) = chosen.and_then(|at| self.queues.remove(at)) else {
             return Vec::new();
         };
-        let transaction = queue.next(order, recipients_max);
+        let transaction = queue.next(order, recipients_max, &is_free);
         queue.debt += transaction.len().saturating_sub(1);
         self.count -= transaction.len();
-        if !queue.waiting.is_empty() {
+        if !queue.parts.is_empty() {
             self.queues.push_back(queue);
         }
         transaction
@@ -196,6 +219,37 @@ impl Rank {
 }
 
 impl Queued {
+    fn part(&mut self, claimed: &Claimed) -> &mut Part {
+        let line = line_of(claimed);
+        let at = self.parts.iter().position(|part| part.line == line).unwrap_or_else(|| {
+            self.parts.push_back(Part { line, waiting: VecDeque::new() });
+            self.parts.len() - 1
+        });
+        &mut self.parts[at]
+    }
+
+    fn has_free(&self, is_free: &impl Fn(&Line) -> bool) -> bool {
+        self.parts.iter().any(|part| is_free(&part.line))
+    }
+
+    /// Of the first campaign in turn that is free.
+    fn next(
+        &mut self,
+        order: TakeOrder,
+        recipients_max: usize,
+        is_free: &impl Fn(&Line) -> bool,
+    ) -> Vec<Claimed> {
+        let at = self.parts.iter().position(|part| is_free(&part.line));
+        let Some(mut part) = at.and_then(|at| self.parts.remove(at)) else { return Vec::new() };
+        let transaction = part.next(order, recipients_max);
+        if !part.waiting.is_empty() {
+            self.parts.push_back(part);
+        }
+        transaction
+    }
+}
+
+impl Part {
     fn next(&mut self, order: TakeOrder, recipients_max: usize) -> Vec<Claimed> {
         let place = match order {
             TakeOrder::Due => 0,
@@ -384,6 +438,31 @@ pub(super) mod tests {
             }
         }
         assert!(sent[0] <= sent[1] + 10 && sent[1] <= sent[0] + 10, "{sent:?}");
+    }
+
+    #[test]
+    fn who_has_many_campaigns_gets_no_more_turns_than_who_has_one() {
+        let (many, one) = (message(1, 1, 1), message(2, 2, 1));
+        let mut ready = Ready::default();
+        for number in 0..200 {
+            let campaign = Some(CampaignId(1 + number % 10));
+            let mut own = claimed(&many, &format!("{number}@x.example"));
+            own.delivery.campaign = campaign;
+            ready.push(own);
+            ready.push(claimed(&one, &format!("{number}@y.example")));
+        }
+        let none = Parks::default();
+        let (mut of_campaigns, mut of_one) = ([0; 10], 0);
+        for _ in 0..100 {
+            for one in ready.next(TakeOrder::Due, 1, &none, &none) {
+                match one.delivery.campaign {
+                    Some(campaign) => of_campaigns[campaign.0 as usize - 1] += 1,
+                    None => of_one += 1,
+                }
+            }
+        }
+        assert!((45..=55).contains(&of_one), "{of_one} and {of_campaigns:?}");
+        assert!(of_campaigns.iter().all(|count| (4..=6).contains(count)), "{of_campaigns:?}");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //!             read that began before it left.
 //! Knows not:  the store, connections, routes.
 
+mod host; // what its host did
+
 use std::collections::{BTreeMap, HashSet};
 
 use parking_lot::Mutex;
@@ -25,6 +27,8 @@ pub struct Site {
     state: Mutex<Held>,
     /// Wakes lanes that keep an open connection and wait for mail.
     pub work: Notify,
+    /// Wakes a lane that waits for a connection: there is transactional mail.
+    pub urgent: Notify,
 }
 
 #[derive(Default)]
@@ -70,7 +74,7 @@ impl Site {
         // Mail that waits for DNS is many domains at once.
         let unrouted = id == SiteId::UNROUTED;
         let ready_max = if unrouted { UNROUTED_MAX } else { READY_PER_SITE_MAX };
-        Site { id, ready_max, state: Mutex::default(), work: Notify::new() }
+        Site { id, ready_max, state: Mutex::default(), work: Notify::new(), urgent: Notify::new() }
     }
 
     /// Notes fresh deliveries of a line as held here, if nothing older of it waits and there is
@@ -226,6 +230,7 @@ impl Site {
         }
         wanted.lanes = held.lanes_wanted(now, lanes_max);
         held.lanes += wanted.lanes;
+        wanted.is_urgent = held.lanes > held.open && held.has_urgent();
         wanted
     }
 
@@ -348,6 +353,11 @@ impl Site {
         self.state.lock().sources.iter().map(|(source, count)| (*source, *count)).collect()
     }
 
+    /// Transactional mail is ready and not parked.
+    pub fn has_urgent(&self) -> bool {
+        self.state.lock().has_urgent()
+    }
+
     /// Not tried after all: first again.
     pub fn untried(&self, transaction: Vec<Claimed>) {
         self.state.lock().ready.push_front(transaction);
@@ -368,61 +378,6 @@ impl Site {
     pub fn lane_ends(&self) {
         let mut held = self.state.lock();
         held.lanes = held.lanes.saturating_sub(1);
-    }
-
-    /// The host greets and speaks: what was held against it is forgotten.
-    pub fn connected(&self, source: SourceId) {
-        let mut held = self.state.lock();
-        held.failures = 0;
-        held.open += 1;
-        *held.sources.entry(source).or_default() += 1;
-    }
-
-    /// A transaction has ended, with a word of the host or without one.
-    pub fn answered(&self, answers: bool) {
-        self.state.lock().answers = answers;
-    }
-
-    pub fn closed(&self, source: SourceId) {
-        let mut held = self.state.lock();
-        held.open = held.open.saturating_sub(1);
-        if let Some(count) = held.sources.get_mut(&source) {
-            *count -= 1;
-        }
-        held.sources.retain(|_, count| *count > 0);
-    }
-
-    /// A lane got no connection. While others are open the host bears no more of them for a while,
-    /// and that is all.
-    pub fn is_open_elsewhere(&self, now: Timestamp) -> bool {
-        let mut held = self.state.lock();
-        if held.open > 0 {
-            held.lanes_cap = Some((held.open, now + CAP_DURATION));
-        }
-        held.open > 0
-    }
-
-    /// No connection at all: blocked for a time that doubles with each such failure in a row.
-    /// Several lanes that fail together count once. Returns the end of the block.
-    pub fn refused(&self, now: Timestamp, reason: &str) -> Timestamp {
-        let mut held = self.state.lock();
-        if let Some(block) = held.block.as_ref().filter(|block| block.until > now) {
-            return block.until;
-        }
-        let doubled = BLOCK_FIRST.saturating_mul(2u32.saturating_pow(held.failures));
-        held.failures = held.failures.saturating_add(1);
-        let until = now + doubled.min(BLOCK_MAX);
-        held.block = Some(Block { until, reason: reason.to_owned() });
-        until
-    }
-
-    /// A person wants it tried now; how long it waits after the next failure is not forgotten.
-    pub fn lift_block(&self) {
-        self.state.lock().block = None;
-    }
-
-    pub fn block(&self) -> Option<Block> {
-        self.state.lock().block.clone()
     }
 
     /// All that is ready and not under way; a load under way is told to bring nothing.
@@ -455,11 +410,7 @@ impl Site {
     }
 }
 
-/// How long a host that refuses one more connection is not asked for one.
-const CAP_DURATION: std::time::Duration = std::time::Duration::from_secs(60);
 const UNROUTED_MAX: usize = 1024;
-const BLOCK_FIRST: std::time::Duration = std::time::Duration::from_secs(30);
-const BLOCK_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 60);
 
 impl Held {
     fn note_backlog(&mut self, due: Option<Timestamp>) {
@@ -467,6 +418,10 @@ impl Held {
             (Some(known), Some(due)) => Some(known.min(due)),
             (known, due) => known.or(due),
         };
+    }
+
+    fn has_urgent(&self) -> bool {
+        self.ready.has_urgent(&self.parks)
     }
 
     /// Nothing can be sent at all until a limit opens.
@@ -500,6 +455,7 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use super::host::BLOCK_FIRST;
     use super::*;
     use crate::schedule::ready::tests::{claimed, message};
 

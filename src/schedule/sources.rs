@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 pub use super::asked::Asked;
-use super::asked::matches;
+use super::asked::{Planned, matches, would_match};
 use super::pick::{Bar, Candidate, Counts};
 use crate::deliver::{Relay, RelayAuth, Source, SourceFault};
 use crate::model::*;
@@ -100,6 +100,15 @@ impl Sources {
     /// Takes what the ledger holds now.
     pub fn replace(&self, tables: SourceTables) {
         self.known.store(Arc::new(Known::of(tables, &self.secrets)));
+    }
+
+    /// A file with a relay's secret may hold another one by now, as a token that expires: taken as
+    /// it is. True when this source's is another.
+    pub fn renew_secret(&self, id: SourceId) -> bool {
+        let now = |known: &Known| known.sources.get(&id).map(|entry| entry.source.clone());
+        let before = now(&self.known.load());
+        self.known.rcu(|known| Known::of(known.tables.clone(), &self.secrets));
+        before != now(&self.known.load())
     }
 
     /// Whoever was set aside is tried again.
@@ -202,11 +211,14 @@ impl Sources {
         if told.is_some() {
             self.has_rerouted.store(true, Ordering::Relaxed);
         }
-        let ruled = || tables.rules.iter().find(|rule| matches(&rule.matches, asked));
         let owner = asked.delivery.message.organization;
-        let own = || tables.own.iter().find(|(id, _)| *id == owner).map(|(_, pool)| *pool);
-        let pool = told.or_else(|| ruled().map(|rule| rule.pool)).or_else(own);
-        pool.unwrap_or(PoolId::DEFAULT)
+        told.unwrap_or_else(|| known.pool_by(owner, |rule| matches(rule, asked)))
+    }
+
+    /// The pool that would carry mail that is only planned.
+    pub fn pool_for(&self, planned: &Planned<'_>) -> PoolId {
+        let known = self.known.load();
+        known.pool_by(planned.organization, |rule| would_match(rule, planned))
     }
 
     pub fn pool_name(&self, pool: PoolId) -> String {
@@ -254,22 +266,14 @@ impl Sources {
         let aside = self.aside.lock();
         let candidate = |member: &PoolMember| {
             let entry = known.sources.get(&member.source)?;
-            let set_aside = [Some(site), None]
-                .iter()
-                .filter_map(|site| aside.get(&(member.source, *site)))
-                .find(|(until, _)| *until > now);
-            let bar = match set_aside {
-                Some((until, reason)) => {
-                    Some(Bar::SetAside { until: *until, reason: reason.clone() })
-                }
-                None => self.bar(entry, is_routed),
-            };
+            let bar = self.bar_at(entry, (site, is_routed, now), &aside);
             Some(Candidate {
                 source: member.source,
                 tier: 0,
                 weight: member.weight,
                 share_max: member.share_max,
-                sent: counts.of(pool, member.source),
+                sent: counts.of_all(pool, member.source),
+                shared: counts.of(pool, member.source, StreamClass::Marketing),
                 bar,
             })
         };
@@ -284,8 +288,29 @@ impl Sources {
             tier: 0,
             weight: 1,
             share_max: None,
-            sent: counts.of(pool, SourceId::SYSTEM),
+            sent: counts.of_all(pool, SourceId::SYSTEM),
+            shared: 0,
             bar: None,
+        }
+    }
+
+    /// Why a source may not send to a site, whatever limits say.
+    pub fn barred(&self, source: SourceId, at: (SiteId, bool, Timestamp)) -> Option<Bar> {
+        let known = self.known.load();
+        let entry = known.sources.get(&source)?;
+        self.bar_at(entry, at, &self.aside.lock())
+    }
+
+    fn bar_at(
+        &self,
+        entry: &Entry,
+        (site, is_routed, now): (SiteId, bool, Timestamp),
+        aside: &Aside,
+    ) -> Option<Bar> {
+        let set_aside = |site| aside.get(&(entry.row.id, site)).filter(|(until, _)| *until > now);
+        match set_aside(Some(site)).or_else(|| set_aside(None)) {
+            Some((until, reason)) => Some(Bar::SetAside { until: *until, reason: reason.clone() }),
+            None => self.bar(entry, is_routed),
         }
     }
 
@@ -314,10 +339,16 @@ impl Sources {
     }
 
     /// A source carries so many mails of a pool.
-    pub fn count(&self, pool: PoolId, source: SourceId, mails: u64, now: Timestamp) {
+    pub fn count(
+        &self,
+        pool: PoolId,
+        carried: (SourceId, StreamClass),
+        mails: u64,
+        now: Timestamp,
+    ) {
         let mut counts = self.counts.lock();
         counts.turn(now);
-        counts.add(pool, source, mails);
+        counts.add(pool, carried, mails);
     }
 
     /// The source is not asked for a while: at this site, or anywhere.
@@ -371,6 +402,13 @@ pub fn bad_findings(health: &SourceHealth) -> String {
 }
 
 impl Known {
+    /// By the first rule that matches, or else the organization's own.
+    fn pool_by(&self, owner: OrganizationId, matches: impl Fn(&PoolMatch) -> bool) -> PoolId {
+        let ruled = self.tables.rules.iter().find(|rule| matches(&rule.matches));
+        let own = || self.tables.own.iter().find(|(id, _)| *id == owner).map(|(_, pool)| *pool);
+        ruled.map(|rule| rule.pool).or_else(own).unwrap_or(PoolId::DEFAULT)
+    }
+
     fn of(tables: SourceTables, secrets: &HashMap<String, String>) -> Known {
         let health: HashMap<SourceId, SourceHealth> = tables.health.iter().cloned().collect();
         let entry = |row: &SourceRow| {
@@ -586,7 +624,8 @@ mod tests {
     fn counts_begin_anew_each_hour_and_survive_a_change_of_the_tables() {
         let sources = sources(tables(), false);
         let at = |minutes: i64| Timestamp::from_seconds(minutes * 60);
-        sources.count(PoolId(1), SourceId(1), 7, at(10));
+        let carried = (SourceId(1), StreamClass::Marketing);
+        sources.count(PoolId(1), carried, 7, at(10));
         sources.replace(tables());
         let sent = |now| sources.candidates(PoolId(1), SiteId(5), false, now)[0].sent;
         assert_eq!((sent(at(59)), sent(at(60))), (7, 0));

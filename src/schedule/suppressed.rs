@@ -15,6 +15,7 @@ use super::report::Told;
 use super::settler::Settlement;
 use super::site::Site;
 use super::verdict::{self, Notice};
+use crate::classify::is_unknown_text;
 use crate::model::*;
 use crate::queue::Claimed;
 use crate::queue::outcome_log::Record;
@@ -109,15 +110,16 @@ fn settle(delivery: &ClaimedDelivery, stop: Stop, is_held: bool, now: Timestamp)
     }
 }
 
-/// The entry that an outcome asks for: this host says for good that the mailbox is lost.
+/// The entry that an outcome asks for: the host says for good that the mailbox is lost, or DNS that
+/// the domain is.
 pub fn lost(delivery: &ClaimedDelivery, record: &Record) -> Option<NewSuppression> {
-    let Outcome::Failed { reply: Some(reply), blame: Blame::Recipient, .. } = &record.outcome
-    else {
+    let Outcome::Failed { reply, blame: Blame::Recipient, reason } = &record.outcome else {
         return None;
     };
-    let suppress = lost_for(reply, &classified_in(&record.fields)?)?;
-    let expires_at = suppress.duration().map(|span| record.at + span);
-    Some(entry(delivery, reply, SuppressionReason::HardBounce, expires_at, record.at))
+    let reply = reply.clone().or_else(|| said_by_dns(reason))?;
+    let suppress = lost_for(&reply, &classified_in(&record.fields)?)?;
+    let entry = entry(delivery, &reply, SuppressionReason::HardBounce, record.at);
+    Some(entry.reaching(suppress, delivery.message.stream))
 }
 
 /// The soft bounce that an outcome is: the mailbox did not take the mail, and is not lost for it.
@@ -142,7 +144,7 @@ pub fn soft_by(
     if !is_about || !told.class.is_of_mailbox() || lost_for(reply, told).is_some() {
         return None;
     }
-    let entry = entry(delivery, reply, SuppressionReason::SoftBounces, None, at);
+    let entry = entry(delivery, reply, SuppressionReason::SoftBounces, at);
     Some((delivery.message.organization, SoftBounce { rule, entry, was_delivered: false }))
 }
 
@@ -150,7 +152,6 @@ fn entry(
     delivery: &ClaimedDelivery,
     reply: &Reply,
     reason: SuppressionReason,
-    expires_at: Option<Timestamp>,
     at: Timestamp,
 ) -> NewSuppression {
     let recipient = &delivery.recipient.address;
@@ -164,19 +165,34 @@ fn entry(
         reason,
         evidence: Some(delivery.id),
         note: reply.to_string().chars().take(200).collect(),
-        expires_at,
+        expires_at: None,
         at,
     }
 }
 
-/// Sure only where the host's code says what the rules make of its words (RFC 3463: X.1.1, X.1.6,
-/// X.1.10, X.2.1); how long it holds is the rules' to say.
+/// Our own words for a domain that does not exist or takes no mail; one whose hosts cannot be
+/// reached may be mended tomorrow.
+fn said_by_dns(reason: &str) -> Option<Reply> {
+    let said = Reply::read(reason)?;
+    matches!(said.enhanced(), Some(Enhanced(5, 1, 2 | 10))).then_some(said)
+}
+
+/// Sure where a rule is, of words that the host's code (RFC 3463) does not gainsay; a code alone
+/// says it only of a mailbox. For whom and how long it holds is the rule's to say.
 fn lost_for(reply: &Reply, told: &Classification) -> Option<Suppress> {
-    let code = reply.enhanced()?;
-    let is_code = matches!((code.0, code.1, code.2), (5, 1, 1 | 6 | 10) | (5, 2, 1));
-    let is_mailbox = matches!(told.class, Class::MailboxInvalid | Class::MailboxInactive);
-    let is_sure = reply.is_permanent() && is_code && is_mailbox && told.hard;
-    is_sure.then_some(told.suppress).flatten()
+    let suppress = told.suppress.filter(|_| reply.is_permanent() && told.hard)?;
+    let is_known = !is_unknown_text(told);
+    // Who writes more into a rule than its class says means it, whatever the code.
+    let is_of_rule = is_known && told.class.suppress() != Some(suppress);
+    let is_sure = match reply.enhanced() {
+        Some(Enhanced(5, 1, 1 | 6 | 10) | Enhanced(5, 2, 1)) => true,
+        // X.1.7 and X.1.8 are of the sender.
+        Some(Enhanced(5, 1, 7 | 8)) => false,
+        None | Some(Enhanced(5, 0 | 1, _) | Enhanced(5, 2, 0)) => is_known,
+        Some(Enhanced(5, 4, 4)) => is_known && told.class == Class::DomainInvalid,
+        Some(_) => false,
+    };
+    (is_of_rule || is_sure).then_some(suppress)
 }
 
 #[cfg(test)]
@@ -194,17 +210,53 @@ mod tests {
         assert_eq!(days("550 5.1.1 User unknown"), Some(None));
         let inactive = "550 5.2.1 The email account that you tried to reach is disabled";
         assert_eq!(days(inactive), Some(Some(365)));
+        assert_eq!(days("550 5.1.2 Host unknown: no such domain"), Some(Some(90)));
     }
 
     #[test]
-    fn only_a_code_and_words_that_agree_make_a_mailbox_lost() {
+    fn a_domain_that_dns_calls_lost_is_lost_for_its_time_and_one_without_hosts_is_not() {
+        let rules = Classifier::shipped().expect("the shipped rules load");
+        let days = |text: &str| {
+            let told = rules.classify(None, &Answer::read(text));
+            said_by_dns(text).and_then(|said| lost_for(&said, &told)).map(|stop| stop.days)
+        };
+        assert_eq!(days("550 5.1.2 the recipient's domain does not exist"), Some(Some(90)));
+        let null = "556 5.1.10 the recipient's domain takes no mail (null MX)";
+        assert_eq!(days(null), Some(Some(90)));
+        assert_eq!(days("550 5.4.4 no host to send to: mx.a.example has no address"), None);
+    }
+
+    #[test]
+    fn a_rule_that_says_more_than_its_class_is_followed_whatever_the_code() {
+        let own = json!({
+            "id": "own.left", "class": "policy", "confidence": 0.9, "phrases": ["has left zork"],
+            "samples": ["550 5.7.1 she has left zork"],
+            "suppress": {"scope": "stream", "days": 30},
+        });
+        let own = vec![serde_json::from_value(own).expect("a rule")];
+        let rules = Classifier::with_own(own).expect("they load");
+        let lost = |text: &str| {
+            let reply = Reply::read(text).expect("a reply");
+            lost_for(&reply, &rules.classify(None, &Answer::read(text)))
+        };
+        let suppress = Suppress { scope: SuppressScope::Stream, days: Some(30) };
+        assert_eq!(lost("550 5.7.1 she has left zork"), Some(suppress));
+        assert_eq!(lost("450 4.7.1 she has left zork"), None);
+    }
+
+    #[test]
+    fn words_that_are_sure_and_a_code_that_does_not_gainsay_them_make_an_address_lost() {
         let rules = Classifier::shipped().expect("the shipped rules load");
         let cases = [
             ("550 5.1.1 The email account that you tried to reach does not exist", true),
             ("550 5.1.1 <a@b.example>: Recipient address rejected: User unknown", true),
             ("550 5.2.1 The email account that you tried to reach is disabled", true),
             ("550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found", true),
-            ("550 No such user", false),
+            ("550 No such user", true),
+            ("550 5.0.0 No such user here", true),
+            ("550 5.1.2 Host unknown: no such domain", true),
+            ("550 no", false),
+            ("553 5.1.8 Sender address rejected: Domain not found", false),
             ("450 4.1.1 User unknown in virtual alias table", false),
             ("550 5.1.1 blocked by spamhaus", false),
             ("550 5.4.1 Recipient address rejected: Access denied", false),

@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::load;
 use super::park::Park;
+use super::pick::Refusal;
 use super::ready::line_of;
 use super::site::Site;
 use super::{Schedule, Shared};
-use crate::model::limits::READY_MAX;
 use crate::model::state::words;
 use crate::model::*;
 use crate::queue::{Claimed, QueueError};
@@ -69,6 +70,8 @@ pub struct ReasonCount {
     pub reason: Reason,
 }
 
+/// In the place of a source: a site whose mail waits without a lane.
+const NO_SOURCE: &str = "-";
 /// Mails of an organization, or of a campaign, that are looked at; the newest.
 const LOOKED_AT_MAX: u32 = 1000;
 
@@ -163,22 +166,27 @@ impl Schedule {
         Ok(counts)
     }
 
-    /// What stands in the way of any mail from a source to a site. None when there is no such
-    /// source.
+    /// What stands in the way of any mail from a source to a site, or of all mail to the site where
+    /// the source is `-`. None when there is no such source.
     pub async fn why_lane(
         &self,
         source: &str,
         site: SiteId,
     ) -> Result<Option<Vec<Reason>>, QueueError> {
         let shared = &self.0;
+        let mut reasons = shared.reasons_at(site, StreamClass::Marketing);
+        reasons.extend(shared.parks_at(site));
+        if source == NO_SOURCE {
+            return Ok(Some(reasons));
+        }
         let Some(origin) = shared.sources.by_name_or_system(source) else {
             return Ok(None);
         };
+        reasons.extend(shared.bar_of(origin, source, site).await?);
         // A name that is nobody's (RFC 2606): limits of one domain are no limits of the lane.
         let Ok(nobodys) = Domain::parse("lane.invalid") else { return Ok(None) };
         let operator = shared.router.operator(site).await.map_err(QueueError::from)?;
         let name = shared.name_of_operator(operator).await?;
-        let mut reasons = shared.reasons_at(site);
         for class in StreamClass::ALL {
             let attempt = Attempt {
                 source: origin,
@@ -231,10 +239,10 @@ impl Shared {
             return Ok(reasons);
         }
         let handle = self.sites.get(&site).map(|site| site.clone());
-        reasons.extend(self.reasons_at(site));
-        let operator = self.router.operator(site).await.map_err(QueueError::from)?;
         let claimed = Claimed { delivery, body: None };
         let line = line_of(&claimed);
+        reasons.extend(self.reasons_at(site, line.flow.class()));
+        let operator = self.router.operator(site).await.map_err(QueueError::from)?;
         let parks = handle.as_ref().map(|handle| handle.parks()).unwrap_or_default();
         let again = parks.iter().filter(|park| park.covers(&line)).map(|park| park.until).min();
         reasons.extend(self.sources_say(&claimed, (site, operator), again).await?);
@@ -251,8 +259,8 @@ impl Shared {
         Ok(reasons)
     }
 
-    /// What stops a site, or all of them.
-    fn reasons_at(&self, site: SiteId) -> Vec<Reason> {
+    /// What stops mail of a class at a site, or at all of them.
+    fn reasons_at(&self, site: SiteId, class: StreamClass) -> Vec<Reason> {
         let mut reasons = Vec::new();
         let now = self.clock.now();
         let block = self.sites.get(&site).and_then(|site| site.block());
@@ -260,15 +268,41 @@ impl Shared {
             let text = format!("no connection: {}", block.reason);
             reasons.push(Reason::new(ReasonKind::Host, text, Some(block.until)));
         }
-        if self.connections.available_permits() == 0 {
+        if self.connections.are_in_use(class) {
             let text = "all connections of delivery.connections_max are in use";
             reasons.push(Reason::new(ReasonKind::Full, text, None));
         }
-        if self.held.load(Ordering::Relaxed) >= READY_MAX {
-            let text = format!("{READY_MAX} mails are in memory ahead of their turn");
+        let held = self.held.load(Ordering::Relaxed);
+        if load::is_full_for(class, held) {
+            let text = format!("{held} mails are in memory ahead of their turn");
             reasons.push(Reason::new(ReasonKind::Full, text, None));
         }
         reasons
+    }
+
+    /// Which mail of a site is passed over for now.
+    fn parks_at(&self, site: SiteId) -> Vec<Reason> {
+        let now = self.clock.now();
+        let parks = self.sites.get(&site).map(|site| site.parks()).unwrap_or_default();
+        parks.iter().filter(|park| park.until > now).map(of_parked).collect()
+    }
+
+    /// Why a source does not send to a site, whatever limits say.
+    async fn bar_of(
+        &self,
+        source: SourceId,
+        name: &str,
+        site: SiteId,
+    ) -> Result<Option<Reason>, QueueError> {
+        let keys = self.queue.store().site_keys(&[site]).await.map_err(QueueError::from)?;
+        let is_routed = keys.get(&site).is_some_and(|key| key.starts_with("route:"));
+        let bar = self.sources.barred(source, (site, is_routed, self.clock.now()));
+        Ok(bar.map(|bar| {
+            let refusal = Refusal::Barred(bar);
+            let text = format!("{name} does not send: {refusal}");
+            let reason = Reason::new(ReasonKind::Source, text, refusal.until());
+            Reason { source: Some(name.to_owned()), ..reason }
+        }))
     }
 
     /// What the sources of its pool say and what limits say of them, if none may send it; `again`:
@@ -328,6 +362,18 @@ fn of_due_time(delivery: &ClaimedDelivery) -> Reason {
 fn of_park(park: &Park) -> Reason {
     let text = "a limit stopped it a moment ago, and is asked again";
     Reason { limit: park.limit, ..Reason::new(ReasonKind::Limit, text, Some(park.until)) }
+}
+
+/// For a lane: whose mail it is, too.
+fn of_parked(park: &Park) -> Reason {
+    let class = park.class.map_or(String::new(), |class| format!(" of the class {class}"));
+    let why = match park.limit {
+        Some(limit) => format!("limit {limit}"),
+        None => "none of its sources may send".to_owned(),
+    };
+    let text = format!("{}{class} is passed over: {why}", park.reach);
+    let kind = if park.limit.is_some() { ReasonKind::Limit } else { ReasonKind::Source };
+    Reason { limit: park.limit, ..Reason::new(kind, text, Some(park.until)) }
 }
 
 fn of_turn(site: Option<&Site>) -> Reason {

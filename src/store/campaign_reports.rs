@@ -42,6 +42,8 @@ pub static CAMPAIGN_WAITING: Statement = Statement::new(
      WHERE d.campaign = $1 AND d.state IN ('waiting', 'leased', 'held') \
      GROUP BY COALESCE(s.operator, 1)",
 );
+pub static CAMPAIGN_OWNER: Statement =
+    Statement::new("SELECT organization FROM campaigns WHERE id = $1");
 /// Ten slices of those not yet fed, from here and there.
 pub static UNFED_SAMPLE: Statement = Statement::new(
     "SELECT s.contacts FROM campaign_slices AS s WHERE s.campaign = $1 AND NOT EXISTS (SELECT 1 \
@@ -63,6 +65,7 @@ pub static ALL: &[&Statement] = &[
     &DEFERRED_NOW,
     &RECIPIENTS,
     &CAMPAIGN_WAITING,
+    &CAMPAIGN_OWNER,
     &UNFED_SAMPLE,
     &CONTACT_OPERATORS,
 ];
@@ -170,6 +173,12 @@ impl Store {
         collect(self.read(&CAMPAIGN_WAITING, vec![campaign.0.into()]).await?, |row| {
             Ok((OperatorId(row.int(0)?), row.unsigned(1)?))
         })
+    }
+
+    /// Whose campaign it is; None where there is none.
+    pub async fn campaign_owner(&self, campaign: CampaignId) -> Result<Option<OrganizationId>> {
+        let rows = self.read(&CAMPAIGN_OWNER, vec![campaign.0.into()]).await?;
+        rows.first().map(|row| row.int(0).map(OrganizationId)).transpose()
     }
 
     /// Some of those that are still planned.

@@ -56,6 +56,14 @@ pub struct HealthNews {
     /// With the fields of the event that tells of it, where one does.
     pub worse: Vec<(HealthStanding, serde_json::Value)>,
     pub good_again: Vec<HealthStanding>,
+    /// Events alone: what stops at one small host has no standing.
+    pub told: Vec<(OrganizationId, serde_json::Value)>,
+}
+
+impl HealthNews {
+    pub fn is_empty(&self) -> bool {
+        self.worse.is_empty() && self.good_again.is_empty() && self.told.is_empty()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +92,7 @@ pub struct CameBack {
     /// The address is lost.
     pub is_hard: bool,
     pub operator: OperatorId,
+    pub site: SiteId,
     pub organization: OrganizationId,
     pub campaign: Option<CampaignId>,
     pub credential: Option<CredentialId>,
@@ -199,7 +208,8 @@ pub static STANDINGS: Statement = Statement::new(
 /// Each half walks an index of its own: these are few among all events.
 pub static CAME_BACK_AFTER: Statement = Statement::new(
     "SELECT c.id, c.kind, c.fields, c.message, c.delivery, COALESCE(s.operator, 1), \
-     d.organization, d.campaign, m.credential, d.domain, COALESCE(d.delivered_at, c.at) \
+     d.organization, d.campaign, m.credential, d.domain, COALESCE(d.delivered_at, c.at), \
+     d.site \
      FROM (SELECT id, kind, fields, message, delivery, at FROM events \
        WHERE kind = 'complained' AND id > $1 AND id < $2 \
        UNION ALL SELECT id, kind, fields, message, delivery, at FROM events \
@@ -267,6 +277,7 @@ impl Store {
                 credential: row.maybe_int(8)?.map(CredentialId),
                 domain: row.maybe_int(9)?.map(DomainId),
                 taken_at: Timestamp(row.int(10)?),
+                site: SiteId(row.int(11)?),
                 source,
             });
         }
@@ -409,12 +420,14 @@ async fn write_news(
     if rows.count() > 0 {
         connection.execute(&PUT_STANDINGS, vec![rows.finish().into()]).await?;
     }
-    for (one, fields) in &news.worse {
+    let worse = news.worse.iter().map(|(one, fields)| (&one.organization, fields));
+    let told = news.told.iter().map(|(organization, fields)| (organization, fields));
+    for (organization, fields) in worse.chain(told) {
         let values = vec![
             events.take(connection, 1).await?.into(),
             at.0.into(),
             EventKind::Alarm.word().into(),
-            one.organization.0.into(),
+            organization.0.into(),
             fields.to_string().into(),
         ];
         connection.execute(&INSERT_EVENT, values).await?;

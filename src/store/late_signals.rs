@@ -11,13 +11,15 @@ use super::database::Row;
 use super::dialect::Statement;
 use super::error::{Result, StoreError};
 
-/// Somebody complained of a mail: who runs his mailbox, and which source had brought it.
+/// Somebody complained of a mail: who runs his mailbox, which source had brought it, and for whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
     pub event: EventId,
     pub operator: OperatorId,
     /// By name; None where it is not known any more.
     pub source: Option<String>,
+    pub campaign: Option<CampaignId>,
+    pub domain: Option<DomainId>,
 }
 
 /// A mail that a host had taken came back.
@@ -36,7 +38,8 @@ pub struct LateBounce {
 }
 
 pub static COMPLAINTS_AFTER: Statement = Statement::new(
-    "SELECT c.id, c.message, c.delivery, COALESCE(s.operator, 1) FROM events c \
+    "SELECT c.id, c.message, c.delivery, COALESCE(s.operator, 1), d.campaign, d.domain \
+     FROM events c \
      JOIN deliveries d ON d.id = c.delivery LEFT JOIN sites s ON s.id = d.site \
      WHERE c.kind = 'complained' AND c.id > $1 AND c.id < $2 ORDER BY c.id LIMIT 1000",
 );
@@ -63,9 +66,13 @@ impl Store {
         let mut complaints = Vec::new();
         let values = vec![after.0.into(), self.settled_before().await?.into()];
         for row in self.read(&COMPLAINTS_AFTER, values).await? {
-            let source = self.who_brought(&row).await?;
-            let operator = OperatorId(row.int(3)?);
-            complaints.push(Complaint { event: EventId(row.int(0)?), operator, source });
+            complaints.push(Complaint {
+                event: EventId(row.int(0)?),
+                operator: OperatorId(row.int(3)?),
+                source: self.who_brought(&row).await?,
+                campaign: row.maybe_int(4)?.map(CampaignId),
+                domain: row.maybe_int(5)?.map(DomainId),
+            });
         }
         Ok(complaints)
     }

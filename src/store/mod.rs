@@ -133,7 +133,7 @@ pub use templates::{LayoutRow, SavedBlockRow, TemplateChange, TemplateRow};
 pub use tenants::Keep;
 pub use themes::ThemeRow;
 pub use unreadable::Unreadable;
-pub use warmups::{DecisionChange, Learnt, SourceHour, WarmupDayRow, WarmupRow};
+pub use warmups::{DecisionChange, Learnt, SourceHour, SourcePeak, WarmupDayRow, WarmupRow};
 pub use webhooks::{CallEnd, CallRow, NewCall, Secret, WebhookChange, WebhookRow, WebhookSettings};
 
 use std::fs::File;

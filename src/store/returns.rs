@@ -1,8 +1,9 @@
 //! What came back for mail that had left.
 //!
 //! Owns:       the tables `return_domains`, `returns`, `soft_bounces`.
-//! Promises:   of each kind a delivery learns once: its event, its entry among the suppressions and
-//!             its count commit together or not at all.
+//! Promises:   of each kind a delivery learns once, and of a bounce once more when a later report
+//!             says that the address is lost: the event, the entry among the suppressions and the
+//!             count commit together or not at all.
 //! Knows not:  how reports are read, which address may be believed.
 
 use std::sync::atomic::Ordering;
@@ -21,6 +22,8 @@ use super::ledger;
 use super::suppressions::{self, AddressHash, NewSuppression};
 use super::{Store, collect};
 
+/// Marks a delivery whose address a report has called lost, beside its kinds.
+const LOST: &str = "lost";
 /// Deliveries that one token can stand for.
 const GROUP_MAX: i64 = 1000;
 
@@ -48,6 +51,8 @@ pub struct ReturnSubject {
     pub recipient: Address,
     pub state: State,
     pub notify: Notify,
+    /// Who runs the hosts of its site, by name.
+    pub operator: Option<String>,
 }
 
 /// When soft bounces are too many.
@@ -80,6 +85,13 @@ pub struct Returned {
     pub suppression: Option<NewSuppression>,
     pub soft: Option<SoftBounce>,
     pub at: Timestamp,
+}
+
+impl Returned {
+    /// It says that the address is lost, which an earlier bounce may not have said.
+    fn is_lost(&self) -> bool {
+        self.kind == EventKind::Bounced && self.fields["hard"] == true
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -115,10 +127,11 @@ pub static REMOVE_DOMAIN: Statement =
 
 /// The deliveries of message $1 that may share a transaction with delivery $2.
 pub static GROUP: Statement = Statement::new(
-    "SELECT d.id, d.recipient, d.state, d.notify FROM messages m \
+    "SELECT d.id, d.recipient, d.state, d.notify, o.name FROM messages m \
      JOIN deliveries f ON f.id = $2 AND f.message = m.id \
      JOIN deliveries d ON d.id BETWEEN m.delivery_first AND m.delivery_last \
      AND d.message = m.id AND d.recipient_domain = f.recipient_domain \
+     LEFT JOIN sites s ON s.id = d.site LEFT JOIN operators o ON o.id = s.operator \
      WHERE m.id = $1 ORDER BY CASE WHEN d.id = $2 THEN 0 ELSE 1 END, d.id LIMIT $3",
 );
 
@@ -246,6 +259,7 @@ impl Store {
                 recipient: Address::parse(&row.text(1)?).map_err(StoreError::broken_row)?,
                 state: row.parsed(2)?,
                 notify: Notify::from_bits(row.int(3)?),
+                operator: row.maybe_text(4)?,
             })
         })
     }
@@ -325,9 +339,19 @@ async fn came_back(
     events: &mut Events,
 ) -> Result<i64> {
     let (delivery, at) = (returned.delivery.0, returned.at.0);
-    let values = vec![delivery.into(), returned.kind.word().into(), at.into()];
-    if connection.execute(&MARK, values).await? == 0 {
+    let marks = [Some(returned.kind.word()), returned.is_lost().then_some(LOST)];
+    let mut is_new = [false; 2];
+    for (word, is_new) in marks.into_iter().flatten().zip(&mut is_new) {
+        let values = vec![delivery.into(), word.into(), at.into()];
+        *is_new = connection.execute(&MARK, values).await? > 0;
+    }
+    let [is_first, is_worse] = is_new;
+    if !is_first && !is_worse {
         return Ok(0);
+    }
+    let mut fields = returned.fields.clone();
+    if !is_first && let Some(fields) = fields.as_object_mut() {
+        fields.insert(event::AGAIN.into(), true.into());
     }
     let mut rows = Rows::new(connection.dialect(), ledger::EVENT_COLUMNS);
     rows.int(events.take(connection, 1).await?)
@@ -336,7 +360,7 @@ async fn came_back(
         .int(returned.organization.0)
         .int(returned.message.0)
         .int(delivery)
-        .json(&returned.fields);
+        .json(&fields);
     connection.execute(&ledger::INSERT_EVENTS, vec![rows.finish().into()]).await?;
     if let Some(entry) = &returned.suppression {
         suppressions::add(connection, std::slice::from_ref(entry)).await?;

@@ -1,7 +1,8 @@
 //! Addresses that are not written to.
 //!
 //! Owns:       the table `suppressions`.
-//! Promises:   one living entry for each address and reach; one without an end is not shortened;
+//! Promises:   one living entry for each address and reach, of the weightiest reason; it is never
+//!             shortened;
 //!             what is removed stays readable, with the note that says why.
 //! Knows not:  what happens to mail for such an address.
 
@@ -83,6 +84,20 @@ pub struct NewSuppression {
     pub at: Timestamp,
 }
 
+impl NewSuppression {
+    /// As far, and from its own moment as long, as a rule says.
+    pub fn reaching(self, suppress: Suppress, stream: StreamId) -> NewSuppression {
+        let own = self.organization;
+        let (scope, organization, stream) = match suppress.scope {
+            SuppressScope::Installation => (SuppressionScope::Installation, None, None),
+            SuppressScope::Organization => (SuppressionScope::Organization, own, None),
+            SuppressScope::Stream => (SuppressionScope::Stream, own, Some(stream)),
+        };
+        let expires_at = suppress.duration().map(|span| self.at + span);
+        NewSuppression { scope, organization, stream, expires_at, ..self }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SuppressionRow {
     pub id: SuppressionId,
@@ -97,6 +112,9 @@ pub struct SuppressionRow {
     pub reason: SuppressionReason,
     /// The delivery that taught us.
     pub evidence: Option<DeliveryId>,
+    /// The event of it that did, as long as it is kept.
+    #[serde(default)]
+    pub event: Option<EventId>,
     pub note: String,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
@@ -142,18 +160,40 @@ const COLUMNS: &[Column] = &[
     int("expires_at"),
 ];
 
-/// An entry with an end gives way to whatever is newer; one without stays as it is.
+/// `SuppressionReason::weight`.
+macro_rules! weight {
+    ($reason:literal) => {
+        concat!(
+            "CASE ",
+            $reason,
+            " WHEN 'complaint' THEN 5 WHEN 'unsubscribe' THEN 4 WHEN 'manual' THEN 3 \
+             WHEN 'hard_bounce' THEN 2 WHEN 'soft_bounces' THEN 1 ELSE 0 END"
+        )
+    };
+}
+
+/// A weightier reason takes an entry over with its evidence, and so does what lasts as long or
+/// longer than an entry with an end; of the two ends the later holds.
 pub static ADD: Statement = Statement::with_rows(
     COLUMNS,
-    "INSERT INTO suppressions (id, scope, organization, stream, list, address_hash, address, \
-     reason, evidence, note, created_at, expires_at) SELECT id, scope, organization, stream, list, \
-     address_hash, address, reason, evidence, note, created_at, expires_at FROM {rows} AS r \
-     WHERE true ON CONFLICT (address_hash, scope, organization, stream, list) \
-     WHERE removed_at IS NULL DO UPDATE SET reason = excluded.reason, \
-     evidence = excluded.evidence, note = excluded.note, expires_at = excluded.expires_at, \
-     created_at = excluded.created_at, \
-     address = COALESCE(suppressions.address, excluded.address) \
-     WHERE suppressions.expires_at IS NOT NULL",
+    concat!(
+        "INSERT INTO suppressions (id, scope, organization, stream, list, address_hash, address, \
+         reason, evidence, note, created_at, expires_at) SELECT id, scope, organization, stream, \
+         list, address_hash, address, reason, evidence, note, created_at, expires_at \
+         FROM {rows} AS r WHERE true \
+         ON CONFLICT (address_hash, scope, organization, stream, list) \
+         WHERE removed_at IS NULL DO UPDATE SET reason = excluded.reason, \
+         evidence = excluded.evidence, note = excluded.note, created_at = excluded.created_at, \
+         expires_at = CASE WHEN suppressions.expires_at > excluded.expires_at \
+         THEN suppressions.expires_at WHEN suppressions.expires_at IS NULL THEN NULL \
+         ELSE excluded.expires_at END, \
+         address = COALESCE(suppressions.address, excluded.address) WHERE ",
+        weight!("excluded.reason"),
+        " > ",
+        weight!("suppressions.reason"),
+        " OR (suppressions.expires_at IS NOT NULL AND (excluded.expires_at IS NULL \
+         OR excluded.expires_at >= suppressions.expires_at))"
+    ),
 );
 
 pub static REMOVE: Statement = Statement::new(
@@ -184,20 +224,29 @@ pub static NEWS: Statement = Statement::new(
      ORDER BY id LIMIT $2",
 );
 
-pub static LIST: Statement = Statement::new(
-    "SELECT id, scope, organization, stream, address, address_hash, reason, evidence, note, \
-     created_at, expires_at, removed_at, removal_note, list FROM suppressions \
-     WHERE id < $1 AND ($2 = 0 OR organization = $2) AND ($3 = 1 OR (removed_at IS NULL \
-     AND (expires_at IS NULL OR expires_at > $5))) ORDER BY id DESC LIMIT $4",
-);
+/// What taught us is the event of its delivery of that moment, where it is not forgotten yet.
+macro_rules! entries {
+    ($where:literal) => {
+        Statement::new(concat!(
+            "SELECT id, scope, organization, stream, address, address_hash, reason, evidence, \
+             note, created_at, expires_at, removed_at, removal_note, list, \
+             (SELECT e.id FROM deliveries d JOIN events e \
+             ON e.message = d.message AND e.delivery = d.id WHERE d.id = suppressions.evidence \
+             AND ((suppressions.reason = 'complaint' AND e.kind = 'complained') \
+             OR (suppressions.reason = 'unsubscribe' AND e.kind = 'unsubscribed') \
+             OR (suppressions.reason IN ('hard_bounce', 'soft_bounces') \
+             AND e.kind IN ('failed', 'bounced', 'expired'))) \
+             ORDER BY CASE WHEN e.at <= suppressions.created_at THEN 0 ELSE 1 END, e.id DESC \
+             LIMIT 1) FROM suppressions WHERE ",
+            $where,
+            " AND id < $1 AND ($2 = 0 OR organization = $2) AND ($3 = 1 OR (removed_at IS NULL \
+             AND (expires_at IS NULL OR expires_at > $5))) ORDER BY id DESC LIMIT $4"
+        ))
+    };
+}
 
-pub static LIST_OF_ADDRESS: Statement = Statement::new(
-    "SELECT id, scope, organization, stream, address, address_hash, reason, evidence, note, \
-     created_at, expires_at, removed_at, removal_note, list FROM suppressions \
-     WHERE address_hash = $6 AND id < $1 AND ($2 = 0 OR organization = $2) AND ($3 = 1 \
-     OR (removed_at IS NULL AND (expires_at IS NULL OR expires_at > $5))) \
-     ORDER BY id DESC LIMIT $4",
-);
+pub static LIST: Statement = entries!("true");
+pub static LIST_OF_ADDRESS: Statement = entries!("address_hash = $6");
 
 #[cfg(test)]
 pub static ALL: &[&Statement] =
@@ -336,6 +385,7 @@ fn row_of(row: &Row) -> Result<SuppressionRow> {
         sha256: hash(row, 5)?,
         reason: word(row, 6)?,
         evidence: row.maybe_int(7)?.map(DeliveryId),
+        event: row.maybe_int(14)?.map(EventId),
         note: row.text(8)?,
         created_at: Timestamp(row.int(9)?),
         expires_at: row.maybe_int(10)?.map(Timestamp),
@@ -399,6 +449,15 @@ pub(super) async fn add(connection: &mut Connection, new: &[NewSuppression]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_weigh_the_same_in_sql_and_in_the_model() {
+        for reason in SuppressionReason::ALL {
+            let known = format!("WHEN '{reason}' THEN {}", reason.weight());
+            let is_known = weight!("r").contains(&known) || reason.weight() == 0;
+            assert!(is_known, "{known}");
+        }
+    }
 
     #[test]
     fn a_hash_knows_an_address_in_any_case() {

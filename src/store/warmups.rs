@@ -54,6 +54,16 @@ pub struct SourceHour {
     pub marks: Marks,
 }
 
+/// What a source has brought to an operator on its best day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourcePeak {
+    pub source: SourceId,
+    pub operator: OperatorId,
+    pub accepted: u64,
+    /// The last one in which something was offered.
+    pub last_hour: Timestamp,
+}
+
 /// What one look of the controller leaves to be written.
 #[derive(Clone, Debug, Default)]
 pub struct Learnt {
@@ -221,6 +231,14 @@ pub static HOURS_SINCE: Statement = Statement::new(
      LIMIT 200000",
 );
 
+/// By days of 24 hours: where clocks change one may reach an hour into the next.
+pub static SOURCE_PEAKS: Statement = Statement::new(
+    "SELECT source, operator, CAST(MAX(accepted) AS BIGINT), CAST(MAX(latest) AS BIGINT) FROM \
+     (SELECT source, operator, SUM(accepted) AS accepted, MAX(hour) AS latest FROM source_hours \
+     WHERE hour >= $1 AND offered > 0 \
+     GROUP BY source, operator, (hour - $1) / 86400000000) AS days GROUP BY source, operator",
+);
+
 pub static DELETE_OLD_HOURS: Statement = Statement::new("DELETE FROM source_hours WHERE hour < $1");
 
 pub static ACTIVE_DECISIONS: Statement = Statement::new(
@@ -231,6 +249,13 @@ pub static ACTIVE_DECISIONS: Statement = Statement::new(
 pub static DECISIONS: Statement = Statement::new(
     "SELECT id, at, rule, cause, samples, scope, metric, value_before, value_after, expires_at, \
      state, pinned, limit_id FROM decisions WHERE id < $1 ORDER BY id DESC LIMIT $2",
+);
+
+/// Stops and blocks, which are longer where the last one is not long ago.
+pub static STOPS_SINCE: Statement = Statement::new(
+    "SELECT id, at, rule, cause, samples, scope, metric, value_before, value_after, expires_at, \
+     state, pinned, limit_id FROM decisions WHERE at >= $1 AND state <> 'undone' \
+     AND rule IN ('block', 'campaign_content', 'sending_domain') ORDER BY id DESC LIMIT 20000",
 );
 
 pub static DECISION: Statement = Statement::new(
@@ -254,9 +279,11 @@ pub static ALL: &[&Statement] = &[
     &WARMUPS,
     &WARMUP_DAYS,
     &HOURS_SINCE,
+    &SOURCE_PEAKS,
     &DELETE_OLD_HOURS,
     &ACTIVE_DECISIONS,
     &DECISIONS,
+    &STOPS_SINCE,
     &DECISION,
     &WAITING_BY_OPERATOR,
 ];
@@ -322,6 +349,18 @@ impl Store {
         })
     }
 
+    /// Of each source at each operator, the best day of those that begin with this moment.
+    pub async fn source_peaks(&self, since: Timestamp) -> Result<Vec<SourcePeak>> {
+        collect(self.read(&SOURCE_PEAKS, vec![since.0.into()]).await?, |row| {
+            Ok(SourcePeak {
+                source: SourceId(row.int(0)?),
+                operator: OperatorId(row.int(1)?),
+                accepted: row.unsigned(2)?,
+                last_hour: Timestamp(row.int(3)?),
+            })
+        })
+    }
+
     /// Forgets hours before this moment.
     pub async fn forget_source_hours(&self, before: Timestamp) -> Result<()> {
         self.change(Change::ForgetSourceHours { before }).await?;
@@ -344,6 +383,13 @@ impl Store {
         let before = before.map_or(i64::MAX, |id| id.0);
         let limit = i64::from(limit.min(LIST_MAX));
         collect(self.read(&DECISIONS, vec![before.into(), limit.into()]).await?, decision)
+    }
+
+    /// Stops and blocks from this moment on that nobody has undone, oldest first.
+    pub async fn stops_since(&self, since: Timestamp) -> Result<Vec<Decision>> {
+        let mut stops = collect(self.read(&STOPS_SINCE, vec![since.0.into()]).await?, decision)?;
+        stops.reverse();
+        Ok(stops)
     }
 
     pub async fn decision(&self, id: DecisionId) -> Result<Option<Decision>> {

@@ -49,13 +49,13 @@ fn no_damaged_report_stops_its_reader_and_no_finding_grows_without_end() {
         assert!(!report.findings.is_empty() && report.findings.len() <= 10_000);
         let mut told = Vec::new();
         for finding in &report.findings {
-            let verdict = judge.judge(finding);
+            let verdict = judge.judge(None, finding);
             let words: usize = finding.texts.iter().map(String::len).sum();
             assert!(words <= 16 * mail.len() + 65_536, "{words} octets of {}", mail.len());
-            assert!(!verdict.hard || finding.kind == ReportKind::Bounce);
+            assert!(!verdict.is_hard() || finding.kind == ReportKind::Bounce);
             told.push((
                 finding.kind.word(),
-                verdict.hard,
+                verdict.is_hard(),
                 finding.status.map(|one| one.to_string()),
             ));
         }

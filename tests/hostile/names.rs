@@ -105,6 +105,13 @@ async fn what_dns_says_for_good_fails_at_once_and_its_sender_is_told() {
         assert!(relay.text_of(recipient).await.contains(status));
     }
     relay.run_until_idle().await;
+    let entries = relay.see("/v1/suppressions").await["items"].clone();
+    let days = |entry: &serde_json::Value| {
+        let end = entry["expires_at"].as_i64().expect("an end");
+        (end - entry["created_at"].as_i64().expect("a time")) / 86_400_000_000
+    };
+    let days: Vec<i64> = entries.as_array().expect("a list").iter().map(days).collect();
+    assert_eq!(days, [90, 90], "{entries}");
     let reports = mx.mails();
     assert_eq!(reports.len(), 2);
     for report in reports {

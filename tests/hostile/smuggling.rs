@@ -239,3 +239,39 @@ fn transactions(octets: &[u8]) -> usize {
     }
     count
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sequence_makes_a_second_mail_of_one_that_comes_in_from_outside() {
+    let mx = FakeMx::accepting().await;
+    let relay = TestRelay::with(&mx, |settings| {
+        settings.inbound.listen = vec![([127, 0, 0, 1], 0).into()];
+        settings.inbound.return_domain = Some("bounce.sender.test".to_owned());
+        settings.inbound.errors_max = 1000;
+    })
+    .await;
+    let inner =
+        "MAIL FROM:<evil@far.test>\r\nRCPT TO:<abuse@bounce.sender.test>\r\nDATA\r\nx\r\n.\r\n";
+    let mut taken = 0;
+    for end in &ENDS[..ENDS.len() - 2] {
+        let mut talk = Talk::to(relay.inbound()).await;
+        talk.expect("EHLO mx.far.test", "250").await;
+        talk.expect("MAIL FROM:<ann@far.test> BODY=8BITMIME", "250").await;
+        talk.expect("RCPT TO:<postmaster@bounce.sender.test>", "250").await;
+        talk.expect("DATA", "354").await;
+        let mail = [b"Subject: outer\r\n\r\nouter", *end, inner.as_bytes()].concat();
+        talk.send(&mail).await;
+        talk.send(b"QUIT\r\n").await;
+        let heard = String::from_utf8_lossy(&talk.rest().await).into_owned();
+        assert!(!heard.contains("354"), "{}: {heard}", end.escape_ascii());
+        taken += usize::from(heard.starts_with("250"));
+    }
+    let list = relay.see("/v1/inbound?limit=100").await;
+    let senders: Vec<&str> = list["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|item| item["sender"].as_str().expect("text"))
+        .collect();
+    assert_eq!(senders, vec!["ann@far.test"; taken], "one mail each, and nobody else's");
+    assert!(taken > 3, "too few were taken to show anything: {taken}");
+}

@@ -96,6 +96,7 @@ impl TestApi {
             webhooks: None,
             notices: None,
             dkim_dir: directory.path().join("dkim-keys"),
+            feeder: None,
             nudge: Arc::new(|| {}),
         };
         TestApi { store, auth, clock, imports, router: api::router(state), _directory: directory }

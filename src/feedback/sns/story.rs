@@ -171,3 +171,14 @@ async fn a_call_that_is_forged_changes_nothing() {
     assert_eq!(desk.kinds().await, ["accepted"]);
     assert_eq!(desk.suppressed().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn what_ses_has_delivered_is_confirmed_and_ends_nothing() {
+    let desk = Desk::open().await;
+    let news = json!({"eventType": "Delivery", "delivery": {"recipients": [RECIPIENT]}});
+    for _ in 0..2 {
+        desk.take(&desk.call(news.clone())).await.expect("taken");
+    }
+    assert_eq!(desk.kinds().await, ["accepted", "confirmed"]);
+    assert_eq!(desk.suppressed().await, [""; 0]);
+}

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::lever::HUSH;
 use crate::model::*;
 
 /// Refusals in words, and their share of what the campaign offered there within `WINDOW`.
@@ -28,6 +29,15 @@ struct Record {
     words: u64,
     stopped_until: Option<Timestamp>,
     times: u32,
+    hushed_until: Timestamp,
+}
+
+impl Record {
+    /// How often it was stopped before, for a stop at this moment.
+    fn times_at(&self, now: Timestamp) -> u32 {
+        let known = self.stopped_until.is_some_and(|until| now.since(until) < FORGOTTEN);
+        if known { self.times + 1 } else { 0 }
+    }
 }
 
 /// Where somebody is not wanted: at a large operator, or among all the small hosts (the tail) at
@@ -92,6 +102,9 @@ impl Stops {
         }
         self.make_room();
         let record = self.0.entry((who, place)).or_default();
+        if now < record.hushed_until {
+            return None;
+        }
         if now.since(record.since) > WINDOW {
             (record.since, record.offered, record.words) = (now, 0, 0);
         }
@@ -102,8 +115,7 @@ impl Stops {
         if stopped || record.words < WORDS_MIN || share < SHARE_MIN {
             return None;
         }
-        let known = record.stopped_until.is_some_and(|until| now.since(until) < FORGOTTEN);
-        record.times = if known { record.times + 1 } else { 0 };
+        record.times = record.times_at(now);
         let wait = STOP_FIRST.saturating_mul(2u32.saturating_pow(record.times)).min(STOP_MAX);
         let until = now + wait;
         let cause = format!(
@@ -120,8 +132,19 @@ impl Stops {
         Some(Stop { who, place, until, cause, samples: samples.to_vec() })
     }
 
-    pub fn undo(&mut self, who: WhoScope, place: Place) {
-        self.0.remove(&(who, place));
+    /// A person lets it go on: it does not stop again at once.
+    pub fn undo(&mut self, who: WhoScope, place: Place, now: Timestamp) {
+        self.make_room();
+        let hushed = Record { since: now, hushed_until: now + HUSH, ..Record::default() };
+        self.0.insert((who, place), hushed);
+    }
+
+    /// After a start: it was stopped at that moment, until then.
+    pub fn recall(&mut self, who: WhoScope, place: Place, at: Timestamp, until: Timestamp) {
+        self.make_room();
+        let record = self.0.entry((who, place)).or_default();
+        record.times = record.times_at(at);
+        (record.since, record.stopped_until) = (at, Some(until));
     }
 
     fn make_room(&mut self) {
@@ -170,6 +193,26 @@ mod tests {
         for place in [Place::Operator(google), Place::Site(SiteId(9))] {
             assert_eq!(Place::of_scope(&place.scope()), Some(place));
         }
+    }
+
+    #[test]
+    fn what_a_person_lets_go_on_is_not_stopped_again_within_the_hour() {
+        let mut stops = Stops::default();
+        assert!(stops.note(CAMPAIGN, 5, 5, &[], at(1)).is_some());
+        stops.undo(CAMPAIGN.0, CAMPAIGN.1, at(2));
+        assert_eq!(stops.note(CAMPAIGN, 50, 50, &[], at(2)), None);
+        assert_eq!(stops.note(CAMPAIGN, 4, 4, &[], at(3)), None);
+        assert!(stops.note(CAMPAIGN, 1, 1, &[], at(3)).is_some());
+    }
+
+    #[test]
+    fn after_a_start_the_next_stop_is_as_long_as_it_would_have_been() {
+        let mut stops = Stops::default();
+        stops.recall(CAMPAIGN.0, CAMPAIGN.1, at(1), at(3));
+        stops.recall(CAMPAIGN.0, CAMPAIGN.1, at(4), at(8));
+        assert_eq!(stops.note(CAMPAIGN, 9, 9, &[], at(7)), None, "it is stopped");
+        let stop = stops.note(CAMPAIGN, 9, 9, &[], at(9)).expect("the third");
+        assert_eq!(stop.until, at(17));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::lever::{Lever, LeverRules};
+use super::lever::{HUSH, Lever, LeverRules};
 use crate::model::*;
 
 const CONNECTIONS: LeverRules =
@@ -65,6 +65,7 @@ struct Block {
     ended_at: Timestamp,
     /// Refused since something was accepted.
     words: u64,
+    hushed_until: Timestamp,
     pinned: bool,
 }
 
@@ -123,6 +124,9 @@ impl Control {
 
     fn refused(&mut self, count: u64, now: Timestamp) -> Option<Change> {
         let block = &mut self.block;
+        if now < block.hushed_until {
+            return None;
+        }
         block.words += count;
         let is_blocked = block.until.is_some_and(|until| now < until);
         let probing = block.times > 0 && now.since(block.ended_at) < BLOCK_FORGOTTEN;
@@ -146,12 +150,14 @@ impl Control {
     pub fn tick(&mut self, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.block.until.take_if(|until| *until <= now && !self.block.pinned).is_some() {
-            self.connections.begin_at(1, 8, now);
-            self.pace.begin_at(PROBE_PACE, 60, now);
             let cause = || "a probe after the block".to_owned();
             changes.push(change(What::Block, Some(0), None, now, cause()));
-            changes.push(change(What::Connections, None, Some(1), now, cause()));
-            changes.push(change(What::Pace, None, Some(PROBE_PACE), now, cause()));
+            if self.connections.begin_at(1, 8, now) {
+                changes.push(change(What::Connections, None, Some(1), now, cause()));
+            }
+            if self.pace.begin_at(PROBE_PACE, 60, now) {
+                changes.push(change(What::Pace, None, Some(PROBE_PACE), now, cause()));
+            }
             return changes;
         }
         let clean = || "five minutes without a complaint of the host".to_owned();
@@ -168,9 +174,10 @@ impl Control {
 
     /// Nothing is limited and nothing is remembered that would matter.
     pub fn is_at_rest(&self, now: Timestamp) -> bool {
-        self.connections == Lever::default()
-            && self.pace == Lever::default()
+        self.connections.is_at_rest(now)
+            && self.pace.is_at_rest(now)
             && self.block.until.is_none()
+            && self.block.hushed_until <= now
             && now.since(self.block.ended_at) > BLOCK_FORGOTTEN
             && self.accepted.is_empty()
     }
@@ -179,7 +186,9 @@ impl Control {
         match what {
             What::Connections => self.connections.undo(now),
             What::Pace => self.pace.undo(now),
-            What::Block => self.block = Block::default(),
+            What::Block => {
+                self.block = Block { hushed_until: now + HUSH, ..Block::default() };
+            }
         }
     }
 
@@ -189,6 +198,13 @@ impl Control {
             What::Pace => self.pace.pinned = pinned,
             What::Block => self.block.pinned = pinned,
         }
+    }
+
+    /// After a start: it was blocked at that moment, until then.
+    pub fn recall_block(&mut self, at: Timestamp, until: Timestamp) {
+        let block = &mut self.block;
+        let again = block.times > 0 && at.since(block.ended_at) < BLOCK_FORGOTTEN;
+        (block.times, block.ended_at) = (if again { block.times + 1 } else { 1 }, until);
     }
 
     /// After a start, from the decision that is in force.
@@ -207,7 +223,7 @@ impl Control {
             What::Block => {
                 self.block.until = decision.expires_at;
                 self.block.ended_at = decision.expires_at.unwrap_or(decision.at);
-                self.block.times = 1;
+                self.block.times = self.block.times.max(1);
                 self.block.pinned = decision.pinned;
             }
         }
@@ -279,6 +295,37 @@ mod tests {
         );
         let again = note(&mut control, Signal::Reputation, 1, 910).expect("a longer block");
         assert_eq!(again.expires_at, Some(at(910 + 1800)));
+    }
+
+    #[test]
+    fn a_block_that_a_person_has_undone_does_not_come_back_within_the_hour() {
+        let mut control = Control::default();
+        note(&mut control, Signal::Reputation, 3, 0).expect("a block");
+        control.undo(What::Block, at(10));
+        assert_eq!(note(&mut control, Signal::Reputation, 50, 20), None);
+        assert!(!control.is_at_rest(at(20)), "the hush is not forgotten");
+        assert_eq!(note(&mut control, Signal::Reputation, 2, 3610), None);
+        assert!(note(&mut control, Signal::Reputation, 1, 3611).is_some());
+    }
+
+    #[test]
+    fn after_a_start_the_next_block_is_as_long_as_it_would_have_been() {
+        let mut control = Control::default();
+        control.recall_block(at(-9000), at(-8000));
+        control.recall_block(at(-5000), at(-3200));
+        let block = note(&mut control, Signal::Reputation, 1, 0).expect("the probe has failed");
+        assert_eq!(block.expires_at, Some(at(3600)), "the third in a row");
+    }
+
+    #[test]
+    fn a_probe_leaves_alone_what_a_person_holds() {
+        let mut control = Control::default();
+        note(&mut control, Signal::Rate, 1, 0);
+        control.pin(What::Pace, true);
+        note(&mut control, Signal::Reputation, 3, 1);
+        let begun: Vec<_> = control.tick(at(901)).iter().map(|one| one.what).collect();
+        assert_eq!(begun, [What::Block, What::Connections]);
+        assert_eq!(control.pace.value, Some(1));
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub struct LeverRules {
 
 /// Steps from half of what was held to all of it.
 const STEPS: u64 = 8;
-/// What a person has undone is not done again for so long.
-const HUSH: Duration = Duration::from_secs(3600);
+/// What a person has undone, of whatever kind, is not done again for so long.
+pub const HUSH: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lever {
@@ -70,13 +70,20 @@ impl Lever {
         Some(self.value)
     }
 
-    /// To this value, by a block's end.
-    pub fn begin_at(&mut self, value: u64, held: u64, now: Timestamp) {
-        if !self.pinned {
-            self.held = self.held.max(held);
-            self.value = Some(value);
-            self.changed_at = now;
+    /// To this value, by a block's end; false where a person holds it.
+    pub fn begin_at(&mut self, value: u64, held: u64, now: Timestamp) -> bool {
+        if self.pinned {
+            return false;
         }
+        self.held = self.held.max(held);
+        self.value = Some(value);
+        self.changed_at = now;
+        true
+    }
+
+    /// Nothing is limited and nothing is remembered that would matter.
+    pub fn is_at_rest(&self, now: Timestamp) -> bool {
+        self.value.is_none() && !self.pinned && self.hushed_until <= now
     }
 
     pub fn undo(&mut self, now: Timestamp) {

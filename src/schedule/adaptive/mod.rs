@@ -12,4 +12,4 @@ mod lever;
 
 pub use content::{Place, Stop, Stops};
 pub use control::{Change, Control, Facts, What};
-pub use lever::Lever;
+pub use lever::{HUSH, Lever};

@@ -89,9 +89,13 @@ impl Controller {
         line: Option<AuditLine>,
     ) -> Result<(), ControllerError> {
         let mut state = self.0.state.lock().await;
-        let pair = state.governor.planner.all().find(|one| one.id == id);
-        let pair = pair.map(|one| (one.subject, one.operator));
-        let pair = pair.ok_or(ControllerError::NoWarmup(id))?;
+        let found = state.governor.planner.all().find(|one| one.id == id);
+        let found = found.map(|one| ((one.subject, one.operator), one.limit));
+        let (pair, limit) = found.ok_or(ControllerError::NoWarmup(id))?;
+        let mut thoughts = Thoughts::default();
+        if matches!(steer, Steer::Resume | Steer::Restart | Steer::Stop) {
+            thoughts = state.governor.let_go(limit);
+        }
         if let Some(warmup) = state.governor.planner.get_mut(pair) {
             let course = &mut warmup.course;
             match steer {
@@ -102,7 +106,7 @@ impl Controller {
                 Steer::Stop => course.stop(),
             }
         }
-        let thoughts = Thoughts { touched: vec![pair], ..Thoughts::default() };
+        thoughts.touched.push(pair);
         state.unwritten.learnt.lines.extend(line);
         Ok(self.carry_out(&mut state, thoughts).await?)
     }
@@ -125,7 +129,7 @@ impl Controller {
         line: Option<AuditLine>,
     ) -> Result<(), ControllerError> {
         let mut state = self.0.state.lock().await;
-        let thoughts = state.governor.pin(id, pinned)?;
+        let thoughts = state.governor.pin(id, pinned, self.0.clock.now())?;
         state.unwritten.learnt.lines.extend(line);
         Ok(self.carry_out(&mut state, thoughts).await?)
     }

@@ -6,10 +6,11 @@
 //!             `Governor::think`.
 //! Knows not:  what becomes of what was placed; who asks says that.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::*;
-use crate::schedule::governor::book::{Book, Lesson};
+use crate::schedule::governor::book::{Book, Complained, Lesson};
 use crate::schedule::governor::{Governor, Numbers};
 use crate::schedule::limits::Limits;
 use crate::schedule::pick::{self, Candidate, Counts};
@@ -20,6 +21,9 @@ const WAITS_MAX: u32 = 600;
 /// So many at once, or this part of a day's volume: what is learnt from them comes before the next.
 const PART_MIN: u64 = 10;
 const PART_OF_DAY: u64 = 100;
+
+/// Beyond the ids of the ledger.
+const NOWHERE: i64 = 1 << 52;
 
 /// Ids that nobody else sees.
 #[derive(Clone, Debug)]
@@ -41,6 +45,22 @@ impl Numbers for Counter {
     }
     fn decision(&mut self) -> DecisionId {
         DecisionId(self.next())
+    }
+}
+
+/// Whose mail it is, as far as limits ask; nobody's where nothing is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whose {
+    pub organization: OrganizationId,
+    pub stream: StreamId,
+    pub campaign: Option<CampaignId>,
+    pub sending_domain: Option<DomainId>,
+}
+
+impl Default for Whose {
+    fn default() -> Whose {
+        let (organization, stream) = (OrganizationId::NOBODY, StreamId(0));
+        Whose { organization, stream, campaign: None, sending_domain: None }
     }
 }
 
@@ -66,6 +86,10 @@ pub struct DryRun {
     pub limits: Limits,
     pub numbers: Counter,
     pub pool: Vec<PoolMember>,
+    /// Where rules lead mail to an operator elsewhere.
+    pub pools: BTreeMap<OperatorId, Vec<PoolMember>>,
+    /// Of what is placed from now on.
+    pub whose: Whose,
     book: Book,
     counts: Counts,
     domain: Domain,
@@ -80,8 +104,10 @@ impl DryRun {
             governor,
             limits,
             // Far above those of the ledger, so that no id is met twice.
-            numbers: Counter(1 << 52),
+            numbers: Counter(NOWHERE),
             pool,
+            pools: BTreeMap::new(),
+            whose: Whose::default(),
             book: Book::default(),
             counts: Counts::default(),
             domain: Domain::parse("example.com").ok()?,
@@ -125,8 +151,9 @@ impl DryRun {
         self.counts.turn(wish.now);
         let standing = |source| self.governor.standing(source, wish.operator, wish.now);
         let mut candidates: Vec<Candidate> =
-            self.pool.iter().map(|member| self.candidate(member)).collect();
+            self.members(wish.operator).iter().map(|member| self.candidate(member)).collect();
         overflow::rank(wish.class, &mut candidates, standing);
+        pick::bind_by_share(wish.class, &mut candidates);
         let mut granted = 0;
         let end = pick::window_end(wish.now);
         let picked = pick::pick(&candidates, pick::Wish::default(), end, |source| {
@@ -136,8 +163,9 @@ impl DryRun {
         });
         match picked {
             Ok(source) => {
-                let pool = self.pool.first().map_or(PoolId::DEFAULT, |member| member.pool);
-                self.counts.add(pool, source, granted);
+                let first = self.members(wish.operator).first();
+                let pool = first.map_or(PoolId::DEFAULT, |member| member.pool);
+                self.counts.add(pool, (source, wish.class), granted);
                 Some(Placed { source, count: granted })
             }
             Err(none) => {
@@ -147,13 +175,19 @@ impl DryRun {
         }
     }
 
+    /// Those who carry mail to an operator.
+    pub fn members(&self, operator: OperatorId) -> &[PoolMember] {
+        self.pools.get(&operator).unwrap_or(&self.pool)
+    }
+
     fn candidate(&self, member: &PoolMember) -> Candidate {
         Candidate {
             source: member.source,
             tier: 0,
             weight: member.weight,
             share_max: member.share_max,
-            sent: self.counts.of(member.pool, member.source),
+            sent: self.counts.of_all(member.pool, member.source),
+            shared: self.counts.of(member.pool, member.source, StreamClass::Marketing),
             bar: None,
         }
     }
@@ -163,22 +197,25 @@ impl DryRun {
         let pair = (WarmSubject::Source(source), wish.operator);
         let course = self.governor.planner.get(pair).map(|warmup| &warmup.course);
         let day = course.map_or(u64::MAX, |course| course.cap() / PART_OF_DAY);
-        let turns = (wish.count / self.pool.len().max(1) as u64).max(PART_MIN);
+        let sources = self.members(wish.operator).len().max(1) as u64;
+        let turns = (wish.count / sources).max(PART_MIN);
         wish.count.min(turns).min(day.max(PART_MIN))
     }
 
     /// Returns how many of them the limits grant, waiting for what opens soon.
     fn ask(&self, source: SourceId, wish: &Wish, count: u64) -> Result<u64, Box<Denial>> {
+        let whose = self.whose;
         let attempt = Attempt {
             source,
             operator: wish.operator,
-            site: SiteId(wish.operator.0),
+            // One site for each operator, and none that a row could name.
+            site: SiteId(NOWHERE + wish.operator.0),
             domain: self.domain.clone(),
-            organization: OrganizationId::FIRST,
-            stream: StreamId(if wish.class == StreamClass::Marketing { 2 } else { 1 }),
+            organization: whose.organization,
+            stream: whose.stream,
             class: wish.class,
-            campaign: None,
-            sending_domain: None,
+            campaign: whose.campaign,
+            sending_domain: whose.sending_domain,
         };
         let end = wish.now + wish.within;
         let (mut at, mut waits) = (wish.now, 0);
@@ -205,6 +242,8 @@ impl DryRun {
     }
 
     pub fn complain(&mut self, source: SourceId, operator: OperatorId, count: u64) {
-        self.book.complain(source, operator, count);
+        let source = Some(source);
+        let (campaign, sending_domain) = (None, None);
+        self.book.complain(&Complained { source, operator, campaign, sending_domain, count });
     }
 }

@@ -9,18 +9,24 @@
 mod dry_run;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use dry_run::{Counter, DryRun, Placed, Wish};
+pub use dry_run::{Counter, DryRun, Placed, Whose, Wish};
 
 use super::governor::Governor;
 use super::governor::book::{Answered, Lesson};
 use super::limits::Limits;
 use super::warmup::Warmup;
+use super::warmup::course::Course;
+use super::warmup::overflow;
+use super::warmup::plan::Plan;
 use crate::model::*;
 
+/// What a new source is led to at least, where nothing says how much an operator takes.
+const TARGET_MIN: u64 = 10_000;
 const TICK: Duration = Duration::from_secs(900);
 /// How far a forecast looks.
 pub const HORIZON: Duration = Duration::from_secs(120 * 86_400);
@@ -40,6 +46,10 @@ pub struct Question {
     pub accepted: BTreeMap<OperatorId, f64>,
     /// Mails an hour that one source has brought there; `HOURLY_ASSUMED` where nothing is known.
     pub hourly: BTreeMap<OperatorId, u64>,
+    /// Whose mail the audience's is; what waits before it is anybody's.
+    pub whose: Whose,
+    /// From and until when the audience's mail is not sent, in order.
+    pub closed: Vec<(Timestamp, Timestamp)>,
     pub begins_at: Timestamp,
 }
 
@@ -78,12 +88,16 @@ pub struct Standing {
     /// A copy: with what is used of them already.
     pub limits: Limits,
     pub pool: Vec<PoolMember>,
+    /// Where rules lead mail to an operator elsewhere.
+    pub pools: BTreeMap<OperatorId, Vec<PoolMember>>,
 }
 
 impl Standing {
-    /// One more source of ours: cold where the others are or were, with the same plans.
+    /// One more source of ours, for mail to these operators: cold everywhere, as any new address
+    /// is. Its plans are those of the others, or the standard one up to what the best of them has
+    /// brought there on a day.
     #[must_use]
-    pub fn with_one_more(mut self) -> Standing {
+    pub fn with_one_more(mut self, operators: impl Iterator<Item = OperatorId>) -> Standing {
         // Far above those of the ledger, as ids of a dry run are.
         let new = SourceId(1 << 52);
         let mut numbers = Counter((1 << 52) - (1 << 20));
@@ -91,6 +105,13 @@ impl Standing {
         for warmup in self.governor.planner.all() {
             if matches!(warmup.subject, WarmSubject::Source(_)) {
                 models.entry(warmup.operator).or_insert_with(|| warmup.clone());
+            }
+        }
+        for operator in operators {
+            if let Entry::Vacant(free) = models.entry(operator)
+                && let Some(model) = self.first_days(operator)
+            {
+                free.insert(model);
             }
         }
         for (_, mut warmup) in models {
@@ -102,20 +123,32 @@ impl Standing {
             warmup.course.last_sent = None;
             self.governor.planner.put(warmup);
         }
-        if let Some(other) = self.pool.iter().max_by_key(|member| member.weight).copied() {
-            self.limits.stand_in(new, other.source);
-            self.pool.push(PoolMember { source: new, share_max: None, ..other });
+        for pool in std::iter::once(&mut self.pool).chain(self.pools.values_mut()) {
+            if let Some(other) = pool.iter().max_by_key(|member| member.weight).copied() {
+                self.limits.stand_in(new, other.source);
+                pool.push(PoolMember { source: new, share_max: None, ..other });
+            }
         }
         self
+    }
+
+    /// Where nobody was ever warmed up.
+    fn first_days(&self, operator: OperatorId) -> Option<Warmup> {
+        let target = self.governor.held_at(operator).max(TARGET_MIN);
+        let plan = Plan::named("standard").ok()?;
+        let course = Course::new(plan, "", target, Default::default()).ok()?;
+        let subject = WarmSubject::Source(SourceId::SYSTEM);
+        Some(Warmup { id: WarmupId(0), subject, operator, limit: LimitId(0), course })
     }
 }
 
 /// None where there is no source at all.
 pub fn forecast(question: &Question, standing: Standing) -> Option<Forecast> {
-    if standing.pool.is_empty() {
+    if standing.pool.is_empty() && standing.pools.values().all(Vec::is_empty) {
         return None;
     }
     let mut run = DryRun::new(standing.governor, standing.limits, standing.pool)?;
+    run.pools = standing.pools;
     let mut left: BTreeMap<OperatorId, Left> =
         question.audience.iter().map(|(id, count)| (*id, left_of(question, *id, *count))).collect();
     let mut now = question.begins_at;
@@ -123,8 +156,9 @@ pub fn forecast(question: &Question, standing: Standing) -> Option<Forecast> {
     let end = now + HORIZON;
     while now < end && left.values().any(|one| one.ends_at.is_none()) {
         run.look(now);
+        let is_open = question.is_open(now);
         for (operator, one) in &mut left {
-            tick(&mut run, *operator, one, now);
+            tick(&mut run, *operator, one, (question.whose, is_open, now));
         }
         now = now + TICK;
     }
@@ -144,14 +178,48 @@ fn left_of(question: &Question, operator: OperatorId, audience: u64) -> Left {
     }
 }
 
-fn tick(run: &mut DryRun, operator: OperatorId, one: &mut Left, now: Timestamp) {
-    let mut pace = one.hourly as f64 * run.pool.len() as f64 * TICK.as_secs_f64() / 3600.0;
+impl Question {
+    fn is_open(&self, now: Timestamp) -> bool {
+        !self.closed.iter().any(|(from, until)| *from <= now && now < *until)
+    }
+}
+
+/// What its sources bring there together, each as much as it did, and a cold one no more than its
+/// day.
+fn pace_of(run: &DryRun, operator: OperatorId, hourly: u64, now: Timestamp) -> f64 {
+    let each = hourly as f64 * TICK.as_secs_f64() / 3600.0;
+    let of = |member: &PoolMember| match run.governor.standing(member.source, operator, now) {
+        overflow::Standing::Cold { left, .. } => each.min(left as f64),
+        overflow::Standing::Strained => 0.0,
+        overflow::Standing::Warm | overflow::Standing::Relay => each,
+    };
+    run.members(operator).iter().map(of).sum()
+}
+
+fn tick(
+    run: &mut DryRun,
+    operator: OperatorId,
+    one: &mut Left,
+    (whose, is_open, now): (Whose, bool, Timestamp),
+) {
+    let mut pace = pace_of(run, operator, one.hourly, now) - one.transactional;
     let class = StreamClass::Transactional;
     let due = one.transactional.round() as u64;
+    run.whose = Whose::default();
     send(run, one, Wish { class, operator, count: due, now, within: TICK });
-    pace -= one.transactional;
+    if run.members(operator).is_empty() {
+        *one.waited_for.entry("no source of its pool may send".into()).or_default() += 1;
+    }
+    // At least one, so that whoever stops it is asked.
+    pace = pace.max(1.0);
     while one.ends_at.is_none() && pace >= 1.0 {
-        let waiting = one.before + one.audience;
+        let is_before = one.before >= 0.5;
+        if !is_before && !is_open {
+            *one.waited_for.entry("the hours in which it is sent".into()).or_default() += 1;
+            break;
+        }
+        run.whose = if is_before { Whose::default() } else { whose };
+        let waiting = if is_before { one.before } else { one.audience };
         let count = waiting.min(pace).ceil() as u64;
         let wish = Wish { class: StreamClass::Marketing, operator, count, now, within: TICK };
         let sent = send(run, one, wish);
@@ -161,9 +229,11 @@ fn tick(run: &mut DryRun, operator: OperatorId, one: &mut Left, now: Timestamp) 
         pace -= sent as f64;
         // What is not accepted at once is mail that is tried again, or that does not exist.
         let done = sent as f64;
-        let before = one.before.min(done);
-        one.before -= before;
-        one.audience -= done - before;
+        if is_before {
+            one.before -= done;
+        } else {
+            one.audience -= done;
+        }
         if one.audience < 0.5 {
             one.ends_at = Some(now + TICK);
         }
@@ -192,8 +262,8 @@ fn send(run: &mut DryRun, one: &mut Left, wish: Wish) -> u64 {
                 operator: wish.operator,
                 site: None,
                 class: wish.class,
-                campaign: None,
-                sending_domain: None,
+                campaign: run.whose.campaign,
+                sending_domain: run.whose.sending_domain,
                 answer,
                 count,
                 sample: None,

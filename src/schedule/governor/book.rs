@@ -39,6 +39,17 @@ pub enum Answered {
     },
 }
 
+/// Complaints about mail that was accepted earlier, and for whom it had been brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Complained {
+    /// None where it is not known any more.
+    pub source: Option<SourceId>,
+    pub operator: OperatorId,
+    pub campaign: Option<CampaignId>,
+    pub sending_domain: Option<DomainId>,
+    pub count: u64,
+}
+
 /// What a source met at an operator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PairSum {
@@ -133,9 +144,22 @@ impl Book {
         self.note_whos(lesson, &told, Signal::None);
     }
 
-    /// A complaint came in for a mail that was accepted earlier.
-    pub fn complain(&mut self, source: SourceId, operator: OperatorId, count: u64) {
-        self.pairs.entry((source, operator)).or_default().marks.complaints += count;
+    /// Complaints came in for mails that were accepted earlier.
+    pub fn complain(&mut self, told: &Complained) {
+        if self.pairs.len() + self.whos.len() >= SUMS_MAX {
+            self.lost += told.count;
+            return;
+        }
+        let (operator, complaints) = (told.operator, told.count);
+        if let Some(source) = told.source {
+            self.pairs.entry((source, operator)).or_default().marks.complaints += complaints;
+        }
+        let domain = told.sending_domain.map(WhoScope::SendingDomain);
+        for who in [told.campaign.map(WhoScope::Campaign), domain].into_iter().flatten() {
+            let place = Place::of(operator, None);
+            let sum = self.whos.entry((who, operator, place)).or_default();
+            sum.marks.complaints += complaints;
+        }
     }
 }
 
@@ -204,6 +228,27 @@ mod tests {
         assert_eq!(words(WhoScope::SendingDomain(DomainId(4))), 14);
         let pair = &book.pairs[&(SourceId(1), OperatorId(2))];
         assert_eq!((pair.marks.offered, pair.marks.unwelcome()), (16, 0));
+    }
+
+    #[test]
+    fn a_complaint_counts_for_the_source_and_for_whom_it_had_brought_the_mail() {
+        let mut book = Book::default();
+        let mut told = Complained {
+            source: Some(SourceId(1)),
+            operator: OperatorId(2),
+            campaign: Some(CampaignId(3)),
+            sending_domain: Some(DomainId(4)),
+            count: 2,
+        };
+        book.complain(&told);
+        // Of a source that was removed: the domain is complained of all the same.
+        (told.source, told.campaign) = (None, None);
+        book.complain(&told);
+        let at = OperatorId(2);
+        let of = |who| book.whos[&(who, at, Place::Operator(at))].marks.complaints;
+        assert_eq!(of(WhoScope::SendingDomain(DomainId(4))), 4);
+        assert_eq!(of(WhoScope::Campaign(CampaignId(3))), 2);
+        assert_eq!(book.pairs[&(SourceId(1), at)].marks.complaints, 2);
     }
 
     #[test]

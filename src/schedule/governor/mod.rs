@@ -7,6 +7,7 @@
 
 pub mod book; // what was answered since the last look
 mod person; // undone and pinned by hand
+mod quiet; // sources that are not warmed up
 mod stops; // campaigns and From domains that stop at an operator
 
 pub use person::PersonError;
@@ -14,14 +15,13 @@ pub use person::PersonError;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::adaptive::{Change, Control, Facts, Place, Stops, What};
-use super::warmup::course::{Course, Turn};
-use super::warmup::gates::{Gates, Trouble};
+use super::warmup::course::Turn;
 use super::warmup::overflow::Standing;
-use super::warmup::plan::Plan;
-use super::warmup::{Planner, Step, Warmup};
+use super::warmup::{Planner, Step};
 use crate::model::*;
 use crate::store::{DecisionChange, SourceHour, WarmupDayRow};
 use book::{Book, PairSum};
+use quiet::Quiet;
 
 type SourcePair = (SourceId, OperatorId);
 
@@ -47,15 +47,6 @@ pub struct Thoughts {
     pub alarms: Vec<String>,
 }
 
-/// The day of a pair that is not warmed up.
-#[derive(Clone, Copy, Debug, Default)]
-struct Quiet {
-    day: Timestamp,
-    today: Marks,
-    /// The most accepted on a day.
-    peak: u64,
-}
-
 #[derive(Clone, Default)]
 pub struct Governor {
     pub planner: Planner,
@@ -63,6 +54,8 @@ pub struct Governor {
     stops: Stops,
     quiet: HashMap<SourcePair, Quiet>,
     relays: HashSet<SourceId>,
+    /// Ours that may send.
+    own: HashSet<SourceId>,
     /// The row of each adaptive change that is in force, and of each stop.
     rows: HashMap<(SourcePair, What), LimitId>,
     stop_rows: HashMap<(WhoScope, Place), (LimitId, Timestamp)>,
@@ -104,6 +97,7 @@ impl Governor {
         for step in self.planner.roll(now, bounds) {
             self.take_step(step, now, numbers, &mut thoughts);
         }
+        self.rewarm_idle(now, bounds, numbers, &mut thoughts);
         let mut pairs: Vec<_> = book.pairs.into_iter().collect();
         pairs.sort_by_key(|(pair, _)| *pair);
         for (pair, sum) in &pairs {
@@ -140,7 +134,7 @@ impl Governor {
         thoughts.hours.push(SourceHour { source, operator, hour, marks: sum.marks });
         let subject = (WarmSubject::Source(source), operator);
         if self.planner.get(subject).is_none() {
-            self.learn_quiet(pair, sum, bounds, now, numbers, thoughts);
+            self.learn_quiet(pair, sum, (now, bounds), numbers, thoughts);
         } else {
             self.learn_course(subject, &sum.marks, &sum.samples(), now, numbers, thoughts);
         }
@@ -178,49 +172,6 @@ impl Governor {
         }
         thoughts.touched.push(pair);
         if let Some(step) = self.planner.learn(pair, marks, samples, now) {
-            self.take_step(step, now, numbers, thoughts);
-        }
-    }
-
-    /// A source that was never warmed up here, or long ago: when it loses its standing, it is.
-    fn learn_quiet(
-        &mut self,
-        pair: SourcePair,
-        sum: &PairSum,
-        bounds: (Timestamp, Timestamp),
-        now: Timestamp,
-        numbers: &mut dyn Numbers,
-        thoughts: &mut Thoughts,
-    ) {
-        if self.relays.contains(&pair.0) {
-            return;
-        }
-        let quiet = self.quiet.entry(pair).or_default();
-        if quiet.day != bounds.0 {
-            quiet.peak = quiet.peak.max(quiet.today.accepted);
-            (quiet.day, quiet.today) = (bounds.0, Marks::default());
-        }
-        quiet.today.add(&sum.marks);
-        let today = quiet.today;
-        let trouble = Gates::default().stops(&today);
-        let Some(trouble) = trouble.filter(|trouble| *trouble >= Trouble::Deferrals) else {
-            return;
-        };
-        let peak = quiet.peak.max(today.accepted).max(100);
-        self.quiet.remove(&pair);
-        let Ok(plan) = Plan::named("standard") else { return };
-        let Ok(mut course) = Course::new(plan, "", peak, Default::default()) else { return };
-        course.proven = peak;
-        course.stage = course.plan.stage_of(peak, course.factor);
-        course.roll(now, bounds);
-        let subject = WarmSubject::Source(pair.0);
-        let (id, limit) = (numbers.warmup(), numbers.limit());
-        self.planner.put(Warmup { id, subject, operator: pair.1, limit, course });
-        thoughts.touched.push((subject, pair.1));
-        let samples = sum.samples();
-        if let Some(mut step) = self.planner.learn((subject, pair.1), &today, &samples, now) {
-            step.turn.rule = DecisionRule::Rewarm;
-            step.turn.cause = format!("{}: warmed up again", trouble.text());
             self.take_step(step, now, numbers, thoughts);
         }
     }
@@ -279,14 +230,22 @@ impl Governor {
                 cause: turn.cause.clone(),
             });
         }
-        if matches!(turn.rule, DecisionRule::WarmupFreeze | DecisionRule::Rewarm) {
+        // A pair that slept begins with less, and nothing is wrong with it.
+        let has_lost = turn.rule == DecisionRule::Rewarm && turn.after == 0;
+        if has_lost || turn.rule == DecisionRule::WarmupFreeze {
             thoughts.alarms.push(format!("warm-up {}: {}", step.warmup, turn.cause));
         }
         let (id, scope) = (warmup.limit, warmup.scope());
-        let decision = decision_of(turn, scope, id, now, numbers);
+        let expires_at = warmup.course.ends_at(turn.rule, now);
         // A day's end is the end of what was decided in its middle.
-        if decision.rule == DecisionRule::WarmupDay {
-            self.end((id, DecisionRule::WarmupStop), thoughts);
+        let over = match turn.rule {
+            _ if turn.verdict.is_some() => Some(DecisionRule::WarmupStop),
+            DecisionRule::WarmupThaw => Some(DecisionRule::WarmupFreeze),
+            _ => None,
+        };
+        let decision = Decision { expires_at, ..decision_of(turn, scope, id, now, numbers) };
+        if let Some(rule) = over {
+            self.end((id, rule), thoughts);
         }
         self.begin(decision, thoughts);
     }
@@ -346,16 +305,23 @@ impl Governor {
         self.begin(decision, thoughts);
     }
 
-    /// In force from now on, in the place of an earlier one of its rule.
+    /// In force from now on, in the place of an earlier one of its rule; never of a pinned one.
     fn begin(&mut self, decision: Decision, thoughts: &mut Thoughts) {
         if let Some(limit) = decision.limit {
-            self.end((limit, decision.rule), thoughts);
+            let key = (limit, decision.rule);
+            if self.active.get(&key).is_some_and(|known| known.pinned) {
+                return;
+            }
+            self.end(key, thoughts);
             self.active.insert((limit, decision.rule), decision.clone());
         }
         thoughts.decisions.push(decision);
     }
 
     fn end(&mut self, key: (LimitId, DecisionRule), thoughts: &mut Thoughts) {
+        if self.active.get(&key).is_some_and(|known| known.pinned) {
+            return;
+        }
         let Some(old) = self.active.remove(&key) else { return };
         thoughts.changed.push(DecisionChange {
             id: old.id,

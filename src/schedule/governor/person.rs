@@ -43,8 +43,8 @@ impl Governor {
         });
         match what_of(decision.rule) {
             Some(what) => self.undo_change(&decision, what, now, &mut thoughts),
-            None if is_stop(decision.rule) => self.undo_stop(&decision, &mut thoughts),
-            None => self.undo_warmup(&decision, &mut thoughts),
+            None if is_stop(decision.rule) => self.undo_stop(&decision, now, &mut thoughts),
+            None => self.undo_warmup(&decision, now, &mut thoughts),
         }
         Ok(thoughts)
     }
@@ -63,25 +63,33 @@ impl Governor {
         thoughts.removed.extend(self.rows.remove(&(pair, what)));
     }
 
-    fn undo_stop(&mut self, decision: &Decision, thoughts: &mut Thoughts) {
+    fn undo_stop(&mut self, decision: &Decision, now: Timestamp, thoughts: &mut Thoughts) {
         let Some(place) = Place::of_scope(&decision.scope.to) else { return };
         let key = (decision.scope.who, place);
-        self.stops.undo(key.0, key.1);
+        self.stops.undo(key.0, key.1, now);
         thoughts.removed.extend(self.stop_rows.remove(&key).map(|(limit, _)| limit));
     }
 
-    fn undo_warmup(&mut self, decision: &Decision, thoughts: &mut Thoughts) {
+    fn undo_warmup(&mut self, decision: &Decision, now: Timestamp, thoughts: &mut Thoughts) {
         let Some(limit) = decision.limit else { return };
         let pair = self.planner.all().find(|one| one.limit == limit);
         let Some(pair) = pair.map(|one| (one.subject, one.operator)) else { return };
         if let Some(warmup) = self.planner.get_mut(pair) {
-            warmup.course.undo(decision.rule, decision.before);
+            if decision.pinned {
+                warmup.course.release(None);
+            }
+            warmup.course.undo(decision.rule, decision.before, now);
             thoughts.touched.push(pair);
         }
     }
 
     /// Pinned: no rule changes it and it does not end. Released: rules go on from here.
-    pub fn pin(&mut self, id: DecisionId, pinned: bool) -> Result<Thoughts, PersonError> {
+    pub fn pin(
+        &mut self,
+        id: DecisionId,
+        pinned: bool,
+        now: Timestamp,
+    ) -> Result<Thoughts, PersonError> {
         let key = self.key_of(id)?;
         let mut thoughts = Thoughts::default();
         let Some(decision) = self.active.get_mut(&key) else {
@@ -108,23 +116,41 @@ impl Governor {
                 }
                 thoughts.put.extend(row_of(&decision));
             }
-            _ => self.pin_warmup(&decision, &mut thoughts),
+            _ => self.pin_warmup(&decision, now, &mut thoughts),
         }
         Ok(thoughts)
     }
 
-    /// A warm-up whose volume is pinned is paused there.
-    fn pin_warmup(&mut self, decision: &Decision, thoughts: &mut Thoughts) {
+    /// A warm-up whose volume is pinned is paused there; one that stands still goes on standing
+    /// still, beyond the end of the day or of the freeze.
+    fn pin_warmup(&mut self, decision: &Decision, now: Timestamp, thoughts: &mut Thoughts) {
+        use DecisionRule::{WarmupFreeze, WarmupStop};
         let pair = self.planner.all().find(|one| Some(one.limit) == decision.limit);
         let Some(pair) = pair.map(|one| (one.subject, one.operator)) else { return };
-        if let Some(warmup) = self.planner.get_mut(pair) {
-            if decision.pinned {
-                warmup.course.pause()
-            } else {
-                warmup.course.resume()
-            }
-            thoughts.touched.push(pair);
+        let Some(course) = self.planner.get_mut(pair).map(|warmup| &mut warmup.course) else {
+            return;
+        };
+        match (decision.pinned, decision.rule) {
+            (true, WarmupFreeze | WarmupStop) => course.freeze(),
+            (true, _) => course.pause(),
+            (false, WarmupFreeze) => course.release(decision.expires_at.filter(|end| *end > now)),
+            (false, _) => course.release(None),
         }
+        thoughts.touched.push(pair);
+    }
+
+    /// A person steers a warm-up itself, by its limit: what was pinned of it is over.
+    pub fn let_go(&mut self, limit: LimitId) -> Thoughts {
+        let mut thoughts = Thoughts::default();
+        let of_it = |(key, one): (&(LimitId, DecisionRule), &mut Decision)| {
+            let is_pinned = key.0 == limit && std::mem::take(&mut one.pinned);
+            is_pinned.then_some(*key)
+        };
+        let pinned: Vec<_> = self.active.iter_mut().filter_map(of_it).collect();
+        for key in pinned {
+            self.end(key, &mut thoughts);
+        }
+        thoughts
     }
 
     /// A source is no more: neither are its warm-ups and what was decided of it. Returns the limits
@@ -143,6 +169,24 @@ impl Governor {
         self.facts.retain(|pair, _| !is_own(pair));
         self.active.retain(|(limit, _), _| !limits.contains(limit));
         limits
+    }
+
+    /// After a start, before `restore`: stops and blocks of these days, oldest first. The next ones
+    /// are as long as they would have been.
+    pub fn recall(&mut self, decisions: &[Decision]) {
+        for decision in decisions {
+            let Some(end) = decision.expires_at else { continue };
+            let place = Place::of_scope(&decision.scope.to);
+            match (what_of(decision.rule), pair_of(&decision.scope), place) {
+                (Some(What::Block), Some(pair), _) => {
+                    self.controls.entry(pair).or_default().recall_block(decision.at, end);
+                }
+                (None, _, Some(place)) if is_stop(decision.rule) => {
+                    self.stops.recall(decision.scope.who, place, decision.at, end);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// After a start: what was in force is again.
@@ -169,7 +213,7 @@ const fn is_stop(rule: DecisionRule) -> bool {
     matches!(rule, CampaignContent | SendingDomain | Health)
 }
 
-const fn what_of(rule: DecisionRule) -> Option<What> {
+pub(super) const fn what_of(rule: DecisionRule) -> Option<What> {
     match rule {
         DecisionRule::Connections => Some(What::Connections),
         DecisionRule::Pace => Some(What::Pace),

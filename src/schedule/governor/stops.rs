@@ -21,8 +21,17 @@ impl Governor {
             WhoScope::SendingDomain(_) => DecisionRule::SendingDomain,
             _ => DecisionRule::CampaignContent,
         };
+        if self.is_pinned(&stop) {
+            return;
+        }
         thoughts.alarms.push(stop.cause.clone());
         self.put_stop((stop, rule, None), now, numbers, thoughts);
+    }
+
+    /// A person holds it there already, without an end.
+    fn is_pinned(&self, stop: &Stop) -> bool {
+        let known = self.stop_rows.get(&(stop.who, stop.place));
+        known.is_some_and(|(_, until)| until.0 == i64::MAX)
     }
 
     /// Its marketing mail goes no more there until then; nothing where it is stopped.

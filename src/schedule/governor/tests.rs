@@ -1,7 +1,12 @@
 //! From answers to limits and decisions.
 
 use super::book::{Answered, Lesson};
+use super::person::what_of;
 use super::*;
+use crate::schedule::warmup::Warmup;
+use crate::schedule::warmup::course::Course;
+use crate::schedule::warmup::plan::Plan;
+use crate::store::SourcePeak;
 
 const HERE: SourcePair = (SourceId(1), OperatorId(2));
 const DAY: i64 = 86_400;
@@ -57,6 +62,15 @@ impl Story {
         let start = self.now.div_euclid(DAY) * DAY;
         let bounds = (Timestamp::from_seconds(start), Timestamp::from_seconds(start + DAY));
         self.governor.think(book, now, bounds, &mut self.numbers)
+    }
+
+    fn active(&self, rule: DecisionRule) -> Option<DecisionId> {
+        self.governor.active().find(|one| one.rule == rule).map(|one| one.id)
+    }
+
+    /// Of the only warm-up.
+    fn budget(&self) -> Option<u64> {
+        self.governor.planner.all().next().expect("one").course.budget()
     }
 
     fn told(&mut self, answers: &[(Answered, u64)]) -> Thoughts {
@@ -156,11 +170,11 @@ fn a_decision_is_undone_and_pinned_by_hand() {
     let mut story = Story::default();
     let thoughts = story.told(&[(refused(Signal::Rate, false), 1)]);
     let id = thoughts.decisions[0].id;
-    let pinned = story.governor.pin(id, true).expect("it is in force");
+    let pinned = story.governor.pin(id, true, Timestamp(0)).expect("it is in force");
     assert!(pinned.put[0].pinned && pinned.put[0].expires_at.is_none());
     story.now = 40 * 3600;
     assert!(story.think(Book::default()).removed.is_empty());
-    story.governor.pin(id, false).expect("it is in force");
+    story.governor.pin(id, false, Timestamp(0)).expect("it is in force");
     let undone = story.governor.undo(id, Timestamp::from_seconds(story.now)).expect("in force");
     assert_eq!(undone.removed.len(), 1);
     assert_eq!(undone.changed[0].state, DecisionState::Undone);
@@ -202,4 +216,164 @@ fn what_was_in_force_is_again_after_a_start() {
     let thoughts = again.think(Book::default());
     assert_eq!(thoughts.put[0].id, before.put[0].id);
     assert_eq!(thoughts.put[0].value, before.put[0].value + 1);
+}
+
+#[test]
+fn what_a_warm_source_held_before_a_start_is_where_it_is_warmed_up_again() {
+    let mut story = Story { now: 9 * DAY, ..Story::default() };
+    let hour = Timestamp::from_seconds(8 * DAY);
+    let peak = SourcePeak { source: HERE.0, operator: HERE.1, accepted: 500_000, last_hour: hour };
+    story.governor.remember(&[peak], Timestamp::from_seconds(9 * DAY), &[]);
+    story.told(&[(Answered::Accepted, 20), (refused(Signal::Reputation, false), 3)]);
+    let warmup = story.governor.planner.all().next().expect("a warm-up");
+    assert_eq!((warmup.course.target, warmup.course.cap()), (500_000, 500_000));
+}
+
+#[test]
+fn a_warm_source_that_slept_is_warmed_up_again_and_neither_a_relay_nor_a_stranger() {
+    let held = |source| SourcePeak {
+        source: SourceId(source),
+        operator: HERE.1,
+        accepted: if source == 4 { 20 } else { 8000 },
+        last_hour: Timestamp::from_seconds(DAY),
+    };
+    let mut story = Story { now: 21 * DAY, ..Story::default() };
+    let peaks: Vec<SourcePeak> = (1..=4).map(held).collect();
+    story.governor.remember(&peaks, Timestamp::from_seconds(21 * DAY), &[]);
+    story.governor.set_relays(HashSet::from([SourceId(2)]));
+    // The third was removed.
+    story.governor.set_own(HashSet::from([SourceId(1), SourceId(4)]));
+    assert!(story.think(Book::default()).decisions.is_empty(), "three weeks are not over");
+    story.now = 23 * DAY;
+    let thoughts = story.think(Book::default());
+    let rules: Vec<_> = thoughts.decisions.iter().map(|one| one.rule).collect();
+    assert_eq!(rules, [DecisionRule::Rewarm]);
+    assert!(thoughts.alarms.is_empty(), "nobody need look at it: {:?}", thoughts.alarms);
+    let warmups: Vec<_> = story.governor.planner.all().collect();
+    assert_eq!((warmups.len(), warmups[0].subject), (1, WarmSubject::Source(SourceId(1))));
+    let cap = warmups[0].course.cap();
+    assert!((3000..=4000).contains(&cap), "half of what it held: {cap}");
+}
+
+/// Frozen at the third block within a week, a day before now.
+fn frozen() -> (Story, DecisionId) {
+    let mut story = Story::cold("standard");
+    for day in 1..=3 {
+        story.told(&[(refused(Signal::Reputation, true), 3)]);
+        story.now = day * DAY;
+        story.think(Book::default());
+    }
+    let freeze = story.active(DecisionRule::WarmupFreeze).expect("three steps back");
+    (story, freeze)
+}
+
+#[test]
+fn a_pinned_freeze_stays_a_freeze_until_it_is_released() {
+    let (mut story, freeze) = frozen();
+    story.governor.pin(freeze, true, Timestamp::from_seconds(story.now)).expect("in force");
+    assert_eq!(story.budget(), Some(0));
+    story.now += 9 * DAY;
+    story.think(Book::default());
+    assert_eq!(story.budget(), Some(0), "it would have thawed after two days");
+    let pinned = story.governor.pin(freeze, false, Timestamp::from_seconds(story.now));
+    assert_eq!(pinned.expect("still in force").touched.len(), 1);
+    assert!(story.budget() > Some(0));
+    let (mut story, freeze) = frozen();
+    let now = Timestamp::from_seconds(story.now);
+    story.governor.pin(freeze, true, now).expect("in force");
+    story.governor.pin(freeze, false, now).expect("in force");
+    assert_eq!(story.budget(), Some(0), "what is left of the freeze is left");
+}
+
+#[test]
+fn a_pinned_stop_outlives_its_day_and_can_be_released_after_it() {
+    let mut story = Story::cold("standard");
+    story.told(&[(Answered::Accepted, 30), (refused(Signal::Reputation, false), 3)]);
+    let stop = story.active(DecisionRule::WarmupStop).expect("a stop");
+    story.governor.pin(stop, true, Timestamp(0)).expect("in force");
+    story.now = 3 * DAY;
+    story.think(Book::default());
+    assert_eq!(story.budget(), Some(0));
+    assert_eq!(story.active(DecisionRule::WarmupStop), Some(stop));
+    story.governor.undo(stop, Timestamp::from_seconds(story.now)).expect("in force");
+    assert!(story.budget() > Some(0));
+}
+
+#[test]
+fn a_pinned_day_is_not_replaced_by_later_days_until_the_warm_up_is_resumed() {
+    let mut story = Story::cold("standard");
+    story.told(&[(Answered::Accepted, 50)]);
+    story.now = DAY;
+    story.think(Book::default());
+    let day = story.active(DecisionRule::WarmupDay).expect("the verdict of the first day");
+    story.governor.pin(day, true, Timestamp::from_seconds(DAY)).expect("in force");
+    let held = story.budget();
+    for days in 2..5 {
+        story.told(&[(Answered::Accepted, held.unwrap_or(0))]);
+        story.now = days * DAY;
+        let thoughts = story.think(Book::default());
+        assert!(thoughts.decisions.is_empty(), "{:?}", thoughts.decisions);
+    }
+    assert_eq!((story.active(DecisionRule::WarmupDay), story.budget()), (Some(day), held));
+    let limit = story.governor.planner.all().next().expect("one").limit;
+    let thoughts = story.governor.let_go(limit);
+    assert_eq!(thoughts.changed[0].state, DecisionState::Past);
+    assert_eq!(story.active(DecisionRule::WarmupDay), None);
+}
+
+#[test]
+fn what_a_warm_up_decides_has_an_end_and_a_thaw_is_no_alarm() {
+    let mut story = Story::cold("standard");
+    let at = |days: i64| Some(Timestamp::from_seconds(days * DAY));
+    let mut ends = Vec::new();
+    for day in 1..=3 {
+        let thoughts = story.told(&[(refused(Signal::Reputation, true), 3)]);
+        let stop = thoughts.decisions.iter().find(|one| one.rule == DecisionRule::WarmupStop);
+        assert_eq!(stop.expect("a stop").expires_at, at(day), "the end of its day");
+        story.now = day * DAY;
+        let thoughts = story.think(Book::default());
+        assert_eq!(story.active(DecisionRule::WarmupStop), None, "not after day {day}");
+        // A probe after the block of the source, too.
+        let of_it = thoughts.decisions.iter().filter(|one| what_of(one.rule).is_none());
+        ends.extend(of_it.map(|one| (one.rule, one.expires_at)));
+    }
+    use DecisionRule::{WarmupDay, WarmupFreeze, WarmupThaw};
+    assert_eq!(ends, [(WarmupDay, at(2)), (WarmupDay, at(3)), (WarmupFreeze, at(5))]);
+    story.now = 5 * DAY;
+    let thoughts = story.think(Book::default());
+    let rules: Vec<_> = thoughts.decisions.iter().map(|one| one.rule).collect();
+    assert!(rules.contains(&WarmupThaw), "{rules:?}");
+    assert!(thoughts.alarms.is_empty(), "{:?}", thoughts.alarms);
+    assert_eq!(story.active(WarmupFreeze), None);
+}
+
+#[test]
+fn what_was_undone_is_not_done_again_within_the_hour_of_whatever_kind_it_is() {
+    let mut story = Story::cold("standard");
+    let words = [(refused(Signal::Content, true), 8), (refused(Signal::Reputation, true), 3)];
+    let thoughts = story.told(&words);
+    let mut rules: Vec<_> = thoughts.decisions.iter().map(|one| one.rule).collect();
+    rules.sort_unstable();
+    use DecisionRule::{Block, CampaignContent, WarmupStop};
+    assert_eq!(rules, [WarmupStop, Block, CampaignContent]);
+    for decision in thoughts.decisions {
+        story.governor.undo(decision.id, Timestamp(0)).expect("in force");
+    }
+    story.now = 3000;
+    assert!(story.told(&words).decisions.is_empty());
+    story.now = 3601;
+    assert_eq!(story.told(&words).decisions.len(), 3);
+}
+
+#[test]
+fn a_stop_that_a_person_has_pinned_is_not_replaced_by_a_rule() {
+    let mut story = Story::default();
+    let words = [(refused(Signal::Content, true), 8)];
+    let thoughts = story.told(&words);
+    let (id, limit) = (thoughts.decisions[0].id, thoughts.decisions[0].limit);
+    story.governor.pin(id, true, Timestamp(0)).expect("in force");
+    story.now = 5 * 3600;
+    let thoughts = story.told(&words);
+    assert!(thoughts.decisions.is_empty() && thoughts.removed.is_empty(), "{thoughts:?}");
+    assert_eq!(story.governor.active().next().and_then(|one| one.limit), limit);
 }

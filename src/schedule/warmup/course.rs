@@ -16,6 +16,7 @@ use super::gates::Trouble;
 use super::overflow::Standing;
 use super::plan::{Plan, PlanError};
 use crate::model::*;
+use crate::schedule::adaptive::HUSH;
 
 /// Stages that a clean day is worth at most, and at least.
 const PACE_MAX: f64 = 1.0;
@@ -38,7 +39,7 @@ const HOUR_SECONDS: i64 = 3600;
 const SAFE_SHARE: f64 = 0.6;
 /// A pair that sent nothing for so long is warmed up again, from half of what it held before,
 /// and half of that for each further week.
-const IDLE_AFTER: Duration = Duration::from_secs(21 * 86_400);
+pub const IDLE_AFTER: Duration = Duration::from_secs(21 * 86_400);
 const IDLE_HALVES: Duration = Duration::from_secs(7 * 86_400);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,9 @@ pub struct Course {
     pub last_sent: Option<Timestamp>,
     pub backs: Vec<Timestamp>,
     pub today: Option<Today>,
+    /// A person has taken something back: no gate closes in the middle of a day before.
+    #[serde(default)]
+    pub hushed_until: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +152,7 @@ impl Course {
             last_sent: None,
             backs: Vec::new(),
             today: None,
+            hushed_until: Timestamp::default(),
         })
     }
 
@@ -202,7 +207,7 @@ impl Course {
         if self.state == WarmupState::Frozen && self.frozen_until.is_some_and(|end| end <= now) {
             self.state = WarmupState::Running;
             self.frozen_until = None;
-            turns.push(self.turn(DecisionRule::WarmupFreeze, "the freeze is over".into(), 0));
+            turns.push(self.turn(DecisionRule::WarmupThaw, "the freeze is over".into(), 0));
         }
         turns.extend(self.rewarm_after_idle(now));
         if self.today.is_none() && self.state != WarmupState::Stopped {
@@ -224,7 +229,7 @@ impl Course {
         today.note(marks, now);
         let places = DECISION_SAMPLES_MAX.saturating_sub(today.samples.len());
         today.samples.extend(samples.iter().take(places).cloned());
-        if today.stop.is_some() {
+        if today.stop.is_some() || now < self.hushed_until {
             return None;
         }
         let trouble = self.plan.gates.stops(&today.marks)?;
@@ -385,10 +390,28 @@ impl Course {
 
 /// By hand.
 impl Course {
+    /// What is frozen carries nothing while it is paused either: it stays so without an end.
     pub fn pause(&mut self) {
-        if matches!(self.state, WarmupState::Running | WarmupState::Frozen) {
-            self.state = WarmupState::Paused;
-            self.frozen_until = None;
+        match self.state {
+            WarmupState::Running => self.state = WarmupState::Paused,
+            WarmupState::Frozen => self.frozen_until = None,
+            WarmupState::Paused | WarmupState::Finished | WarmupState::Stopped => {}
+        }
+    }
+
+    /// Nothing more until a person says so.
+    pub fn freeze(&mut self) {
+        if self.state != WarmupState::Stopped {
+            (self.state, self.frozen_until) = (WarmupState::Frozen, None);
+        }
+    }
+
+    /// Out of a person's hand: rules go on, or it is frozen until then.
+    pub fn release(&mut self, frozen_until: Option<Timestamp>) {
+        if matches!(self.state, WarmupState::Paused | WarmupState::Frozen) {
+            let is_frozen = frozen_until.is_some();
+            self.state = if is_frozen { WarmupState::Frozen } else { WarmupState::Running };
+            self.frozen_until = frozen_until;
         }
     }
 
@@ -429,8 +452,22 @@ impl Course {
         self.today = None;
     }
 
+    /// When what this rule has decided is over by itself.
+    pub fn ends_at(&self, rule: DecisionRule, now: Timestamp) -> Option<Timestamp> {
+        match rule {
+            DecisionRule::WarmupFreeze => self.frozen_until,
+            DecisionRule::Rewarm => {
+                let days = f64::from(self.plan.days(self.factor, self.target) + FULL_DAYS);
+                let left = (days - self.stage).max(1.0);
+                Some(now + Duration::from_secs(86_400).mul_f64(left))
+            }
+            _ => self.today.as_ref().map(|today| today.day.end),
+        }
+    }
+
     /// Takes a decision of one of the warm-up's rules back.
-    pub fn undo(&mut self, rule: DecisionRule, before: Option<u64>) {
+    pub fn undo(&mut self, rule: DecisionRule, before: Option<u64>, now: Timestamp) {
+        self.hushed_until = now + HUSH;
         match rule {
             DecisionRule::WarmupStop | DecisionRule::WarmupFreeze => {
                 if self.state == WarmupState::Frozen {
@@ -442,6 +479,7 @@ impl Course {
                     today.marks = Marks::default();
                 }
             }
+            DecisionRule::WarmupThaw => self.freeze(),
             DecisionRule::Rewarm => {
                 self.state = WarmupState::Finished;
                 if let Some(today) = &mut self.today {

@@ -148,6 +148,9 @@ impl Warmup {
         let day = (course.stage as u32 + 1).min(days);
         let name = &course.plan.name;
         match (course.state, stop) {
+            (WarmupState::Frozen, _) if course.frozen_until.is_none() => {
+                "warm-up frozen until a person resumes it".into()
+            }
             (WarmupState::Frozen, _) => "warm-up frozen after three steps back".into(),
             (_, Some(trouble)) => format!("warm-up stopped for today: {}", trouble.text()),
             (WarmupState::Paused, _) => format!("warm-up paused at day {day} of {days}"),

@@ -96,6 +96,7 @@ mod tests {
             weight: 1,
             share_max: None,
             sent: 0,
+            shared: 0,
             bar: None,
         };
         let mut pool: Vec<Candidate> = (0..).map(candidate).take(standings.len()).collect();

@@ -216,6 +216,11 @@ fn a_person_pauses_resumes_skips_and_restarts() {
     assert_eq!(results.course.cap(), 800);
     results.course.resume();
     assert_eq!(results.clean(), Some(WarmupVerdict::Advance));
+    results.course.freeze();
+    results.course.pause();
+    assert_eq!(results.course.budget(), Some(0), "to pause what is frozen opens nothing");
+    results.course.resume();
+    assert!(results.course.budget() > Some(0));
     results.course.restart();
     assert_eq!(results.course.cap(), 50);
     results.course.stop();

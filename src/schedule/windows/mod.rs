@@ -8,6 +8,7 @@
 //! Knows not:  how rates are judged (`rule`), who reads the windows.
 
 pub mod rule; // when a rate is too high
+mod small_hosts; // each of the tail for itself
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::store::{
     HealthStanding, HealthSum, Store, StoreError,
 };
 use rule::{Judged, Thresholds};
+use small_hosts::SmallHosts;
 
 /// In wall time: what was counted is written, and what came back is read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -61,6 +63,7 @@ struct State {
 pub struct Windows {
     thresholds: Thresholds,
     sums: Mutex<Sums>,
+    small: Mutex<SmallHosts>,
     state: tokio::sync::Mutex<State>,
 }
 
@@ -118,15 +121,16 @@ impl Windows {
         let standings = rows.map(|one| (key(&one), one)).collect();
         let heard = store.health_heard().await?;
         let state = State { heard, standings, touched: BTreeSet::new(), looks: 0 };
-        let (sums, state) = (Mutex::default(), tokio::sync::Mutex::new(state));
-        Ok(Windows { thresholds, sums, state })
+        let (sums, small) = (Mutex::default(), Mutex::default());
+        let state = tokio::sync::Mutex::new(state);
+        Ok(Windows { thresholds, sums, small, state })
     }
 
     /// Counts an answer.
     pub fn note(
         &self,
         source: SourceId,
-        operator: OperatorId,
+        (operator, site): (OperatorId, SiteId),
         delivery: &ClaimedDelivery,
         record: &Record,
     ) {
@@ -139,6 +143,9 @@ impl Windows {
             campaign: delivery.campaign,
             credential: message.credential,
         };
+        if operator == OperatorId::TAIL {
+            self.note_small(&whose, site, &counts, record.at);
+        }
         let hour = hour_of(record.at);
         let mut sums = self.sums.lock();
         if sums.all.len() >= SUMS_MAX {
@@ -148,6 +155,13 @@ impl Windows {
         for subject in whose.subjects() {
             let empty = (owner(subject, whose.organization), WindowCounts::default());
             sums.all.entry((subject, operator, hour)).or_insert(empty).1.add(&counts);
+        }
+    }
+
+    fn note_small(&self, whose: &Whose, site: SiteId, counts: &WindowCounts, at: Timestamp) {
+        let mut small = self.small.lock();
+        for subject in whose.subjects() {
+            small.add(subject, (whose.organization, site), counts, at);
         }
     }
 
@@ -231,7 +245,11 @@ impl Shared {
             if counts == WindowCounts::default() {
                 continue;
             }
-            for subject in self.whose(one).subjects() {
+            let whose = self.whose(one);
+            if one.operator == OperatorId::TAIL {
+                self.windows.note_small(&whose, one.site, &counts, self.clock.now());
+            }
+            for subject in whose.subjects() {
                 let empty = (owner(subject, one.organization), WindowCounts::default());
                 let key = (subject, one.operator, hour_of(one.taken_at));
                 sums.entry(key).or_insert(empty).1.add(&counts);
@@ -267,8 +285,13 @@ impl Shared {
                 sums.extend(store.health_of(kind, some, since).await?);
             }
         }
-        let news = self.news_of(state, &sums, now).await?;
-        if !news.worse.is_empty() || !news.good_again.is_empty() {
+        let mut news = self.news_of(state, &sums, now).await?;
+        let bad = self.windows.small.lock().bad(&self.windows.thresholds, now);
+        for (judged, site) in bad {
+            self.stop_for_health(&judged, Some(Place::Site(site)), now).await?;
+            news.told.push((judged.organization, self.tell(&judged, Some(site)).await?));
+        }
+        if !news.is_empty() {
             let change = HealthChange::News { news: Box::new(news.clone()), at: now };
             store.change_health(change).await?;
         }
@@ -299,9 +322,10 @@ impl Shared {
                 (Some(WindowStanding::Good), before) => news.good_again.extend(before.cloned()),
                 (Some(standing), _) => {
                     if standing == WindowStanding::Stop {
-                        self.stop_for_health(&judged, now).await?;
+                        let place = judged.operator.map(Place::Operator);
+                        self.stop_for_health(&judged, place, now).await?;
                     }
-                    let fields = self.tell(&judged).await?;
+                    let fields = self.tell(&judged, None).await?;
                     let row = HealthStanding {
                         subject: judged.subject,
                         operator: judged.operator,
@@ -317,8 +341,12 @@ impl Shared {
         Ok(news)
     }
 
-    /// The fields of the event, and a line in the log.
-    async fn tell(&self, judged: &Judged) -> Result<serde_json::Value, StoreError> {
+    /// The fields of the event, and a line in the log. `site`: which small host it is.
+    async fn tell(
+        &self,
+        judged: &Judged,
+        site: Option<SiteId>,
+    ) -> Result<serde_json::Value, StoreError> {
         let subject = judged.subject;
         let who = match subject.kind {
             WindowKind::Source => format!("source {}", self.sources.name_of(SourceId(subject.id))),
@@ -329,7 +357,8 @@ impl Shared {
             None => Vec::new(),
         };
         let named = operators.into_iter().find(|row| Some(row.id) == judged.operator);
-        let place = named.map(|row| row.name);
+        let operator = named.map(|row| row.name);
+        let place = site.map(|site| format!("site {site}")).or(operator.clone());
         let mut text = rule::sentence(judged, &who, place.as_deref());
         if judged.standing == WindowStanding::Stop {
             text.push_str(consequence(judged));
@@ -337,23 +366,28 @@ impl Shared {
         tracing::error!(alarm = text, "a health window is not good; see postroad health");
         let Share { count, of, rate, low, high } = judged.share;
         Ok(json!({
-            "text": text, "kind": subject.kind, "id": subject.id, "operator": place,
+            "text": text, "kind": subject.kind, "id": subject.id, "operator": operator,
+            "site": site,
             "rate": judged.rate, "standing": judged.standing,
             "count": count, "of": of, "share": rate, "low": low, "high": high,
         }))
     }
 
-    async fn stop_for_health(&self, judged: &Judged, now: Timestamp) -> Result<(), StoreError> {
+    async fn stop_for_health(
+        &self,
+        judged: &Judged,
+        place: Option<Place>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let who = match (judged.subject.campaign(), judged.subject.domain()) {
             (Some(campaign), _) => WhoScope::Campaign(campaign),
             (_, Some(domain)) => WhoScope::SendingDomain(domain),
             _ => return Ok(()),
         };
         let cause = rule::sentence(judged, &judged.subject.kind.to_string(), None);
-        match (judged.operator, who) {
-            (Some(operator), who) => {
+        match (place, who) {
+            (Some(place), who) => {
                 let until = now + rule::STOPPED_FOR;
-                let place = Place::Operator(operator);
                 let stop = Stop { who, place, until, cause, samples: Vec::new() };
                 self.controller.stop_for_health(stop).await
             }

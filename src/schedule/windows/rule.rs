@@ -113,7 +113,9 @@ pub fn judge(sums: &[HealthSum], thresholds: &Thresholds) -> Vec<Judged> {
             if is_part && !can_stop_at_operator(sum.subject) {
                 continue;
             }
-            if is_part && standing == WindowStanding::Warn {
+            // Of small hosts each answers for itself (`small_hosts`).
+            let is_tail = sum.operator == Some(OperatorId::TAIL);
+            if is_part && (is_tail || standing == WindowStanding::Warn) {
                 standing = WindowStanding::Good;
             }
             let share = Share::new(counts.0, counts.1);
@@ -220,7 +222,7 @@ mod tests {
             ..Default::default()
         };
         let fine = WindowCounts { answered: 9000, taken: 9000, ended: 9000, ..Default::default() };
-        let sums = [sum(WindowKind::Campaign, 1, bad), sum(WindowKind::Campaign, 2, fine)];
+        let sums = [sum(WindowKind::Campaign, 3, bad), sum(WindowKind::Campaign, 2, fine)];
         let told = judge(&sums, &USUAL);
         let of = |operator: Option<i64>| {
             let operator = operator.map(OperatorId);
@@ -228,9 +230,13 @@ mod tests {
                 |one: &&Judged| one.operator == operator && one.rate == WindowRate::Complaint;
             told.iter().find(is_it).map(|one| one.standing)
         };
-        assert_eq!(of(Some(1)), Some(WindowStanding::Stop));
+        assert_eq!(of(Some(3)), Some(WindowStanding::Stop));
         assert_eq!(of(Some(2)), Some(WindowStanding::Good));
         assert_eq!(of(None), Some(WindowStanding::Good), "9 of 9500 are below 0.1 %");
+        let small = judge(&[sum(WindowKind::Campaign, OperatorId::TAIL.0, bad)], &USUAL);
+        let stops = |one: &&Judged| one.standing == WindowStanding::Stop;
+        let places: Vec<_> = small.iter().filter(stops).map(|one| one.operator).collect();
+        assert_eq!(places, [None], "no host stops for what others of the tail say");
         let organization = judge(&[sum(WindowKind::Organization, 1, bad)], &USUAL);
         assert!(organization.iter().all(|one| one.operator.is_none()), "no mail stops for it");
     }

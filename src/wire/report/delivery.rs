@@ -7,6 +7,8 @@ use crate::wire::mime::Fields;
 
 /// Recipients of one report.
 const RECIPIENTS_MAX: usize = 500;
+/// RFC 1035 §2.3.4.
+const HOST_BYTES_MAX: usize = 255;
 
 /// What happened, as the reporting host says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +44,33 @@ pub struct Recipient {
     /// The text of Diagnostic-Code, without its type.
     pub diagnostic: String,
     pub will_retry: bool,
+    /// Who refused, and who reports it, as far as they are named.
+    pub hosts: Vec<String>,
 }
 
 /// All recipients of the delivery-status parts.
 pub fn recipients(parts: &[String]) -> Vec<Recipient> {
-    let blocks = parts.iter().flat_map(|part| blocks(part));
-    blocks.filter_map(|block| recipient(&block)).take(RECIPIENTS_MAX).collect()
+    let mut reporter = None;
+    let mut all = Vec::new();
+    for block in parts.iter().flat_map(|part| blocks(part)) {
+        // It stands above the recipients that it tells of.
+        reporter = block.get("reporting-mta").and_then(host).or(reporter);
+        let Some(mut recipient) = recipient(&block) else { continue };
+        recipient.hosts.extend(reporter.clone());
+        all.push(recipient);
+        if all.len() >= RECIPIENTS_MAX {
+            break;
+        }
+    }
+    all
+}
+
+/// `dns; mx.b.example (192.0.2.1)` without all but the name.
+fn host(value: &str) -> Option<String> {
+    let name = untyped(value);
+    let name = name.split([' ', '(', '[']).next()?.trim_end_matches('.');
+    let is_name = name.contains('.') && name.len() <= HOST_BYTES_MAX;
+    is_name.then(|| name.to_ascii_lowercase())
 }
 
 /// Groups between empty lines; a second Final-Recipient begins a group of its own, since some
@@ -98,6 +121,7 @@ fn recipient(fields: &Fields) -> Option<Recipient> {
         status: fields.all("status").find_map(status::of_field),
         diagnostic: diagnostic.collect::<Vec<_>>().join("\n"),
         will_retry: fields.has("will-retry-until"),
+        hosts: fields.get("remote-mta").and_then(host).into_iter().collect(),
     })
 }
 
@@ -126,6 +150,7 @@ mod tests {
         assert_eq!(found[0].diagnostic, "550 5.1.1 no such user");
         assert_eq!(found[1].action, Some(Action::Delayed));
         assert_eq!(found[1].status, Some(Enhanced(4, 4, 1)));
+        assert_eq!(found[1].hosts, ["mx.b.example"]);
     }
 
     #[test]
@@ -133,5 +158,16 @@ mod tests {
         let part = "Original-Recipient: rfc822;a@b.example\nFinal-Recipient: rfc822; |/bin/x\n\
             Action: failed\nStatus: 5.0.0\n";
         assert_eq!(recipients(&[part.to_owned()])[0].address.as_deref(), Some("a@b.example"));
+    }
+
+    #[test]
+    fn the_host_that_refused_is_named_before_the_one_that_reports_it() {
+        let part = "Reporting-MTA: dns; Relay.a.example (192.0.2.1)\n\n\
+            Final-Recipient: rfc822; a@b.example\nAction: failed\nStatus: 5.1.1\n\
+            Remote-MTA: dns;mx.b.example.\n\nFinal-Recipient: rfc822; c@b.example\n\
+            Action: failed\nStatus: 5.1.1\nRemote-MTA: x-unknown; nobody\n";
+        let hosts: Vec<_> =
+            recipients(&[part.to_owned()]).into_iter().map(|one| one.hosts).collect();
+        assert_eq!(hosts, [vec!["mx.b.example", "relay.a.example"], vec!["relay.a.example"]]);
     }
 }

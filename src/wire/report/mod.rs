@@ -37,6 +37,8 @@ pub struct Finding {
     pub status: Option<Enhanced>,
     /// Why, the most exact text first.
     pub texts: Vec<String>,
+    /// Who refused, and who reports it, as far as they are named.
+    pub hosts: Vec<String>,
 }
 
 /// A mail that was read.
@@ -46,6 +48,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     pub original_message_id: Option<String>,
     pub feedback_type: Option<FeedbackType>,
+    /// Of the mail that it returns, as anybody can have written it.
+    pub feedback_id: Option<String>,
     /// Parts of it were too deep or too many to be read.
     pub is_cut: bool,
 }
@@ -85,6 +89,7 @@ fn read_view(view: &View) -> Report {
         findings: Vec::new(),
         original_message_id: view.message_id(),
         feedback_type: None,
+        feedback_id: view.original.get("feedback-id").map(str::to_owned),
         is_cut: view.is_cut,
     };
     if let Some(complaint) = complaint::read(view) {
@@ -111,7 +116,7 @@ fn from(view: &View) -> Option<String> {
 }
 
 const fn simple(kind: ReportKind, recipient: Option<String>) -> Finding {
-    Finding { recipient, kind, status: None, texts: Vec::new() }
+    Finding { recipient, kind, status: None, texts: Vec::new(), hosts: Vec::new() }
 }
 
 fn complaints(complaint: Complaint) -> Vec<Finding> {
@@ -145,7 +150,8 @@ fn delivered(view: &View, recipients: Vec<Recipient>) -> Vec<Finding> {
         if is_single {
             texts.push(view.words.clone());
         }
-        let finding = finding(address, kind, recipient.status, texts);
+        let hosts = recipient.hosts;
+        let finding = Finding { hosts, ..finding(address, kind, recipient.status, texts) };
         let is_known = |known: &Finding| {
             known.kind == kind
                 && match (&known.recipient, &finding.recipient) {
@@ -192,7 +198,7 @@ fn finding(
         ReportKind::Delivered => given,
         _ => status::refined(given, &views),
     };
-    Finding { recipient, kind, status, texts }
+    Finding { recipient, kind, status, texts, hosts: Vec::new() }
 }
 
 /// A mail without fields for machines.

@@ -2,7 +2,7 @@
 import type { Schemas } from "../api/client";
 
 export interface Test {
-  /** A field's name, or `tag`, `list`, `email`, `created`, `opened`, `clicked`. */
+  /** A field's name, or `tag`, `list`, `campaign`, `email`, `created`, `opened`, `clicked`. */
   what: string;
   how: string;
   value: string;
@@ -14,9 +14,9 @@ export interface Rows {
   tests: Test[];
 }
 
-export type Kind = Schemas["FieldKind"] | "tag" | "list" | "moment" | "email" | "sealed" | "status" | "score";
+export type Kind = Schemas["FieldKind"] | "tag" | "list" | "moment" | "email" | "sealed" | "status" | "score" | "campaign";
 
-const OWN: [string, Kind][] = [["tag", "tag"], ["list", "list"], ["email", "email"], ["name", "text"], ["domain", "text"], ["language", "text"], ["status", "status"], ["created", "moment"], ["opened", "moment"], ["clicked", "moment"], ["delivered", "moment"], ["deferred", "moment"], ["bounced", "moment"], ["bounce_class", "text"], ["operator", "text"], ["score", "score"]];
+const OWN: [string, Kind][] = [["tag", "tag"], ["list", "list"], ["email", "email"], ["name", "text"], ["domain", "text"], ["language", "text"], ["status", "status"], ["created", "moment"], ["opened", "moment"], ["clicked", "moment"], ["delivered", "moment"], ["deferred", "moment"], ["bounced", "moment"], ["bounce_class", "text"], ["operator", "text"], ["score", "score"], ["campaign", "campaign"]];
 
 /** What can be asked about, with how it is compared. */
 export function subjects(fields: (Pick<Schemas["FieldView"], "name" | "kind"> & { encrypted?: boolean })[]): Map<string, Kind> {
@@ -26,6 +26,9 @@ export function subjects(fields: (Pick<Schemas["FieldView"], "name" | "kind"> & 
 const TEXT = ["=", "!=", "contains", "starts with", "ends with", "is empty", "is not empty"];
 const NUMBER = ["=", "!=", "<", "<=", ">", ">=", "is empty", "is not empty"];
 const DATE = ["within last", "not within last", "within next", "before", "after", "is empty", "is not empty"];
+
+/** What becomes of a campaign's mail to a person. */
+const FATES = ["opened", "clicked", "delivered", "waiting", "held", "failed", "expired", "cancelled", "suppressed"];
 
 const OPERATORS: Partial<Record<Kind, string[]>> = {
   tag: ["has", "has not"],
@@ -38,6 +41,7 @@ const OPERATORS: Partial<Record<Kind, string[]>> = {
   boolean: ["="],
   status: ["="],
   score: [">=", "<=", "top"],
+  campaign: FATES.flatMap((fate) => [`is ${fate}`, `is not ${fate}`]),
   // Of an encrypted value it can be told whether it is this one, and nothing else.
   sealed: ["=", "!=", "is empty", "is not empty"],
 };
@@ -60,6 +64,7 @@ function literal(text: string): string {
 
 function one(test: Test): string {
   const { what, how, value, unit } = test;
+  if (what === "campaign") return how.startsWith("is not ") ? `not campaign ${literal(value)} is ${how.slice(7)}` : `campaign ${literal(value)} ${how}`;
   if (how === "has") return `${what} ${literal(value)}`;
   if (how === "has not") return `not ${what} ${literal(value)}`;
   if (!needsValue(how)) return `${what} ${how}`;

@@ -29,6 +29,12 @@ export function ago(at: Micros, now = Date.now()): string {
   return format.format(0, "second");
 }
 
+/** A day of the week; Monday is 1. */
+export function dayName(day: number): string {
+  // The first day of 2024 was a Monday.
+  return new Date(Date.UTC(2024, 0, day)).toLocaleDateString(spoken(), { weekday: "long", timeZone: "UTC" });
+}
+
 /** What an `<input type="datetime-local">` holds, as the API's time. */
 export function ofInput(text: string): Micros | undefined {
   const at = new Date(text).getTime();

@@ -23,22 +23,28 @@ export interface Filter {
   label: string;
   kind?: "text" | "select" | "moment";
   options?: [string, string][];
+  /** Of a choice: what holds when nothing is chosen. */
+  all?: string;
   placeholder?: string;
 }
 
 const TYPING_MS = 300;
+const SHOWN_AT_ONCE = 4;
 
 export function Filters({ filters }: { filters: Filter[] }) {
   const { values, set } = useFilters();
   const used = filters.some((filter) => values[filter.name]);
+  // Where there is little room, only the first of many stand there at once.
+  const [open, setOpen] = useState(false);
+  const many = filters.length > SHOWN_AT_ONCE;
   return (
-    <search className="filters">
+    <search className={["filters", many && "many", open && "open"].filter(Boolean).join(" ")}>
       {filters.map((filter) => (
-        <label key={filter.name}>
+        <label key={filter.name} className={values[filter.name] ? "used" : ""}>
           {filter.label}
           {filter.kind === "select" ? (
             <select value={values[filter.name] ?? ""} onChange={(event) => set({ [filter.name]: event.target.value })}>
-              <option value="">{t("filter.all")}</option>
+              <option value="">{filter.all ?? t("filter.all")}</option>
               {filter.options?.map(([name, text]) => <option key={name} value={name}>{text}</option>)}
             </select>
           ) : (
@@ -46,6 +52,7 @@ export function Filters({ filters }: { filters: Filter[] }) {
           )}
         </label>
       ))}
+      {many && <Button look="quiet" className="more" aria-expanded={open} onClick={() => setOpen(!open)}>{open ? t("filter.fewer") : t("filter.more")}</Button>}
       {used && (
         <Button look="quiet" onClick={() => set(Object.fromEntries(filters.map((filter) => [filter.name, undefined])))}>
           {t("filter.clear")}

@@ -17,6 +17,9 @@ export interface Field {
   complete?: string;
   /** Of a number. */
   min?: number;
+  max?: number;
+  /** Of a long text: it is usually empty, or of few lines. */
+  short?: boolean;
   /** Of a number: `any` where it need not be whole. */
   step?: "any";
   shown?: (values: Values) => boolean;
@@ -157,7 +160,7 @@ function Input({ field, id, value, set, described, wrong }: { field: Field; id: 
     );
   }
   if (field.kind === "area" || field.kind === "lines" || field.kind === "code") {
-    return <textarea {...shared} className={field.kind === "code" ? "code" : ""} spellCheck={field.kind === "area"} onChange={(event) => set(event.target.value)} />;
+    return <textarea {...shared} className={[field.kind === "code" && "code", (field.short || field.kind === "lines") && "short"].filter(Boolean).join(" ")} spellCheck={field.kind === "area"} onChange={(event) => set(event.target.value)} />;
   }
   if (field.kind === "color") {
     // The picker knows no empty colour; the text beside it does.
@@ -169,5 +172,5 @@ function Input({ field, id, value, set, described, wrong }: { field: Field; id: 
     );
   }
   const type = TYPES[field.kind ?? "text"] ?? "text";
-  return <input {...shared} type={type} min={field.min} step={field.step} onChange={(event) => set(event.target.value)} />;
+  return <input {...shared} type={type} min={field.min} max={field.max} step={field.step} onChange={(event) => set(event.target.value)} />;
 }

@@ -40,6 +40,8 @@ interface Props<Row> {
   above?: ReactNode;
   /** The API gives all of it at once: it is looked through here. */
   whole?: boolean;
+  /** Of such a list: whether a row is meant by what its filters say. */
+  keeps?: (row: Row, search: Record<string, string>) => boolean;
 }
 
 const CSV_PAGES_MAX = 200;
@@ -47,6 +49,11 @@ const CSV_PAGES_MAX = 200;
 /** What every list by pages can be asked for: a part of its texts, and where it goes on. */
 export function asked(search: Record<string, string>, cursor: string | undefined): { find?: string; cursor?: number } {
   return { find: search.find, cursor: cursor === undefined ? undefined : Number(cursor) };
+}
+
+/** Of a whole list: the row says what was chosen, or nothing was. */
+export function says(wanted: string | undefined, said: string | number | null | undefined): boolean {
+  return wanted === undefined || wanted === String(said ?? "");
 }
 
 export function byWords(label = t("list.find")): Filter {
@@ -67,7 +74,9 @@ export function List<Row>(props: Props<Row>) {
   });
   const all = query.data?.items ?? [];
   const wanted = props.whole ? (values.find ?? "").trim().toLowerCase() : "";
-  const rows = wanted === "" ? all : all.filter((row) => columns.some((column) => textOf(column, row).toLowerCase().includes(wanted)));
+  const found = wanted === "" ? all : all.filter((row) => columns.some((column) => textOf(column, row).toLowerCase().includes(wanted)));
+  const { keeps } = props;
+  const rows = keeps === undefined ? found : found.filter((row) => keeps(row, values));
   const narrowed = filters?.some((filter) => values[filter.name]) ?? false;
   const drawn = () => {
     if (query.isPending) return <Loading rows={6} />;

@@ -16,6 +16,7 @@ interface FormWindow {
   submit: (values: Values) => Promise<ReactNode | undefined | void>;
   done?: string;
   broad?: boolean;
+  danger?: boolean;
   children?: ReactNode | ((values: Values) => ReactNode);
 }
 
@@ -37,7 +38,7 @@ export function FormDialog({ close, ...form }: FormWindow & { close: () => void 
           <div className="ends"><Button look="main" onClick={close}>{t("act.done")}</Button></div>
         </>
       ) : (
-        <Form fields={form.fields} button={form.button} submit={submit} cancel={close}>{form.children}</Form>
+        <Form fields={form.fields} danger={form.danger} button={form.button} submit={submit} cancel={close}>{form.children}</Form>
       )}
     </Dialog>
   );

@@ -1,9 +1,8 @@
 // A table of what is all there: no pages, but with its CSV.
 import type { ReactNode } from "react";
-import { csv, save } from "../lib/csv";
-import { t } from "../lib/text";
-import { Button, Card } from "./basic";
+import { Card } from "./basic";
 import { type Column, plain } from "./list";
+import { Sheet } from "./sheet";
 
 interface Props<Row> {
   /** Names the file of CSV. */
@@ -22,9 +21,9 @@ interface Props<Row> {
 }
 
 export function Table<Row>({ name, title, rows, columns, id, empty, actions, tall, children }: Props<Row>) {
-  const keep = () => save(`${name}.csv`, csv([columns.map((column) => column.title), ...rows.map((row) => columns.map((column) => column.text?.(row) ?? plain(column.cell(row))))]));
+  const sheet = () => [columns.map((column) => column.title), ...rows.map((row) => columns.map((column) => column.text?.(row) ?? plain(column.cell(row))))];
   return (
-    <Card bare title={title} actions={<>{actions}{rows.length > 0 && <Button small look="quiet" icon="download" aria-label={t("table.csv_of", { title })} onClick={keep}>{t("list.csv")}</Button>}</>}>
+    <Card bare title={title} actions={<>{actions}{rows.length > 0 && <Sheet name={name} title={title} rows={sheet} />}</>}>
       {children && <div className="body">{children}</div>}
       {rows.length === 0 ? empty : (
         // biome-ignore lint: what scrolls must be reachable by keyboard

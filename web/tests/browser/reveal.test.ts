@@ -125,3 +125,23 @@ test("a report without countries says how to get them, and with them draws a map
   await map.locator("circle.shade-5").waitFor();
   await page.unroute("**/v1/campaigns/*/report");
 });
+
+test("how the certificate of a link host stands is said, and it is asked for once more", async () => {
+  await demo.asAdmin("PUT", "/v1/public-host", { host: "click.shop.test" });
+  const certificate = { origin: "authority", failures: 2, last_error: "the host leads elsewhere", tried_at: Date.now() * 1000 };
+  const asked: unknown[] = [];
+  await page.route("**/v1/public-host", async (route) => {
+    if (route.request().method() === "PUT") asked.push(route.request().postDataJSON());
+    await route.fulfill({ json: { host: "click.shop.test", certificate: asked.length === 0 ? certificate : { ...certificate, failures: 0, last_error: null, valid_until: (Date.now() + 86_400_000) * 1000 } } });
+  });
+  await page.goto("/");
+  await page.getByText(/click\.shop\.test.*the host leads elsewhere/).waitFor();
+  await page.getByRole("link", { name: "See certificate" }).click();
+  const of = page.getByRole("region", { name: "Certificate of the host" });
+  await of.getByText("failed", { exact: true }).waitFor();
+  await of.getByText("2 failures in a row: the host leads elsewhere").waitFor();
+  await button("Ask for it now").click();
+  await of.getByText("holds", { exact: true }).waitFor();
+  expect(asked).toEqual([{ host: "click.shop.test" }]);
+  await page.unroute("**/v1/public-host");
+});

@@ -83,4 +83,5 @@ export function addressOf(path: string, sample: Sample): string {
 export const VIEWS = [
   "/lists?view=fields", "/organizations/$id?view=public", "/settings?view=hosts", "/inbound?view=routes", "/inbound?view=calls", "/deliverability?view=rates", "/deliverability?view=forecast", "/deliverability?view=decisions",
   "/campaigns/new", "/campaigns/$id?view=look", "/automations/$id?view=edit", "/automations/$id?view=people", "/domains?view=returns", "/sources?view=pools", "/queue?view=deliveries", "/users?view=everybody",
+  "/queue?view=lanes", "/sources?view=rules", "/templates?view=layouts", "/templates?view=blocks", "/settings?view=sessions", "/settings?view=daemon", "/messages/$id?view=preview", "/messages/$id?view=source", "/warmups?view=calendar", "/users?view=invites", "/classification?view=rules",
 ];

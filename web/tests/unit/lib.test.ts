@@ -66,6 +66,11 @@ test("the rows of the builder become the text that the API reads", () => {
   expect(textOf({ join: "and", tests })).toBe('city = "New \\"York\\"" and not tag "vip" and created within last 90 days and name is empty and points >= 5');
 });
 
+test("a segment asks what became of a campaign's mail", () => {
+  const row = (how: string) => ({ what: "campaign", how, value: "7", unit: "" });
+  expect(textOf({ join: "and", tests: [row("is delivered"), row("is not opened")] })).toBe("campaign 7 is delivered and not campaign 7 is opened");
+});
+
 test("every kind of field has comparisons", () => {
   for (const kind of subjects([{ name: "x", kind: "birthday" }]).values()) expect(operators(kind).length).toBeGreaterThan(0);
 });

@@ -51,10 +51,10 @@ test("every kind of event and every meaning of a reply has a name", () => {
 
 /** Groups of the catalogue and the enumerations whose words they hold. */
 const WORDS = {
-  action_of: "Action", automation_state: "AutomationState", blame_of: "Blame", bounce_policy: "BouncePolicy", campaign_state: "CampaignState", consent: "ConsentAction", contact_status: "ContactStatus",
+  action_of: "Action", automation_state: "AutomationState", certificate_from: "CertificateOrigin", blame_of: "Blame", bounce_policy: "BouncePolicy", campaign_state: "CampaignState", consent: "ConsentAction", contact_status: "ContactStatus",
   field_kind: "FieldKind", health: "HealthState", import_mode: "ImportMode", import_state: "ImportState", inbound_call: "InboundCallState", inbound_fate: "InboundFate", permission: "Permission",
   reason_of: "ReasonKind", record_state: "RecordState", reply_class: "Class", report_kind: "ReportKind", role: "Role", route_action: "RouteAction", route_format: "RouteFormat", run_end: "RunEnd",
-  run_state: "RunState", source_check: "SourceCheck", state_of: "State", step_done: "StepDone", suppressed_policy: "SuppressedPolicy", suppression_of: "SuppressionReason", tracking_way: "Tracking",
+  run_state: "RunState", source_check: "SourceCheck", state_of: "State", step_done: "StepDone", suppressed_policy: "SuppressedPolicy", suppression_of: "SuppressionReason", tls_of: "TlsMode", tracking_way: "Tracking",
   verdict: "Verdict", warmup_state: "WarmupState", webhook_format: "WebhookFormat",
 };
 

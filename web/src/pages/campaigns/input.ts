@@ -1,7 +1,7 @@
 // What the form of a campaign holds, and the order that the API takes.
-import type { Schemas } from "../../api/client";
-import { ofInput, toInput } from "../../lib/time";
-import { type Field, given, many, type Values } from "../../parts/form";
+import { Refused, type Schemas } from "../../api/client";
+import { dayName, ofInput, toInput } from "../../lib/time";
+import { type Field, given, lines, many, type Values } from "../../parts/form";
 import { t } from "../../lib/text";
 
 type Input = Schemas["CampaignInput"];
@@ -38,10 +38,12 @@ export function fields(known: Known, row: Row | undefined, launched: boolean): F
     { name: "lists", label: t("campaign.lists"), kind: "checks", options: names(known.lists), value: chosen(settings?.audience?.lists) },
     { name: "segments", label: t("campaign.segments"), kind: "checks", options: names(known.segments), value: chosen(settings?.audience?.segments) },
     { name: "exclude", label: t("campaign.exclude"), kind: "checks", options: [...names(known.lists).map(([id, name]): [string, string] => [`l${id}`, name]), ...names(known.segments).map(([id, name]): [string, string] => [`s${id}`, name])], value: [...chosen(settings?.audience?.exclude_lists).map((id) => `l${id}`), ...chosen(settings?.audience?.exclude_segments).map((id) => `s${id}`)] },
+    ...spokenFields(settings?.audience),
     { name: "starts_at", label: t("campaign.starts_at"), kind: "moment", value: moment(settings?.starts_at), hint: t("campaign.starts_hint") },
     { name: "stream", label: t("credentials.stream"), kind: "select", options: [...new Set(known.streams.map((one) => one.name))].map((name) => [name, name]), value: known.streams.find((one) => one.id === row?.stream)?.name ?? "marketing" },
     { name: "local_time", label: t("campaign.local_time"), kind: "check", value: settings?.local_time != null, hint: t("campaign.local_hint", { zone: settings?.local_time ?? ownZone() }) },
     { name: "sunset_days", label: t("campaign.sunset"), kind: "number", min: 1, value: settings?.sunset_days?.toString() ?? "", hint: t("campaign.sunset_hint") },
+    { name: "rest_days", label: t("campaign.rest"), kind: "number", min: 1, max: REST_DAYS_MAX, value: settings?.rest_days?.toString() ?? "", hint: t("campaign.rest_hint") },
     ...testFields(settings?.test),
   ];
   return [
@@ -49,27 +51,67 @@ export function fields(known: Known, row: Row | undefined, launched: boolean): F
     { name: "from_name", label: t("campaign.from_name"), value: row?.content.from_name },
     { name: "from", label: t("compose.from"), kind: "email", required: true, value: row?.content.from ?? (domain ? `news@${domain}` : "") },
     { name: "reply_to", label: t("campaign.reply_to"), kind: "email", value: row?.content.reply_to ?? "" },
-    { name: "template", label: t("template.title"), kind: "select", options: templates, required: true },
+    { name: "template", label: t("template.title"), kind: "select", options: templates, required: row === undefined },
     { name: "subject", label: t("messages.subject"), hint: t("campaign.subject_hint"), value: row?.content.variants[0]?.subject },
-    ...(launched ? [] : [{ name: "second", label: t("campaign.second"), hint: t("campaign.second_hint"), value: row?.content.variants[1]?.subject } as Field]),
+    ...(launched ? [] : [{ name: "second", label: t("campaign.second"), kind: "lines", hint: t("campaign.second_hint", { n: VARIANTS_MAX - 1 }), value: row?.content.variants.slice(1).map((one) => one.subject).join("\n") } as Field]),
     ...audience,
     { name: "deadline", label: t("campaign.deadline"), kind: "moment", value: moment(settings?.deadline), hint: t("campaign.deadline_hint") },
     { name: "hours", label: t("campaign.hours"), value: window ? `${clock(window.from_minute)}-${clock(window.to_minute)}` : "", placeholder: "08:00-20:00", hint: t("campaign.hours_hint", { zone: window?.zone ?? ownZone() }) },
+    { name: "days", label: t("campaign.days"), kind: "checks", options: WEEK.map((day) => [String(day), dayName(day)]), value: (window?.days ?? []).map(String), hint: t("campaign.days_hint"), shown: (values) => given(values, "hours") !== undefined },
     { name: "throttle", label: t("campaign.throttle"), kind: "number", min: 1, value: settings?.throttle ? String(Math.round((settings.throttle.messages * 3600) / settings.throttle.seconds)) : "" },
     ...attached(known, row),
+    { name: "data", label: t("campaign.data"), kind: "code", short: true, value: dataText(row?.content.data), placeholder: '{"product": "Tea"}', hint: t("campaign.data_hint") },
     ...trackingFields(settings?.tracking),
     { name: "archive", label: t("campaign.archive"), kind: "check", value: settings?.archive ?? false, hint: t("campaign.archive_hint") },
   ];
 }
 
 const HOUR_SECONDS = 3600;
+const VARIANTS_MAX = 10;
+const REST_DAYS_MAX = 365;
+/** Monday is 1. */
+const WEEK = [1, 2, 3, 4, 5, 6, 7];
+
+/** What is asked in the language of segments, and of whom. */
+function spokenFields(audience: Schemas["Audience"] | undefined): Field[] {
+  return [
+    { name: "expression", label: t("campaign.expression"), kind: "code", short: true, value: audience?.expression ?? "", placeholder: 'city = "Berlin"', hint: t("campaign.expression_hint") },
+    { name: "exclude_expression", label: t("campaign.exclude_expression"), kind: "code", short: true, value: audience?.exclude_expression ?? "" },
+    { name: "unconfirmed", label: t("campaign.unconfirmed"), kind: "check", value: audience?.unconfirmed ?? false, hint: t("campaign.unconfirmed_hint") },
+  ];
+}
+
+type Data = NonNullable<Input["data"]>;
+
+function dataText(data: Data | undefined): string {
+  return data === undefined || Object.keys(data).length === 0 ? "" : JSON.stringify(data, null, 2);
+}
+
+function dataOf(text: string | undefined): Data | undefined {
+  if (text === undefined) return undefined;
+  const wrong = () => new Refused({ status: 422, field: "data", detail: t("campaign.data_wrong") });
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch {
+    throw wrong();
+  }
+  if (typeof data !== "object" || data === null || Array.isArray(data)) throw wrong();
+  return data as Data;
+}
+
+/** A variant's name: A is the first. */
+export function letter(at: number): string {
+  return String.fromCharCode(65 + at);
+}
 
 function testFields(test: Schemas["AbTest"] | null | undefined): Field[] {
   const isTest = (values: Values) => given(values, "second") !== undefined && given(values, "percent") !== undefined;
   return [
     { name: "percent", label: t("campaign.percent"), kind: "number", min: 1, value: test ? String(test.sample_percent) : "", hint: t("campaign.percent_hint"), shown: (values) => given(values, "second") !== undefined },
     { name: "decide_hours", label: t("campaign.decide"), kind: "number", step: "any", min: 0, value: test?.decide_after ? String(test.decide_after / HOUR_SECONDS) : "", hint: t("campaign.decide_hint"), shown: isTest },
-    { name: "otherwise", label: t("campaign.otherwise"), kind: "select", options: [["", t("campaign.otherwise_person")], ["0", "A"], ["1", "B"]], value: test?.otherwise?.toString() ?? "", shown: (values) => isTest(values) && given(values, "decide_hours") !== undefined },
+    { name: "delivered_min", label: t("campaign.delivered_min"), kind: "number", min: 1, value: test?.delivered_min?.toString() ?? "", hint: t("campaign.delivered_min_hint"), shown: (values) => isTest(values) && given(values, "decide_hours") !== undefined },
+    { name: "otherwise", label: t("campaign.otherwise"), kind: "select", options: [["", t("campaign.otherwise_person")], ...Array.from({ length: VARIANTS_MAX }, (_, at): [string, string] => [String(at), letter(at)])], value: test?.otherwise?.toString() ?? "", shown: (values) => isTest(values) && given(values, "decide_hours") !== undefined },
   ];
 }
 
@@ -97,7 +139,8 @@ function testOf(values: Values, before: Schemas["AbTest"] | null | undefined): S
   if (given(values, "second") === undefined || percent === undefined) return undefined;
   const hours = given(values, "decide_hours");
   const otherwise = hours === undefined ? undefined : given(values, "otherwise");
-  return { ...before, sample_percent: Number(percent), decide_after: hours === undefined ? null : Math.round(Number(hours) * HOUR_SECONDS), otherwise: otherwise === undefined ? null : Number(otherwise) };
+  const least = given(values, "delivered_min");
+  return { ...before, ...(least === undefined ? {} : { delivered_min: Number(least) }), sample_percent: Number(percent), decide_after: hours === undefined ? null : Math.round(Number(hours) * HOUR_SECONDS), otherwise: otherwise === undefined ? null : Number(otherwise) };
 }
 
 /** Files that the mail carries; none is asked for where there are none. */
@@ -113,10 +156,16 @@ export function ownZone(): string {
   return Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
 
-function windowOf(text: string | undefined, before: Schemas["SendingWindow"] | null | undefined): Schemas["SendingWindow"] | undefined {
-  const [from, to] = (text ?? "").split("-");
+function windowOf(values: Values, before: Schemas["SendingWindow"] | null | undefined): Schemas["SendingWindow"] | undefined {
+  const [from, to] = (given(values, "hours") ?? "").split("-");
   if (!from || !to) return undefined;
-  return { from_minute: minute(from), to_minute: minute(to), zone: before?.zone ?? ownZone(), days: before?.days ?? [] };
+  return { from_minute: minute(from), to_minute: minute(to), zone: before?.zone ?? ownZone(), days: many(values, "days").map(Number) };
+}
+
+/** The hours and days in which a campaign is sent, in words. */
+export function sayWindow(window: Schemas["SendingWindow"]): string {
+  const days = (window.days ?? []).map(dayName).join(", ");
+  return [`${clock(window.from_minute)}–${clock(window.to_minute)}`, window.zone, days].filter(Boolean).join(" · ");
 }
 
 /** What the form does not show stays as it is. */
@@ -132,26 +181,32 @@ function variant(values: Values, row: Row | undefined, at: number, subject: stri
   return { ...kept(written), subject: subject ?? written?.subject };
 }
 
-export function inputOf(values: Values, row: Row | undefined, launched: boolean): Input {
-  const second = given(values, "second");
-  const variants = [variant(values, row, 0, given(values, "subject"))];
-  if (launched) variants.push(...(row?.content.variants.slice(1) ?? []).map(kept));
-  else if (second) variants.push(variant(values, row, 1, second));
-  const at = (name: string) => ofInput(given(values, name) ?? "");
+function audienceOf(values: Values): Schemas["Audience"] {
   const numbers = (name: string) => many(values, name).map(Number);
   const excluded = (mark: string) => many(values, "exclude").filter((one) => one.startsWith(mark)).map((one) => Number(one.slice(1)));
+  return {
+    lists: numbers("lists"), segments: numbers("segments"), exclude_lists: excluded("l"), exclude_segments: excluded("s"),
+    expression: given(values, "expression") ?? null, exclude_expression: given(values, "exclude_expression") ?? null, unconfirmed: values.unconfirmed === true,
+  };
+}
+
+export function inputOf(values: Values, row: Row | undefined, launched: boolean): Input {
+  const variants = [variant(values, row, 0, given(values, "subject"))];
+  if (launched) variants.push(...(row?.content.variants.slice(1) ?? []).map(kept));
+  else variants.push(...lines(values, "second").map((subject, at) => variant(values, row, at + 1, subject)));
+  const at = (name: string) => ofInput(given(values, name) ?? "");
   const throttle = given(values, "throttle");
   const shared = {
     deadline: at("deadline"),
-    window: windowOf(given(values, "hours"), row?.settings.window),
+    window: windowOf(values, row?.settings.window),
     throttle: throttle ? { messages: Number(throttle), seconds: 3600 } : undefined,
     tracking: trackingOf(values),
     archive: values.archive === true,
   };
   const before = row?.settings;
-  const sunset = given(values, "sunset_days");
+  const days = (name: string) => (given(values, name) === undefined ? undefined : Number(given(values, name)));
   const settings = launched
     ? { ...before, ...shared }
-    : { ...before, ...shared, local_time: values.local_time === true ? (before?.local_time ?? ownZone()) : undefined, sunset_days: sunset === undefined ? undefined : Number(sunset), starts_at: at("starts_at"), test: testOf(values, before?.test), audience: { ...before?.audience, lists: numbers("lists"), segments: numbers("segments"), exclude_lists: excluded("l"), exclude_segments: excluded("s") } };
-  return { name: given(values, "name") ?? "", from: given(values, "from") ?? "", from_name: given(values, "from_name") ?? "", reply_to: given(values, "reply_to"), attachments: many(values, "attachments").map(Number), data: row?.content.data, stream: launched ? undefined : given(values, "stream"), variants, settings };
+    : { ...before, ...shared, local_time: values.local_time === true ? (before?.local_time ?? ownZone()) : undefined, sunset_days: days("sunset_days"), rest_days: days("rest_days"), starts_at: at("starts_at"), test: testOf(values, before?.test), audience: audienceOf(values) };
+  return { name: given(values, "name") ?? "", from: given(values, "from") ?? "", from_name: given(values, "from_name") ?? "", reply_to: given(values, "reply_to"), attachments: many(values, "attachments").map(Number), data: dataOf(given(values, "data")), stream: launched ? undefined : given(values, "stream"), variants, settings };
 }

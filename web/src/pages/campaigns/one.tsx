@@ -11,7 +11,9 @@ import { useQuestion } from "../../parts/dialog";
 import { explain, Shown } from "../../parts/state";
 import { Tabs } from "../../parts/tabs";
 import { tell } from "../../parts/toast";
+import { Again } from "./again";
 import { Edit } from "./edit";
+import { letter, sayWindow } from "./input";
 import { Look } from "./look";
 import { CAMPAIGN_TONES, type Campaign } from "./page";
 import { Outlook } from "./outlook";
@@ -38,7 +40,7 @@ function Existing({ id }: { id: number }) {
   return <Shown of={campaign}>{(data) => <Drawn campaign={data} />}</Shown>;
 }
 
-const BEFORE = ["draft", "scheduled"];
+export const BEFORE = ["draft", "scheduled"];
 const OVER = ["cancelled", "sent"];
 
 function Drawn({ campaign }: { campaign: Campaign }) {
@@ -84,6 +86,13 @@ function Overview({ campaign }: { campaign: Campaign }) {
           [t("campaign.ended"), campaign.ended_at ? moment(campaign.ended_at) : null],
           [t("campaign.deadline"), settings.deadline ? moment(settings.deadline) : null],
           [t("campaign.throttle"), settings.throttle ? Math.round((settings.throttle.messages * 3600) / settings.throttle.seconds).toLocaleString() : null],
+          [t("campaign.hours"), settings.window ? sayWindow(settings.window) : null],
+          [t("campaign.local_time"), settings.local_time],
+          [t("campaign.unconfirmed"), settings.audience?.unconfirmed ? t("campaign.unconfirmed_hint") : null],
+          [t("campaign.expression"), settings.audience?.expression ? <code key="e" className="break">{settings.audience.expression}</code> : null],
+          [t("campaign.exclude_expression"), settings.audience?.exclude_expression ? <code key="x" className="break">{settings.audience.exclude_expression}</code> : null],
+          [t("campaign.sunset"), settings.sunset_days],
+          [t("campaign.rest"), settings.rest_days],
           [t("campaign.variants"), campaign.content.variants.length > 1 ? campaign.content.variants.map((one) => one.subject).join(" · ") : null],
         ]} />
       </Card>
@@ -122,7 +131,7 @@ function Winner({ campaign }: { campaign: Campaign }) {
         <div className="row">
           {campaign.content.variants.map((variant, at) => (
             // biome-ignore lint: a variant is known by its place
-            <Button key={at} onClick={() => ask({ title: t("campaign.winner"), text: t("campaign.winner_ask", { subject: variant.subject }), button: t("campaign.choose"), act: () => choose(at) })}>{String.fromCharCode(65 + at)}: {variant.subject}</Button>
+            <Button key={at} onClick={() => ask({ title: t("campaign.winner"), text: t("campaign.winner_ask", { subject: variant.subject }), button: t("campaign.choose"), act: () => choose(at) })}>{letter(at)}: {variant.subject}</Button>
           ))}
         </div>
       </div>
@@ -175,6 +184,7 @@ function Steps({ campaign }: { campaign: Campaign }) {
     <>
       {steps.map((asked) => <Button key={asked} busy={busy} look={asked === "cancel" ? "danger" : asked === "launch" || asked === "resume" ? "main" : undefined} onClick={() => void open(asked)}>{t(`campaign.${asked}`)}</Button>)}
       <Button icon="copy" onClick={() => void copy().catch((error: unknown) => tell(explain(error), true))}>{t("campaign.copy")}</Button>
+      <Again campaign={campaign} />
       {campaign.state === "draft" && <Button look="danger" onClick={() => ask({ title: t("campaign.remove"), text: t("campaign.remove_text", { name: campaign.name }), button: t("campaign.remove"), danger: true, act: remove })}>{t("campaign.remove")}</Button>}
       {question}
     </>

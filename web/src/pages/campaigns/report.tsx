@@ -10,6 +10,7 @@ import { toDate } from "../../lib/time";
 import { Badge, Button, Card, Notice, PageHead, When } from "../../parts/basic";
 import type { Column } from "../../parts/list";
 import { Series } from "../../parts/series";
+import { Sheet } from "../../parts/sheet";
 import { Empty, Shown } from "../../parts/state";
 import { Table } from "../../parts/table";
 import { operatorName } from "../../parts/words";
@@ -57,7 +58,7 @@ function Whole({ campaign, report }: { campaign: Campaign; report: Report }) {
         <Figure name={t("report.bounced")} value={sums.bounced} under={t("report.of_audience", { share: percent(sums.bounced, audience) })} />
       </div>
       <Card title={t("campaigns.progress")}><Sums sums={report.sums} /></Card>
-      <OverTime report={report} />
+      <OverTime report={report} id={campaign.id} />
       <Waiting campaign={campaign} report={report} />
       {report.variants.length > 1 && <Variants campaign={campaign} report={report} />}
       <Operators report={report} id={campaign.id} />
@@ -76,14 +77,19 @@ function nameOf({ at, isDay }: Stretch): string {
   return toDate(at).toLocaleString(spoken(), how);
 }
 
-function OverTime({ report }: { report: Report }) {
+function sheetOf(all: Stretch[]): string[][] {
+  const counts: (keyof Stretch["counts"])[] = ["delivered", "deferred", "failed", "opens", "clicks", "unsubscribed", "complained"];
+  return [[t("audit.when"), ...counts], ...all.map((one) => [toDate(one.at).toISOString(), ...counts.map((name) => String(one.counts[name]))])];
+}
+
+function OverTime({ report, id }: { report: Report; id: number }) {
   const all = stretches(report.hours);
   if (all.length === 0) return <Card title={t("report.over_time")}><Empty title={t("report.nothing_yet")} text={t("report.nothing_yet_text")} /></Card>;
   const names = all.map(nameOf);
   const values = (name: keyof Stretch["counts"]) => all.map((one) => one.counts[name]);
   return (
     <div className="grid wide">
-      <Card title={t("report.over_time")}>
+      <Card title={t("report.over_time")} actions={<Sheet name={`campaign-${id}-over-time`} title={t("report.over_time")} rows={() => sheetOf(all)} />}>
         <Series label={t("report.over_time")} names={names} series={[
           { name: word("event_of", "delivered"), colour: "good", values: values("delivered") },
           { name: word("event_of", "deferred"), colour: "warn", values: values("deferred") },

@@ -68,11 +68,19 @@ function Rules() {
   );
 }
 
+/** For whom and how long an address is not written to any more; nothing where it is. */
+function suppressed(stop: Schemas["Changed"]["to_suppress"]): string {
+  if (!stop) return "–";
+  const scope = word("scope_of", stop.scope);
+  return typeof stop.days === "number" ? t("classification.suppressed_days", { scope, days: stop.days }) : t("classification.suppressed_for_good", { scope });
+}
+
 function ruleOf(values: Values): Rule {
   const text = (name: string) => given(values, name);
   return {
     id: text("id") ?? "", class: String(values.class) as Rule["class"], confidence: Number(text("confidence") ?? "0.9"),
-    operator: text("operator"), codes: lines(values, "codes"), enhanced: lines(values, "enhanced"), phrases: lines(values, "phrases"), samples: lines(values, "samples"),
+    operator: text("operator"), codes: lines(values, "codes"), enhanced: lines(values, "enhanced"), phrases: lines(values, "phrases"), without: lines(values, "without"), samples: lines(values, "samples"),
+    only: values.only === true, never_suppress: values.never_suppress === true,
   };
 }
 
@@ -83,9 +91,12 @@ function RuleMaker({ reply, close }: { reply: Partial<Reply>; close: () => void 
     { name: "id", label: t("classification.rule"), required: true, placeholder: "own.mailbox_gone", hint: t("classification.id_hint") },
     { name: "class", label: t("classification.means"), kind: "select", options: options("reply_class", CLASSES) },
     { name: "phrases", label: t("classification.phrases"), kind: "lines", value: reply.text ?? "", hint: t("classification.phrases_hint") },
+    { name: "without", label: t("classification.without"), kind: "lines", hint: t("classification.without_hint") },
     { name: "codes", label: t("classification.codes"), kind: "lines", placeholder: "5xx" },
     { name: "samples", label: t("classification.samples"), kind: "lines", required: true, value: reply.sample ?? "", hint: t("classification.samples_hint") },
     { name: "operator", label: t("classification.operator"), placeholder: reply.operator || "google" },
+    { name: "only", label: t("classification.only"), kind: "check", shown: (values) => given(values, "operator") !== undefined },
+    { name: "never_suppress", label: t("classification.never_suppress"), kind: "check" },
     { name: "confidence", label: t("classification.confidence"), value: "0.9" },
   ];
   const test = async (values: Values) => {
@@ -108,7 +119,7 @@ function RuleMaker({ reply, close }: { reply: Partial<Reply>; close: () => void 
             {t("classification.matched", { matched: tried.trial.matched, all: tried.trial.looked_at })}
           </Notice>
           {tried.trial.changed.map((one) => (
-            <Pairs key={one.sample} of={[[t("classification.reply"), <code key="s">{one.sample}</code>], [t("classification.before"), `${word("reply_class", one.from_class)} (${one.from_rule})`], [t("classification.after"), word("reply_class", one.to_class)], [t("classification.count"), one.count]]} />
+            <Pairs key={one.sample} of={[[t("classification.reply"), <code key="s">{one.sample}</code>], [t("classification.before"), `${word("reply_class", one.from_class)} (${one.from_rule})`], [t("classification.after"), word("reply_class", one.to_class)], [t("classification.suppressed"), suppressed(one.to_suppress)], [t("classification.count"), one.count]]} />
           ))}
         </section>
       )}

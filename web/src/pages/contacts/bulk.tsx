@@ -8,7 +8,7 @@ import { Dialog } from "../../parts/dialog";
 import { type Field, Form, given, many, type Values } from "../../parts/form";
 import { Shown } from "../../parts/state";
 import { tell } from "../../parts/toast";
-import { consentFields } from "./page";
+import { consentFields, consentOf } from "./page";
 
 type Bulk = Schemas["Bulk"];
 
@@ -22,13 +22,12 @@ const split = (text: string | undefined) => (text ?? "").split(/\s*,\s*/).filter
 
 function changeOf(values: Values): Bulk["change"] {
   const subscribe = many(values, "subscribe").map(Number);
-  const source = given(values, "source");
   return {
     tags: split(given(values, "tags")),
     untag: split(given(values, "untag")),
     subscribe,
     unsubscribe: many(values, "unsubscribe").map(Number),
-    consent: subscribe.length > 0 && source ? { source, confirmed: true } : undefined,
+    consent: consentOf(values),
   };
 }
 

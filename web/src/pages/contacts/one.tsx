@@ -6,14 +6,15 @@ import { api, client, got, type Schemas } from "../../api/client";
 import { save } from "../../lib/csv";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
-import { moment } from "../../lib/time";
+import { moment, toDate } from "../../lib/time";
 import { Badge, Button, Card, PageHead, Pairs, When } from "../../parts/basic";
 import { useQuestion } from "../../parts/dialog";
 import { type Field, given, many, type Values } from "../../parts/form";
 import { FormDialog } from "../../parts/maker";
+import { Sheet } from "../../parts/sheet";
 import { Empty, explain, Shown } from "../../parts/state";
 import { tell } from "../../parts/toast";
-import { consentFields } from "./page";
+import { consentFields, consentOf } from "./page";
 import { Story } from "./story";
 import { valueFields, valuesGiven } from "./values";
 
@@ -57,7 +58,7 @@ function Drawn({ contact }: { contact: Contact }) {
             </ul>
           )}
         </Card>
-        <Card title={t("contact.consents")}>
+        <Card title={t("contact.consents")} actions={contact.consents.length > 0 && <Sheet name={`contact-${contact.id}-consents`} title={t("contact.consents")} rows={() => consentSheet(contact, names)} />}>
           {contact.consents.length === 0 ? <Empty title={t("contact.no_consents")} /> : (
             <ol className="story">
               {contact.consents.map((one) => (
@@ -75,6 +76,12 @@ function Drawn({ contact }: { contact: Contact }) {
       <Story id={contact.id} />
     </>
   );
+}
+
+function consentSheet(contact: Contact, names: Map<number, string>): string[][] {
+  const heads = [t("audit.when"), t("contacts.consent"), t("contacts.lists"), t("import.source"), t("contact.wording"), t("settings.address")];
+  const line = (one: Contact["consents"][number]) => [toDate(one.at).toISOString(), one.action, one.list == null ? "" : (names.get(one.list) ?? String(one.list)), one.source, one.wording ?? "", one.address ?? ""];
+  return [heads, ...contact.consents.map(line)];
 }
 
 function hasValue(name: string, contact: Contact): boolean {
@@ -119,11 +126,10 @@ function Actions({ contact, lists, known }: { contact: Contact; lists: Schemas["
   const change = async (values: Values) => {
     const tags = (given(values, "tags") ?? "").split(/\s*,\s*/).filter(Boolean);
     const subscribe = many(values, "subscribe").map(Number);
-    const source = given(values, "source");
     await got(client.PATCH("/v1/contacts/{id}", { params: { path }, body: {
       name: given(values, "name") ?? "", language: given(values, "language") ?? "", time_zone: given(values, "time_zone") ?? "", fields: valuesGiven(known, values, contact),
       tags: tags.filter((tag) => !contact.tags?.includes(tag)), untag: (contact.tags ?? []).filter((tag) => !tags.includes(tag)),
-      subscribe, unsubscribe: many(values, "unsubscribe").map(Number), consent: subscribe.length > 0 && source ? { source, confirmed: true } : undefined,
+      subscribe, unsubscribe: many(values, "unsubscribe").map(Number), consent: consentOf(values),
     } }));
   };
   const remove = async () => {

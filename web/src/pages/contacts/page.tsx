@@ -108,7 +108,14 @@ export function consentFields(lists: Schemas["ListView"][]): Field[] {
   return [
     { name: "subscribe", label: t("contacts.subscribe"), kind: "checks", options: lists.map((list) => [String(list.id), list.name]) },
     { name: "source", label: t("contacts.consent"), hint: t("contacts.consent_hint"), required: true, shown: (values) => many(values, "subscribe").length > 0 },
+    { name: "wording", label: t("contact.wording"), hint: t("contact.wording_hint"), shown: (values) => many(values, "subscribe").length > 0 },
   ];
+}
+
+/** How the person agreed, where a list is subscribed to. */
+export function consentOf(values: Values): Schemas["ConsentInput"] | undefined {
+  const source = given(values, "source");
+  return many(values, "subscribe").length > 0 && source ? { source, wording: given(values, "wording"), confirmed: true } : undefined;
 }
 
 function Adding() {
@@ -118,12 +125,13 @@ function Adding() {
     { name: "email", label: t("contacts.email"), kind: "email", required: true },
     { name: "name", label: t("contacts.name") },
     ...valueFields(known),
+    { name: "language", label: t("contact.language"), placeholder: "de" },
+    { name: "time_zone", label: t("contact.zone"), placeholder: "Europe/Berlin" },
     ...consentFields(lists.data?.items ?? []),
   ];
   const add = async (values: Values) => {
     const subscribe = many(values, "subscribe").map(Number);
-    const source = given(values, "source");
-    const contact = { name: given(values, "name"), fields: valuesGiven(known, values), subscribe, consent: subscribe.length > 0 && source ? { source, confirmed: true } : undefined };
+    const contact = { name: given(values, "name"), language: given(values, "language"), time_zone: given(values, "time_zone"), fields: valuesGiven(known, values), subscribe, consent: consentOf(values) };
     await got(client.POST("/v1/contacts", { body: { email: given(values, "email") ?? "", mode: "add", contact } }));
   };
   return <Maker label={t("contacts.add")} title={t("contacts.add")} fields={fields} button={t("contacts.add")} done={t("contacts.added")} submit={add} />;

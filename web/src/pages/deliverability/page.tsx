@@ -5,6 +5,7 @@ import { useState } from "react";
 import { client, got, type Schemas } from "../../api/client";
 import { t, word } from "../../lib/text";
 import { Badge, Card, PageHead, type Tone } from "../../parts/basic";
+import { Sheet } from "../../parts/sheet";
 import { Empty, Shown } from "../../parts/state";
 import { Tabs } from "../../parts/tabs";
 import { HEALTH_TONES } from "../sources/page";
@@ -76,12 +77,25 @@ function stateOf(cell: Cell): [Tone, string] {
   return ["plain", t("reach.unlimited")];
 }
 
+/** A line for each cell. */
+function sheetOf({ cells }: { cells: Cell[][] }): string[][] {
+  const heads = [t("lanes.source"), t("classification.operator"), t("messages.state"), t("warmups.day"), t("warmups.today"), t("warmups.planned"), t("limits.title")];
+  const line = (cell: Cell) => {
+    const { warmup } = cell;
+    const limits = cell.adaptive.map((one) => `${word("metric_of", one.metric)}: ${one.value}`).join("; ");
+    return [cell.source.name, cell.operator, stateOf(cell)[1], ...[warmup?.day, warmup?.offered_today, warmup?.budget].map((count) => String(count ?? "")), limits];
+  };
+  return [heads, ...cells.flat().map(line)];
+}
+
 function Matrix() {
   const matrix = useMatrix();
   const [open, setOpen] = useState<Cell | null>(null);
+  const all = matrix.data;
+  const isEmpty = all === undefined || all.sources.length === 0 || all.operators.length === 0;
   return (
     <>
-      <Card bare>
+      <Card bare title={t("reach.matrix")} actions={!isEmpty && <Sheet name="deliverability" title={t("reach.matrix")} rows={() => sheetOf(all)} />}>
         <Shown of={matrix}>
           {({ operators, sources, cells }) => sources.length === 0 || operators.length === 0 ? (
             <Empty title={t("reach.empty")} text={t("reach.empty_text")}><Link to="/sources" search={{}} className="button">{t("sources.title")}</Link><Link to="/warmups" search={{}} className="button">{t("warmups.title")}</Link></Empty>

@@ -6,6 +6,7 @@ import { useSession } from "../../lib/session";
 import { t } from "../../lib/text";
 import { moment, toDate } from "../../lib/time";
 import { Badge, Button, Card, Notice, PageHead, When } from "../../parts/basic";
+import { Concerned, waiting } from "../../parts/concerned";
 import { useQuestion } from "../../parts/dialog";
 import type { Column } from "../../parts/list";
 import { RecordCard } from "../../parts/record";
@@ -27,6 +28,10 @@ export function Page() {
     tell(t("domain.keys_made"));
     await queryClient.invalidateQueries();
   };
+  const concerned = async () => {
+    const [keys, mails] = await Promise.all([got(client.GET("/v1/dkim")), waiting({ sender: name })]);
+    return t("domain.remove_concerns", { keys: keys.items.filter((key) => key.domain === name).length, mails });
+  };
   const remove = async () => {
     await got(client.DELETE("/v1/domains/{name}", { params: { path: { name } } }));
     tell(t("domain.removed"));
@@ -38,12 +43,12 @@ export function Page() {
       <PageHead title={name} text={check.data ? t("domain.looked", { at: moment(check.data.at), servers: check.data.servers.map((name) => name.replace(/\.$/, "")).join(", ") }) : t("domain.text")}>
         <Button icon="refresh" busy={check.isFetching} onClick={() => void check.refetch()}>{t("domain.check")}</Button>
         {may("domains_write") && <Button onClick={() => ask({ title: t("domain.new_keys"), text: t("domain.new_keys_text"), button: t("domain.new_keys"), act: newKeys })}>{t("domain.new_keys")}</Button>}
-        {may("domains_write") && <Button look="danger" onClick={() => ask({ title: t("domain.remove"), text: t("domain.remove_text", { name }), button: t("domain.remove"), danger: true, act: remove })}>{t("domain.remove")}</Button>}
+        {may("domains_write") && <Button look="danger" onClick={() => ask({ title: t("domain.remove"), text: <Concerned text={t("domain.remove_text", { name })} of={["domain", name]} count={concerned} />, button: t("domain.remove"), danger: true, act: remove })}>{t("domain.remove")}</Button>}
       </PageHead>
       <Shown of={check}>
         {(data) => (
           <>
-            <Notice tone={data.ready ? "good" : "warn"}>{data.ready ? t("domain.ready") : t("domain.not_ready")}</Notice>
+            <Notice tone={data.ready ? "good" : "warn"}>{!data.ready ? t("domain.not_ready") : data.records.every((record) => record.state === "right") ? t("domain.ready") : t("domain.ready_enough")}</Notice>
             {data.records.map((record) => <RecordCard key={record.purpose + record.name + record.expected} record={record} />)}
           </>
         )}

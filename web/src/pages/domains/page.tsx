@@ -6,7 +6,7 @@ import { useSession } from "../../lib/session";
 import { t } from "../../lib/text";
 import { Badge, PageHead, When } from "../../parts/basic";
 import { given, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
+import { type Column, List, says } from "../../parts/list";
 import { Maker } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
 import { Returns } from "./returns";
@@ -36,7 +36,7 @@ export function Page() {
   const navigate = useNavigate();
   const columns: Column<Row>[] = [
     { title: t("domains.domain"), cell: (row) => <Link to="/domains/$name" params={{ name: row.name }}>{row.name}</Link>, text: (row) => row.name },
-    { title: t("domains.records"), cell: (row) => <Ready name={row.name} />, text: () => "" },
+    { title: t("domains.records"), cell: (row) => <Ready name={row.name} />, text: (row) => Object.entries(row.checked ?? {}).map(([record, state]) => `${record}: ${state}`).join(", ") },
     { title: t("domains.since"), cell: (row) => <When at={row.created_at} />, text: (row) => new Date(row.created_at / 1000).toISOString() },
   ];
   const add = async (values: Values) => {
@@ -56,5 +56,5 @@ export function Page() {
 }
 
 function Domains({ columns }: { columns: Column<Row>[] }) {
-  return <List whole name="domains" label={t("domains.title")} load={() => got(client.GET("/v1/domains"))} columns={columns} id={(row) => row.id} empty={{ title: t("domains.empty"), text: t("domains.empty_text") }} />;
+  return <List whole name="domains" label={t("domains.title")} load={() => got(client.GET("/v1/domains"))} filters={[{ name: "state", label: t("messages.state"), kind: "select", options: [["verified", t("domains.verified")], ["unverified", t("domains.unverified")]] }]} keeps={(row, search) => says(search.state, row.verified_at == null ? "unverified" : "verified")} columns={columns} id={(row) => row.id} empty={{ title: t("domains.empty"), text: t("domains.empty_text") }} />;
 }

@@ -6,6 +6,7 @@ import { useSession } from "../../lib/session";
 import { t } from "../../lib/text";
 import { toDate } from "../../lib/time";
 import { Badge, Notice, PageHead, When } from "../../parts/basic";
+import { Concerned, waiting } from "../../parts/concerned";
 import { useQuestion } from "../../parts/dialog";
 import { type Field, given, type Values } from "../../parts/form";
 import { type Column, List } from "../../parts/list";
@@ -78,6 +79,10 @@ function fields(known: Known): Field[] {
   ];
 }
 
+function matchesOf({ organization, stream, campaign, credential, tag, sender, recipient_domain }: Rule): Schemas["HoldMatch"] {
+  return { organization, stream, campaign, credential, tag, sender, recipient_domain };
+}
+
 export function Page() {
   const { may, organization } = useSession();
   const [ask, question] = useQuestion();
@@ -103,7 +108,7 @@ export function Page() {
       <PageHead title={t("holds.title")} text={t("holds.text")}>
         {steers && <Maker label={t("holds.add")} title={t("holds.add")} text={t("holds.add_text")} fields={fields(known)} button={t("holds.add")} done={t("act.saved")} submit={add}>{(values) => <Preview input={inputOf(values, organization)} />}</Maker>}
       </PageHead>
-      <List whole name="hold-rules" label={t("holds.title")} load={() => got(client.GET("/v1/hold-rules"))} columns={columns} id={(row) => row.id} actions={steers ? (row) => [{ text: t("rules.remove"), danger: true, act: () => ask({ title: t("rules.remove"), text: t("holds.remove_text", { what: text(row) }), button: t("rules.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("holds.empty"), text: t("holds.empty_text") }} />
+      <List whole name="hold-rules" label={t("holds.title")} load={() => got(client.GET("/v1/hold-rules"))} columns={columns} id={(row) => row.id} actions={steers ? (row) => [{ text: t("rules.remove"), danger: true, act: () => ask({ title: t("rules.remove"), text: <Concerned text={t("holds.remove_text", { what: text(row) })} of={["hold rule", row.id]} count={async () => t("organizations.resume_concerns", { n: await waiting(matchesOf(row)) })} />, button: t("rules.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("holds.empty"), text: t("holds.empty_text") }} />
       {question}
     </>
   );

@@ -82,15 +82,23 @@ async function strangeReplies(): Promise<Trouble[]> {
   return [{ key: "replies", tone: "info", text: t("attention.replies", { n: items.length }), help: <Link to="/classification" search={{}} className="button small">{t("attention.see_replies")}</Link> }];
 }
 
-async function suspended(): Promise<Trouble[]> {
+async function suspended(may: May): Promise<Trouble[]> {
   const { items } = await got(client.GET("/v1/organizations"));
-  return items.filter((one) => one.suspended_at).map((one) => ({ key: `organization ${one.id}`, tone: "bad", text: t("attention.suspended", { name: one.name, reason: one.suspended_reason ?? "" }), help: null }));
+  return items.filter((one) => one.suspended_at).map((one) => ({ key: `organization ${one.id}`, tone: "bad", text: t("attention.suspended", { name: one.name, reason: one.suspended_reason ?? "" }), help: may("settings_read") ? <Link to="/organizations/$id" params={{ id: String(one.id) }} search={{}} className="button small">{t("attention.see_organization")}</Link> : null }));
+}
+
+/** Of the host that links in mail lead to, while its certificate is not renewed. */
+async function badCertificate(organization: number): Promise<Trouble[]> {
+  const { host, certificate } = await got(client.GET("/v1/public-host"));
+  if (host == null || !certificate?.last_error) return [];
+  return [{ key: "certificate", tone: "bad", text: t("attention.certificate", { host, why: certificate.last_error }), help: <Link to="/organizations/$id" params={{ id: String(organization) }} search={{ view: "public" }} className="button small">{t("attention.see_certificate")}</Link> }];
 }
 
 /** One question that fails must not hide what the others found. */
-async function troubles(may: May): Promise<Trouble[]> {
-  const asked: Promise<Trouble[]>[] = [suspended()];
+async function troubles(may: May, organization: number | null): Promise<Trouble[]> {
+  const asked: Promise<Trouble[]>[] = [suspended(may)];
   if (may("domains_read")) asked.push(brokenDomains());
+  if (may("domains_read") && may("settings_read") && organization !== null) asked.push(badCertificate(organization));
   if (may("messages_read")) asked.push(heldMail());
   if (may("delivery_read")) asked.push(blockedLanes());
   if (may("webhooks_read")) asked.push(failingHooks());
@@ -103,7 +111,7 @@ async function troubles(may: May): Promise<Trouble[]> {
 
 export function Attention() {
   const { may, organization } = useSession();
-  const found = useQuery({ queryKey: ["attention", organization], refetchInterval: 15_000, queryFn: () => troubles(may) });
+  const found = useQuery({ queryKey: ["attention", organization], refetchInterval: 15_000, queryFn: () => troubles(may, organization) });
   if (!found.data || found.data.length === 0) return null;
   return (
     <Card title={t("attention.title")}>

@@ -8,6 +8,7 @@ import { t, word } from "../../lib/text";
 import { Badge, Button, Card, Notice, PageHead, Pairs } from "../../parts/basic";
 import { useQuestion } from "../../parts/dialog";
 import { type Field, Form, given, many, type Values } from "../../parts/form";
+import { Sheet } from "../../parts/sheet";
 import { Shown } from "../../parts/state";
 import { tell } from "../../parts/toast";
 import { options } from "../../parts/words";
@@ -69,7 +70,7 @@ function Actions({ view }: { view: View }) {
   };
   return (
     <>
-      {view.state === "running" && <Button look="danger" onClick={() => ask({ title: t("import.cancel"), text: t("import.cancel_text"), button: t("import.cancel"), danger: true, act: cancel })}>{t("import.cancel")}</Button>}
+      {view.state === "running" && <Button look="danger" onClick={() => ask({ title: t("import.cancel"), text: t("import.cancel_text", { n: view.read_count }), button: t("import.cancel"), danger: true, act: cancel })}>{t("import.cancel")}</Button>}
       {view.state !== "running" && <Button onClick={() => ask({ title: t("import.remove"), text: t("import.remove_text"), button: t("import.remove"), danger: true, act: remove })}>{t("import.remove")}</Button>}
       {question}
     </>
@@ -88,6 +89,7 @@ function Mapping({ view, preview }: { view: View; preview: Schemas["Preview"] })
     { name: "lists", label: t("contacts.lists"), kind: "checks", options: (lists.data?.items ?? []).map((list) => [String(list.id), list.name]), shown: (values) => ["subscribe", "unsubscribe"].includes(String(values.mode)) },
     { name: "tags", label: t("contacts.tags"), hint: t("contact.tags_hint") },
     { name: "source", label: t("import.source"), hint: t("import.source_hint"), required: true, shown: (values) => values.mode === "subscribe" },
+    { name: "wording", label: t("contact.wording"), hint: t("contact.wording_hint"), shown: (values) => values.mode === "subscribe" },
     { name: "agreed", label: t("import.agreed"), kind: "check", shown: (values) => values.mode === "subscribe" },
     { name: "date_order", label: t("import.dates"), kind: "select", options: options("date_order", ["day_first", "month_first"]) },
   ];
@@ -96,7 +98,7 @@ function Mapping({ view, preview }: { view: View; preview: Schemas["Preview"] })
     await got(client.POST("/v1/imports/{id}/start", { params: { path: { id: view.id } }, body: {
       mode: values.mode as Schemas["ImportMode"], columns, heads: preview.has_heads, delimiter: preview.delimiter,
       lists: many(values, "lists").map(Number), tags: (given(values, "tags") ?? "").split(/\s*,\s*/).filter(Boolean), date_order: values.date_order as Schemas["DateOrder"],
-      declaration: subscribes ? { agreed: values.agreed === true, source: given(values, "source") ?? "" } : undefined,
+      declaration: subscribes ? { agreed: values.agreed === true, source: given(values, "source") ?? "", wording: given(values, "wording") } : undefined,
     } }));
     await queryClient.invalidateQueries();
   };
@@ -104,12 +106,19 @@ function Mapping({ view, preview }: { view: View; preview: Schemas["Preview"] })
     <>
       {preview.origin !== "unknown" && <Notice tone="good">{t("import.known_origin", { origin: word("import_origin", preview.origin) })}</Notice>}
       {preview.broken > 0 && <Notice tone="warn">{t("import.broken", { n: preview.broken })}</Notice>}
-      <Card title={t("import.columns")} bare>
+      <Card title={t("import.columns")} bare actions={<Sheet name={`import-${view.id}-columns`} title={t("import.columns")} rows={() => sheetOf(preview, columns)} />}>
         <ColumnTable preview={preview} columns={columns} known={known.data?.items ?? []} set={(at, target) => setColumns(columns.map((one, index) => (index === at ? target : one)))} />
       </Card>
       <Card title={t("import.how")}><Form fields={fields} button={t("import.start")} submit={start} /></Card>
     </>
   );
+}
+
+/** The columns as they are mapped now, with what stands in them. */
+function sheetOf(preview: Schemas["Preview"], columns: Target[]): string[][] {
+  const becomes = (target: Target) => (target.to === "field" || target.to === "new_field" ? target.name : word("target", target.to));
+  const line = (target: Target, at: number) => [preview.heads[at] ?? t("import.nth", { n: at + 1 }), becomes(target), ...preview.samples.map((row) => row[at] ?? "")];
+  return [[t("import.column"), t("import.becomes"), ...preview.samples.map(() => t("import.samples"))], ...columns.map(line)];
 }
 
 function keyOf(target: Target): string {

@@ -36,8 +36,13 @@ export function Page() {
   );
 }
 
+/** Those that spreadsheets and older programs write; by the names of the web (WHATWG). */
+const ENCODINGS = ["windows-1252", "iso-8859-2", "iso-8859-15", "windows-1250", "windows-1251", "windows-1253", "windows-1254", "utf-16le", "utf-16be", "koi8-r", "macintosh", "shift_jis", "euc-jp", "gb18030", "big5", "euc-kr"];
+
 function Upload() {
   const [busy, setBusy] = useState(false);
+  const [encoding, setEncoding] = useState("");
+  const [entry, setEntry] = useState("");
   const navigate = useNavigate();
   const queryClient = useQueryClient();
   const id = useId();
@@ -45,7 +50,8 @@ function Upload() {
     if (!file) return;
     setBusy(true);
     try {
-      const answer = await fetch(`/v1/imports?file_name=${encodeURIComponent(file.name)}`, { method: "POST", body: file, headers: { ...headers(), "content-type": "text/csv" } });
+      const how = new URLSearchParams({ file_name: file.name, ...(encoding ? { encoding } : {}), ...(entry.trim() ? { entry: entry.trim() } : {}) });
+      const answer = await fetch(`/v1/imports?${how}`, { method: "POST", body: file, headers: { ...headers(), "content-type": "text/csv" } });
       if (!answer.ok) throw new Refused(await answer.json());
       const view = (await answer.json()) as Schemas["ImportView"];
       await queryClient.invalidateQueries();
@@ -61,11 +67,25 @@ function Upload() {
     void upload(event.dataTransfer.files[0]);
   };
   return (
-    // biome-ignore lint: dropping is a convenience beside the field
-    <div className="drop" onDragOver={(event) => event.preventDefault()} onDrop={dropped} aria-busy={busy}>
-      <Icon name="upload" />
-      <label htmlFor={id}>{busy ? t("imports.uploading") : t("imports.drop")}</label>
-      <input id={id} type="file" accept=".csv,.tsv,.txt,.zip,text/csv" disabled={busy} onChange={(event) => void upload(event.target.files?.[0])} />
+    <div className="stack tight">
+      {/* biome-ignore lint: dropping is a convenience beside the field */}
+      <div className="drop" onDragOver={(event) => event.preventDefault()} onDrop={dropped} aria-busy={busy}>
+        <Icon name="upload" />
+        <label htmlFor={id}>{busy ? t("imports.uploading") : t("imports.drop")}</label>
+        <input id={id} type="file" accept=".csv,.tsv,.txt,.zip,text/csv" disabled={busy} onChange={(event) => void upload(event.target.files?.[0])} />
+      </div>
+      <details>
+        <summary>{t("imports.other")}</summary>
+        <div className="filters">
+          <label>{t("imports.encoding")}
+            <select value={encoding} onChange={(event) => setEncoding(event.target.value)}>
+              <option value="">{t("imports.encoding_usual")}</option>
+              {ENCODINGS.map((name) => <option key={name} value={name}>{name}</option>)}
+            </select>
+          </label>
+          <label>{t("imports.entry")}<input value={entry} placeholder="contacts.csv" onChange={(event) => setEntry(event.target.value)} /></label>
+        </div>
+      </details>
     </div>
   );
 }

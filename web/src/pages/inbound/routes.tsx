@@ -1,16 +1,19 @@
 // Where mail for addresses of ours goes on to, and what is owed or held of it.
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { client, got, type Schemas } from "../../api/client";
+import { api, client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { bytes, toDate } from "../../lib/time";
 import { Badge, type Tone, When } from "../../parts/basic";
-import { useQuestion } from "../../parts/dialog";
+import { Concerned, counted } from "../../parts/concerned";
+import { Dialog, useQuestion } from "../../parts/dialog";
 import { type Field, given, lines, type Values } from "../../parts/form";
-import { asked, byWords, type Column, List } from "../../parts/list";
+import { asked, byWords, type Column, List, says } from "../../parts/list";
 import { FormDialog, Maker } from "../../parts/maker";
 import { Secret } from "../../parts/secret";
+import { Shown } from "../../parts/state";
+import { Talk } from "../../parts/talk";
 import { tell } from "../../parts/toast";
 import { options } from "../../parts/words";
 
@@ -19,7 +22,10 @@ type Call = Schemas["InboundCallRow"];
 type Action = Schemas["RouteAction"];
 
 const ACTIONS: Action[] = ["http", "smtp", "forward", "accept", "hold", "refuse"];
+const PAGE = 100;
 const SENT: Action[] = ["http", "smtp", "forward"];
+
+const owed = (route: number) => counted((cursor) => got(client.GET("/v1/inbound-calls", { params: { query: { cursor, limit: PAGE } } })), (row: Call) => row.route === route);
 
 export function Routes() {
   const { may } = useSession();
@@ -51,7 +57,7 @@ export function Routes() {
   return (
     <>
       {may("domains_write") && <div className="row"><Maker label={t("routes.add")} title={t("routes.add")} text={t("routes.add_text")} fields={fields} button={t("routes.add")} done={t("act.saved")} submit={add} /></div>}
-      <List whole name="inbound-routes" label={t("routes.title")} load={() => got(client.GET("/v1/inbound-routes"))} columns={columns} id={(row) => row.id} actions={may("domains_write") ? (row) => [{ text: t("routes.remove"), danger: true, act: () => ask({ title: t("routes.remove"), text: t("routes.remove_text", { pattern: row.pattern }), button: t("routes.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("routes.empty"), text: t("routes.empty_text") }} />
+      <List whole name="inbound-routes" label={t("routes.title")} load={() => got(client.GET("/v1/inbound-routes"))} filters={[{ name: "action", label: t("routes.action"), kind: "select", options: options("route_action", ACTIONS) }]} keeps={(row, search) => says(search.action, row.action)} columns={columns} id={(row) => row.id} actions={may("domains_write") ? (row) => [{ text: t("routes.remove"), danger: true, act: () => ask({ title: t("routes.remove"), text: <Concerned text={t("routes.remove_text", { pattern: row.pattern })} of={["route", row.id]} count={async () => t("routes.remove_concerns", { n: await owed(row.id) })} />, button: t("routes.remove"), danger: true, act: () => remove(row.id) }) }] : undefined} empty={{ title: t("routes.empty"), text: t("routes.empty_text") }} />
       {question}
     </>
   );
@@ -62,6 +68,8 @@ const CALL_TONES: Record<Call["state"], Tone> = { waiting: "info", held: "warn",
 export function Calls() {
   const { may } = useSession();
   const [releasing, setReleasing] = useState<Call | null>(null);
+  const [shown, setShown] = useState<Call | null>(null);
+  const steers = may("messages_steer");
   const [ask, question] = useQuestion();
   const queryClient = useQueryClient();
   const path = (row: Call) => ({ params: { path: { id: row.id } } });
@@ -85,15 +93,45 @@ export function Calls() {
     await queryClient.invalidateQueries();
   };
   const actions = (row: Call) => [
+    { text: t("routes.show"), act: () => setShown(row) },
+    ...(!steers ? [] : steering(row)),
+  ];
+  const steering = (row: Call) => [
     ...(row.state === "held" ? [{ text: t("routes.release"), act: () => setReleasing(row) }] : []),
     ...(row.state === "failed" ? [{ text: t("act.again"), act: () => void again(row) }] : []),
     { text: t("routes.give_up"), danger: true, act: () => ask({ title: t("routes.give_up"), text: t("routes.give_up_text", { recipient: row.recipient }), button: t("routes.give_up"), danger: true, act: () => remove(row) }) },
   ];
   return (
     <>
-      <List name="inbound-calls" label={t("routes.calls")} load={(search, cursor) => got(client.GET("/v1/inbound-calls", { params: { query: { ...asked(search, cursor), state: search.state as Call["state"] | undefined } } }))} filters={[byWords(), { name: "state", label: t("messages.state"), kind: "select", options: options("inbound_call", Object.keys(CALL_TONES)) }]} columns={columns} id={(row) => row.id} actions={may("messages_steer") ? actions : undefined} every={10_000} empty={{ title: t("routes.no_calls"), text: t("routes.no_calls_text") }} />
+      <List name="inbound-calls" label={t("routes.calls")} load={(search, cursor) => got(client.GET("/v1/inbound-calls", { params: { query: { ...asked(search, cursor), state: search.state as Call["state"] | undefined } } }))} filters={[byWords(), { name: "state", label: t("messages.state"), kind: "select", options: options("inbound_call", Object.keys(CALL_TONES)) }]} columns={columns} id={(row) => row.id} actions={actions} every={10_000} empty={{ title: t("routes.no_calls"), text: t("routes.no_calls_text") }} />
+      {shown && <Sent call={shown} close={() => setShown(null)} />}
       {releasing && <FormDialog close={() => setReleasing(null)} title={t("routes.release")} text={t("routes.release_text", { recipient: releasing.recipient })} fields={[{ name: "to", label: t("compose.to"), kind: "lines", required: true, hint: t("compose.to_hint") }]} button={t("routes.release")} done={t("act.saved")} submit={async (values) => { await got(client.POST("/v1/inbound-calls/{id}/release", { ...path(releasing), body: { to: lines(values, "to") } })); }} />}
       {question}
     </>
   );
+}
+
+/** One of them with what is sent, as it goes out. */
+function Sent({ call, close }: { call: Call; close: () => void }) {
+  const found = api.useQuery("get", "/v1/inbound-calls/{id}", { params: { path: { id: call.id } } });
+  return (
+    <Dialog open close={close} broad title={t("routes.sent_to", { recipient: call.recipient })} text={t("routes.sent_text")}>
+      <Shown of={found} rows={4}>{(data) => <Talk text={readable(data.payload)} label={t("routes.payload")} />}</Shown>
+    </Dialog>
+  );
+}
+
+/** JSON in lines; a mail, which is in base64, as its octets read. */
+export function readable(payload: string): string {
+  try {
+    return JSON.stringify(JSON.parse(payload), null, 2);
+  } catch {
+    // It is a mail.
+  }
+  try {
+    const octets = Uint8Array.from(atob(payload), (letter) => letter.charCodeAt(0));
+    return new TextDecoder().decode(octets);
+  } catch {
+    return payload;
+  }
 }

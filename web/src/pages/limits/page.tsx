@@ -3,6 +3,7 @@ import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, PageHead, When } from "../../parts/basic";
+import { Concerned } from "../../parts/concerned";
 import { useQuestion } from "../../parts/dialog";
 import { type Field, given, type Values } from "../../parts/form";
 import { type Column, List } from "../../parts/list";
@@ -10,6 +11,7 @@ import { Maker } from "../../parts/maker";
 import { tell } from "../../parts/toast";
 import { options } from "../../parts/words";
 import { useQueryClient } from "@tanstack/react-query";
+import { reasonsOf } from "../queue/reasons";
 
 type Row = Schemas["LimitView"];
 
@@ -66,28 +68,35 @@ function fields(): Field[] {
     { name: "metric", label: t("limits.metric"), kind: "select", options: options("metric_of", METRICS) },
     { name: "value", label: t("limits.value"), kind: "number", min: 0, required: true, hint: t("limits.value_hint") },
     { name: "window", label: t("limits.window"), placeholder: "1d", hint: t("limits.window_hint"), shown: (values) => ["messages", "new_connections"].includes(String(values.metric)) },
+    { name: "pace", label: t("limits.pace"), placeholder: "sliding", hint: t("limits.pace_hint"), shown: (values) => given(values, "window") !== undefined },
     { name: "to", label: t("limits.to"), placeholder: "operator:google", hint: t("limits.to_hint") },
     { name: "from", label: t("limits.from"), placeholder: "each_source", hint: t("limits.from_hint") },
     { name: "for", label: t("limits.for"), placeholder: "everybody", hint: t("limits.for_hint") },
     { name: "class", label: t("limits.class"), kind: "select", options: [["", t("limits.every_class")], ...options("class_of", ["marketing", "transactional"])] },
     { name: "expires_in", label: t("limits.ends"), placeholder: "2h" },
     { name: "reason", label: t("limits.reason"), required: true },
+    { name: "pinned", label: t("limits.keep"), kind: "check", hint: t("limits.keep_hint") },
   ];
 }
 
 async function add(values: Values) {
   const text = (name: string) => given(values, name);
   await got(client.POST("/v1/limits", { body: {
-    metric: String(values.metric), value: Number(values.value), window: text("window"), to: text("to"), from: text("from"), for: text("for"),
+    metric: String(values.metric), value: Number(values.value), window: text("window"), pace: text("pace"), pinned: values.pinned === true, to: text("to"), from: text("from"), for: text("for"),
     class: text("class") as "marketing" | "transactional" | undefined, expires_in: text("expires_in"), reason: text("reason"),
   } }));
 }
 
 export function Page() {
-  const { may } = useSession();
+  const { may, organization, organizations } = useSession();
   const [ask, question] = useQuestion();
   const queryClient = useQueryClient();
   const writes = may("delivery_write");
+  const waitFor = async (limit: number) => {
+    const about = organization === null ? organizations.map((one) => one.id) : [organization];
+    const held = (await reasonsOf(about)).filter(({ reason }) => reason.limit === limit);
+    return t("limits.remove_concerns", { n: held.reduce((sum, one) => sum + one.deliveries, 0) });
+  };
   const after = async (call: Promise<unknown>, text: string) => {
     await call;
     tell(text);
@@ -97,7 +106,7 @@ export function Page() {
   const remove = (row: Row) => after(got(client.DELETE("/v1/limits/{id}", { params: { path: { id: row.id } } })), t("limits.removed"));
   const actions = (row: Row) => [
     { text: row.pinned ? t("limits.unpin") : t("limits.pin"), act: () => void pin(row) },
-    { text: row.origin === "adaptive" ? t("limits.undo") : t("limits.remove"), danger: true, act: () => ask({ title: t("limits.remove"), text: t("limits.remove_text", { limit: `${row.value} ${word("metric_of", row.metric)}${every(row.window)}`, to: row.to }), button: t("limits.remove"), danger: true, act: () => remove(row) }) },
+    { text: row.origin === "adaptive" ? t("limits.undo") : t("limits.remove"), danger: true, act: () => ask({ title: t("limits.remove"), text: <Concerned text={t("limits.remove_text", { limit: `${row.value} ${word("metric_of", row.metric)}${every(row.window)}`, to: row.to })} of={["limit", row.id]} count={() => waitFor(row.id)} />, button: t("limits.remove"), danger: true, act: () => remove(row) }) },
   ];
   return (
     <>

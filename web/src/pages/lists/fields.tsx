@@ -5,7 +5,7 @@ import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, Notice } from "../../parts/basic";
 import { type Field, given, lines, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
+import { type Column, List, says } from "../../parts/list";
 import { FormDialog, Maker } from "../../parts/maker";
 import { options } from "../../parts/words";
 import { Keys } from "./keys";
@@ -54,7 +54,7 @@ export function Fields() {
     <>
       {isSealed && <Notice tone={may("contacts_reveal") ? "info" : "plain"}>{may("contacts_reveal") ? t("fields.you_see") : t("fields.you_see_not", { permission: word("permission", "contacts_reveal") })}</Notice>}
       {may("contacts_write") && <div className="row"><Maker label={t("fields.add")} title={t("fields.add")} fields={form()} button={t("fields.add")} done={t("fields.added")} submit={add} /></div>}
-      <List whole name="fields" label={t("fields.title")} load={() => got(client.GET("/v1/contact-fields"))} columns={columns()} id={(row) => row.id} actions={may("contacts_write") ? (row) => [{ text: t("act.change"), act: () => setChanging(row) }] : undefined} empty={{ title: t("fields.empty"), text: t("fields.empty_text") }} />
+      <List whole name="fields" label={t("fields.title")} load={() => got(client.GET("/v1/contact-fields"))} filters={[{ name: "kind", label: t("fields.kind"), kind: "select", options: options("field_kind", KINDS) }]} keeps={(row, search) => says(search.kind, row.kind)} columns={columns()} id={(row) => row.id} actions={may("contacts_write") ? (row) => [{ text: t("act.change"), act: () => setChanging(row) }] : undefined} empty={{ title: t("fields.empty"), text: t("fields.empty_text") }} />
       {changing && <Change field={changing} close={() => setChanging(null)} />}
       {may("installation") && <Keys />}
     </>

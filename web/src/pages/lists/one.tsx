@@ -14,7 +14,7 @@ import { Figure } from "../campaigns/figure";
 
 type Day = Schemas["GrowthDay"];
 
-const SPANS = ["30", "90", "366"];
+const SPANS = ["30", "366"];
 const USUAL = 90;
 
 export function Page() {
@@ -67,7 +67,7 @@ function Growth({ id }: { id: number }) {
     <>
       <Card title={t("growth.title")}>
         <div className="stack">
-          <Filters filters={[{ name: "days", label: t("growth.span"), kind: "select", options: SPANS.map((span) => [span, t("growth.days", { n: Number(span) })]) }]} />
+          <Filters filters={[{ name: "days", label: t("growth.span"), kind: "select", all: t("growth.days", { n: USUAL }), options: SPANS.map((span) => [span, t("growth.days", { n: Number(span) })]) }]} />
           <Shown of={growth} rows={4}>
             {({ items }) => (
               <div className="grid wide">

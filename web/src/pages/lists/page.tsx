@@ -6,7 +6,7 @@ import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, PageHead } from "../../parts/basic";
 import { type Field, given, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
+import { type Column, List, says } from "../../parts/list";
 import { FormDialog, Maker } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
 import { options } from "../../parts/words";
@@ -59,7 +59,7 @@ function Lists() {
   };
   return (
     <>
-      <List whole name="lists" label={t("lists.title")} load={() => got(client.GET("/v1/lists"))} columns={columns} id={(row) => row.id} actions={may("contacts_write") ? (row) => [{ text: t("act.change"), act: () => setChanging(row) }] : undefined} empty={{ title: t("lists.empty"), text: t("lists.empty_text") }} />
+      <List whole name="lists" label={t("lists.title")} load={() => got(client.GET("/v1/lists"))} filters={[{ name: "opt_in", label: t("lists.opt_in"), kind: "select", options: options("opt_in", ["double", "single"]) }, { name: "visibility", label: t("lists.visibility"), kind: "select", options: options("visibility", ["private", "public"]) }]} keeps={(row, search) => says(search.opt_in, row.opt_in) && says(search.visibility, row.visibility)} columns={columns} id={(row) => row.id} actions={may("contacts_write") ? (row) => [{ text: t("act.change"), act: () => setChanging(row) }] : undefined} empty={{ title: t("lists.empty"), text: t("lists.empty_text") }} />
       {changing && <FormDialog close={() => setChanging(null)} title={changing.name} fields={fields(changing)} button={t("act.save")} done={t("act.saved")} submit={change} />}
     </>
   );

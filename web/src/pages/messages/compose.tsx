@@ -28,6 +28,8 @@ export function Page() {
     const body = {
       from: given(values, "from") ?? "",
       to: lines(values, "to"),
+      cc: lines(values, "cc"),
+      bcc: lines(values, "bcc"),
       subject: given(values, "subject") ?? "",
       text: given(values, "text"),
       html: given(values, "html"),
@@ -49,6 +51,8 @@ export function Page() {
             const fields: Field[] = [
               { name: "from", label: t("compose.from"), required: true, value: domain ? `${who.name || "Hello"} <hello@${domain}>` : "" },
               { name: "to", label: t("compose.to"), kind: "lines", required: true, hint: t("compose.to_hint") },
+              { name: "cc", label: t("compose.cc"), kind: "lines" },
+              { name: "bcc", label: t("compose.bcc"), kind: "lines", hint: t("compose.bcc_hint") },
               { name: "subject", label: t("messages.subject"), required: true },
               { name: "text", label: t("compose.body"), kind: "area" },
               { name: "html", label: t("compose.html"), kind: "code" },

@@ -7,6 +7,7 @@ import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { bytes } from "../../lib/time";
 import { Badge, Button, Card, Notice, PageHead, When } from "../../parts/basic";
+import { Concerned, waiting } from "../../parts/concerned";
 import { useQuestion } from "../../parts/dialog";
 import { type Field, Form, given, type Values } from "../../parts/form";
 import { type Column } from "../../parts/list";
@@ -17,6 +18,7 @@ import { Tabs } from "../../parts/tabs";
 import { tell } from "../../parts/toast";
 import { StreamPolicyDialog } from "./policy";
 import { Public } from "./public";
+import { Suspending, useResume } from "./suspend";
 import { StreamTrackingDialog } from "./tracking";
 
 type View = Schemas["OrganizationView"];
@@ -160,18 +162,13 @@ function Settings({ view }: { view: View }) {
 
 function Suspension({ view }: { view: View }) {
   const [open, setOpen] = useState(false);
-  const queryClient = useQueryClient();
-  const path = { params: { path: { id: view.id } } };
-  const resume = async () => {
-    await got(client.POST("/v1/organizations/{id}/resume", path));
-    tell(t("organizations.resumed"));
-    await queryClient.invalidateQueries();
-  };
-  if (view.suspended_at) return <Button look="main" onClick={() => void resume()}>{t("organizations.resume")}</Button>;
+  const [ask, question] = useQuestion();
+  const resume = useResume(ask);
   return (
     <>
-      <Button look="danger" onClick={() => setOpen(true)}>{t("organizations.suspend")}</Button>
-      {open && <FormDialog close={() => setOpen(false)} title={t("organizations.suspend")} text={t("organizations.suspend_text", { name: view.name })} fields={[{ name: "reason", label: t("limits.reason"), required: true, hint: t("organizations.reason_hint") }]} button={t("organizations.suspend")} done={t("organizations.suspended_one")} submit={async (values) => { await got(client.POST("/v1/organizations/{id}/suspend", { ...path, body: { reason: given(values, "reason") ?? "" } })); }} />}
+      {view.suspended_at ? <Button look="main" onClick={() => resume(view)}>{t("organizations.resume")}</Button> : <Button look="danger" onClick={() => setOpen(true)}>{t("organizations.suspend")}</Button>}
+      {open && <Suspending of={view} close={() => setOpen(false)} />}
+      {question}
     </>
   );
 }
@@ -186,11 +183,14 @@ function Streams({ id }: { id: number }) {
   const header = { "postroad-organization": id };
   const streams = api.useQuery("get", "/v1/streams", { params: { header } });
   const path = (row: Stream) => ({ params: { path: { id: row.id }, header } });
+  const [ask, question] = useQuestion();
+  const held = (row: Stream) => waiting({ organization: id, stream: row.id });
   const release = async (row: Stream) => {
     await got(client.POST("/v1/streams/{id}/release", path(row)));
     tell(t("organizations.resumed"));
     await queryClient.invalidateQueries();
   };
+  const goOn = (row: Stream) => ask({ title: t("streams.release"), text: <Concerned text={t("streams.release_text", { name: row.name })} of={["release", row.id]} count={async () => t("organizations.resume_concerns", { n: await held(row) })} />, button: t("streams.release"), act: () => release(row) });
   const writes = may("settings_write");
   const columns: Column<Stream>[] = [
     { title: t("streams.name"), cell: (row) => row.name },
@@ -198,14 +198,15 @@ function Streams({ id }: { id: number }) {
     { title: t("messages.state"), cell: (row) => (row.held_at ? <><Badge tone="warn">{word("state_of", "held")}</Badge> <When at={row.held_at} /><div className="sub">{row.held_reason}</div></> : <Badge tone="good">{t("organizations.active")}</Badge>), text: (row) => (row.held_at ? "held" : "active") },
     ...(may("suppressions_read") ? [{ title: t("streams.policy"), cell: (row: Stream) => <Button small onClick={() => setRuling(row)}>{t("streams.policy")}</Button>, text: () => "" }] : []),
     { title: t("tracking.title"), cell: (row) => <Button small aria-label={t("tracking.of", { name: row.name })} onClick={() => setTracking(row)}>{t("tracking.title")}</Button>, text: () => "" },
-    ...(writes ? [{ title: t("list.actions"), cell: (row: Stream) => (row.held_at ? <Button small onClick={() => void release(row)}>{t("streams.release")}</Button> : <Button small onClick={() => setHolding(row)}>{t("streams.hold")}</Button>), text: () => "" }] : []),
+    ...(writes ? [{ title: t("list.actions"), cell: (row: Stream) => (row.held_at ? <Button small onClick={() => goOn(row)}>{t("streams.release")}</Button> : <Button small onClick={() => setHolding(row)}>{t("streams.hold")}</Button>), text: () => "" }] : []),
   ];
   return (
     <>
       <Shown of={streams} rows={2}>{({ items }) => <Table name={`organization-${id}-streams`} title={t("streams.title")} rows={items} columns={columns} id={(row) => row.id} empty={<Empty title={t("streams.empty")} />} />}</Shown>
       {ruling && <StreamPolicyDialog stream={ruling} close={() => setRuling(null)} />}
+      {question}
       {tracking && <StreamTrackingDialog stream={tracking} close={() => setTracking(null)} />}
-      {holding && <FormDialog close={() => setHolding(null)} title={t("streams.hold")} text={t("streams.hold_text", { name: holding.name })} fields={[{ name: "reason", label: t("limits.reason"), required: true, hint: t("organizations.reason_hint") }]} button={t("streams.hold")} done={t("act.saved")} submit={async (values) => { await got(client.POST("/v1/streams/{id}/hold", { ...path(holding), body: { reason: given(values, "reason") ?? "" } })); }} />}
+      {holding && <FormDialog close={() => setHolding(null)} title={t("streams.hold")} danger text={<Concerned text={t("streams.hold_text", { name: holding.name })} of={["hold", holding.id]} count={async () => t("streams.hold_concerns", { n: await held(holding) })} />} fields={[{ name: "reason", label: t("limits.reason"), required: true, hint: t("organizations.reason_hint") }]} button={t("streams.hold")} done={t("act.saved")} submit={async (values) => { await got(client.POST("/v1/streams/{id}/hold", { ...path(holding), body: { reason: given(values, "reason") ?? "" } })); }} />}
     </>
   );
 }

@@ -1,17 +1,17 @@
 // Tenants of the installation, and their streams.
-import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { client, got, type Schemas } from "../../api/client";
 import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { Badge, Button, PageHead, When } from "../../parts/basic";
+import { useQuestion } from "../../parts/dialog";
 import { given, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
-import { FormDialog, Maker } from "../../parts/maker";
+import { type Column, List, says } from "../../parts/list";
+import { Maker } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
-import { tell } from "../../parts/toast";
 import { options } from "../../parts/words";
+import { Suspending, useResume } from "./suspend";
 
 type Row = Schemas["OrganizationRow"];
 
@@ -36,26 +36,19 @@ export function Page() {
 function Organizations() {
   const { choose, organization } = useSession();
   const [suspending, setSuspending] = useState<Row | null>(null);
-  const queryClient = useQueryClient();
+  const [ask, question] = useQuestion();
+  const resume = useResume(ask);
   const columns: Column<Row>[] = [
     { title: t("organizations.name"), cell: (row) => <><Link to="/organizations/$id" params={{ id: String(row.id) }} search={{}}>{row.name}</Link>{row.capture && <> <Badge tone="warn">{t("organizations.captures")}</Badge></>}</>, text: (row) => row.name },
     { title: t("messages.state"), cell: (row) => row.suspended_at ? <><Badge tone="bad">{t("organizations.suspended")}</Badge><div className="sub">{row.suspended_reason}</div></> : <Badge tone="good">{t("organizations.active")}</Badge>, text: (row) => row.suspended_at ? "suspended" : "active" },
     { title: t("users.since"), cell: (row) => row.created_at === 0 ? "–" : <When at={row.created_at} />, text: (row) => new Date(row.created_at / 1000).toISOString() },
     { title: t("classification.act"), cell: (row) => row.id === organization ? <Badge tone="info">{t("organizations.chosen")}</Badge> : <Button small onClick={() => choose(row.id)}>{t("organizations.choose")}</Button>, text: () => "" },
   ];
-  const path = (row: Row) => ({ params: { path: { id: row.id } } });
-  const resume = async (row: Row) => {
-    await got(client.POST("/v1/organizations/{id}/resume", path(row)));
-    tell(t("organizations.resumed"));
-    await queryClient.invalidateQueries();
-  };
-  const suspend = async (values: Values) => {
-    if (suspending) await got(client.POST("/v1/organizations/{id}/suspend", { ...path(suspending), body: { reason: given(values, "reason") ?? "" } }));
-  };
   return (
     <>
-      <List whole name="organizations" label={t("organizations.title")} load={() => got(client.GET("/v1/organizations"))} columns={columns} id={(row) => row.id} actions={(row) => [row.suspended_at ? { text: t("organizations.resume"), act: () => void resume(row) } : { text: t("organizations.suspend"), danger: true, act: () => setSuspending(row) }]} empty={{ title: t("organizations.empty") }} />
-      {suspending && <FormDialog close={() => setSuspending(null)} title={t("organizations.suspend")} text={t("organizations.suspend_text", { name: suspending.name })} fields={[{ name: "reason", label: t("limits.reason"), required: true, hint: t("organizations.reason_hint") }]} button={t("organizations.suspend")} done={t("organizations.suspended_one")} submit={suspend} />}
+      <List whole name="organizations" label={t("organizations.title")} load={() => got(client.GET("/v1/organizations"))} filters={[{ name: "state", label: t("messages.state"), kind: "select", options: [["active", t("organizations.active")], ["suspended", t("organizations.suspended")]] }]} keeps={(row, search) => says(search.state, row.suspended_at ? "suspended" : "active")} columns={columns} id={(row) => row.id} actions={(row) => [row.suspended_at ? { text: t("organizations.resume"), act: () => resume(row) } : { text: t("organizations.suspend"), danger: true, act: () => setSuspending(row) }]} empty={{ title: t("organizations.empty") }} />
+      {suspending && <Suspending of={suspending} close={() => setSuspending(null)} />}
+      {question}
     </>
   );
 }
@@ -71,7 +64,7 @@ function Streams() {
   return (
     <>
       <div className="row"><Maker label={t("streams.add")} title={t("streams.add")} fields={[{ name: "name", label: t("streams.name"), required: true }, { name: "class", label: t("streams.class"), kind: "select", options: options("class_of", ["marketing", "transactional"]), hint: t("streams.class_hint") }]} button={t("streams.add")} done={t("streams.added")} submit={add} /></div>
-      <List whole name="streams" label={t("streams.title")} load={() => got(client.GET("/v1/streams"))} columns={columns} id={(row) => row.id} empty={{ title: t("streams.empty") }} />
+      <List whole name="streams" label={t("streams.title")} load={() => got(client.GET("/v1/streams"))} filters={[{ name: "class", label: t("streams.class"), kind: "select", options: options("class_of", ["marketing", "transactional"]) }]} keeps={(row, search) => says(search.class, row.class)} columns={columns} id={(row) => row.id} empty={{ title: t("streams.empty") }} />
     </>
   );
 }

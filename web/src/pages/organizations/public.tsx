@@ -11,6 +11,7 @@ import { useQuestion } from "../../parts/dialog";
 import { type Field, Form, given, type Values } from "../../parts/form";
 import { Shown } from "../../parts/state";
 import { tell } from "../../parts/toast";
+import { HostCertificate } from "./certificate";
 
 type Theme = Schemas["PublicTheme"];
 type Image = Schemas["Page_MediaView"]["items"][number];
@@ -97,7 +98,7 @@ function Host({ id }: { id: number }) {
   const [ask, question] = useQuestion();
   const queryClient = useQueryClient();
   const params = headOf(id);
-  const host = api.useQuery("get", "/v1/public-host", { params });
+  const host = api.useQuery("get", "/v1/public-host", { params }, { refetchInterval: 10_000 });
   const domains = api.useQuery("get", "/v1/domains", { params });
   const own = (domains.data?.items ?? []).map((domain) => domain.name).join(", ");
   const set = async (name: string | null) => {
@@ -117,6 +118,7 @@ function Host({ id }: { id: number }) {
           <fieldset disabled={!may("domains_write")} className="stack">
             <p className="faint">{data.host == null ? t("public.host_none") : t("public.host_is", { host: data.host })}</p>
             <Form key={data.host} fields={[{ name: "host", label: t("public.host_name"), value: data.host ?? "", placeholder: "click.example.com", hint: t("public.host_hint", { domains: own || "–" }) }]} button={t("act.save")} submit={(values) => save(data.host, values)} />
+            {data.host != null && <HostCertificate certificate={data.certificate} again={() => set(data.host ?? null)} />}
           </fieldset>
         )}
       </Shown>

@@ -14,6 +14,12 @@ type Count = Schemas["ReasonCount"];
 
 const TONES: Partial<Record<string, Tone>> = { host: "bad", held: "warn", limit: "warn", retry: "info" };
 
+/** What the mail of organizations waits for. */
+export async function reasonsOf(about: number[]): Promise<Count[]> {
+  const asked = about.map((id) => got(client.GET("/v1/why", { params: { query: { organization: id } } })));
+  return merged((await Promise.all(asked)).flatMap((one) => one.reasons));
+}
+
 /** The reasons of the chosen organization, or of all of them together. */
 export function useReasons(every?: number) {
   const { organization, organizations } = useSession();
@@ -22,10 +28,7 @@ export function useReasons(every?: number) {
     queryKey: ["why", about],
     enabled: about.length > 0,
     refetchInterval: every,
-    queryFn: async () => {
-      const asked = about.map((id) => got(client.GET("/v1/why", { params: { query: { organization: id } } })));
-      return merged((await Promise.all(asked)).flatMap((one) => one.reasons));
-    },
+    queryFn: () => reasonsOf(about),
   });
 }
 

@@ -170,21 +170,47 @@ function TestRow({ test, known, set, drop }: { test: Test; known: Map<string, Ki
   );
 }
 
+const CAMPAIGN_PAGES_MAX = 10;
+
+/** Those that went out, newest first, by number and name. */
+function useCampaigns(isAsked: boolean): [string, string][] | undefined {
+  const { may } = useSession();
+  const found = useQuery({
+    queryKey: ["campaigns to ask about"],
+    enabled: isAsked && may("campaigns_read"),
+    staleTime: 60_000,
+    queryFn: async () => {
+      const all: [string, string][] = [];
+      let cursor: number | undefined;
+      for (let page = 0; page < CAMPAIGN_PAGES_MAX; page += 1) {
+        const { items, next } = await got(client.GET("/v1/campaigns", { params: { query: { cursor } } }));
+        all.push(...items.filter((one) => one.audience != null).map((one): [string, string] => [String(one.id), one.name]));
+        if (!next) break;
+        cursor = Number(next);
+      }
+      return all;
+    },
+  });
+  return isAsked && may("campaigns_read") ? (found.data ?? []) : undefined;
+}
+
 const STATUSES: Schemas["ContactStatus"][] = ["active", "blocked"];
 
 function Value({ test, kind, set }: { test: Test; kind: Kind; set: (test: Test) => void }) {
   const lists = api.useQuery("get", "/v1/lists", {}, { enabled: kind === "list" });
   const tags = api.useQuery("get", "/v1/tags", {}, { enabled: kind === "tag" });
-  const offered = kind === "list" ? lists.data?.items : kind === "tag" ? tags.data?.items : kind === "boolean" ? [{ name: "true" }, { name: "false" }] : kind === "status" ? STATUSES.map((name) => ({ name })) : undefined;
+  const campaigns = useCampaigns(kind === "campaign");
+  const named = (names: string[] | undefined) => names?.map((name): [string, string] => [name, name]);
+  const offered = kind === "list" ? named(lists.data?.items.map((one) => one.name)) : kind === "tag" ? named(tags.data?.items.map((one) => one.name)) : kind === "boolean" ? named(["true", "false"]) : kind === "status" ? named(STATUSES) : campaigns;
   const shared = { style: { width: "12rem" }, "aria-label": t("segments.value"), value: test.value };
   if (offered) {
     return (
       <select {...shared} onChange={(event) => set({ ...test, value: event.target.value })}>
         <option value="">–</option>
-        {offered.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}
+        {offered.map(([value, name]) => <option key={value} value={value}>{name}</option>)}
       </select>
     );
   }
   const isDate = ["before", "after"].includes(test.how);
-  return <input {...shared} type={isDate ? "date" : needsUnit(test.how) || kind === "number" || kind === "score" ? "number" : "text"} onChange={(event) => set({ ...test, value: event.target.value })} />;
+  return <input {...shared} type={isDate ? "date" : needsUnit(test.how) || kind === "number" || kind === "score" || kind === "campaign" ? "number" : "text"} onChange={(event) => set({ ...test, value: event.target.value })} />;
 }

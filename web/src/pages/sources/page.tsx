@@ -5,12 +5,14 @@ import { useState } from "react";
 import { client, got, type Schemas } from "../../api/client";
 import { t, word } from "../../lib/text";
 import { moment } from "../../lib/time";
-import { Badge, Notice, PageHead, type Tone } from "../../parts/basic";
+import { Badge, Notice, PageHead, Pairs, type Tone } from "../../parts/basic";
+import { Concerned } from "../../parts/concerned";
 import { Dialog, useQuestion } from "../../parts/dialog";
 import { type Field, given, lines, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
-import { Maker } from "../../parts/maker";
+import { type Column, List, says } from "../../parts/list";
+import { FormDialog, Maker } from "../../parts/maker";
 import { Loading } from "../../parts/state";
+import { eventDetails } from "../../parts/story";
 import { Tabs } from "../../parts/tabs";
 import { Talk } from "../../parts/talk";
 import { tell } from "../../parts/toast";
@@ -21,6 +23,8 @@ type Source = Schemas["SourceView"];
 
 export const HEALTH_TONES: Record<string, Tone> = { green: "good", yellow: "warn", red: "bad", unknown: "plain" };
 const VERDICT_TONES: Record<string, Tone> = { fine: "good", weak: "warn", bad: "bad", not_known: "plain" };
+const TLS: Schemas["TlsMode"][] = ["none", "opportunistic", "required", "verified", "implicit"];
+const MECHANISMS: Schemas["RelayMechanism"][] = ["plain", "login", "xoauth2"];
 const PRESETS = ["ses", "sendgrid", "mailgun", "sparkpost", "postmark", "elastic_email", "gmail"];
 
 function fields(): Field[] {
@@ -34,16 +38,51 @@ function fields(): Field[] {
     { name: "preset", label: t("sources.preset"), kind: "select", options: [["", t("sources.own_relay")], ...PRESETS.map((name): [string, string] => [name, name])], shown: isRelay },
     { name: "region", label: t("sources.region"), placeholder: "eu-central-1", shown: (values) => isRelay(values) && values.preset === "ses" },
     { name: "host", label: t("sources.host"), required: true, shown: (values) => isRelay(values) && values.preset === "" },
+    { name: "port", label: t("sources.port"), kind: "number", min: 1, max: 65_535, placeholder: "587", shown: (values) => isRelay(values) && values.preset === "" },
+    { name: "tls", label: t("sources.tls"), kind: "select", options: [["", t("sources.usual")], ...options("tls_of", TLS)], shown: (values) => isRelay(values) && values.preset === "" },
+    { name: "mechanism", label: t("sources.mechanism"), kind: "select", options: [["", t("sources.usual")], ...MECHANISMS.map((name): [string, string] => [name, name.toUpperCase()])], shown: (values) => isRelay(values) && values.preset === "" },
     { name: "user", label: t("credentials.user"), shown: isRelay },
     { name: "secret_file", label: t("sources.secret_file"), hint: t("sources.secret_hint"), shown: isRelay },
+    { name: "quota", label: t("sources.quota"), kind: "number", min: 1, hint: t("sources.quota_hint"), shown: isRelay },
     { name: "pool", label: t("sources.pool"), value: "default", hint: t("sources.pool_hint") },
   ];
 }
 
 async function add(values: Values) {
   const text = (name: string) => given(values, name);
-  const relay = values.kind === "relay" ? { preset: text("preset"), region: text("region"), host: text("host"), user: text("user"), secret_file: text("secret_file") } : undefined;
-  await got(client.POST("/v1/sources", { body: { name: text("name") ?? "", ehlo: text("ehlo") ?? "", address: relay ? [] : lines(values, "address"), public_address: relay ? [] : lines(values, "public_address"), relay, pool: text("pool") ?? "none" } }));
+  const number = (name: string) => (text(name) === undefined ? undefined : Number(text(name)));
+  const relay = values.kind === "relay" ? { preset: text("preset"), region: text("region"), host: text("host"), port: number("port"), tls: TLS.find((one) => one === values.tls), mechanism: MECHANISMS.find((one) => one === values.mechanism), user: text("user"), secret_file: text("secret_file") } : undefined;
+  await got(client.POST("/v1/sources", { body: { name: text("name") ?? "", ehlo: text("ehlo") ?? "", address: relay ? [] : lines(values, "address"), public_address: relay ? [] : lines(values, "public_address"), relay, quota: relay ? number("quota") : undefined, pool: text("pool") ?? "none" } }));
+}
+
+/** As a row says what it is. */
+type Kind = { bind?: string[]; public?: string[] } & Partial<Schemas["RelayKind"]>;
+const kindOf = (row: Source) => row as unknown as Kind;
+
+function changeFields(row: Source): Field[] {
+  const kind = kindOf(row);
+  const ehlo: Field = { name: "ehlo", label: t("sources.ehlo"), required: true, value: row.ehlo, hint: t("sources.ehlo_hint") };
+  if (kind.host === undefined) {
+    return [
+      ehlo,
+      { name: "address", label: t("sources.addresses"), kind: "lines", required: true, value: (kind.bind ?? []).join("\n"), hint: t("sources.addresses_hint") },
+      { name: "public_address", label: t("sources.public"), kind: "lines", value: (kind.public ?? []).join("\n"), hint: t("sources.public_hint") },
+    ];
+  }
+  return [
+    ehlo,
+    { name: "host", label: t("sources.host"), required: true, value: kind.host },
+    { name: "user", label: t("credentials.user"), value: kind.user ?? "" },
+    { name: "secret_file", label: t("sources.secret_file"), value: kind.secret_file ?? "", hint: t("sources.secret_hint") },
+  ];
+}
+
+async function change(row: Source, values: Values) {
+  const text = (name: string) => given(values, name);
+  const { host, port, tls, mechanism } = kindOf(row);
+  const relay = host === undefined ? undefined : { host: text("host"), port, tls, mechanism, user: text("user"), secret_file: text("secret_file") };
+  const body = { ehlo: text("ehlo") ?? "", address: relay ? [] : lines(values, "address"), public_address: relay ? [] : lines(values, "public_address"), relay };
+  await got(client.PUT("/v1/sources/{name}", { params: { path: { name: row.name } }, body }));
 }
 
 export function Page() {
@@ -83,7 +122,7 @@ function columns(): Column<Source>[] {
 
 /** Its address, or the host of its relay; which of them stands in the row. */
 function leaves(row: Source): string {
-  const kind = row as unknown as { bind?: string[]; host?: string };
+  const kind = kindOf(row);
   return kind.host ?? ((kind.bind ?? []).join(", ") || t("sources.any_address"));
 }
 
@@ -100,8 +139,16 @@ function Health({ source }: { source: Source }) {
   );
 }
 
+async function concerned(row: Source): Promise<string> {
+  const [warmups, lanes] = await Promise.all([got(client.GET("/v1/warmups")), got(client.GET("/v1/lanes"))]);
+  const going = warmups.items.filter((one) => one.source === row.id).length;
+  const connections = lanes.items.filter((one) => one.source === row.name).reduce((sum, one) => sum + one.connections, 0);
+  return t("sources.remove_concerns", { warmups: going, pools: row.pools.length, connections });
+}
+
 function Sources() {
   const [tested, setTested] = useState<{ name: string; result?: Schemas["Tested"] } | null>(null);
+  const [changing, setChanging] = useState<Source | null>(null);
   const [ask, question] = useQuestion();
   const queryClient = useQueryClient();
   const path = (row: Source) => ({ params: { path: { name: row.name } } });
@@ -129,16 +176,18 @@ function Sources() {
       ? { text: t("organizations.suspend"), act: () => ask({ title: t("organizations.suspend"), text: t("sources.suspend_text", { name: row.name }), button: t("organizations.suspend"), act: () => setState(row, "suspended") }) }
       : { text: t("organizations.resume"), act: () => void setState(row, "active") },
     { text: row.is_overridden ? t("sources.override_end") : t("sources.override"), act: () => ask({ title: t("sources.override"), text: t("sources.override_text", { name: row.name }), button: row.is_overridden ? t("sources.override_end") : t("sources.override"), act: () => override(row) }) },
-    ...(row.origin === "admin" ? [{ text: t("sources.remove"), danger: true, act: () => ask({ title: t("sources.remove"), text: t("sources.remove_text", { name: row.name }), button: t("sources.remove"), danger: true, act: () => remove(row) }) }] : []),
+    ...(row.origin === "admin" ? [{ text: t("act.change"), act: () => setChanging(row) }] : []),
+    ...(row.origin === "admin" ? [{ text: t("sources.remove"), danger: true, act: () => ask({ title: t("sources.remove"), text: <Concerned text={t("sources.remove_text", { name: row.name })} of={["source", row.id]} count={() => concerned(row)} />, button: t("sources.remove"), danger: true, act: () => remove(row) }) }] : []),
   ];
   return (
     <>
-      <List whole name="sources" label={t("sources.title")} load={() => got(client.GET("/v1/sources"))} columns={columns()} id={(row) => row.name} actions={actions} every={10_000} empty={{ title: t("sources.empty"), text: t("sources.empty_text"), action: <Link to="/domains" search={{}} className="button">{t("domains.title")}</Link> }} />
+      <List whole name="sources" label={t("sources.title")} load={() => got(client.GET("/v1/sources"))} filters={[{ name: "health", label: t("sources.health"), kind: "select", options: options("health", Object.keys(HEALTH_TONES)) }, { name: "kind", label: t("sources.kind"), kind: "select", options: options("source_kind", ["address", "relay"]) }]} keeps={(row, search) => says(search.health, row.health?.state ?? "unknown") && says(search.kind, row.kind)} columns={columns()} id={(row) => row.name} actions={actions} every={10_000} empty={{ title: t("sources.empty"), text: t("sources.empty_text"), action: <Link to="/domains" search={{}} className="button">{t("domains.title")}</Link> }} />
       {tested && (
         <Dialog open close={() => setTested(null)} broad title={t("sources.test_of", { name: tested.name })}>
           {tested.result ? <Result result={tested.result} /> : <Loading rows={4} />}
         </Dialog>
       )}
+      {changing && <FormDialog close={() => setChanging(null)} title={changing.name} text={t("sources.change_text")} fields={changeFields(changing)} button={t("act.save")} done={t("act.saved")} submit={(values) => change(changing, values)} />}
       {question}
     </>
   );
@@ -155,7 +204,26 @@ function Result({ result }: { result: Schemas["Tested"] }) {
           </ul>
         </>
       )}
-      {result.trial != null && <Talk text={JSON.stringify(result.trial, null, 1)} label={t("sources.test")} />}
+      {result.trial != null && <Connection trial={result.trial as Trial} />}
     </div>
+  );
+}
+
+/** What a connection saw, as the daemon keeps it. */
+interface Trial {
+  facts: Record<string, unknown>;
+  capabilities: string[];
+  failure: string | null;
+  dialogue: string[];
+}
+
+function Connection({ trial }: { trial: Trial }) {
+  return (
+    <section className="stack tight">
+      <h3>{t("sources.connection")}</h3>
+      {trial.failure && <Notice tone="bad">{trial.failure}</Notice>}
+      <Pairs of={[...eventDetails(trial.facts), [t("sources.announces"), trial.capabilities.join(", ")]]} />
+      {trial.dialogue.length > 0 && <Talk text={trial.dialogue.join("\n")} label={t("timeline.said")} />}
+    </section>
   );
 }

@@ -31,7 +31,7 @@ export function Pools() {
     await after();
   };
   const columns: Column<Pool>[] = [
-    { title: t("pools.name"), cell: (row) => <strong>{row.name}</strong>, text: (row) => row.name },
+    { title: t("pools.name"), cell: (row) => <><strong>{row.name}</strong> {!row.sends && row.sources.length > 0 && <Badge tone="bad">{t("pools.waits")}</Badge>}</>, text: (row) => row.name },
     {
       title: t("pools.members"),
       cell: (row) => row.sources.length === 0 ? <Badge tone="warn">{t("pools.none")}</Badge> : row.sources.map((one) => <div key={one.source}>{one.source} <span className="faint">{t("pools.weight_of", { weight: one.weight })}{one.share_max != null ? `, ${t("pools.share_of", { share: one.share_max })}` : ""}</span></div>),
@@ -41,7 +41,7 @@ export function Pools() {
   const actions = (row: Pool) => [
     { text: t("pools.put"), act: () => setOpen(row) },
     ...row.sources.map((one) => ({ text: t("pools.take", { source: one.source }), act: () => ask({ title: t("pools.take", { source: one.source }), text: t("pools.take_text", { source: one.source, pool: row.name }), button: t("pools.take_button"), act: () => removeMember(row.name, one.source) }) })),
-    { text: t("pools.remove"), danger: true, act: () => ask({ title: t("pools.remove"), text: t("pools.remove_text", { name: row.name }), button: t("pools.remove"), danger: true, act: () => remove(row) }) },
+    { text: t("pools.remove"), danger: true, act: () => ask({ title: t("pools.remove"), text: t("pools.remove_text", { name: row.name, n: row.sources.length }), button: t("pools.remove"), danger: true, act: () => remove(row) }) },
   ];
   const member: Field[] = [
     { name: "source", label: t("lanes.source"), kind: "select", options: (sources.data?.items ?? []).map((one) => [one.name, one.name]) },
@@ -69,10 +69,11 @@ export function Rules() {
   const [ask, question] = useQuestion();
   const queryClient = useQueryClient();
   const pools = api.useQuery("get", "/v1/pools");
+  const streams = api.useQuery("get", "/v1/streams");
   const name = (id: number | null | undefined) => organizations.find((one) => one.id === id)?.name ?? id;
   const matches = (row: Rule) => [
     row.organization != null && `${t("shell.organization")}: ${name(row.organization)}`,
-    row.stream != null && `${t("credentials.stream")}: ${row.stream}`,
+    row.stream != null && `${t("credentials.stream")}: ${streams.data?.items.find((one) => one.id === row.stream)?.name ?? row.stream}`,
     row.sender && `${t("messages.sender")}: ${row.sender}`,
     row.recipient && `${t("messages.recipient")}: ${row.recipient}`,
     row.operator_name && `${t("classification.operator")}: ${row.operator_name}`,
@@ -87,6 +88,7 @@ export function Rules() {
     { name: "position", label: t("rules.position"), kind: "number", min: 1, required: true, hint: t("rules.position_hint") },
     { name: "pool", label: t("sources.pool"), kind: "select", options: (pools.data?.items ?? []).map((one) => [one.name, one.name]) },
     { name: "organization", label: t("shell.organization"), kind: "select", options: [["", t("filter.all")], ...organizations.map((one): [string, string] => [String(one.id), one.name])] },
+    { name: "stream", label: t("credentials.stream"), kind: "select", options: [["", t("filter.all")], ...(streams.data?.items ?? []).map((one): [string, string] => [String(one.id), one.name])] },
     { name: "sender", label: t("messages.sender"), placeholder: "example.com" },
     { name: "recipient", label: t("messages.recipient"), placeholder: "example.com" },
     { name: "operator", label: t("classification.operator"), placeholder: "google" },
@@ -96,7 +98,8 @@ export function Rules() {
   const put = async (values: Values) => {
     const text = (field: string) => given(values, field);
     const organization = text("organization");
-    await got(client.POST("/v1/pool-rules", { body: { position: Number(values.position), pool: String(values.pool), organization: organization ? Number(organization) : undefined, sender: text("sender"), recipient: text("recipient"), operator: text("operator"), tag: text("tag"), credential: text("credential") } }));
+    const stream = text("stream");
+    await got(client.POST("/v1/pool-rules", { body: { position: Number(values.position), pool: String(values.pool), organization: organization ? Number(organization) : undefined, stream: stream ? Number(stream) : undefined, sender: text("sender"), recipient: text("recipient"), operator: text("operator"), tag: text("tag"), credential: text("credential") } }));
   };
   const remove = async (row: Rule) => {
     await got(client.DELETE("/v1/pool-rules/{id}", { params: { path: { id: row.id } } }));

@@ -117,7 +117,7 @@ function SavedBlocks() {
   ];
   return (
     <>
-      <List whole name="saved-blocks" label={t("saved.title")} load={() => got(client.GET("/v1/saved-blocks"))} columns={columns} id={(row) => row.id} actions={may("campaigns_write") ? actions : undefined} empty={{ title: t("saved.empty"), text: t("saved.empty_text") }} />
+      <List whole name="saved-blocks" label={t("saved.title")} load={() => got(client.GET("/v1/saved-blocks"))} columns={columns} id={(row) => row.id} actions={may("campaigns_write") ? actions : undefined} empty={{ title: t("saved.empty"), text: t("saved.empty_text"), action: <Link to="/templates/visual" className="button">{t("templates.add_visual")}</Link> }} />
       {open && <FormDialog close={() => setOpen(null)} title={t("saved.rename")} fields={[{ name: "name", label: t("templates.name"), required: true, value: open.name }]} button={t("act.save")} done={t("act.saved")} submit={rename} />}
       {question}
     </>

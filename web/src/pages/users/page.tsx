@@ -76,6 +76,7 @@ function Members() {
 
 function Invites() {
   const { may } = useSession();
+  const [ask, question] = useQuestion();
   const queryClient = useQueryClient();
   const columns: Column<Schemas["InviteRow"]>[] = [
     { title: t("session.email"), cell: (row) => row.email },
@@ -87,7 +88,12 @@ function Invites() {
     tell(t("users.withdrawn"));
     await queryClient.invalidateQueries();
   };
-  return <List whole name="invites" label={t("users.invites")} load={() => got(client.GET("/v1/invites"))} columns={columns} id={(row) => row.id} actions={may("people_write") ? (row) => [{ text: t("users.withdraw"), danger: true, act: () => void withdraw(row.id) }] : undefined} empty={{ title: t("users.no_invites"), text: t("users.no_invites_text") }} />;
+  return (
+    <>
+      <List whole name="invites" label={t("users.invites")} load={() => got(client.GET("/v1/invites"))} columns={columns} id={(row) => row.id} actions={may("people_write") ? (row) => [{ text: t("users.withdraw"), danger: true, act: () => ask({ title: t("users.withdraw"), text: t("users.withdraw_text", { email: row.email }), button: t("users.withdraw"), danger: true, act: () => withdraw(row.id) }) }] : undefined} empty={{ title: t("users.no_invites"), text: t("users.no_invites_text") }} />
+      {question}
+    </>
+  );
 }
 
 function userFields(): Field[] {

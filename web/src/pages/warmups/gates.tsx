@@ -33,8 +33,7 @@ export function Gates({ story }: { story: Story }) {
         <li key={gate.name}>
           <Badge tone={standing(gate)}>{gate.of === 0 ? "–" : percent(gate.count / gate.of)}</Badge>
           <strong>{word("gate", gate.name)}</strong>
-          <span className="text faint">{t("gates.bounds", { hold: percent(gate.hold), back: percent(gate.back) })}</span>
-          <span className="faint">{t("gates.counted", { n: gate.count.toLocaleString(spoken()), of: gate.of.toLocaleString(spoken()) })}</span>
+          <span className="text faint">{t("gates.bounds", { hold: percent(gate.hold), back: percent(gate.back) })} · {t("gates.counted", { n: gate.count.toLocaleString(spoken()), of: gate.of.toLocaleString(spoken()) })}</span>
         </li>
       ))}
     </ul>

@@ -6,9 +6,10 @@ import { t, word } from "../../lib/text";
 import { Badge, PageHead, type Tone } from "../../parts/basic";
 import { Chart } from "../../parts/chart";
 import { type Field, given, lines, type Values } from "../../parts/form";
-import { type Column, List } from "../../parts/list";
+import { type Column, List, says } from "../../parts/list";
 import { Maker } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
+import { options } from "../../parts/words";
 import { Calendar } from "./calendar";
 
 export type Warmup = Schemas["WarmupView"];
@@ -48,7 +49,7 @@ function All() {
     { title: t("warmups.target"), cell: (row) => row.target.toLocaleString(), number: true },
     { title: t("warmups.plan"), cell: (row) => row.plan },
   ];
-  return <List whole name="warmups" label={t("warmups.title")} load={() => got(client.GET("/v1/warmups"))} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("warmups.empty"), text: t("warmups.empty_text") }} />;
+  return <List whole name="warmups" label={t("warmups.title")} load={() => got(client.GET("/v1/warmups"))} filters={[{ name: "state", label: t("messages.state"), kind: "select", options: options("warmup_state", Object.keys(WARMUP_TONES)) }, { name: "operator", label: t("classification.operator") }]} keeps={(row, search) => says(search.state, row.state) && row.operator.includes((search.operator ?? "").toLowerCase())} columns={columns} id={(row) => row.id} every={5_000} empty={{ title: t("warmups.empty"), text: t("warmups.empty_text") }} />;
 }
 
 function Today({ warmup }: { warmup: Warmup }) {
@@ -62,6 +63,9 @@ function Today({ warmup }: { warmup: Warmup }) {
   );
 }
 
+/** No plan that ships has this name. */
+const OWN_PLAN = ":text";
+
 function Wizard() {
   const sources = api.useQuery("get", "/v1/sources");
   const domains = api.useQuery("get", "/v1/domains");
@@ -74,7 +78,8 @@ function Wizard() {
     { name: "subject", label: t("warmups.subject"), kind: "select", options: subjects },
     { name: "operators", label: t("warmups.operators"), kind: "lines", hint: t("warmups.operators_hint"), placeholder: "google" },
     { name: "target", label: t("warmups.target"), kind: "number", min: 1, required: true, value: "50000", hint: t("warmups.target_hint") },
-    { name: "plan", label: t("warmups.plan"), kind: "select", options: [...(plans.data?.items ?? []).map((one): [string, string] => [one.name, `${one.name}: ${one.summary}`]), ["", t("warmups.own_curve")]] },
+    { name: "plan", label: t("warmups.plan"), kind: "select", options: [...(plans.data?.items ?? []).map((one): [string, string] => [one.name, `${one.name}: ${one.summary}`]), ["", t("warmups.own_curve")], [OWN_PLAN, t("warmups.own_plan")]] },
+    { name: "plan_text", label: t("warmups.plan_text"), kind: "code", required: true, hint: t("warmups.plan_text_hint"), shown: (values) => values.plan === OWN_PLAN },
     { name: "curve", label: t("warmups.curve"), required: true, placeholder: "50, 100, 200, 400", hint: t("warmups.curve_hint"), shown: (values) => values.plan === "" },
     { name: "window", label: t("warmups.window"), placeholder: "8-20", hint: t("warmups.window_hint") },
   ];
@@ -83,7 +88,7 @@ function Wizard() {
     const operators = lines(values, "operators");
     await got(client.POST("/v1/warmups", { body: {
       source: kind === "source" ? name : undefined, domain: kind === "domain" ? name : undefined, operators: operators.length > 0 ? operators : undefined,
-      target: Number(values.target), plan: values.plan === "" ? undefined : String(values.plan), curve: values.plan === "" ? curveOf(values) : undefined, window: given(values, "window"),
+      target: Number(values.target), plan: values.plan === "" || values.plan === OWN_PLAN ? undefined : String(values.plan), plan_text: values.plan === OWN_PLAN ? given(values, "plan_text") : undefined, curve: values.plan === "" ? curveOf(values) : undefined, window: given(values, "window"),
     } }));
   };
   return (

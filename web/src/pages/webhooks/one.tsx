@@ -7,6 +7,7 @@ import { useSession } from "../../lib/session";
 import { t, word } from "../../lib/text";
 import { ofInput, toInput } from "../../lib/time";
 import { Badge, Button, Card, Notice, PageHead, Pairs, When } from "../../parts/basic";
+import { Concerned, counted } from "../../parts/concerned";
 import { Dialog, useQuestion } from "../../parts/dialog";
 import { given, many, type Values } from "../../parts/form";
 import { asked, byWords, type Column, List } from "../../parts/list";
@@ -90,6 +91,7 @@ function Actions({ webhook }: { webhook: Webhook }) {
     await navigate({ to: "/webhooks", search: {} });
     await queryClient.invalidateQueries();
   };
+  const owed = () => counted((cursor) => got(client.GET("/v1/webhooks/{id}/calls", { params: { ...at.params, query: { state: "waiting", cursor } } })));
   const change = async (values: Values) => {
     await got(client.PATCH("/v1/webhooks/{id}", { ...at, body: { name: given(values, "name"), url: given(values, "url"), kinds: many(values, "kinds") as Webhook["kinds"] } }));
   };
@@ -105,7 +107,7 @@ function Actions({ webhook }: { webhook: Webhook }) {
       <Button onClick={() => setOpen("change")}>{t("act.change")}</Button>
       <Button onClick={() => void turn()}>{webhook.enabled ? t("webhook.turn_off") : t("webhook.turn_on")}</Button>
       <Button onClick={() => ask({ title: t("webhook.rotate"), text: t("webhook.rotate_text"), button: t("webhook.rotate"), act: rotate })}>{t("webhook.rotate")}</Button>
-      <Button look="danger" onClick={() => ask({ title: t("webhook.remove"), text: t("webhook.remove_text", { name: webhook.name }), button: t("webhook.remove"), danger: true, act: remove })}>{t("webhook.remove")}</Button>
+      <Button look="danger" onClick={() => ask({ title: t("webhook.remove"), text: <Concerned text={t("webhook.remove_text", { name: webhook.name })} of={["webhook", webhook.id]} count={async () => t("webhook.remove_concerns", { n: await owed() })} />, button: t("webhook.remove"), danger: true, act: remove })}>{t("webhook.remove")}</Button>
       {open === "change" && <FormDialog close={() => setOpen(null)} title={webhook.name} fields={hookFields(kinds, webhook)} button={t("act.save")} done={t("act.saved")} submit={change} />}
       {open === "replay" && <FormDialog close={() => setOpen(null)} title={t("webhook.replay")} text={t("webhook.replay_text")} fields={[{ name: "from", label: t("messages.from"), kind: "moment", required: true, value: toInput((Date.now() - DAY_MS) * 1000) }, { name: "to", label: t("messages.until"), kind: "moment" }]} button={t("webhook.replay")} submit={replay} />}
       {secret && <Dialog open close={() => setSecret(null)} title={t("webhook.rotate")}><Secret pairs={[[t("webhooks.secret"), secret]]} /></Dialog>}
