@@ -282,7 +282,7 @@ async fn whoever_comes_to_the_goal_is_let_go_before_his_next_step() {
             desk.contact(email, json!({"name": "X"})).await;
             until(&desk, "the first mail", 1, |desk| got(desk, email) == ["first"]).await;
         }
-        until_runs(&desk, id, "waiting", 2).await;
+        until_before(&desk, id, 2, 2).await;
         desk.contact("ann@a.test", json!({"fields": {"city": "Bonn"}})).await;
         desk.relay.clock().advance(Duration::from_secs(HOUR));
         until_runs(&desk, id, "ended", 2).await;
