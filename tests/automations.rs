@@ -6,8 +6,8 @@ use postroad::world::manners::Manners;
 use serde_json::{Value, json};
 
 use crate::campaigns::Desk;
-use crate::support::PATIENCE;
 use crate::support::relay::Database;
+use crate::support::{PATIENCE, until_told};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -75,9 +75,25 @@ async fn until_runs(desk: &Desk, id: i64, state: &str, count: usize) {
             return;
         }
         assert!(started.elapsed() < PATIENCE, "not {count} {state}: {runs:?}");
-        desk.relay.clock().advance(Duration::from_secs(1));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        a_second_goes_by(desk).await;
     }
+}
+
+/// Automations are looked after every second.
+async fn a_second_goes_by(desk: &Desk) {
+    desk.relay.clock().advance(Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+/// Until as many runs wait for their time before this step: a wait counts from its step on.
+async fn until_before(desk: &Desk, id: i64, step: u64, count: usize) {
+    let stands = |run: &&Value| run["state"] == "waiting" && run["step"] == step;
+    let ask = async || {
+        a_second_goes_by(desk).await;
+        runs(desk, id).await
+    };
+    let what = format!("{count} before step {step}");
+    until_told(&what, ask, |runs| runs.iter().filter(stands).count() == count).await;
 }
 
 #[tokio::test]
@@ -96,6 +112,7 @@ async fn everybody_goes_through_the_steps_once_though_the_daemon_stops_in_the_mi
         for to in ["ann@a.test", "bob@b.test", "left@b.test"] {
             until(&desk, "a welcome", 1, |desk| got(desk, to) == ["welcome"]).await;
         }
+        until_before(&desk, id, 2, 3).await;
         let leaving = json!({"unsubscribe": [desk.list]});
         desk.done("PATCH", &format!("/v1/contacts/{left}"), leaving).await;
         // Once more the same: nobody comes in twice.
@@ -104,7 +121,7 @@ async fn everybody_goes_through_the_steps_once_though_the_daemon_stops_in_the_mi
         desk.relay.clock().advance(Duration::from_secs(DAY));
         desk.relay.start().await;
         until(&desk, "the second mail", 1, |desk| got(desk, "ann@a.test").len() > 1).await;
-        until_runs(&desk, id, "waiting", 1).await;
+        until_before(&desk, id, 5, 1).await;
         desk.relay.stop().await;
         desk.relay.start().await;
         desk.relay.clock().advance(Duration::from_secs(DAY + 60));
@@ -157,14 +174,14 @@ async fn whoever_is_in_it_ends_in_the_version_that_he_began_in() {
     let entry = json!({"kind": "tag", "tag": "vip"});
     let id = made(&desk, entry.clone(), json!({}), vec![wait(HOUR), mail("old")]).await;
     desk.contact("ann@a.test", json!({"tags": ["vip"]})).await;
-    until_runs(&desk, id, "waiting", 1).await;
+    until_before(&desk, id, 1, 1).await;
     let path = format!("/v1/automations/{id}");
     let steps = json!([{"kind": "wait", "seconds": HOUR}, mail("new")]);
     let input = json!({"name": "A vip", "entry": entry, "steps": steps});
     assert_eq!(desk.done("PUT", &path, input.clone()).await["version"], 2);
     assert_eq!(desk.done("PUT", &path, input).await["version"], 2, "nothing is new");
     desk.contact("bob@b.test", json!({"tags": ["vip"]})).await;
-    until_runs(&desk, id, "waiting", 2).await;
+    until_before(&desk, id, 1, 2).await;
     desk.relay.clock().advance(Duration::from_secs(HOUR));
     until_runs(&desk, id, "ended", 2).await;
     let both =
@@ -182,7 +199,7 @@ async fn a_paused_automation_moves_nobody_and_an_ended_one_lets_everybody_go() {
     let entry = json!({"kind": "subscription", "list": desk.list});
     let id = made(&desk, entry, json!({}), vec![wait(HOUR), mail("a"), wait(DAY), mail("b")]).await;
     desk.contact("ann@a.test", json!({})).await;
-    until_runs(&desk, id, "waiting", 1).await;
+    until_before(&desk, id, 1, 1).await;
     step(&desk, id, "pause").await;
     desk.contact("bob@b.test", json!({})).await;
     for _ in 0..10 {
@@ -211,7 +228,7 @@ async fn whoever_is_taken_out_of_it_gets_nothing_more() {
     let id = made(&desk, entry, json!({}), vec![wait(HOUR), mail("a")]).await;
     desk.contact("ann@a.test", json!({})).await;
     desk.contact("bob@b.test", json!({})).await;
-    until_runs(&desk, id, "waiting", 2).await;
+    until_before(&desk, id, 1, 2).await;
     let all = runs(&desk, id).await;
     let own = all.iter().find(|run| run["email"] == "ann@a.test").unwrap_or(&all[0]);
     let run = own["id"].clone();
@@ -224,26 +241,58 @@ async fn whoever_is_taken_out_of_it_gets_nothing_more() {
     assert_eq!(desk.mx.received().len(), 1);
 }
 
+/// Days since 1970.
+fn today(desk: &Desk) -> i64 {
+    desk.relay.clock().now().seconds().div_euclid(DAY as i64)
+}
+
+/// Until whoever's day it is has come in.
+async fn until_dated(desk: &Desk, day: Option<i64>) {
+    let ask = async || {
+        a_second_goes_by(desk).await;
+        let dated = desk.relay.store().dated_automations().await.expect("read");
+        dated.first().and_then(|row| row.dated_until)
+    };
+    let holds = |until: &Option<i64>| until.is_some() && day.is_none_or(|day| *until == Some(day));
+    until_told("the day is looked at", ask, holds).await;
+}
+
+/// The next nine o'clock, and everybody whose day it is has come in.
+async fn next_morning(desk: &Desk) -> i64 {
+    const NINE: i64 = 9 * HOUR as i64;
+    let now = desk.relay.clock().now().seconds();
+    let day = (now - NINE).div_euclid(DAY as i64) + 1;
+    let wait = day * DAY as i64 + NINE - now;
+    desk.relay.clock().advance(Duration::from_secs(wait.unsigned_abs()));
+    until_dated(desk, Some(day)).await;
+    day
+}
+
 #[tokio::test]
 async fn a_birthday_brings_one_mail_in_each_year() {
     let desk = Desk::on(&Database::Sqlite, Manners::default()).await;
     desk.done("POST", "/v1/contact-fields", json!({"name": "born", "kind": "birthday"})).await;
     let entry = json!({"kind": "date", "field": "born", "minute": 540, "zone": "UTC"});
     let id = made(&desk, entry, json!({}), vec![mail("happy")]).await;
-    let day = |later: u64| {
-        let moment = desk.relay.clock().now() + Duration::from_secs(later * DAY);
-        let seconds = moment.seconds().div_euclid(86_400) * 86_400;
+    let day = |later: i64| {
+        let seconds = (today(&desk) + later) * DAY as i64;
         let date = jiff::Timestamp::from_second(seconds).expect("a moment");
         date.to_zoned(jiff::tz::TimeZone::UTC).strftime("%m-%d").to_string()
     };
+    let birthday = today(&desk) + 2;
     desk.contact("ann@a.test", json!({"fields": {"born": day(2)}})).await;
     desk.contact("bob@b.test", json!({"fields": {"born": day(9)}})).await;
-    until(&desk, "the birthday", HOUR, |desk| !got(desk, "ann@a.test").is_empty()).await;
-    assert!(got(&desk, "bob@b.test").is_empty());
-    for _ in 0..30 {
-        desk.relay.clock().advance(Duration::from_secs(HOUR));
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    // It lets in from the day on that follows the first look, and of missed days the last two.
+    until_dated(&desk, None).await;
+    while next_morning(&desk).await < birthday {
+        assert!(runs(&desk, id).await.is_empty(), "nobody's day");
     }
+    until(&desk, "the birthday", 1, |desk| !got(desk, "ann@a.test").is_empty()).await;
+    assert!(got(&desk, "bob@b.test").is_empty());
+    for _ in 0..2 {
+        next_morning(&desk).await;
+    }
+    desk.relay.rest().await;
     assert_eq!(got(&desk, "ann@a.test"), ["happy"], "once");
     assert_eq!(runs(&desk, id).await.len(), 1);
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 fn the_benchmark_of_sending_gets_every_mail_accepted_both_ways() {
     let script = crate::sources::root().join("benches/send");
     let done = Command::new("timeout")
-        .args(["--kill-after=10", "120"])
+        .args(["--kill-after=10", "300"])
         .arg(script)
         .args(["--mails", "80", "--batch", "20", "--connections", "2", "--runs", "1"])
         .args(["--binary", env!("CARGO_BIN_EXE_postroad")])
@@ -26,7 +26,7 @@ fn the_benchmark_of_sending_gets_every_mail_accepted_both_ways() {
 fn the_benchmark_of_imports_brings_in_every_contact_and_counts_them() {
     let script = crate::sources::root().join("benches/import");
     let done = Command::new("timeout")
-        .args(["--kill-after=10", "120"])
+        .args(["--kill-after=10", "300"])
         .arg(script)
         .args(["--contacts", "3000", "--binary", env!("CARGO_BIN_EXE_postroad")])
         .output()
@@ -54,7 +54,7 @@ fn the_benchmark_of_campaigns_brings_each_its_own_mail() {
     }
     let script = crate::sources::root().join("benches/campaign");
     let done = Command::new("timeout")
-        .args(["--kill-after=10", "120"])
+        .args(["--kill-after=10", "300"])
         .arg(script)
         .args(["--contacts", "150", "--kept", "40", "--deferred", "5", "--postroad"])
         .arg(binary)
@@ -72,7 +72,7 @@ fn the_benchmark_of_campaigns_brings_each_its_own_mail() {
 fn the_benchmark_of_searches_fills_a_ledger_and_asks_it() {
     let script = crate::sources::root().join("benches/search");
     let done = Command::new("timeout")
-        .args(["--kill-after=10", "120"])
+        .args(["--kill-after=10", "300"])
         .arg(script)
         .args(["--deliveries", "3000", "--asks", "2"])
         .args(["--binary", env!("CARGO_BIN_EXE_postroad")])
@@ -93,7 +93,7 @@ fn the_benchmark_of_the_panel_fills_a_ledger_and_opens_pages() {
         return;
     }
     let done = Command::new("timeout")
-        .args(["--kill-after=10", "120"])
+        .args(["--kill-after=10", "300"])
         .arg(root.join("benches/panel"))
         .args(["--deliveries", "3000", "--contacts", "500", "--rounds", "1"])
         .args(["--pages", "/campaigns", "--limit", "60000"])

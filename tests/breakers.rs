@@ -20,9 +20,11 @@ async fn stop_of(desk: &Desk, campaign: i64) -> Value {
             return stop.clone();
         }
         assert!(started.elapsed() < PATIENCE, "nothing stops it: {page}");
-        // The throttle lets one go after another.
-        desk.relay.clock().advance(Duration::from_secs(1));
+        // The throttle lets one go after another, and each answer is learnt from before the next.
+        desk.relay.clock().advance(Duration::from_secs(6));
         tokio::time::sleep(Duration::from_millis(20)).await;
+        desk.relay.rest().await;
+        desk.relay.look().await;
     }
 }
 
@@ -30,6 +32,7 @@ async fn minutes(desk: &Desk, count: u32) {
     for _ in 0..count {
         desk.relay.clock().advance(Duration::from_secs(60));
         tokio::time::sleep(Duration::from_millis(50)).await;
+        desk.relay.rest().await;
     }
 }
 

@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use postroad::config::Settings;
 use postroad::model::{
-    CampaignContent, CampaignId, CampaignSettings, CampaignState, ContactId, OrganizationId,
+    CampaignContent, CampaignId, CampaignSettings, CampaignState, ContactId, Limit, OrganizationId,
     StreamId,
 };
 use postroad::world::manners::{Deed, Manners, Phase};
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
 use crate::support::mx::FakeMx;
 use crate::support::operator;
 use crate::support::relay::{Database, TestRelay};
+use crate::support::{PATIENCE, until_told};
 
 /// A daemon with public links, its operator's socket, and one list.
 pub struct Desk {
@@ -181,6 +181,8 @@ async fn a_retry_sends_the_mail_that_the_host_has_seen_and_others_get_what_was_c
         assert_eq!(desk.done("PUT", &path, changed).await["revision"], 2);
         let path = format!("/v1/contacts/{ann}");
         desk.done("PATCH", &path, json!({"name": "Anna"})).await;
+        // The retry is minutes ahead.
+        desk.relay.run_until_idle().await;
         desk.until(id, "sent").await;
         assert!(desk.text_to("ann@a.test").contains("one Ann<"), "as the host saw it first");
     }
@@ -198,14 +200,24 @@ async fn a_paused_campaign_sends_nothing_until_it_is_resumed_and_a_cancelled_one
         desk.step(id, "launch").await;
         desk.until_it(id, "begun", |shown| shown["sums"]["delivered"] != 0).await;
         desk.step(id, "pause").await;
-        let before = desk.until(id, "paused").await["sums"]["delivered"].as_u64();
+        let is_stopped = |limits: &Vec<Limit>| {
+            let stops = |limit: &Limit| limit.reason == "the campaign is paused";
+            limits.iter().any(|limit| stops(limit) && limit.value == 0)
+        };
+        let limits = async || {
+            desk.relay.clock().advance(Duration::from_secs(1));
+            desk.relay.app().schedule().limits().all()
+        };
+        until_told("the pause is in force", limits, is_stopped).await;
+        // What was under way ends.
+        desk.relay.rest().await;
+        let before = desk.show(id).await["sums"]["delivered"].as_u64();
         for _ in 0..5 {
             desk.relay.clock().advance(Duration::from_secs(60));
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            desk.relay.rest().await;
         }
         let paused = desk.show(id).await["sums"]["delivered"].as_u64();
-        let under_way = paused.expect("a count") - before.expect("a count");
-        assert!(under_way <= 1, "no more than what was under way: {under_way}");
+        assert_eq!(paused, before, "nothing while it is paused");
         desk.step(id, "resume").await;
         let more = |shown: &Value| shown["sums"]["delivered"].as_u64() > paused;
         desk.until_it(id, "going on", more).await;
@@ -298,13 +310,6 @@ async fn the_rest_of_a_test_gets_the_variant_that_has_won() {
         input["variants"].as_array_mut().expect("variants").push(second);
         let id = desk.done("POST", "/v1/campaigns", input).await["id"].as_i64().expect("an id");
         desk.step(id, "launch").await;
-        let sampled = |shown: &Value| {
-            let sums = &shown["sums"];
-            sums["delivered"].as_u64() > Some(0) && sums["waiting"] == 0
-        };
-        let shown = desk.until_it(id, "sampled", sampled).await;
-        let rest = shown["sums"]["planned"].as_u64().expect("a count");
-        assert!((5..35).contains(&rest), "{shown}");
         let subjects = |from: usize| -> usize {
             let mails = desk.mx.mails().split_off(from);
             let second = mails
@@ -312,8 +317,13 @@ async fn the_rest_of_a_test_gets_the_variant_that_has_won() {
                 .filter(|mail| String::from_utf8_lossy(&mail.body).contains("Subject: second\r\n"));
             second.count()
         };
+        // One variant after the other is fed.
+        let both = |_: &Value| (1..desk.mx.mails().len() - before).contains(&subjects(before));
+        desk.until_it(id, "tried with both variants", both).await;
+        let shown = desk.until_it(id, "sampled", |shown| shown["sums"]["waiting"] == 0).await;
+        let rest = shown["sums"]["planned"].as_u64().expect("a count");
+        assert!((5..35).contains(&rest), "{shown}");
         let sampled = desk.mx.mails().len();
-        assert!((1..sampled - before).contains(&subjects(before)), "both were tried");
         if is_by_hand {
             let path = format!("/v1/campaigns/{id}/winner");
             desk.done("POST", &path, json!({"variant": 1})).await;

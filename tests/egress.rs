@@ -392,16 +392,18 @@ async fn a_limit_of_a_pool_holds_for_all_its_sources_together_and_for_no_other_m
     assert_eq!((of_pool, peers["1"]), (3, 8), "{peers:?}");
 }
 
-/// Waits until the source's checks have come to this.
+/// Moves the clock by minutes until the checks have come to this for a source, and whoever sends
+/// knows it.
 async fn comes_to(relay: &TestRelay, wanted: HealthState) -> SourceHealth {
     let started = std::time::Instant::now();
     loop {
-        let tables = tables(relay).await;
-        let found = tables.health.into_iter().find(|(_, health)| health.state == wanted);
-        if let Some((_, health)) = found {
+        let rows = relay.app().schedule().sources().rows();
+        let mut health = rows.into_iter().filter_map(|(_, _, health)| health);
+        if let Some(health) = health.find(|health| health.state == wanted) {
             return health;
         }
         assert!(started.elapsed() < PATIENCE, "it never became {wanted}");
+        relay.clock().advance(Duration::from_secs(60));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

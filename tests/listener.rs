@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::support::api::{As, PASSWORD, TestApi};
 
 const SECRET: &str = "a right secret";
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// A door that keeps what is handed in.
 #[derive(Clone, Default)]
@@ -356,20 +356,18 @@ async fn the_tls_port_closes_on_clear_text() {
 
 #[tokio::test]
 async fn slow_and_silent_clients_are_cut() {
-    let post = Post::open(|smtp| smtp.command_wait = Duration::from_millis(400));
+    let post = Post::open(|smtp| smtp.command_wait = Duration::from_secs(2));
     let began = Instant::now();
     let mut silent = post.connect().await;
     let mut dripping = post.connect().await;
     let mut in_body = post.connect().await;
     in_body.begin_data().await;
-    for _ in 0..100 {
+    while post.listener.sessions() > 0 {
+        assert!(began.elapsed() < SOON, "they are not cut");
         if dripping.0.write_all(b"N").await.is_err() || in_body.0.write_all(b"x").await.is_err() {
             break;
         }
         sleep(Duration::from_millis(20)).await;
-        if post.listener.sessions() == 0 {
-            break;
-        }
     }
     assert!(silent.hear_to_end().await.starts_with("421 4.4.2"));
     drop((dripping, in_body));
@@ -507,7 +505,7 @@ async fn a_shutdown_cuts_what_does_not_finish() {
     let began = Instant::now();
     post.listener.drain(Duration::from_millis(100)).await;
     assert_eq!(post.listener.sessions(), 0);
-    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(began.elapsed() < SOON);
     assert!(post.mails().is_empty());
 }
 
@@ -662,6 +660,7 @@ sys.stdin.read()
 #[ignore = "opens ten thousand sockets"]
 async fn five_thousand_idle_sessions_cost_less_than_16_kib_each() {
     const SESSIONS: usize = 5000;
+    const BESIDE_MAX: Duration = Duration::from_millis(200);
     let resident = || {
         let status = std::fs::read_to_string("/proc/self/statm").expect("statm");
         let pages: usize = status.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("pages");
@@ -692,7 +691,7 @@ async fn five_thousand_idle_sessions_cost_less_than_16_kib_each() {
         client.say("x\r\n.\r\n").await;
         client.hear(1).await;
         println!("a mail beside them took {:?}", began.elapsed());
-        assert!(began.elapsed() < Duration::from_millis(200));
+        assert!(began.elapsed() < BESIDE_MAX);
         idlers.kill().await.expect("ended");
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::campaigns::Desk;
 use crate::support::PATIENCE;
 use crate::support::relay::Database;
+use crate::support::until_told;
 
 #[tokio::test]
 async fn progress_and_recipients_say_what_became_of_everybody() {
@@ -26,15 +27,14 @@ async fn progress_and_recipients_say_what_became_of_everybody() {
             let rows = progress["operators"].as_array().expect("operators");
             rows.iter().filter_map(|row| row[kind].as_u64()).sum()
         };
-        let mut progress = desk.done("GET", &path, Value::Null).await;
-        for _ in 0..500 {
-            if counted(&progress, "delivered") == 59 && counted(&progress, "failed") == 1 {
-                break;
-            }
+        let progress = async || {
             desk.relay.clock().advance(std::time::Duration::from_secs(2));
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            progress = desk.done("GET", &path, Value::Null).await;
-        }
+            desk.done("GET", &path, Value::Null).await
+        };
+        let all = |progress: &Value| {
+            counted(progress, "delivered") == 59 && counted(progress, "failed") == 1
+        };
+        let progress = until_told("all are counted", progress, all).await;
         assert_eq!(progress["state"], "sent");
         assert_eq!(counted(&progress, "delivered"), 59, "{progress}");
         assert_eq!(progress["sums"]["failed"], 1);

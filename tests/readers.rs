@@ -1,6 +1,6 @@
 //! Readers of campaigns: what they open, follow and want no more of, over HTTP, on both databases.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postroad::world::manners::Manners;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::campaigns::Desk;
 use crate::support::relay::Database;
+use crate::support::{PATIENCE, until_told};
 
 const CHROME: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0 Safari/537.36";
@@ -59,15 +60,23 @@ async fn sent(desk: &Desk) -> i64 {
 
 async fn report(desk: &Desk, id: i64, holds: impl Fn(&Value) -> bool) -> Value {
     let path = format!("/v1/campaigns/{id}/report");
-    for _ in 0..500 {
+    let started = Instant::now();
+    loop {
         let report = desk.done("GET", &path, Value::Null).await;
         if holds(&report) {
             return report;
         }
+        assert!(started.elapsed() < PATIENCE, "waited in vain: {report}");
         desk.relay.clock().advance(Duration::from_secs(2));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("waited in vain: {}", desk.done("GET", &path, Value::Null).await);
+}
+
+/// Until so many events of this kind are stored.
+async fn told(desk: &Desk, kind: &str, count: usize) {
+    let path = format!("/v1/events?kind={kind}");
+    let ask = async || desk.done("GET", &path, Value::Null).await;
+    until_told(kind, ask, |page| page["items"].as_array().map(Vec::len) == Some(count)).await;
 }
 
 #[tokio::test]
@@ -94,6 +103,9 @@ async fn a_link_leads_on_and_people_are_counted_apart_from_machines() {
         assert_eq!(status, 404, "no link is followed that was not signed");
         assert!(!head.contains("location"), "{head}");
 
+        // All are stored before any is old enough to be judged.
+        told(&desk, "opened", 1).await;
+        told(&desk, "clicked", 4).await;
         let counted = |report: &Value| report["machines"]["clicks_by_robots"] == 3;
         let report = report(&desk, id, counted).await;
         let own = &report["variants"][0];

@@ -11,6 +11,7 @@ use crate::support::http::{HttpSink, status};
 use crate::support::mx::FakeMx;
 use crate::support::operator;
 use crate::support::relay::TestRelay;
+use crate::support::{until, until_told};
 
 const MAIL: &str = "From: Ann <ann@far.test>\nTo: help@sender.test\nSubject: a question\n\
     Message-ID: <q@far.test>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n\
@@ -35,6 +36,10 @@ async fn owed(relay: &TestRelay) -> Vec<Value> {
     list["items"].as_array().expect("a list").clone()
 }
 
+async fn until_owed(relay: &TestRelay, what: &str, holds: impl Fn(&Vec<Value>) -> bool) {
+    until_told(what, async || owed(relay).await, holds).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_is_posted_parsed_and_signed_and_again_until_it_is_taken() {
     let mx = FakeMx::accepting().await;
@@ -53,12 +58,8 @@ async fn a_mail_is_posted_parsed_and_signed_and_again_until_it_is_taken() {
     );
     sink.until(1).await;
     // The first answer was no yes: what is owed waits for its time.
-    for _ in 0..200 {
-        if owed(&relay).await.first().is_some_and(|call| call["tries"] == 1) {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let tried = |calls: &Vec<Value>| calls.first().is_some_and(|call| call["tries"] == 1);
+    until_owed(&relay, "the first try is booked", tried).await;
     relay.clock().advance(std::time::Duration::from_secs(20));
     let requests = sink.until(2).await;
     let body = requests[1].json();
@@ -75,13 +76,7 @@ async fn a_mail_is_posted_parsed_and_signed_and_again_until_it_is_taken() {
     text.extend_from_slice(&request.body);
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &text);
     assert_eq!(header("webhook-signature"), format!("v1,{}", BASE64.encode(tag)));
-    for _ in 0..200 {
-        if owed(&relay).await.is_empty() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("still owed: {:?}", owed(&relay).await);
+    until_owed(&relay, "nothing is owed any more", Vec::is_empty).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,18 +99,14 @@ async fn the_most_exact_route_counts_and_each_action_does_what_it_says() {
     let answer = relay.bring("ann@far.test", "any@elsewhere.test", MAIL).await;
     assert!(answer.starts_with("550 5.7.1"), "{answer}");
     relay.run_until_idle().await;
-    for _ in 0..200 {
-        if mx.received().len() >= 3 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    until("three mails", || mx.received().len() >= 3).await;
     let mut received = mx.received();
     received.sort();
     assert_eq!(received, ["box@sender.test", "dan@example.test", "eve@example.test"]);
     assert_eq!(mx.mail_to("eve@example.test").envelope.sender, "");
+    until_owed(&relay, "the host's answer is booked", |calls| calls.len() == 1).await;
     let held = owed(&relay).await;
-    assert_eq!((held.len(), &held[0]["state"]), (1, &json!("held")));
+    assert_eq!(held[0]["state"], "held");
     let one = relay.see(&format!("/v1/inbound-calls/{}", held[0]["id"])).await;
     let mail = BASE64.decode(one["payload"].as_str().expect("text")).expect("base64");
     assert!(String::from_utf8(mail).expect("text").contains("Yes, please."));
@@ -137,7 +128,7 @@ async fn release(relay: &TestRelay, mx: &FakeMx, id: &Value) {
     relay.run_until_idle().await;
     let mail = mx.mail_to("finn@example.test");
     assert!(String::from_utf8_lossy(&mail.body).contains("Yes, please."));
-    assert!(owed(relay).await.is_empty());
+    until_owed(relay, "nothing is held", Vec::is_empty).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,15 +146,11 @@ async fn a_route_lies_in_the_organizations_own_domains_and_reaches_no_inner_host
     let target = json!({"target": "127.0.0.1:25"});
     route(&relay, "box@sender.test", "smtp", target).await;
     relay.bring("ann@far.test", "box@sender.test", MAIL).await;
-    for _ in 0..200 {
-        let owed = owed(&relay).await;
-        let text = owed.first().map(|call| call["text"].as_str().unwrap_or_default().to_owned());
-        if text.is_some_and(|text| text.contains("not allowed")) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("it was not refused: {:?}", owed(&relay).await);
+    let refused = |calls: &Vec<Value>| {
+        let text = calls.first().and_then(|call| call["text"].as_str());
+        text.is_some_and(|text| text.contains("not allowed"))
+    };
+    until_owed(&relay, "it is refused", refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -338,10 +338,16 @@ async fn the_host_of_lower_preference_number_gets_the_mail_and_the_other_sees_no
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_kept_for_the_next_mail() {
     let mx = FakeMx::accepting().await;
-    let relay = TestRelay::sending_to(&mx).await;
+    // A slow machine may take long from one mail to the next.
+    let relay = TestRelay::with(&mx, |settings| {
+        settings.delivery.idle_wait = std::time::Duration::from_secs(60);
+    })
+    .await;
     for count in 1..=5 {
         relay.submit(&["bob@example.test"]).await;
         crate::support::until("it arrives", || mx.mails().len() == count).await;
+        // The lane is back with its connection.
+        relay.rest().await;
     }
     assert_eq!(mx.first().connections(), 1);
     assert_eq!(mx.mails().last().map(|mail| mail.of_connection), Some(5));

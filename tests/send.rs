@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::mx::FakeMx;
 use crate::support::relay::{Database, SENDER, TestRelay};
 use crate::support::talk::Talk;
-use crate::support::until;
+use crate::support::{until, until_told};
 
 fn letter(to: &str) -> Value {
     json!({"from": format!("Shop <{SENDER}>"), "to": [to], "subject": "hello", "text": "hi"})
@@ -154,14 +154,9 @@ async fn events_are_read_by_cursor_and_followed_as_they_happen() {
     let mx = FakeMx::accepting().await;
     let relay = TestRelay::sending_to(&mx).await;
     // The first use of the credential is an event too, and written beside what it asks for.
-    let mut first = Value::Null;
-    for _ in 0..500 {
-        first = relay.ask("GET", "/v1/events", None).await.2;
-        if first["items"].as_array().is_some_and(|all| !all.is_empty()) {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let first = async || relay.ask("GET", "/v1/events", None).await.2;
+    let is_told = |page: &Value| page["items"].as_array().is_some_and(|all| !all.is_empty());
+    let first = until_told("the first use", first, is_told).await;
     assert_eq!(first["items"][0]["kind"], "credential_used_first", "{first}");
     relay.submit(&["bob@example.test"]).await;
     relay.run_until_idle().await;

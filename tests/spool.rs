@@ -9,6 +9,8 @@ use postroad::model::{Blame, BodyRef, DeliveryId, Outcome, Timestamp};
 use postroad::queue::outcome_log::{OutcomeLog, Record};
 use postroad::spool::{Spool, SpoolError, SpoolOptions};
 
+use crate::support::PATIENCE;
+
 /// A tmpfs of its own; unmounted when dropped.
 struct SmallDisk(PathBuf, Option<tempfile::TempDir>);
 
@@ -71,15 +73,15 @@ async fn until_refused(spool: &Spool, length: usize) -> (Vec<BodyRef>, SpoolErro
     panic!("a small disk takes no 100,000 bodies");
 }
 
-async fn until_taken(spool: &Spool, length: usize) -> Duration {
+async fn until_taken(spool: &Spool, length: usize) {
     let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(5) {
+    while started.elapsed() < PATIENCE {
         if spool.has_room(length as u64) && spool.append(body(8, length)).await.is_ok() {
-            return started.elapsed();
+            return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("mail is not taken again within 5 s of there being room");
+    panic!("mail is not taken again although there is room");
 }
 
 async fn all_whole(spool: &Spool, places: &[BodyRef], length: usize) {
@@ -101,7 +103,7 @@ async fn the_spool_stops_at_the_reserve_and_goes_on_by_itself_when_there_is_room
     for segment in spool.sealed().into_iter().take(2) {
         spool.remove(segment).await.expect("removal needs no room");
     }
-    assert!(until_taken(&spool, 10_000).await < Duration::from_secs(1));
+    until_taken(&spool, 10_000).await;
 }
 
 #[tokio::test]
@@ -139,7 +141,7 @@ async fn on_a_disk_that_others_fill_to_the_brim_outcomes_are_still_recorded() {
     for delivery in 1..2000 {
         tickets.push(log.append(&[record(delivery)]).expect("its room was set aside"));
     }
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + PATIENCE;
     while std::fs::write(disk.0.join("ledger"), vec![1; 1 << 20]).is_err() {
         assert!(Instant::now() < until, "the reserve is given back for the ledger");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -147,7 +149,7 @@ async fn on_a_disk_that_others_fill_to_the_brim_outcomes_are_still_recorded() {
     assert!(matches!(spool.append(body(7, 10)).await, Err(SpoolError::Full(_))));
     all_whole(&spool, &[place], 10_000).await;
     std::fs::remove_file(filled).expect("removes");
-    assert!(until_taken(&spool, 10_000).await < Duration::from_secs(2));
+    until_taken(&spool, 10_000).await;
 
     std::mem::forget(log);
     let (_log, found) = OutcomeLog::open(&outcomes).expect("opens");

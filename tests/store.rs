@@ -1,14 +1,14 @@
 //! The ledger's promises, on SQLite and on PostgreSQL alike.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postroad::clock::Clock;
 use postroad::model::*;
 use postroad::store::*;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::support::mail;
+use crate::support::{PATIENCE, mail};
 
 /// A ledger of its own for one test.
 struct Ledger {
@@ -803,7 +803,8 @@ async fn while_another_process_locks_the_ledger_callers_hear_so_and_then_it_heal
 }
 
 async fn accepts_again(ledger: &Ledger) {
-    for _ in 0..100 {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
         match ledger.store.enqueue(ledger.mail(&["a@x.example"]).await).await {
             Ok(()) => return ledger.assert_nothing_is_lost().await,
             Err(error) => assert!(error.is_transient(), "{error}"),
@@ -979,11 +980,9 @@ async fn a_reader_waits_for_the_event_that_is_older_and_commits_later() {
     });
     let waiting = "SELECT 1 FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid \
                    WHERE NOT l.granted AND a.datname = current_database()";
-    for _ in 0..200 {
-        let rows = holder.fetch_all(waiting).await.expect("locks");
-        if !rows.is_empty() {
-            break;
-        }
+    let started = Instant::now();
+    while holder.fetch_all(waiting).await.expect("locks").is_empty() {
+        assert!(started.elapsed() < PATIENCE, "node 1 does not come to the row");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     other.record_event(alarm(&ledger, "of node 2")).await.expect("recorded");

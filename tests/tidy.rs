@@ -287,6 +287,68 @@ fn every_unsafe_block_says_why_it_is_sound() {
     report(&broken, "An `unsafe` stands below a `// SAFETY:` comment that says why it holds.");
 }
 
+/// On a slow machine a hundred polls of ten milliseconds are over before what they wait for.
+#[test]
+fn a_wait_in_a_test_ends_by_time_and_not_by_count() {
+    let mut broken = Vec::new();
+    for source in read_folder("tests") {
+        for at in source.finds("for _ in 0..") {
+            if polls(block_after(&source.code[at..])) {
+                broken.push(format!("{}:{}", source.path, source.line_of(at)));
+            }
+        }
+    }
+    report(&broken, "Wait with `until` or `until_told` of tests/support, which end by PATIENCE.");
+}
+
+/// A block that sleeps between looks and leaves its loop once it has seen enough.
+fn polls(block: &str) -> bool {
+    let has = |one: &str| words(block).any(|(_, word)| word == one);
+    has("sleep") && (has("break") || has("return")) && !has("loop") && !has("while")
+}
+
+/// From the first `{` to the `}` that closes it.
+fn block_after(code: &str) -> &str {
+    let mut depth = 0;
+    let start = code.find('{').unwrap_or(code.len());
+    for (at, octet) in code.bytes().enumerate().skip(start) {
+        match octet {
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return &code[start..=at];
+        }
+    }
+    &code[start..]
+}
+
+/// What is only slow must not fail: a bound of wall time is PATIENCE, or has a name and a reason.
+#[test]
+fn no_test_claims_a_speed_in_passing() {
+    let mut broken = Vec::new();
+    for source in read_folder("tests") {
+        for (index, line) in source.code.lines().enumerate() {
+            if line.contains("assert!(") && line.contains(".elapsed() < Duration::from_") {
+                broken.push(format!("{}:{}", source.path, index + 1));
+            }
+        }
+    }
+    report(&broken, "Compare with PATIENCE, or with a constant that says why it is that much.");
+}
+
+#[test]
+fn a_poll_by_count_is_told_from_other_loops() {
+    let counted = "{ for _ in 0..9 { if a().await { break; } sleep(b).await; } }";
+    assert!(polls(block_after(counted)));
+    for other in
+        ["{ a.push(b().await); sleep(c).await; }", "{ loop { if a { break; } sleep(b); } }"]
+    {
+        assert!(!polls(block_after(other)), "{other}");
+    }
+}
+
 fn production() -> Vec<Source> {
     read_folder("src")
 }

@@ -1,5 +1,7 @@
 //! What customers' servers are told, and what happens when they do not listen.
 
+use std::time::{Duration, Instant};
+
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::http::{HttpSink, Request, status};
 use crate::support::mx::FakeMx;
 use crate::support::relay::{Database, TestRelay};
-use crate::support::{operator, until};
+use crate::support::{PATIENCE, operator, until, until_told};
 
 async fn relay_on(database: &Database, mx: &FakeMx) -> TestRelay {
     let url = match database {
@@ -100,27 +102,19 @@ async fn an_endpoint_that_fails_is_called_again_and_delays_no_other() {
         relay.submit(&["bob@example.test"]).await;
         relay.run_until_idle().await;
         well.until(1).await;
-        for _ in 0..500 {
-            // The next try is some seconds after the answer to the one before was read.
-            if failing.requests().len() >= 3 {
-                break;
-            }
-            relay.clock().advance(std::time::Duration::from_secs(5));
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let started = Instant::now();
+        // The next try is some seconds after the answer to the one before was read.
+        while failing.requests().len() < 3 {
+            assert!(started.elapsed() < PATIENCE, "{} tries", failing.requests().len());
+            relay.clock().advance(Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let requests = failing.requests();
         assert_eq!(requests.len(), 3);
         let ids: Vec<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
         assert!(ids.iter().all(|id| *id == ids[0]), "one call keeps its id: {ids:?}");
-        let mut state = Value::Null;
-        for _ in 0..500 {
-            state = calls(&relay, id).await[0]["state"].clone();
-            if state == "delivered" {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        assert_eq!(state, "delivered");
+        let state = async || calls(&relay, id).await[0]["state"].clone();
+        until_told("the answer is booked", state, |state| state == "delivered").await;
         let (_, view) = ask(&relay, "GET", &format!("/v1/webhooks/{id}"), Value::Null).await;
         assert_eq!(view["failing_since"], Value::Null);
     }
@@ -136,7 +130,7 @@ async fn what_is_owed_to_an_endpoint_survives_a_restart() {
     relay.run_until_idle().await;
     sink.until(1).await;
     relay.stop().await;
-    relay.clock().advance(std::time::Duration::from_secs(60));
+    relay.clock().advance(Duration::from_secs(60));
     relay.start().await;
     let requests = sink.until(2).await;
     assert_eq!(requests[0].header("webhook-id"), requests[1].header("webhook-id"));
@@ -151,14 +145,8 @@ async fn a_private_target_is_not_called_unless_allowed() {
     let (id, _) = add(&relay, &sink, &[]).await;
     let (status, call) = ask(&relay, "POST", &format!("/v1/webhooks/{id}/test"), json!({})).await;
     assert_eq!(status, 200, "{call}");
-    let mut text = String::new();
-    for _ in 0..500 {
-        text = calls(&relay, id).await[0]["text"].as_str().expect("a text").to_owned();
-        if !text.is_empty() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let text = async || calls(&relay, id).await[0]["text"].as_str().expect("a text").to_owned();
+    let text = until_told("it says why", text, |text| !text.is_empty()).await;
     assert!(text.contains("not on the public internet"), "{text}");
     assert!(sink.requests().is_empty());
 }
@@ -205,14 +193,8 @@ async fn a_time_is_told_once_more_and_an_endpoint_that_is_gone_is_switched_off()
     assert_eq!(kinds(&sink.until(1).await), ["delivered"]);
     ask(&relay, "POST", &path, order).await;
     sink.until(2).await;
-    let mut view = Value::Null;
-    for _ in 0..500 {
-        view = ask(&relay, "GET", &format!("/v1/webhooks/{id}"), Value::Null).await.1;
-        if view["enabled"] == false {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let view = async || ask(&relay, "GET", &format!("/v1/webhooks/{id}"), Value::Null).await.1;
+    let view = until_told("it is switched off", view, |view| view["enabled"] == false).await;
     assert_eq!(view["disabled_reason"], "the endpoint answered 410 Gone");
 }
 

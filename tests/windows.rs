@@ -1,6 +1,6 @@
 //! Health windows: what they count, whom they stop, whom they tell.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postroad::config::Settings;
 use postroad::model::State;
@@ -14,6 +14,7 @@ use crate::campaigns::Desk;
 use crate::support::api::PASSWORD;
 use crate::support::http::HttpSink;
 use crate::support::relay::Database;
+use crate::support::{PATIENCE, until_told};
 
 /// Contacts, of whom so many have a mailbox that is gone.
 async fn people(desk: &Desk, name: &str, fine: usize, gone: usize) {
@@ -39,14 +40,9 @@ fn manners() -> Manners {
 
 async fn window(desk: &Desk, query: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let path = format!("/v1/health-windows?{query}");
-    for _ in 0..1000 {
-        let page = desk.done("GET", &path, Value::Null).await;
-        if page["items"].as_array().is_some_and(|items| items.iter().any(&holds)) {
-            return page;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("waited in vain: {}", desk.done("GET", &path, Value::Null).await);
+    let ask = async || desk.done("GET", &path, Value::Null).await;
+    let any = |page: &Value| page["items"].as_array().is_some_and(|all| all.iter().any(&holds));
+    until_told("the window", ask, any).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,10 +99,15 @@ async fn a_campaign_to_lost_addresses_is_paused_and_a_few_mails_stop_nobody() {
     assert!(trouble.contains("addresses are lost"), "{trouble}");
     let page = desk.done("GET", &format!("/v1/health-windows?{own}"), Value::Null).await;
     assert_eq!(page["items"][0]["bounce"]["standing"], "good", "one of five proves nothing");
-    let decisions = desk.done("GET", "/v1/decisions?active=true", Value::Null).await;
-    let items = decisions["items"].as_array().expect("a list");
-    let of_campaign = |one: &&Value| one["who"] == format!("campaign:{many}");
-    let stop = items.iter().find(of_campaign).unwrap_or_else(|| panic!("{decisions}"));
+    // The pause is written before its decision.
+    let decisions = async || desk.done("GET", "/v1/decisions?active=true", Value::Null).await;
+    let of_campaign = |page: &Value| {
+        let items = page["items"].as_array().expect("a list");
+        items.iter().find(|one| one["who"] == format!("campaign:{many}")).cloned()
+    };
+    let is_told = |page: &Value| of_campaign(page).is_some();
+    let stop = of_campaign(&until_told("the decision", decisions, is_told).await);
+    let stop = stop.expect("told");
     assert_eq!((&stop["rule"], &stop["after"]), (&json!("health"), &json!(0)), "{stop}");
 }
 
@@ -117,7 +118,8 @@ fn listening(settings: &mut Settings) {
 
 /// What the alarms to somebody say, once they say this; the clock moves meanwhile.
 async fn alarmed(desk: &Desk, recipient: &str, words: &str) -> String {
-    for _ in 0..500 {
+    let started = Instant::now();
+    loop {
         let mails = desk.mx.mails();
         let own = mails.iter().filter(|mail| mail.envelope.recipients == [recipient]);
         let told: String = own
@@ -126,10 +128,10 @@ async fn alarmed(desk: &Desk, recipient: &str, words: &str) -> String {
         if told.contains(words) {
             return told;
         }
+        assert!(started.elapsed() < PATIENCE, "nobody told {recipient} of: {words}");
         desk.relay.clock().advance(Duration::from_secs(31));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("nobody told {recipient} of: {words}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ use postroad::world::sink::Keep;
 use postroad::world::{HostPlan, World, WorldPlan};
 
 use crate::support::talk::Talk;
+use crate::support::until_told;
 
 async fn world_with(manners: Manners, keep: Keep) -> World {
     let host = HostPlan {
@@ -219,14 +220,9 @@ async fn a_throttle_counts_connections_and_mails_of_each_source() {
     talk.expect("QUIT", "221").await;
     drop(talk);
     // The host counts the connection until it has seen it closed.
-    for _ in 0..100 {
-        let (_, greeting) = Talk::greeted_by(address(&world)).await;
-        if greeting.starts_with("220") {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the closed connection still counts");
+    let greeting = async || Talk::greeted_by(address(&world)).await.1;
+    let is_served = |greeting: &String| greeting.starts_with("220");
+    until_told("the closed connection counts no more", greeting, is_served).await;
 }
 
 /// Runs Python and returns what it printed.
@@ -245,7 +241,7 @@ host, port, root, name = sys.argv[1:5]
 context = ssl.create_default_context(cafile=root) if root else ssl._create_unverified_context()
 if not root:
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
-client = smtplib.SMTP(host, int(port), timeout=10)
+client = smtplib.SMTP(host, int(port), timeout=60)
 client._host = name
 try:
     client.starttls(context=context)
@@ -306,7 +302,7 @@ import smtplib, sys
 port = int(sys.argv[1])
 for host, recipient in zip(sys.argv[2::2], sys.argv[3::2]):
     try:
-        client = smtplib.SMTP(host, port, timeout=20)
+        client = smtplib.SMTP(host, port, timeout=60)
         client.sendmail("a@a.test", [recipient], b"Subject: x\r\n\r\nhello\r\n")
         print(recipient, "accepted")
         client.quit()

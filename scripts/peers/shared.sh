@@ -23,8 +23,20 @@ need_root() {
         --preserve-env=POSTROAD_PEERS,SMARTHOST_PORT,SMARTHOST_USER,SMARTHOST_PASSWORD "$0" "$@"
 }
 
+# Below those that the kernel gives to clients, and beside those that the tests give out.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 - <<'PORT'
+import random, socket
+while True:
+    port = random.randrange(10000, 12000)
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    print(port)
+    break
+PORT
 }
 
 fresh_state() {

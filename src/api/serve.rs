@@ -26,7 +26,7 @@ use crate::wire::network::Network;
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 /// For the first octet, for TLS, for a request's header; and so for an idle connection too.
-const HEADER_WAIT: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 15_000 });
+const HEADER_WAIT: Duration = Duration::from_millis(if cfg!(test) { 3_000 } else { 15_000 });
 /// A connection is asked to end after this, and ended a little later.
 const CONNECTION_LIFE: Duration = Duration::from_secs(2 * 3600);
 /// What is under way may finish for this long once the end was announced.

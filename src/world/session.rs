@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use super::grammar;
 use super::manners::{Deed, Manners, Phase, TlsManner};
-use super::mx::Host;
+use super::mx::{Connected, Host};
 use super::stream::{Line, Stream};
 use super::transaction::Transaction;
 
@@ -48,6 +48,8 @@ pub(super) struct Session {
     pub(super) transaction: Option<Transaction>,
     pub(super) kept: u64,
     errors: u32,
+    /// Its place among the connections of its peer.
+    place: Option<Connected>,
 }
 
 pub(super) async fn hold(host: Arc<Host>, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
@@ -62,17 +64,16 @@ pub(super) async fn hold(host: Arc<Host>, socket: TcpStream, peer: SocketAddr) -
         transaction: None,
         kept: 0,
         errors: 0,
+        place: None,
     };
-    let guard = match connected {
-        Ok(guard) => guard,
+    match connected {
+        Ok(place) => session.place = Some(place),
         Err(reply) => {
             session.say(&reply);
             return session.stream.close().await;
         }
-    };
-    let held = session.talk().await;
-    drop(guard);
-    held
+    }
+    session.talk().await
 }
 
 impl Session {
@@ -250,6 +251,8 @@ impl Session {
     }
 
     async fn quit(&mut self) -> io::Result<Flow> {
+        // Before the answer: with it the client may open its next connection.
+        self.place = None;
         match self.moment(Phase::Quit, &[]).await? {
             Moment::Ended => return Ok(Flow::End),
             Moment::Words(words) => self.say(&words),

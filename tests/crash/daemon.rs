@@ -170,7 +170,7 @@ impl Daemon {
             Location::Sqlite(directory) => {
                 let options = sqlx::sqlite::SqliteConnectOptions::new()
                     .filename(directory.join("ledger.sqlite"))
-                    .busy_timeout(Duration::from_secs(5))
+                    .busy_timeout(PATIENCE)
                     .read_only(true);
                 let connecting = sqlx::SqliteConnection::connect_with(&options).await;
                 let mut connection = connecting.expect("a connection");

@@ -121,7 +121,7 @@ async fn first_segment_goes(spool: &Path) {
     };
     let (started, first) = (Instant::now(), segments());
     while segments() == first {
-        assert!(started.elapsed() < PATIENCE, "nothing was swept: {first:?}");
+        assert!(started.elapsed() < PATIENCE * 2, "nothing was swept: {first:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

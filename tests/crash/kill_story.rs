@@ -33,7 +33,7 @@ const MOMENTS: [&str; 11] = [
     "spool_segment_removed",
 ];
 const MOMENT_WAIT: Duration = Duration::from_secs(14);
-const DRAIN_WAIT: Duration = Duration::from_secs(60);
+const DRAIN_WAIT: Duration = Duration::from_secs(120);
 
 /// One in twenty mails and one in forty recipients are deferred; all answers take a while.
 fn habits() -> Habits {

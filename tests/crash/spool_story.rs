@@ -14,6 +14,7 @@ use super::disk::{Disk, Survivors};
 use super::power_cut;
 use super::recorder::{Recording, mark};
 use super::trace::Trace;
+use crate::support::PATIENCE;
 
 const OPTIONS: SpoolOptions = SpoolOptions { segment_bytes: 48 * 1024, free_bytes_min: 0 };
 const CALLERS: u64 = 6;
@@ -89,7 +90,8 @@ async fn the_recorded_life() {
 
 /// A mail that is refused for now comes again, as a client's would.
 async fn submit(spool: &Spool, seed: u64) {
-    for _ in 0..100 {
+    let started = std::time::Instant::now();
+    while started.elapsed() < PATIENCE {
         match spool.append(body(seed)).await {
             Ok(BodyRef { segment, offset, length }) => {
                 mark(&format!("acknowledged {segment} {offset} {length} {seed}"));

@@ -145,6 +145,12 @@ impl Talk {
         self.until("\r\n").await
     }
 
+    /// What comes next, which stays unread, begins so.
+    pub async fn hears(&mut self, word: &str) -> bool {
+        while self.read.len() < word.len() && self.more().await {}
+        self.read.starts_with(word.as_bytes())
+    }
+
     pub async fn octets(&mut self, count: usize) -> String {
         while self.read.len() < count && self.more().await {}
         let count = count.min(self.read.len());

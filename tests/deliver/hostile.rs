@@ -3,10 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use postroad::clock::Clock;
 use postroad::deliver::*;
 
 use super::host::Host;
-use super::{BODY, dialer, mail, open, open_fails, send_one, source, stories, story, target, to};
+use super::{
+    BODY, SHORT, dialer, mail, open, open_fails, open_fails_with, options, send_one, send_one_with,
+    source, stories, story, target, to,
+};
+use crate::support::until;
+
+/// A host that lets the greeting or the answer to EHLO wait is left soon.
+fn impatient() -> DeliverOptions {
+    DeliverOptions { greeting_wait: SHORT, command_wait: SHORT, ..options() }
+}
 
 /// The outcome of one mail to one recipient at a host that behaves like this after EHLO.
 macro_rules! outcome_at {
@@ -64,14 +74,14 @@ async fn a_host_that_drips_octets_gains_no_time() {
         talk.drip(&"220-hello\r\n".repeat(50), Duration::from_millis(50)).await;
     })
     .await;
-    let failure = open_fails(&[&host]).await;
+    let failure = open_fails_with(impatient(), &[&host]).await;
     assert_eq!(story(&failure.outcome), "deferred host: no answer within 0.4 s");
 }
 
 #[tokio::test]
 async fn a_host_that_never_greets_is_left() {
     let host = Host::start(|mut talk| async move { talk.hang().await }).await;
-    let failure = open_fails(&[&host]).await;
+    let failure = open_fails_with(impatient(), &[&host]).await;
     assert_eq!(story(&failure.outcome), "deferred host: no answer within 0.4 s");
     assert_eq!(failure.facts.address, Some(host.address));
 }
@@ -83,7 +93,7 @@ async fn silence_after_the_greeting_defers() {
         talk.hang().await;
     })
     .await;
-    let failure = open_fails(&[&host]).await;
+    let failure = open_fails_with(impatient(), &[&host]).await;
     assert_eq!(story(&failure.outcome), "deferred host: no answer within 0.4 s");
 }
 
@@ -204,13 +214,17 @@ async fn a_host_that_closes_or_falls_silent_after_the_dot_was_not_seen_to_answer
         talk.hang().await;
     });
     assert_eq!(told, "answer not seen");
-    let (told, ..) = outcome_at!(&["PIPELINING"], |talk| {
+    let host = Host::start(|mut talk| async move {
+        talk.greet(&["PIPELINING"]).await;
         talk.until("DATA\r\n").await;
         talk.say("250 ok\r\n250 ok\r\n354 go\r\n").await;
         talk.data().await;
         talk.hang().await;
-    });
-    assert_eq!(told, "answer not seen");
+    })
+    .await;
+    let options = DeliverOptions { data_end_wait: SHORT, ..options() };
+    let (_, answer) = send_one_with(options, &host).await;
+    assert_eq!(stories(&answer), ["answer not seen"]);
 }
 
 #[tokio::test]
@@ -238,8 +252,7 @@ async fn a_reset_after_250_takes_nothing_back() {
     .await;
     let (mut connection, answer) = send_one(&host).await;
     assert_eq!(stories(&answer), ["delivered 250 taken"]);
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert!(!connection.is_usable());
+    until("it is seen to be reset", || !connection.is_usable()).await;
     // Whoever does not ask beforehand learns that nothing was learned.
     let answer = connection.send(&to(&["c@example.net"]), &mail(BODY)).await;
     assert_eq!(stories(&answer), ["deferred host: the host closed the connection"]);
@@ -393,7 +406,9 @@ async fn a_host_that_stops_reading_is_left() {
         talk.hang().await;
     })
     .await;
-    let mut connection = open(&[&host]).await;
+    let options = DeliverOptions { data_block_wait: SHORT, ..options() };
+    let dialer = Dialer::new(options, Clock::system());
+    let mut connection = dialer.open(&target(&[&host]), &source()).await.expect("a connection");
     let answer = connection.send(&to(&["b@x.example"]), &mail(large.clone())).await;
     assert_eq!(stories(&answer), ["deferred host: the host took nothing of the mail for 0.4 s"]);
     // And one that closes in the middle.

@@ -17,6 +17,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::support::ports::free_port;
+
 /// Lets a standing clock run with real time for as long as it lives.
 pub struct Running(JoinHandle<()>);
 
@@ -240,10 +242,7 @@ impl Server {
             return None;
         }
         let directory = tempfile::Builder::new().prefix("postroad-pg").tempdir().expect("made");
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
-        let server = Server { tools, directory, port };
+        let server = Server { tools, directory, port: free_port() };
         own(server.directory.path());
         let data = server.data();
         let data = data.to_str().expect("UTF-8");

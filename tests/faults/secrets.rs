@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufRea
 use tokio::net::TcpListener;
 
 use super::means::{Server, skipped};
+use crate::support::PATIENCE;
 
 const STORE_PASSWORD: &str = "canary-store-7f3a91";
 const RELAY_PASSWORD: &str = "canary-relay-55d0c2";
@@ -26,7 +27,7 @@ context = ssl._create_unverified_context()
 def client():
     for _ in range(200):
         try:
-            return smtplib.SMTP_SSL("127.0.0.1", int(port), timeout=20, context=context)
+            return smtplib.SMTP_SSL("127.0.0.1", int(port), timeout=60, context=context)
         except OSError:
             time.sleep(0.1)
     raise SystemExit("nobody listens")
@@ -213,7 +214,7 @@ async fn no_secret_stands_in_logs_answers_ledger_or_dialogues() {
     told("answers over HTTP", String::from_utf8_lossy(&client.stdout).into_owned());
     let began = Instant::now();
     while !run(&config, &["queue", "list"]).contains("535") {
-        assert!(began.elapsed() < Duration::from_secs(20), "{}", log_text());
+        assert!(began.elapsed() < PATIENCE, "{}", log_text());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     for arguments in [&["queue", "list"][..], &["queue", "show", "1"], &["credential", "list"]] {

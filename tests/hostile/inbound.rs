@@ -125,10 +125,11 @@ async fn what_is_made_to_cost_much_is_answered_kept_small_and_holds_up_nothing()
         taken += usize::from(answer.starts_with("250"));
     }
     let before = resident_bytes();
-    let answer = endless_header(&relay, 100).await;
+    // Far more than other scenarios of this process may take meanwhile.
+    let answer = endless_header(&relay, 600).await;
     assert!(answer.is_empty() || answer.starts_with('5'), "{answer}");
     let grown = resident_bytes().saturating_sub(before);
-    assert!(grown < 150 << 20, "a header of 100 MB costs {grown} octets");
+    assert!(grown < 450 << 20, "a header of 600 MB costs {grown} octets");
     let last = format!("{HEAD}Subject: the next one\n\nhello\n");
     let answer = relay.bring("ann@far.test", "help@sender.test", &last).await;
     assert!(answer.starts_with("250"), "{answer}");

@@ -29,7 +29,7 @@ print("anymail", *status.status)
 
 # To SMTP it signs in with any name: the key alone counts.
 context = ssl.create_default_context(cafile="ca.pem")
-with smtplib.SMTP_SSL("mail.shop.test", 441, timeout=20, context=context) as smtp:
+with smtplib.SMTP_SSL("mail.shop.test", 441, timeout=60, context=context) as smtp:
     smtp.login("organization/server", os.environ["KEY"])
     text = f"From: {os.environ['FROM']}\r\nX-Postal-Tag: smtp\r\n\r\nhi\r\n"
     smtp.sendmail(os.environ["FROM"], [os.environ["TO"]], text)

@@ -223,14 +223,22 @@ impl TestApi {
         &self.clock
     }
 
-    /// Moves the clock on while the answer to something wrong is held back.
+    /// Moves the clock on while the answer to something wrong is held back: quickly for as long as
+    /// one is held back at most, and no quicker than the machine checks passwords afterwards, since
+    /// guesses are forgiven with time.
     pub async fn waiting<T>(&self, asking: impl Future<Output = T>) -> T {
+        const HELD_BACK_MAX: Duration = Duration::from_secs(4);
         let mut asking = std::pin::pin!(asking);
+        let began = self.clock.now();
         loop {
             let pause = tokio::time::sleep(Duration::from_millis(20));
+            let is_quick = self.clock.now().since(began) <= HELD_BACK_MAX;
             tokio::select! {
                 answer = &mut asking => return answer,
-                () = pause => self.clock.advance(Duration::from_millis(100)),
+                () = pause => {
+                    let step = if is_quick { 100 } else { 20 };
+                    self.clock.advance(Duration::from_millis(step));
+                }
             }
         }
     }

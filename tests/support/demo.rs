@@ -10,7 +10,7 @@ const SUBMIT: &str = r#"
 import os, smtplib, ssl, sys
 port, user, sender, recipient, mail = sys.argv[1:]
 context = ssl._create_unverified_context()
-client = smtplib.SMTP_SSL("127.0.0.1", int(port), timeout=20, context=context)
+client = smtplib.SMTP_SSL("127.0.0.1", int(port), timeout=60, context=context)
 client.login(user, os.environ["SECRET"])
 client.sendmail(sender, [recipient], mail.encode())
 client.quit()

@@ -135,14 +135,8 @@ impl HttpSink {
 
     /// Waits until so many have come.
     pub async fn until(&self, count: usize) -> Vec<Request> {
-        for _ in 0..3000 {
-            let requests = self.requests();
-            if requests.len() >= count {
-                return requests;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        panic!("{} of {count} requests came", self.requests().len());
+        super::until(&format!("{count} requests"), || self.requests.lock().len() >= count).await;
+        self.requests()
     }
 }
 

@@ -21,7 +21,7 @@ pub mod talk;
 use std::time::Duration;
 
 /// The longest a scenario waits for anything, in wall time.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks every few milliseconds until it holds.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -29,5 +29,22 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Asks every few milliseconds until what is told holds; what was told then.
+pub async fn until_told<T: std::fmt::Debug>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> T,
+    holds: impl Fn(&T) -> bool,
+) -> T {
+    let started = std::time::Instant::now();
+    loop {
+        let told = ask().await;
+        if holds(&told) {
+            return told;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}; at last {told:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

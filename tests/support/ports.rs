@@ -7,6 +7,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tokio::net::UdpSocket;
+
 /// Below the ports that Linux gives to outgoing connections (32768 and up): one of those may be
 /// taken by any client between the choice and the bind.
 const FIRST: u32 = 12_000;
@@ -25,6 +27,18 @@ pub fn free_port() -> u16 {
         }
     }
     panic!("no port is free");
+}
+
+/// Both on one port: the one that one protocol gives out may be taken in the other.
+pub async fn both_protocols() -> (tokio::net::TcpListener, UdpSocket) {
+    for _ in 0..50 {
+        let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = tcp.local_addr().expect("an address");
+        if let Ok(udp) = UdpSocket::bind(address).await {
+            return (tcp, udp);
+        }
+    }
+    panic!("no port is free for both protocols");
 }
 
 pub fn free_address() -> SocketAddr {

@@ -9,8 +9,8 @@ use postroad::auth;
 use postroad::clock::Clock;
 use postroad::config::{Settings, SourceSettings, Trusted};
 use postroad::model::{
-    Address, CredentialRules, DeliveryId, Domain, Limit, LimitId, MessageId, OrganizationId, State,
-    Timestamp,
+    Address, CredentialRules, DeliveryId, Domain, Limit, LimitId, MessageId, Metric,
+    OrganizationId, State, Timestamp,
 };
 use postroad::schedule::controller::Controller;
 use postroad::schedule::limits::Usage;
@@ -369,7 +369,7 @@ impl TestRelay {
                 // from one that is about to be looked at.
                 let is_parked = reason.kind == ReasonKind::Source && reason.until.is_some();
                 let ahead = reason.until.is_none_or(|until| until > self.clock.now());
-                (waits || is_parked) && ahead
+                (waits || is_parked) && ahead && !self.is_released(reason)
             };
             if !reasons.iter().any(rests) {
                 return None;
@@ -378,6 +378,13 @@ impl TestRelay {
             moments.extend(reasons.iter().filter_map(|reason| reason.until).max());
         }
         Some(moments)
+    }
+
+    /// The limit is of open connections: when one of them ends, this is tried without any clock.
+    fn is_released(&self, reason: &Reason) -> bool {
+        let limits = self.app().schedule().limits();
+        let limit = reason.limit.and_then(|id| limits.get(id));
+        limit.is_some_and(|limit| limit.metric == Metric::Connections && limit.value > 0)
     }
 
     /// Why it is still here. What waits always has a reason.

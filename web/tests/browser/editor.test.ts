@@ -19,7 +19,7 @@ beforeAll(async () => {
   page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   said = complaints(page);
-}, 90_000);
+}, 180_000);
 
 afterAll(async () => {
   // The preview asks no other host, so it shows no picture of one.

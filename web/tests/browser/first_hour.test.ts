@@ -118,7 +118,7 @@ describe.each(WAYS)("the first hour $way", ({ kind, viewport }) => {
   test("the checklist is done", async () => {
     await hand.go("Home");
     await page.getByText("Just now").waitFor();
-    await page.getByRole("heading", { name: "First steps" }).waitFor({ state: "detached", timeout: 35_000 });
+    await page.getByRole("heading", { name: "First steps" }).waitFor({ state: "detached", timeout: 60_000 });
   });
 
   const listed = async (list: string, file: string, lines: string) => {
@@ -178,9 +178,9 @@ describe.each(WAYS)("the first hour $way", ({ kind, viewport }) => {
     await hand.press(button("Launch"));
     await dialog().getByText("It is sent to 3 contacts now.").waitFor();
     await hand.press(button("Launch", dialog()));
-    await page.getByText("delivered: 2").waitFor({ timeout: 30_000 });
+    await page.getByText("delivered: 2").waitFor({ timeout: 60_000 });
     await page.getByText("failed: 1").waitFor();
-    await page.getByText("sent", { exact: true }).waitFor({ timeout: 30_000 });
+    await page.getByText("sent", { exact: true }).waitFor({ timeout: 60_000 });
   });
 
   test("a slow campaign is paused, goes on, and is cancelled, each after a question that says how many", async () => {
@@ -208,7 +208,7 @@ describe.each(WAYS)("the first hour $way", ({ kind, viewport }) => {
     await hand.press(page.getByRole("link", { name: "November" }));
     await hand.press(page.getByRole("link", { name: "Report", exact: true }));
     await page.getByRole("heading", { level: 1, name: "Report: November" }).waitFor();
-    await page.getByRole("cell", { name: "mailbox does not exist" }).first().waitFor({ timeout: 30_000 });
+    await page.getByRole("cell", { name: "mailbox does not exist" }).first().waitFor({ timeout: 60_000 });
     await hand.press(page.getByRole("link", { name: "Recipients", exact: true }));
     await page.getByRole("heading", { level: 1, name: "Recipients: November" }).waitFor();
     await hand.choose(field("State"), "failed");
@@ -274,5 +274,5 @@ describe.each(WAYS)("the first hour $way", ({ kind, viewport }) => {
     await hand.press(button("Cancel for good"));
     await hand.press(button("Cancel for good", dialog()));
     await page.getByText("cancelled", { exact: true }).first().waitFor();
-  }, 120_000);
+  }, 240_000);
 });

@@ -22,7 +22,7 @@ beforeAll(async () => {
   page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   said = complaints(page);
-}, 90_000);
+}, 180_000);
 
 afterAll(async () => {
   expect(said).toEqual([]);
@@ -67,7 +67,7 @@ test("chosen contacts are removed after it was said how many", async () => {
   await dialog().getByText("It concerns 2 contacts.").waitFor();
   await button("Remove 2 contacts", dialog()).click();
   await page.getByText("2 contacts are gone.").waitFor();
-  expect(await page.getByRole("row", { name: /carol/ }).count()).toBe(0);
+  await page.getByRole("row", { name: /carol/ }).waitFor({ state: "detached" });
 });
 
 test("a copy of a campaign is a draft that can be changed", async () => {

@@ -25,7 +25,7 @@ beforeAll(async () => {
   page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   said = complaints(page);
-}, 90_000);
+}, 180_000);
 
 afterAll(async () => {
   await browser?.close();
@@ -66,7 +66,7 @@ describe("every page of the router's list", () => {
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       expect(overflow, "wider than the phone").toBeLessThanOrEqual(0);
       expect(said).toEqual([]);
-    }, 30_000);
+    }, 60_000);
   }
 });
 

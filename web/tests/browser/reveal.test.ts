@@ -28,7 +28,7 @@ beforeAll(async () => {
   await signIn(context, demo);
   page = await opened(context);
   said = complaints(page);
-}, 90_000);
+}, 180_000);
 
 afterAll(async () => {
   expect(said).toEqual([]);

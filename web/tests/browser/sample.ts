@@ -62,7 +62,7 @@ async function put(demo: Demo, name: string, octets: Uint8Array<ArrayBuffer>): P
 }
 
 export async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
-  const end = Date.now() + 20_000;
+  const end = Date.now() + 40_000;
   for (;;) {
     const found = await ask();
     if (found !== undefined) return found;

@@ -10,7 +10,7 @@ export async function submit(to: string, at: { address: string; user: string; pa
     // The demo signs its own certificate.
     const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false });
     let last = "";
-    socket.setEncoding("utf8").setTimeout(15_000, () => reject(new Error("SMTP stood still")));
+    socket.setEncoding("utf8").setTimeout(30_000, () => reject(new Error("SMTP stood still")));
     socket.on("error", reject);
     socket.on("data", (data: string) => {
       const line = data.trimEnd().split("\r\n").at(-1) ?? "";

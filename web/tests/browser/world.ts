@@ -7,9 +7,9 @@ import { type Browser, type BrowserContext, type BrowserContextOptions, chromium
 
 const BINARY = process.env.POSTROAD_BIN ?? join(import.meta.dirname, "../../../target/debug/postroad");
 const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
-const START_MS = 30_000;
+const START_MS = 60_000;
 /** How long a browser waits for what is to appear. */
-export const PATIENCE_MS = 15_000;
+export const PATIENCE_MS = 30_000;
 
 export interface Ready {
   http: string;
