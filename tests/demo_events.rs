@@ -107,7 +107,8 @@ async fn from_outside(demo: &Demo) {
     assert!(talk.reply().await.starts_with("250"));
     let check = format!("/v1/domains/{domain}/check");
     done(&socket, "POST", &check, json!({})).await;
-    done(&socket, "POST", "/v1/dkim", json!({"domain": domain})).await;
+    let keys = json!({"domain": domain, "selector": "another"});
+    done(&socket, "POST", "/v1/dkim", keys).await;
     done(&socket, "POST", &check, json!({})).await;
 }
 

@@ -179,11 +179,12 @@ async fn a_domain_is_looked_at_every_hour_and_only_a_change_is_told() {
 async fn a_key_whose_probe_is_not_verified_signs_nothing_though_its_record_is_right() {
     let mx = FakeMx::accepting().await;
     let relay = looked_after(&mx, |_| {}).await;
-    let keys = async || {
-        let made = relay.order("/v1/dkim", json!({"domain": "sender.test"})).await;
+    let keys = async |selector: &str| {
+        let order = json!({"domain": "sender.test", "selector": selector});
+        let made = relay.order("/v1/dkim", order).await;
         made["items"].as_array().expect("keys").clone()
     };
-    let (first, second) = (keys().await, keys().await);
+    let (first, second) = (keys("one").await, keys("two").await);
     let word = |row: &Value, name: &str| row[name].as_str().expect("text").to_owned();
     let file = |row: &Value| {
         let name = format!("{}.{}.pem", word(row, "selector"), word(row, "algorithm"));
