@@ -230,14 +230,19 @@ macro_rules! entries {
         Statement::new(concat!(
             "SELECT id, scope, organization, stream, address, address_hash, reason, evidence, \
              note, created_at, expires_at, removed_at, removal_note, list, \
-             (SELECT e.id FROM deliveries d JOIN events e \
+             COALESCE((SELECT MAX(e.id) FROM deliveries d JOIN events e \
              ON e.message = d.message AND e.delivery = d.id WHERE d.id = suppressions.evidence \
              AND ((suppressions.reason = 'complaint' AND e.kind = 'complained') \
              OR (suppressions.reason = 'unsubscribe' AND e.kind = 'unsubscribed') \
              OR (suppressions.reason IN ('hard_bounce', 'soft_bounces') \
              AND e.kind IN ('failed', 'bounced', 'expired'))) \
-             ORDER BY CASE WHEN e.at <= suppressions.created_at THEN 0 ELSE 1 END, e.id DESC \
-             LIMIT 1) FROM suppressions WHERE ",
+             AND e.at <= suppressions.created_at), \
+             (SELECT MAX(e.id) FROM deliveries d JOIN events e \
+             ON e.message = d.message AND e.delivery = d.id WHERE d.id = suppressions.evidence \
+             AND ((suppressions.reason = 'complaint' AND e.kind = 'complained') \
+             OR (suppressions.reason = 'unsubscribe' AND e.kind = 'unsubscribed') \
+             OR (suppressions.reason IN ('hard_bounce', 'soft_bounces') \
+             AND e.kind IN ('failed', 'bounced', 'expired'))))) FROM suppressions WHERE ",
             $where,
             " AND id < $1 AND ($2 = 0 OR organization = $2) AND ($3 = 1 OR (removed_at IS NULL \
              AND (expires_at IS NULL OR expires_at > $5))) ORDER BY id DESC LIMIT $4"
