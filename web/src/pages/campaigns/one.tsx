@@ -110,10 +110,31 @@ function Checks({ id }: { id: number }) {
             <p><strong>{t("campaign.would_get", { n: data.audience })}</strong></p>
             {data.checks.map((check) => <Notice key={check.why} tone={check.weight === "wrong" ? "bad" : "warn"}><p><Badge tone={check.weight === "wrong" ? "bad" : "warn"}>{word("weight", check.weight)}</Badge> {check.why}</p></Notice>)}
             {data.checks.length === 0 && <Notice tone="good">{t("campaign.all_right")}</Notice>}
+            <AskedLinks id={id} />
           </div>
         )}
       </Shown>
     </Card>
+  );
+}
+
+/** Each link is asked when a person wants it: it may take a while, and others see the requests. */
+function AskedLinks({ id }: { id: number }) {
+  const [wanted, setWanted] = useState(false);
+  const links = api.useQuery("get", "/v1/campaigns/{id}/links", { params: { path: { id } } }, { enabled: wanted, staleTime: Infinity });
+  if (!wanted) return <div><Button onClick={() => setWanted(true)}>{t("campaign.ask_links")}</Button></div>;
+  return (
+    <Shown of={links} rows={2}>
+      {(data) => {
+        const dead = data.links.filter((one) => one.trouble);
+        return (
+          <>
+            {dead.map((one) => <Notice key={one.link} tone="warn"><p className="break">{one.link}: {one.trouble}</p></Notice>)}
+            <Notice tone={dead.length > 0 ? "plain" : "good"}>{t("campaign.links_asked", { n: data.links.length, dead: dead.length, left: data.left_out })}</Notice>
+          </>
+        );
+      }}
+    </Shown>
   );
 }
 

@@ -11,6 +11,7 @@ import { Empty, Shown } from "../../parts/state";
 import { Table } from "../../parts/table";
 import { quoted } from "../contacts/page";
 import { Figure } from "../campaigns/figure";
+import { PublicForm } from "./form";
 
 type Day = Schemas["GrowthDay"];
 
@@ -44,6 +45,7 @@ function Drawn({ list }: { list: Schemas["ListView"] }) {
         <Figure name={t("lists.unsubscribed")} value={list.unsubscribed} />
       </div>
       <Growth id={list.id} />
+      <PublicForm list={list} />
     </>
   );
 }

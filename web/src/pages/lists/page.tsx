@@ -10,6 +10,7 @@ import { type Column, List, says } from "../../parts/list";
 import { FormDialog, Maker } from "../../parts/maker";
 import { Tabs } from "../../parts/tabs";
 import { options } from "../../parts/words";
+import { Domains } from "./domains";
 import { Fields } from "./fields";
 
 type Row = Schemas["ListView"];
@@ -31,6 +32,7 @@ export function Page() {
   const tabs = [
     { name: "lists", title: t("lists.title"), draw: () => <Lists /> },
     { name: "fields", title: t("fields.title"), draw: () => <Fields /> },
+    { name: "domains", title: t("contact_domains.title"), draw: () => <Domains /> },
   ];
   const { may } = useSession();
   return (
