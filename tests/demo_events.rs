@@ -126,7 +126,7 @@ fn the_demo_tells_of_everything_that_is_done_with_mail() {
     let message = ask(&demo, "GET", &format!("/v1/messages/{first}"), &Value::Null);
     let now = message["accepted_at"].as_i64().expect("a time");
     let mut short = letter(&demo, &greylisting("short"));
-    short["expires_at"] = json!(now + 250_000_000);
+    short["expires_at"] = json!(now + 50_000_000);
     send(&short);
     send(&letter(&demo, demo.fact("refused_recipient")));
     let mut later = letter(&demo, &accepting("later"));

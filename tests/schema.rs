@@ -198,6 +198,12 @@ const NOT_THERE: [&str; 4] = [
     "GET /v1/inbound-calls/{id}", // tests/routes.rs: a mail that came in
 ];
 
+fn in_a_month() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = now.expect("after 1970").as_secs() + 30 * 86_400;
+    i64::try_from(seconds).expect("in range") * 1_000_000
+}
+
 /// One of each thing that is read by its id or name; the settings of schemathesis that name them.
 async fn seeded(demo: &Demo) -> String {
     let socket = Path::new(demo.fact("data_dir")).join("control.sock");
@@ -216,8 +222,8 @@ async fn seeded(demo: &Demo) -> String {
         "steps": [{"kind": "wait", "seconds": 60}]});
     let template = json!({"name": "seeded", "kind": "html", "subject": "Hi", "body": "<p>Hi</p>"});
     let mail = json!({"from": from, "to": [format!("a@{}", demo.fact("accepting_domain"))],
-        "subject": "seeded", "text": "hi", "scheduled_at": 4_000_000_000_000_000_i64});
-    let warmup = json!({"source": "demo", "target": 1000});
+        "subject": "seeded", "text": "hi", "scheduled_at": in_a_month()});
+    let warmup = json!({"source": "news-1", "target": 1000});
     let hook = json!({"name": "seeded", "url": "https://hooks.example.test/"});
     let message = done("/v1/messages", mail).await["id"].clone();
     let found = format!("/v1/deliveries?message={message}");
@@ -234,7 +240,7 @@ async fn seeded(demo: &Demo) -> String {
         ("lists", "id", list),
         ("messages", "id", message),
         ("organizations", "id", 1.into()),
-        ("sources", "name", "demo".into()),
+        ("sources", "name", "news-1".into()),
         ("streams", "id", 1.into()),
         ("templates", "id", done("/v1/templates", template).await["id"].clone()),
         ("warmups", "id", warmups["items"][0]["id"].clone()),

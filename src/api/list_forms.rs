@@ -18,8 +18,11 @@ const URL_BYTES_MAX: usize = 1000;
 /// The form, and what a site puts into a page of its own to show it.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct ListFormView {
-    #[serde(flatten)]
-    form: ListForm,
+    asks_name: bool,
+    fields: Vec<String>,
+    wording: String,
+    asked_url: Option<String>,
+    confirmed_url: Option<String>,
     /// Counts changes, and stands in consents; 0 while nobody has changed it.
     version: u64,
     /// Its page; null for a private list, and where `http.public_url` is not set.
@@ -46,7 +49,8 @@ async fn view<N>(call: &Call<N>, list: &ListRow) -> Result<ListFormView, Problem
     let html = url
         .as_deref()
         .map(|url| format!("<form method=\"post\" action=\"{}\">{drawn}</form>", escaped(url)));
-    Ok(ListFormView { form, version, url, html })
+    let ListForm { asks_name, fields, wording, asked_url, confirmed_url } = form;
+    Ok(ListFormView { asks_name, fields, wording, asked_url, confirmed_url, version, url, html })
 }
 
 /// Show what the public form of a list asks.

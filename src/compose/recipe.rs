@@ -125,6 +125,10 @@ impl Composer {
     pub async fn recipe_page(&self, delivery: &ClaimedDelivery) -> Result<String, RecipeError> {
         let (store, recipe) = self.recipe_of(delivery).await?;
         let filled = self.filled(store, &recipe, delivery, Sight::Sealed).await?;
+        if filled.pin.person.is_none() && filled.pin.values.is_none() {
+            let why = "whom it was made for is erased".to_owned();
+            return Err(RecipeError::Unrenderable(why));
+        }
         Ok(letter::in_browser(filled.rendered.html, &filled.ready.attached))
     }
 

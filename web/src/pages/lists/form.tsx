@@ -17,9 +17,9 @@ const isAsked = (field: Schemas["FieldView"]) => !field.encrypted && field.kind 
 function fields(form: Asked, known: Schemas["FieldView"][]): Field[] {
   const choices = known.filter(isAsked).map((field): [string, string] => [field.name, field.label || field.name]);
   return [
-    { name: "asks_name", label: t("list_form.asks_name"), kind: "check", value: form.asks_name ?? false },
-    ...(choices.length > 0 ? [{ name: "fields", label: t("fields.title"), kind: "checks" as const, options: choices, value: form.fields ?? [] }] : []),
-    { name: "wording", label: t("list_form.wording"), kind: "area", value: form.wording ?? "", hint: t("list_form.wording_hint") },
+    { name: "asks_name", label: t("list_form.asks_name"), kind: "check", value: form.asks_name },
+    ...(choices.length > 0 ? [{ name: "fields", label: t("fields.title"), kind: "checks" as const, options: choices, value: form.fields }] : []),
+    { name: "wording", label: t("list_form.wording"), kind: "area", value: form.wording, hint: t("list_form.wording_hint") },
     { name: "asked_url", label: t("list_form.asked_url"), value: form.asked_url ?? "", placeholder: "https://" },
     { name: "confirmed_url", label: t("list_form.confirmed_url"), value: form.confirmed_url ?? "", placeholder: "https://" },
   ];
