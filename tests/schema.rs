@@ -139,7 +139,11 @@ fn every_answer_to_a_key_is_as_the_document_says() {
     let order = Order { phases: "coverage,fuzzing", examples, config: "", arguments: &[] };
     let tried = run(demo.fact("http"), &[key], &order, &document);
     assert!(tried.calls >= wanted, "{} calls", tried.calls);
-    assert_eq!(missing(&operations(&document), &tried.asked), Vec::<&String>::new(), "never asked");
+    let all = operations(&document);
+    let mut left = missing(&all, &tried.asked);
+    // It is asked for before all others.
+    left.retain(|name| *name != "GET /v1/openapi.json");
+    assert_eq!(left, Vec::<&String>::new(), "never asked");
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -191,11 +195,12 @@ fn every_answer_to_every_role_is_as_the_document_says() {
 }
 
 /// Reads of what nothing in this test brings about: each has a test of its own.
-const NOT_THERE: [&str; 4] = [
-    "GET /v1/campaigns/compare", // tests/campaigns.rs: two campaigns that were sent
-    "GET /v1/imports/{id}",      // tests/imports.rs
+const NOT_THERE: [&str; 5] = [
+    "GET /v1/why",                 // tests/why.rs: a mail that waits
+    "GET /v1/campaigns/compare",   // tests/campaigns.rs: two campaigns that were sent
+    "GET /v1/imports/{id}",        // tests/imports.rs
     "GET /v1/imports/{id}/failed", // tests/imports.rs
-    "GET /v1/inbound-calls/{id}", // tests/routes.rs: a mail that came in
+    "GET /v1/inbound-calls/{id}",  // tests/routes.rs: a mail that came in
 ];
 
 fn in_a_month() -> i64 {
