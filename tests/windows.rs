@@ -217,6 +217,12 @@ async fn among_small_hosts_a_campaign_stops_at_the_one_where_it_is_bad() {
     assert_eq!(shown["state"], "sending", "{shown}");
     assert_eq!(desk.relay.state_of("fine-1@latebad.test").await, State::Waiting);
     assert_eq!(stop["rule"], "health");
+    let is_it = |one: &Value| one["fields"]["kind"] == "campaign" && one["fields"]["site"].is_i64();
+    let ask = async || {
+        let alarms = desk.done("GET", "/v1/events?kind=alarm&limit=1000", Value::Null).await;
+        alarms["items"].as_array().expect("a list").iter().filter(|one| is_it(one)).count()
+    };
+    assert_eq!(until_told("an alarm", ask, |count| *count > 0).await, 1);
     desk.relay.clock().advance(Duration::from_secs(25 * 3600));
     let shown = desk.until(id, "sent").await;
     assert_eq!((&shown["sums"]["delivered"], &shown["sums"]["failed"]), (&json!(222), &json!(20)));
