@@ -261,6 +261,9 @@ async fn a_token_that_was_replaced_in_its_file_is_taken_when_the_old_one_is_refu
     std::fs::write(&file, "second").expect("written");
     relay.submit(&["bob@example.test"]).await;
     relay.rest().await;
+    // Once by the check that a new source has, and once by the mail.
+    let refused = BASE64_STANDARD.encode("user=me\x01auth=Bearer first\x01\x01");
+    assert_eq!(service.heard().matches(&refused).count(), 2, "{}", service.heard());
     assert_eq!(relay.delivery_to("bob@example.test").await.state, State::Delivered);
 }
 
